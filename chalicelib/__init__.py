@@ -1,0 +1,1 @@
+"""The service: what runs inside the Lambdas. Imports point one way: flows -> borders -> domain."""

@@ -1,0 +1,1 @@
+"""What is deployed and how: resources, the zip, the deployer."""
