@@ -191,23 +191,19 @@ class _Reader:
         return ItemError(self.pass_id, attribute, problem)
 
 
+_DYNAMODB_TYPE_NAMES: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((type(None),), "NULL"),
+    ((bool,), "BOOL"),
+    ((str,), "S"),
+    ((int, float, Decimal), "N"),
+    ((bytes, bytearray), "B"),
+    ((Mapping,), "M"),
+    ((list, tuple), "L"),
+    ((set, frozenset), "a set"),
+)
+
+
 def _type_name(value: object) -> str:
     """DynamoDB's name for the type of a value, which is what a pipeline's developer knows."""
-    match value:
-        case None:
-            return "NULL"
-        case bool():
-            return "BOOL"
-        case str():
-            return "S"
-        case int() | float() | Decimal():
-            return "N"
-        case bytes() | bytearray():
-            return "B"
-        case Mapping():
-            return "M"
-        case list() | tuple():
-            return "L"
-        case set() | frozenset():
-            return "a set"
-    return type(value).__name__
+    names = (name for types, name in _DYNAMODB_TYPE_NAMES if isinstance(value, types))
+    return next(names, type(value).__name__)
