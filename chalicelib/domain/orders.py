@@ -1,0 +1,83 @@
+"""Work for the push queue: what could not be settled at once, as frozen values and as the JSON that SQS carries.
+
+An order names devices, never push tokens: whoever carries it out reads the token of that moment, and a queue holds no
+secret that reaches a phone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+
+MAX_DEVICES_PER_ORDER = 500
+"""500 identifiers of the longest length stay under SQS's 256 KiB; usual ones (32 hex digits) make 18 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeDevices:
+    """Push to these devices: something of this pass type changed."""
+
+    pass_type_identifier: str
+    devices: tuple[DeviceLibraryIdentifier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """Find the devices that hold this pass, those after `after` in the table's order, and have them woken."""
+
+    pass_id: PassId
+    after: DeviceLibraryIdentifier | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The pass is gone: remove its registrations."""
+
+    pass_id: PassId
+
+
+Order = WakeDevices | FanOut | Forget
+
+
+def encode(order: Order) -> str:
+    """The order as one line of JSON."""
+    body: Mapping[str, object]
+    match order:
+        case WakeDevices():
+            body = {"wake": order.pass_type_identifier, "devices": [device.value for device in order.devices]}
+        case FanOut():
+            body = {"fan_out": str(order.pass_id), "after": order.after.value if order.after else None}
+        case Forget():
+            body = {"forget": str(order.pass_id)}
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode(text: str) -> Order:
+    """Read an order.
+
+    Raises:
+        RefusedError: it is none of ours. The message does not repeat the text, which may name devices.
+    """
+    try:
+        match json.loads(text):
+            case {"wake": str(pass_type_identifier), "devices": list(devices)}:
+                return WakeDevices(pass_type_identifier, tuple(DeviceLibraryIdentifier(str(d)) for d in devices))
+            case {"fan_out": str(pass_id), "after": None}:
+                return FanOut(PassId.parse(pass_id), None)
+            case {"fan_out": str(pass_id), "after": str(after)}:
+                return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after))
+            case {"forget": str(pass_id)}:
+                return Forget(PassId.parse(pass_id))
+    except json.JSONDecodeError as error:
+        raise RefusedError("push queue: a message is not JSON; it was not written by this service") from error
+    raise RefusedError("push queue: a message is not an order; it was not written by this version of the service")
+
+
+def in_chunks(order: WakeDevices) -> list[WakeDevices]:
+    """The same order in pieces that one message can carry."""
+    return [
+        WakeDevices(order.pass_type_identifier, order.devices[start : start + MAX_DEVICES_PER_ORDER])
+        for start in range(0, len(order.devices), MAX_DEVICES_PER_ORDER)
+    ]

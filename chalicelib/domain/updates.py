@@ -1,0 +1,103 @@
+"""The update protocol: what is stamped, what a tag means, what a device must be told. Everything that decides whether
+an update is lost lives here or is called from `flows/` in the order that this page demands.
+
+Theory of operation
+-------------------
+A *version* is our own record of a pass: `modified_at` (whole seconds, strictly increasing) and `revision` (how often
+its content has changed). It is stamped by the push Lambda, never by a pipeline, and lives in a table of its own.
+
+The stamp. `modified_at` becomes `now` where that is greater than what is there, else one more than what is there. Two
+changes within one second still get two values, so `If-Modified-Since` cannot hide the second. It takes two conditional
+updates and no read: `modified_at < now -> now`, and where that is refused `modified_at + 1`.
+
+The order at a change:        stamp the version   ->  read who is registered  ->  push.
+The order at a registration:  write the registration  ->  read the version    ->  ask for a push if it has changed.
+Each writes its own before it reads the other's, so of two that race, at least one sees the other.
+
+The tag that a device gets from a list call is a point in time before which nothing can still come: `as_of - W`, where
+`as_of` is taken before the call's first read and `W` is longer than a stamp can be under way (the longest life of one
+push invocation, plus slack for clocks that disagree). A list call names each pass with
+`max(modified_at, registered_at) > tag`. `registered_at` counts because a device's tag belongs to the pass type: a pass
+that changed before it was registered, on a device whose tag is later than that change, would never be named otherwise.
+
+The price: a pass that changed within the last W seconds may be named twice. The second download answers 304.
+
+A deleted pass keeps its version, marked, so that a registration racing the deletion sees it, and so that a pass that
+comes back under the same name goes on from a later stamp.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+WINDOW_SLACK_SECONDS = 5
+"""What clocks of two Lambdas may disagree by, and what a request that was sent may still take to be carried out."""
+MAX_TAG_DIGITS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What is known of a pass's changes.
+
+    Args:
+        modified_at: epoch seconds, strictly increasing with every stamp; the pass's `Last-Modified`.
+        revision: how many content changes were stamped; 1 means: as first issued.
+        deleted: the pass item is gone.
+    """
+
+    modified_at: int
+    revision: int
+    deleted: bool = False
+
+    @property
+    def changed_since_issue(self) -> bool:
+        """Whether a device that downloaded the pass before it registered may hold older content."""
+        return self.revision > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """The `lastUpdated` of a list call, opaque to devices: everything up to this second has been named to them."""
+
+    seconds: int
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self | None:
+        """Read `passesUpdatedSince`; None for what is missing or was not made here, which lists every pass."""
+        if text is None or not text.isascii() or not text.isdigit() or len(text) > MAX_TAG_DIGITS:
+            return None
+        return cls(int(text))
+
+    @classmethod
+    def at(cls, as_of: float, *, window_seconds: int) -> Self:
+        """The tag to hand out for a list call whose reads all came after `as_of` (epoch seconds)."""
+        return cls(max(0, int(as_of) - window_seconds))
+
+    def __str__(self) -> str:
+        return str(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPass:
+    """A pass as seen from one device that holds it.
+
+    Args:
+        version: None where the pass was never stamped: its first stream record is still under way.
+        registered_at: epoch seconds of the last registration call; None where the registration is just going away.
+    """
+
+    version: Version | None
+    registered_at: int | None
+
+    def must_be_named(self, tag: Tag | None) -> bool:
+        """Whether a list call with this tag names the pass. One that is gone, or no longer held, never is."""
+        if self.registered_at is None or (self.version is not None and self.version.deleted):
+            return False
+        if tag is None:
+            return True
+        modified_at = self.version.modified_at if self.version is not None else 0
+        return max(modified_at, self.registered_at) > tag.seconds
+
+
+def window_seconds(*, push_timeout_seconds: int) -> int:
+    """W: how far a tag stays behind the clock."""
+    return push_timeout_seconds + WINDOW_SLACK_SECONDS

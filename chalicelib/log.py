@@ -1,0 +1,55 @@
+"""Structured logs: one line of JSON an event, which CloudWatch Logs Insights can query by field.
+
+A device library identifier, a push token or an authentication token never stands in a line: whatever is handed over as
+one is written as a short hash under the stage's key, the same for the same secret, so that lines can be joined.
+"""
+
+import hashlib
+import hmac
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chalicelib.domain.identifiers import AuthenticationToken, DeviceLibraryIdentifier, PushToken
+
+HASH_BYTES = 6
+_SECRETS = AuthenticationToken | DeviceLibraryIdentifier | PushToken
+
+_key = b""
+"""Of this sandbox; set once by `use_key`."""
+_context: dict[str, object] = {}
+"""What every line of the current invocation carries; a sandbox runs one invocation at a time."""
+
+
+def use_key(key: str) -> None:
+    """Hash secrets with this key from now on."""
+    global _key  # noqa: PLW0603 - one key a sandbox, known only when its settings are read
+    _key = key.encode()
+
+
+@contextmanager
+def invocation(**fields: object) -> Iterator[None]:
+    """Every line written inside carries these fields, such as the request id."""
+    _context.clear()
+    _context.update(fields)
+    try:
+        yield
+    finally:
+        _context.clear()
+
+
+def event(name: str, **fields: object) -> None:
+    """Write one line. Values are strings, numbers, booleans, None, lists, or secrets, which are hashed."""
+    line = {"event": name, **_context, **fields}
+    sys.stdout.write(json.dumps(line, default=_presentable, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def hashed(secret: str) -> str:
+    """A short keyed hash that stands for a secret."""
+    return hmac.digest(_key, secret.encode(), hashlib.sha256)[:HASH_BYTES].hex()
+
+
+def _presentable(value: object) -> str:
+    return hashed(value.value) if isinstance(value, _SECRETS) else str(value)

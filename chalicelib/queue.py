@@ -1,0 +1,97 @@
+"""SQS: orders for pushes that could not be settled at once, and the dead letters that a person must look at."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import aws
+from chalicelib.domain.changes import RefusedRecord
+from chalicelib.domain.errors import TransientError
+from chalicelib.domain.orders import Order, encode
+
+MESSAGES_PER_REQUEST = 10
+MAX_REQUEST_BYTES = 256 * 1024
+MAX_DELAY_SECONDS = 900
+
+
+class QueueError(TransientError):
+    """SQS did not take a message."""
+
+
+class Queue:
+    """The push queue and its dead letters. The connection opens at the first message."""
+
+    def __init__(self, *, push_queue_url: str, dead_letter_queue_url: str) -> None:
+        self._push_queue_url = push_queue_url
+        self._dead_letter_queue_url = dead_letter_queue_url
+
+    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0) -> None:
+        """Hand orders to whoever drains the queue, not before `delay_seconds` (at most 900) from now.
+
+        Raises:
+            QueueError: SQS did not take all of them. Some may be in the queue already.
+        """
+        messages = [encode(order) for order in orders]
+        for batch in _batches(messages):
+            self._send(self._push_queue_url, batch, delay_seconds=delay_seconds)
+
+    def refuse(self, records: Sequence[RefusedRecord]) -> None:
+        """Put pass items that cannot become a pass where a person looks, with what is wrong with them.
+
+        Raises:
+            QueueError: SQS did not take all of them.
+        """
+        messages = [
+            json.dumps({"refused": r.pass_id, "error": str(r.error), "sequence_number": r.sequence_number})
+            for r in records
+        ]
+        for batch in _batches(messages):
+            self._send(self._dead_letter_queue_url, batch, delay_seconds=0)
+
+    def postpone(self, receipt_handle: str, *, seconds: int) -> None:
+        """Let a received message come again after `seconds`, sooner or later than the queue itself would.
+
+        Raises:
+            QueueError: SQS did not answer; the message comes again after the queue's own time.
+        """
+        try:
+            self._sqs.change_message_visibility(
+                QueueUrl=self._push_queue_url,
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=min(seconds, MAX_DELAY_SECONDS),
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise QueueError(f"SQS: ChangeMessageVisibility failed with {type(error).__name__}") from error
+
+    @cached_property
+    def _sqs(self) -> Any:  # noqa: ANN401
+        return aws.client("sqs")
+
+    def _send(self, url: str, bodies: Sequence[str], *, delay_seconds: int) -> None:
+        entries = [
+            {"Id": str(index), "MessageBody": body, "DelaySeconds": min(delay_seconds, MAX_DELAY_SECONDS)}
+            for index, body in enumerate(bodies)
+        ]
+        try:
+            failed = self._sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
+        except (BotoCoreError, ClientError) as error:
+            raise QueueError(f"SQS: SendMessageBatch failed with {type(error).__name__}") from error
+        if failed:
+            raise QueueError(f"SQS: refused {len(failed)} of {len(entries)} messages: {failed[0].get('Code')}")
+
+
+def _batches(bodies: Sequence[str]) -> list[list[str]]:
+    """What one SendMessageBatch takes: ten messages, 256 KiB together."""
+    batches: list[list[str]] = []
+    size = 0
+    for body in bodies:
+        length = len(body.encode())
+        if not batches or len(batches[-1]) == MESSAGES_PER_REQUEST or size + length > MAX_REQUEST_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(body)
+        size += length
+    return batches

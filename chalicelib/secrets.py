@@ -1,0 +1,125 @@
+"""Secrets Manager: the keys that authentication tokens are derived from, and each pass type's credentials.
+
+What was read is kept for `KEEP_SECONDS`: a rotated certificate or an added key reaches a warm sandbox within that time.
+"""
+
+import json
+import time
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import aws
+from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.domain.errors import ConfigurationError, TransientError
+
+KEEP_SECONDS = 300.0
+
+
+class SecretsError(TransientError):
+    """Secrets Manager did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """An APNs authentication key (.p8) of a team."""
+
+    team_identifier: str
+    key_id: str
+    private_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PassTypeSecret:
+    """What one pass type is signed and pushed with; PEM texts.
+
+    Args:
+        certificate: the pass type certificate.
+        private_key: its key, PKCS#8, not encrypted.
+        intermediate: Apple's WWDR certificate that issued it.
+        apns: a provider key to push with; None to push with the pass type certificate.
+    """
+
+    certificate: str
+    private_key: str = field(repr=False)
+    intermediate: str
+    apns: ProviderKey | None = None
+
+
+class Secrets:
+    """The secrets of one stage."""
+
+    def __init__(self, *, stage: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._prefix = f"passwire/{stage}"
+        self._clock = clock
+        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def authentication_keys(self) -> AuthenticationKeys:
+        """The keys that tokens are derived from, the newest last.
+
+        Raises:
+            ConfigurationError: the secret is missing or not in its form.
+            SecretsError: Secrets Manager did not answer.
+        """
+        name = f"{self._prefix}/authentication-keys"
+        content = self._read(name)
+        try:
+            return AuthenticationKeys(
+                tuple(AuthenticationKey(str(key["id"]), b64decode(key["key"])) for key in content["keys"])
+            )
+        except (KeyError, TypeError, Base64Error) as error:
+            raise ConfigurationError(f'secret {name}: must be {{"keys": [{{"id": ..., "key": base64}}]}}') from error
+
+    def pass_type(self, pass_type_identifier: str) -> PassTypeSecret:
+        """The credentials of a pass type.
+
+        Raises:
+            ConfigurationError: the secret is missing or not in its form.
+            SecretsError: Secrets Manager did not answer.
+        """
+        name = f"{self._prefix}/pass-types/{pass_type_identifier}"
+        content = self._read(name)
+        try:
+            apns = content.get("apns")
+            return PassTypeSecret(
+                certificate=str(content["certificate"]),
+                private_key=str(content["private_key"]),
+                intermediate=str(content["intermediate"]),
+                apns=ProviderKey(
+                    team_identifier=str(apns["team_identifier"]),
+                    key_id=str(apns["key_id"]),
+                    private_key=str(apns["private_key"]),
+                )
+                if apns
+                else None,
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+
+    @cached_property
+    def _client(self) -> Any:  # noqa: ANN401
+        return aws.client("secretsmanager")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        kept = self._kept.get(name)
+        if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
+            return kept[1]
+        try:
+            text = self._client.get_secret_value(SecretId=name)["SecretString"]
+        except self._client.exceptions.ResourceNotFoundException:
+            raise ConfigurationError(f"secret {name} is missing in Secrets Manager") from None
+        except (BotoCoreError, ClientError) as error:
+            if kept is not None:
+                return kept[1]  # an old credential serves better than none while Secrets Manager is away
+            raise SecretsError(f"Secrets Manager: {name} could not be read: {type(error).__name__}") from None
+        try:
+            content: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise ConfigurationError(f"secret {name}: is not JSON") from None
+        self._kept[name] = (self._clock(), content)
+        return content

@@ -1,0 +1,63 @@
+"""Reading the pipelines' items: for authorization, and for a download together with the version."""
+
+from dataclasses import dataclass, field
+
+from chalicelib.domain.attributes import plain_item
+from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.updates import Version
+from chalicelib.store.tables import Tables
+from chalicelib.store.versions import version_of
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPass:
+    """A pass item as it stands in the table, not yet parsed, with the version that it is at least as new as."""
+
+    attributes: dict[str, object] = field(repr=False)
+    version: Version | None = None
+
+
+class Passes:
+    """Each method is one request."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def for_authorization(self, pass_id: PassId) -> dict[str, object] | None:
+        """The item's key and its own token if it has one; None where there is no such pass.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {
+                "TableName": self._tables.passes,
+                "Key": {"pass_id": {"S": str(pass_id)}},
+                "ProjectionExpression": "pass_id, authentication_token",
+                "ConsistentRead": True,
+            },
+        )
+        item = response.get("Item")
+        return plain_item(item) if item else None
+
+    def with_version(self, pass_id: PassId) -> StoredPass | None:
+        """The whole item and its version in one TransactGetItems, so that the content is never older than the stamp.
+
+        Raises:
+            StoreError: DynamoDB did not answer, or writers were in the way for too long.
+        """
+        key = {"pass_id": {"S": str(pass_id)}}
+        response = self._tables.call(
+            "TransactGetItems",
+            {
+                "TransactItems": [
+                    {"Get": {"TableName": self._tables.passes, "Key": key}},
+                    {"Get": {"TableName": self._tables.versions.Meta.table_name, "Key": key}},
+                ]
+            },
+        )
+        item, version = (member.get("Item") for member in response["Responses"])
+        if not item:
+            return None
+        return StoredPass(attributes=plain_item(item), version=version_of(plain_item(version)) if version else None)

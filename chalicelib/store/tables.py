@@ -1,0 +1,205 @@
+"""The four tables as pynamodb models, and the one connection that a warm sandbox keeps to DynamoDB.
+
+The passes table has no model: its items are the pipelines' own, of any shape, and are read raw (`passes.py`).
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.connection import Connection
+from pynamodb.exceptions import PynamoDBException, TransactGetError, TransactWriteError, VerboseClientError
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+from chalicelib.domain.errors import TransientError
+from chalicelib.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 2
+READ_TIMEOUT_SECONDS = 3
+"""A request that DynamoDB has not answered by then is repeated; all of ours may be."""
+MAX_RETRY_ATTEMPTS = 3
+MAX_CONFLICTS = 6
+"""How often a transaction that met another one is tried again: ten passes added at once meet in one device row."""
+CONFLICT_BACKOFF_SECONDS = 0.02
+
+_M = TypeVar("_M", bound=Model)
+
+
+class StoreError(TransientError):
+    """DynamoDB did not carry a request out: throttled, unreachable, or in conflict for too long."""
+
+
+class VersionRow(Model):
+    """What is known of a pass's changes; `domain.updates.Version`."""
+
+    pass_id = UnicodeAttribute(hash_key=True)
+    modified_at = NumberAttribute()
+    revision = NumberAttribute()
+    deleted = BooleanAttribute(null=True)
+
+
+class RegistrationRow(Model):
+    """That a device holds a pass."""
+
+    pass_id = UnicodeAttribute(hash_key=True)
+    device_library_identifier = UnicodeAttribute(range_key=True)
+    registered_at = NumberAttribute()
+
+
+class DeviceRow(Model):
+    """Where a device is reached and what it holds. `updated_at` is in milliseconds, as the times that APNs names."""
+
+    device_library_identifier = UnicodeAttribute(hash_key=True)
+    push_token = UnicodeAttribute()
+    passes = UnicodeSetAttribute(null=True)
+    updated_at = NumberAttribute()
+
+
+class Tables:
+    """The stage's tables behind one connection. It lives as long as the sandbox; make one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.connection = Connection(
+            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+            read_timeout_seconds=READ_TIMEOUT_SECONDS,
+            max_retry_attempts=MAX_RETRY_ATTEMPTS,
+        )
+        self.passes = settings.passes_table
+        self.versions = self._bind(VersionRow, settings.versions_table)
+        self.registrations = self._bind(RegistrationRow, settings.registrations_table)
+        self.devices = self._bind(DeviceRow, settings.devices_table)
+
+    def transact_write(self, compose: Callable[[TransactWrite], None]) -> list[str | None]:
+        """Carry out a transaction: tried again while it only meets others.
+
+        Returns:
+            An empty list when it was carried out; otherwise, in the order checks, deletes, puts, updates, the code
+            why each of its parts cancelled it (`ConditionalCheckFailed`) or None.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out, or others were in the way for too long.
+        """
+        for attempt in range(MAX_CONFLICTS):
+            try:
+                with _translated("TransactWriteItems"), TransactWrite(connection=self.connection) as transaction:
+                    compose(transaction)
+            except _CancelledError as cancelled:
+                if "ConditionalCheckFailed" in cancelled.codes:
+                    return cancelled.codes
+                _back_off(attempt)
+            else:
+                return []
+        raise StoreError("DynamoDB: TransactWriteItems was in conflict with others for too long; try again")
+
+    def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """One request that pynamodb's models have no form for: raw reads, and batches over several tables.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        for attempt in range(MAX_CONFLICTS):
+            try:
+                with _translated(operation):
+                    return self.connection.dispatch(operation, parameters)
+            except _CancelledError:
+                _back_off(attempt)
+        raise StoreError(f"DynamoDB: {operation} was in conflict with others for too long; try again")
+
+    def batch_get(self, requests: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """BatchGetItem, and again for what DynamoDB left unprocessed: raw items by table name.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out, or left something unprocessed for too long.
+        """
+        found: dict[str, list[dict[str, Any]]] = {table: [] for table in requests}
+        for attempt in range(MAX_CONFLICTS):
+            response = self.call("BatchGetItem", {"RequestItems": requests})
+            for table, items in response.get("Responses", {}).items():
+                found[table].extend(items)
+            requests = response.get("UnprocessedKeys") or {}
+            if not requests:
+                return found
+            _back_off(attempt)
+        raise StoreError("DynamoDB: BatchGetItem left keys unprocessed for too long; try again")
+
+    def _bind(self, model: type[_M], table_name: str) -> type[_M]:
+        """A copy of the model for this table. Every model shares the one connection: a client of its own would cost
+        each of them a cold start's 50 ms and a TLS handshake.
+        """
+        meta = type("Meta", (), {"table_name": table_name})
+        bound: type[_M] = type(model.__name__, (model,), {"Meta": meta})
+        table = bound._get_connection()  # noqa: SLF001 - pynamodb has no public way to share a connection
+        self.connection.add_meta_table(table.get_meta_table())
+        table.connection = self.connection
+        return bound
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Keeps pynamodb's exceptions at this border.
+
+    Raises:
+        StoreError: DynamoDB did not carry the request out. A failed condition passes through as it is, since only the
+            caller knows what it means.
+    """
+    try:
+        with _translated(operation):
+            yield
+    except _CancelledError as error:
+        raise StoreError(f"DynamoDB: {operation} was cancelled by another transaction; try again") from error
+
+
+def condition_failed(error: PynamoDBException) -> bool:
+    """Whether a single-item request was refused by its own condition."""
+    return error.cause_response_code == "ConditionalCheckFailedException"
+
+
+class _CancelledError(Exception):
+    """A transaction did not happen: by its conditions, or because it met another."""
+
+    def __init__(self, codes: list[str | None]) -> None:
+        super().__init__("transaction cancelled")
+        self.codes = codes
+
+
+@contextmanager
+def _translated(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except (TransactWriteError, TransactGetError) as error:
+        reasons = [reason.code if reason else None for reason in error.cancellation_reasons]
+        if error.cause_response_code in _CANCELLED_CODES:
+            raise _CancelledError(reasons) from None
+        raise _store_error(operation, error.cause_response_code) from None
+    except PynamoDBException as error:
+        if condition_failed(error):
+            raise
+        raise _store_error(operation, error.cause_response_code) from None
+    except VerboseClientError as error:
+        code = error.response.get("Error", {}).get("Code")
+        if code in _CANCELLED_CODES:
+            raise _CancelledError([]) from None
+        raise _store_error(operation, code) from None
+    except BotoCoreError as error:
+        raise _store_error(operation, type(error).__name__) from None
+
+
+_CANCELLED_CODES = (
+    "TransactionCanceledException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+)
+
+
+def _store_error(operation: str, code: str | None) -> StoreError:
+    """Only the code: DynamoDB's messages and the request itself can hold what must not be logged."""
+    return StoreError(f"DynamoDB: {operation} failed with {code or 'no answer'}")
+
+
+def _back_off(attempt: int) -> None:
+    time.sleep(random.uniform(0.5, 1) * CONFLICT_BACKOFF_SECONDS * 2**attempt)  # noqa: S311 - jitter, no secret
