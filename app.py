@@ -1,0 +1,140 @@
+"""Passwire's table of contents: every route that a device calls and every trigger that AWS fires, one function each.
+
+Nothing is decided here. A route reads its request (`chalicelib/web.py`), calls a flow (`chalicelib/flows/`) with what
+the sandbox keeps (`chalicelib/sandbox.py`), and puts the result into a response.
+"""
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, cast
+
+from chalice.app import BaseLambdaEvent, Chalice, DynamoDBEvent, Request, Response, SQSEvent
+
+from chalicelib import log, web
+from chalicelib.domain.updates import Tag
+from chalicelib.flows import logs
+from chalicelib.sandbox import Sandbox
+
+PASSES_STREAM = "arn:aws:dynamodb:*:*:table/passes/stream/*"
+"""A placeholder: the stack's template names the real stream, which Chalice cannot refer to."""
+PUSH_QUEUE = "push"
+"""Likewise."""
+PUSH_RESERVE_SECONDS = 3.0
+"""What an invocation keeps for queueing what could not be pushed."""
+
+app = Chalice(app_name="passwire")
+app.api.binary_types.append(web.PKPASS)
+sandbox = Sandbox()
+
+DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
+REGISTRATION = DEVICE + "/{serial_number}"
+PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"  # noqa: S105 - a path
+
+
+@app.middleware("http")
+def border(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """What holds for every request: a log context, a 404 where nothing is, and no refusal for what `Accept` says."""
+    with log.invocation(request_id=request.context.get("requestId")):
+        if request.path not in app.routes:
+            return web.error_response(HTTPStatus.NOT_FOUND, "there is nothing at this path")
+        web.accept_anything(request)
+        return get_response(request)
+
+
+@app.route(REGISTRATION, methods=["POST"])
+@web.answers
+def register(device_library_identifier: str, pass_type_identifier: str, serial_number: str) -> Response:
+    """A device adds a pass (Apple, "Register a Pass for Update Notifications")."""
+    first_time = sandbox.registrar.register(
+        device=web.device(sandbox.settings, device_library_identifier),
+        pass_id=web.pass_id(sandbox.settings, pass_type_identifier, serial_number),
+        authorization=web.authorization(current_request()),
+        push_token=web.push_token(current_request()),
+        now=time.time(),
+    )
+    return web.empty(HTTPStatus.CREATED if first_time else HTTPStatus.OK)
+
+
+@app.route(REGISTRATION, methods=["DELETE"])
+@web.answers
+def unregister(device_library_identifier: str, pass_type_identifier: str, serial_number: str) -> Response:
+    """A device removes a pass (Apple, "Unregister a Pass for Update Notifications")."""
+    sandbox.registrar.unregister(
+        device=web.device(sandbox.settings, device_library_identifier),
+        pass_id=web.pass_id(sandbox.settings, pass_type_identifier, serial_number),
+        authorization=web.authorization(current_request()),
+    )
+    return web.empty(HTTPStatus.OK)
+
+
+@app.route(DEVICE, methods=["GET"])
+@web.answers
+def list_changed(device_library_identifier: str, pass_type_identifier: str) -> Response:
+    """A device asks what changed (Apple, "Get the List of Updatable Passes")."""
+    listing = sandbox.lister.list_changed(
+        device=web.known_device(sandbox.settings, device_library_identifier),
+        pass_type_identifier=web.path_parameter(sandbox.settings, pass_type_identifier),
+        tag=Tag.parse(web.query_parameter(current_request(), "passesUpdatedSince")),
+        now=time.time(),
+    )
+    return web.listing(listing)
+
+
+@app.route(PASS, methods=["GET", "HEAD"])
+@web.answers
+def download(pass_type_identifier: str, serial_number: str) -> Response:
+    """A device downloads a pass (Apple, "Send an Updated Pass")."""
+    result = sandbox.downloader.download(
+        pass_id=web.pass_id(sandbox.settings, pass_type_identifier, serial_number),
+        authorization=web.authorization(current_request()),
+        conditions=web.conditions(current_request()),
+        web_service_url=web.web_service_url(sandbox.settings, current_request()),
+        now=time.time(),
+    )
+    return web.download(result, method=current_request().method)
+
+
+@app.route("/v1/log", methods=["POST"], content_types=["*/*"])
+@web.answers
+def note_log() -> Response:
+    """A device reports errors (Apple, "Log a Message")."""
+    logs.note(web.log_messages(current_request()))
+    return web.empty(HTTPStatus.OK)
+
+
+@app.on_dynamodb_record(stream_arn=PASSES_STREAM, name="push")
+def push(event: DynamoDBEvent) -> dict[str, Any]:
+    """Passes changed: stamp them, and wake every device that holds one."""
+    with log.invocation(request_id=request_id(event)):
+        failed = sandbox.changes.handle(event.to_dict()["Records"], deadline=deadline(event))
+    return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
+
+
+@app.on_sqs_message(queue=PUSH_QUEUE, name="drain")
+def drain(event: SQSEvent) -> dict[str, Any]:
+    """What could not be settled at once: carry it out, and name what must come again."""
+    with log.invocation(request_id=request_id(event)):
+        failed = sandbox.drain.handle(event.to_dict()["Records"], deadline=deadline(event))
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def current_request() -> Request:
+    """The request being answered; there is one whenever a route runs."""
+    return cast("Request", app.current_request)
+
+
+def request_id(event: BaseLambdaEvent) -> str:
+    """Of the invocation, as AWS's own log lines name it."""
+    return str(context_of(event).aws_request_id)
+
+
+def deadline(event: BaseLambdaEvent) -> float:
+    """The moment of `time.monotonic` by which an invocation must stop pushing."""
+    remaining = float(context_of(event).get_remaining_time_in_millis()) / 1000
+    return time.monotonic() + remaining - PUSH_RESERVE_SECONDS
+
+
+def context_of(event: BaseLambdaEvent) -> Any:  # noqa: ANN401
+    """Lambda's context object, which Chalice types as a dictionary."""
+    return event.context

@@ -1,0 +1,151 @@
+"""A pipeline changes passes: passes table -> stream -> stamp -> who holds them -> APNs.
+
+The order is the one that `domain/updates.py` demands: the stamp is written before the registrations are read.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib import log
+from chalicelib.domain.changes import PassChange, RefusedRecord, StreamRecord, change_of, coalesce
+from chalicelib.domain.errors import RefusedError, TransientError
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.orders import FanOut, Forget, WakeDevices, in_chunks
+from chalicelib.domain.updates import Version
+from chalicelib.flows.wake import Waker
+from chalicelib.queue import Queue
+from chalicelib.store import Store
+
+MAX_DIRECT_DEVICES = 1000
+"""A pass that more devices hold is fanned out by the queue, so that other passes' changes do not wait for it."""
+RETRY_SECONDS = 5
+
+Targets = defaultdict[str, set[DeviceLibraryIdentifier]]
+"""Whom to wake, by pass type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What reacts to a batch of the stream.
+
+    Args:
+        clock: epoch seconds.
+    """
+
+    store: Store
+    queue: Queue
+    waker: Waker
+    clock: Callable[[], float]
+
+    def handle(self, records: Iterable[Mapping[str, Any]], *, deadline: float) -> list[str]:
+        """Settle a batch: every changed pass is stamped and every device that holds it is pushed to or queued.
+
+        Args:
+            records: the `Records` of the Lambda event, in the stream's order.
+            deadline: monotonic seconds by which pushing must end; what is left then goes to the queue.
+
+        Returns:
+            The sequence number to retry from, in a list, where DynamoDB or SQS gave up half way; else an empty list.
+
+        Raises:
+            TransientError: nothing was settled; the whole batch must come again.
+        """
+        changes, refused = read_batch(records)
+        if refused:
+            self.queue.refuse(refused)
+            for record in refused:
+                log.event("pass_item_refused", pass_id=record.pass_id, error=str(record.error))
+        targets: Targets = defaultdict(set)
+        unsettled: PassChange | None = None
+        for index, change in enumerate(changes):
+            try:
+                self._settle(change, targets)
+            except TransientError as error:
+                if index == 0:
+                    raise
+                log.event("change_failed", pass_id=change.pass_id, error=str(error))
+                unsettled = change
+                break
+        for pass_type_identifier, devices in targets.items():
+            self._wake(pass_type_identifier, devices, deadline=deadline)
+        return [unsettled.sequence_number] if unsettled else []
+
+    def _settle(self, change: PassChange, targets: Targets) -> None:
+        """Stamp the pass, then find who must be told."""
+        version = stamp(self.store, change, now=self.clock())
+        log.event(
+            "stamped",
+            pass_id=change.pass_id,
+            modified_at=version.modified_at,
+            revision=version.revision,
+            deleted=version.deleted,
+            written_at=change.written_at,
+        )
+        if change.deleted:
+            self.queue.send([Forget(change.pass_id)])
+        elif change.first_issue and not version.changed_since_issue:
+            pass  # whoever registered already has downloaded exactly this content
+        else:
+            self._find_devices(change.pass_id, targets)
+
+    def _find_devices(self, pass_id: PassId, targets: Targets) -> None:
+        page = self.store.registrations.page(pass_id, after=None, limit=MAX_DIRECT_DEVICES)
+        targets[pass_id.pass_type_identifier].update(page.devices)
+        if page.more:
+            self.queue.send([FanOut(pass_id, after=page.devices[-1])])
+
+    def _wake(self, pass_type_identifier: str, devices: set[DeviceLibraryIdentifier], *, deadline: float) -> None:
+        """Push once to each device; who could not be told now is told from the queue."""
+        try:
+            unsettled = self.waker.wake(pass_type_identifier, devices, deadline=deadline).unsettled
+        except TransientError as error:
+            log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
+            unsettled = frozenset(devices)
+        left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)))
+        self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS)
+
+
+def read_batch(records: Iterable[Mapping[str, Any]]) -> tuple[list[PassChange], list[RefusedRecord]]:
+    """The passes that changed, one entry each, and the records that cannot become a pass."""
+    changes: list[PassChange] = []
+    refused: list[RefusedRecord] = []
+    for raw in records:
+        try:
+            change = change_of(StreamRecord.parse(raw))
+        except RefusedError as error:
+            keys = raw["dynamodb"].get("Keys", {})
+            refused.append(
+                RefusedRecord(
+                    pass_id=str(keys.get("pass_id", {}).get("S", "(without key)")),
+                    sequence_number=str(raw["dynamodb"].get("SequenceNumber", "")),
+                    error=error,
+                )
+            )
+        else:
+            if change is not None:
+                changes.append(change)
+    return coalesce(changes), refused
+
+
+def stamp(store: Store, change: PassChange, *, now: float) -> Version:
+    """Two conditional updates and no read: `now` where that is later, else one more than what is there.
+
+    Raises:
+        StoreError: DynamoDB did not carry it out.
+    """
+    changes, deleted = change.count, change.deleted
+    version = store.versions.stamp_at(change.pass_id, now=int(now), changes=changes, deleted=deleted)
+    if version is None:
+        version = store.versions.stamp_next(change.pass_id, changes=changes, deleted=deleted)
+    if version is None:
+        raise StampLostError(change.pass_id)
+    return version
+
+
+class StampLostError(TransientError):
+    """Somebody removed the version between two updates; the batch comes again and stamps anew."""
+
+    def __init__(self, pass_id: PassId) -> None:
+        super().__init__(f"pass {pass_id}: its version was removed while it was being stamped")

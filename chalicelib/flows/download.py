@@ -1,0 +1,112 @@
+"""A device downloads a pass: device -> API -> the pass, signed, unless the device has it already."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from chalicelib import log
+from chalicelib.domain.archive import build
+from chalicelib.domain.authentication import AuthenticationKeys
+from chalicelib.domain.conditional import Conditions, Validators, validators_of
+from chalicelib.domain.identifiers import AuthenticationToken, PassId
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.rendering import render
+from chalicelib.flows.authorize import check, read_header
+from chalicelib.signing import Signer
+from chalicelib.store import Store
+from chalicelib.template_store import Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What makes passes.
+
+    Args:
+        templates: by name.
+        signer_for: the signer of a pass type; raises ConfigurationError where it has none.
+    """
+
+    templates: Templates
+    signer_for: Callable[[str], Signer]
+
+    def make(
+        self, item: PassItem, *, authentication_token: AuthenticationToken, web_service_url: str, at: datetime
+    ) -> bytes:
+        """The `.pkpass` of an item, signed as of `at`.
+
+        Raises:
+            RefusedError: the item does not fit its template.
+            ConfigurationError: the pass type has no valid certificate.
+        """
+        template = self.templates.get(item.template)
+        signer = self.signer_for(item.pass_id.pass_type_identifier)
+        pass_json = render(
+            template,
+            item,
+            web_service_url=web_service_url,
+            authentication_token=authentication_token,
+            team_identifier=signer.team_identifier,
+        )
+        return build(
+            template,
+            pass_json,
+            personalized=item.personalization is not None,
+            sign=lambda manifest: signer.sign(manifest, at=at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The answer to a download.
+
+    Args:
+        pkpass: the signed archive; None where the device has this version already.
+        validators: None for a pass whose first stamp is still under way: it has no time of its own yet.
+    """
+
+    pkpass: bytes | None = field(repr=False)
+    validators: Validators | None
+
+
+@dataclass(frozen=True, slots=True)
+class Downloader:
+    """What answers a download."""
+
+    store: Store
+    keys: AuthenticationKeys
+    press: Press
+
+    def download(
+        self,
+        *,
+        pass_id: PassId,
+        authorization: str | None,
+        conditions: Conditions,
+        web_service_url: str,
+        now: float,
+    ) -> Download:
+        """The pass as it is now: one read, of item and version together. `now` is epoch seconds.
+
+        The token that was presented is the one that stands in the pass: an installed pass can never change its own.
+
+        Raises:
+            UnauthorizedError: unknown or deleted pass, or a token that is not its own.
+            RefusedError: the item cannot become a pass; nothing half-built leaves.
+            StoreError, ConfigurationError: it could not be read, or not be signed.
+        """
+        presented = read_header(authorization)
+        stored = self.store.passes.with_version(pass_id)
+        attributes = check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
+        version = stored.version if stored else None
+        validators = validators_of(version) if version is not None else None
+        if version is not None and conditions.hold(version):
+            log.event("downloaded", pass_id=pass_id, modified=False)
+            return Download(None, validators)
+        pkpass = self.press.make(
+            PassItem.parse(attributes),
+            authentication_token=presented,
+            web_service_url=web_service_url,
+            at=datetime.fromtimestamp(now, UTC),
+        )
+        log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
+        return Download(pkpass, validators)

@@ -1,0 +1,72 @@
+"""A device adds a pass, or removes it: device -> API -> devices and registrations.
+
+Registering writes the registration before it reads the pass's version: "write yours, then read theirs", as
+`domain/updates.py` explains.
+"""
+
+from dataclasses import dataclass
+
+from chalicelib import log
+from chalicelib.domain.authentication import AuthenticationKeys
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.domain.orders import WakeDevices
+from chalicelib.flows.authorize import UnauthorizedError, authorize
+from chalicelib.queue import Queue
+from chalicelib.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Registrar:
+    """What a device's additions and removals change."""
+
+    store: Store
+    keys: AuthenticationKeys
+    queue: Queue
+
+    def register(
+        self,
+        *,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        authorization: str | None,
+        push_token: PushToken,
+        now: float,
+    ) -> bool:
+        """Note that the device holds the pass and where it is reached. `now` is epoch seconds, as the call came in.
+
+        Returns:
+            Whether it is the first time; False where the device had registered for the pass before.
+
+        Raises:
+            UnauthorizedError: nothing was written.
+            StoreError, QueueError: it may have been carried out; the same call again completes it.
+        """
+        authorize(self.store, self.keys, pass_id, authorization=authorization)
+        first_time = self.store.registrations.create(device, pass_id, push_token=push_token, at=now)
+        if not first_time:
+            self.store.registrations.refresh(device, pass_id, push_token=push_token, at=now)
+        version = self.store.versions.get(pass_id)
+        if version is not None and version.deleted:
+            # The pass went away while it was being registered: whoever removed its registrations may have missed this.
+            self._remove(device, pass_id)
+            raise UnauthorizedError
+        if version is not None and version.changed_since_issue:
+            # The change may lie between the device's download and this call: whoever pushed it may have missed this.
+            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,))])
+        log.event("registered", pass_id=pass_id, device=device, first_time=first_time)
+        return first_time
+
+    def unregister(self, *, device: DeviceLibraryIdentifier, pass_id: PassId, authorization: str | None) -> None:
+        """Note that the device no longer holds the pass. Repeating it changes nothing.
+
+        Raises:
+            UnauthorizedError: nothing was written.
+            StoreError: it may have been carried out; the same call again completes it.
+        """
+        authorize(self.store, self.keys, pass_id, authorization=authorization)
+        self._remove(device, pass_id)
+        log.event("unregistered", pass_id=pass_id, device=device)
+
+    def _remove(self, device: DeviceLibraryIdentifier, pass_id: PassId) -> None:
+        self.store.registrations.delete(device, pass_id)
+        self.store.devices.delete_if_empty(device)

@@ -1,0 +1,157 @@
+"""Push to devices, and act on what APNs says of each: a device that is gone is forgotten, what is unsettled is named.
+
+A push says only "something of this pass type changed", so a device gets one for each pass type, however many of its
+passes changed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from chalicelib import log
+from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.domain.errors import ConfigurationError, TransientError
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PushToken
+from chalicelib.store import Store
+from chalicelib.store.devices import DEVICES_PER_REQUEST, Device
+
+MAX_FORGET_ATTEMPTS = 20
+"""How often a device that is gone is looked at again, while it changes or holds more passes than one request takes."""
+MAX_NOTED_DELIVERIES = 20
+"""Deliveries of a larger wake are counted, not logged one by one: a line costs a third of what a push does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """How waking some devices ended.
+
+    Args:
+        unsettled: the devices that must still be told, by another attempt.
+        misconfigured: whether that attempt is in vain until a person acts: a credential or topic is wrong.
+    """
+
+    unsettled: frozenset[DeviceLibraryIdentifier]
+    misconfigured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waker:
+    """What pushes.
+
+    Args:
+        store: where devices' push tokens are.
+        client_for: the APNs client of a pass type; raises ConfigurationError or TransientError where it has none.
+    """
+
+    store: Store
+    client_for: Callable[[str], Client]
+
+    def wake(
+        self, pass_type_identifier: str, devices: Collection[DeviceLibraryIdentifier], *, deadline: float
+    ) -> Woken:
+        """Push once to each of these devices, and forget those that are gone.
+
+        Args:
+            pass_type_identifier: the topic.
+            devices: whom to tell; those that unregistered in the meantime are passed over.
+            deadline: monotonic seconds by which pushing must end.
+
+        Raises:
+            StoreError: the push tokens could not be read; nobody was pushed to.
+        """
+        by_token = self._reach(devices)
+        if not by_token:
+            return Woken(frozenset())
+        try:
+            client = self.client_for(pass_type_identifier)
+        except (ConfigurationError, TransientError) as error:
+            log.event("push_impossible", pass_type_identifier=pass_type_identifier, error=str(error))
+            everyone = frozenset(device.identifier for found in by_token.values() for device in found)
+            return Woken(everyone, misconfigured=isinstance(error, ConfigurationError))
+        pushes = [Push(token, pass_type_identifier) for token in by_token]
+        unsettled: set[DeviceLibraryIdentifier] = set()
+        kinds: Counter[OutcomeKind] = Counter()
+        for outcome in client.push(pushes, deadline=deadline):
+            kinds[outcome.kind] += 1
+            found = by_token[outcome.push.push_token]
+            if outcome.kind is not OutcomeKind.DELIVERED or len(by_token) <= MAX_NOTED_DELIVERIES:
+                _note(outcome, found)
+            unsettled.update(self._unsettled_by(outcome, found))
+        log.event(
+            "woken",
+            pass_type_identifier=pass_type_identifier,
+            devices=len(devices),
+            unsettled=len(unsettled),
+            outcomes={kind.value: count for kind, count in kinds.items()},
+        )
+        misconfigured = kinds[OutcomeKind.CONFIGURATION] > 0 and kinds[OutcomeKind.DELIVERED] == 0
+        return Woken(frozenset(unsettled), misconfigured=misconfigured)
+
+    def _reach(self, devices: Collection[DeviceLibraryIdentifier]) -> dict[PushToken, list[Device]]:
+        """The devices by push token. Two rows with one token are one phone, restored from a backup: one push."""
+        by_token: dict[PushToken, list[Device]] = defaultdict(list)
+        for chunk in _chunks(sorted(devices), DEVICES_PER_REQUEST):
+            for device in self.store.devices.reach(chunk):
+                by_token[device.push_token].append(device)
+        return by_token
+
+    def _unsettled_by(self, outcome: Outcome, devices: list[Device]) -> list[DeviceLibraryIdentifier]:
+        """The devices of one push that must still be told after it."""
+        match outcome.kind:
+            case OutcomeKind.DELIVERED:
+                return []
+            case OutcomeKind.GONE:
+                return [device.identifier for device in devices if not self._left(device, outcome)]
+        return [device.identifier for device in devices]
+
+    def _left(self, device: Device, outcome: Outcome) -> bool:
+        """Forget a device that was gone at the time that APNs names, or else as it was when it was pushed to."""
+        gone_at = outcome.timestamp if outcome.timestamp is not None else device.updated_at
+        try:
+            return forget(self.store, device, gone_at=gone_at)
+        except TransientError as error:
+            log.event("forget_failed", device=device.identifier, error=str(error))
+            return False
+
+
+def forget(store: Store, device: Device, *, gone_at: int) -> bool:
+    """Remove a device's rows, unless it has another push token by now or registered after `gone_at`.
+
+    Args:
+        device: as it was read when it was pushed to.
+        gone_at: epoch milliseconds (Apple, "Handling notification responses from APNs": `timestamp`).
+
+    Returns:
+        False where the device registered the same push token after `gone_at`: it is there and was not told.
+
+    Raises:
+        TransientError: DynamoDB did not carry it out, or the row kept changing.
+    """
+    for _ in range(MAX_FORGET_ATTEMPTS):
+        row = store.devices.get(device.identifier)
+        if row is None or row.push_token != device.push_token:
+            return True  # with a new token it registered anew, and that call looked for changes itself
+        if row.updated_at > gone_at:
+            return False
+        if store.devices.forget(row):
+            log.event("forgotten", device=device.identifier, passes=[str(pass_id) for pass_id in sorted(row.passes)])
+    raise TransientError("a device that is gone could not be removed: its row kept changing")
+
+
+def _note(outcome: Outcome, devices: list[Device]) -> None:
+    for device in devices:
+        log.event(
+            "pushed",
+            device=device.identifier,
+            pass_type_identifier=outcome.push.topic,
+            outcome=outcome.kind.value,
+            status=outcome.status,
+            reason=outcome.reason,
+            apns_id=outcome.apns_id,
+        )
+
+
+def _chunks(devices: list[DeviceLibraryIdentifier], size: int) -> Iterator[list[DeviceLibraryIdentifier]]:
+    for start in range(0, len(devices), size):
+        yield devices[start : start + size]

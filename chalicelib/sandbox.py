@@ -1,0 +1,136 @@
+"""What a warm sandbox keeps from one invocation to the next: connections, keys, parsed templates, made at first use.
+
+This is the one place with state of the process. Each member says how long it lives; everything lives no longer than the
+sandbox, and a function makes only what it asks for.
+"""
+
+import os
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from chalicelib import log
+from chalicelib.settings import Settings
+
+if TYPE_CHECKING:
+    from chalicelib.apns.client import Client
+    from chalicelib.domain.authentication import AuthenticationKeys
+    from chalicelib.flows.change import Changes
+    from chalicelib.flows.download import Downloader, Press
+    from chalicelib.flows.drain import Drain
+    from chalicelib.flows.listing import Lister
+    from chalicelib.flows.register import Registrar
+    from chalicelib.flows.wake import Waker
+    from chalicelib.queue import Queue
+    from chalicelib.secrets import PassTypeSecret, Secrets
+    from chalicelib.signing import Signer
+    from chalicelib.store import Store
+
+
+class Sandbox:
+    """The collaborators of the flows. What a function does not use is not even imported: cold starts are paid here."""
+
+    def __init__(self) -> None:
+        self._signers: dict[PassTypeSecret, Signer] = {}
+        self._clients: dict[PassTypeSecret, Client] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Of the environment, for the life of the sandbox."""
+        settings = Settings.from_environment(os.environ)
+        log.use_key(settings.log_key)
+        return settings
+
+    @cached_property
+    def store(self) -> "Store":
+        from chalicelib.store import Store
+
+        return Store.connect(self.settings)
+
+    @cached_property
+    def queue(self) -> "Queue":
+        from chalicelib.queue import Queue
+
+        return Queue(
+            push_queue_url=self.settings.push_queue_url, dead_letter_queue_url=self.settings.dead_letter_queue_url
+        )
+
+    @cached_property
+    def secrets(self) -> "Secrets":
+        """Read again every few minutes, so that a rotated certificate or a new key needs no deploy."""
+        from chalicelib.secrets import Secrets
+
+        return Secrets(stage=self.settings.stage)
+
+    @property
+    def authentication_keys(self) -> "AuthenticationKeys":
+        return self.secrets.authentication_keys()
+
+    @property
+    def registrar(self) -> "Registrar":
+        from chalicelib.flows.register import Registrar
+
+        return Registrar(self.store, self.authentication_keys, self.queue)
+
+    @property
+    def lister(self) -> "Lister":
+        from chalicelib.flows.listing import Lister
+
+        return Lister(self.store, window_seconds=self.settings.window_seconds)
+
+    @property
+    def downloader(self) -> "Downloader":
+        from chalicelib.flows.download import Downloader
+
+        return Downloader(self.store, self.authentication_keys, self.press)
+
+    @cached_property
+    def press(self) -> "Press":
+        """Parsed templates live as long as the sandbox; a newer revision replaces them."""
+        from chalicelib.flows.download import Press
+        from chalicelib.template_store import Templates
+
+        return Press(templates=Templates(), signer_for=self.signer_for)
+
+    def signer_for(self, pass_type_identifier: str) -> "Signer":
+        """The signer of a pass type: its key is parsed once for each secret, not for each pass.
+
+        Raises:
+            ConfigurationError: the secret is missing, or its certificate and key do not fit.
+            SecretsError: Secrets Manager did not answer.
+        """
+        from chalicelib.signing import Signer
+
+        secret = self.secrets.pass_type(pass_type_identifier)
+        if secret not in self._signers:
+            self._signers[secret] = Signer.from_pem(
+                certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
+            )
+        return self._signers[secret]
+
+    def client_for(self, pass_type_identifier: str) -> "Client":
+        """The APNs client that a pass type is pushed with: one connection for each credential.
+
+        Raises:
+            ConfigurationError: the secret is missing, or is no credential.
+            SecretsError: Secrets Manager did not answer.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def waker(self) -> "Waker":
+        from chalicelib.flows.wake import Waker
+
+        return Waker(store=self.store, client_for=self.client_for)
+
+    @cached_property
+    def changes(self) -> "Changes":
+        from chalicelib.flows.change import Changes
+
+        return Changes(store=self.store, queue=self.queue, waker=self.waker, clock=time.time)
+
+    @cached_property
+    def drain(self) -> "Drain":
+        from chalicelib.flows.drain import Drain
+
+        return Drain(store=self.store, queue=self.queue, waker=self.waker)
