@@ -1,0 +1,220 @@
+"""A simulated iPhone: keeps passes, tags and validators as Wallet does, and speaks only HTTP to the web service.
+
+It stands in for the one thing that cannot run here. What it leaves out: it does not verify the pass's signature, does
+not retry failed calls with growing waits, and draws nothing. What it does as devices were seen to do: it uses the
+`webServiceURL` and `authenticationToken` of the pass itself, appends `/v1`, keeps one tag for each pass type, sends
+`If-Modified-Since` with the date that it was given, and replaces a pass only by one that it got with 200.
+"""
+
+import io
+import json
+import secrets
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+FIELD_GROUPS = ("headerFields", "primaryFields", "secondaryFields", "auxiliaryFields", "backFields", "footerFields")
+STYLES = ("boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric")
+
+
+class PhoneError(Exception):
+    """The web service answered what a phone cannot go on with."""
+
+
+@dataclass(frozen=True)
+class InstalledPass:
+    """A pass on the phone, with what it was downloaded with."""
+
+    content: dict[str, Any]
+    strings: dict[str, str] = field(repr=False)
+    archive: bytes = field(repr=False)
+    last_modified: str | None = None
+
+    @classmethod
+    def open(cls, archive: bytes, *, language: str, last_modified: str | None) -> Self:
+        """Read a `.pkpass`."""
+        with zipfile.ZipFile(io.BytesIO(archive)) as members:
+            content = json.loads(members.read("pass.json"))
+            name = f"{language}.lproj/pass.strings"
+            strings = parse_strings(members.read(name)) if name in members.namelist() else {}
+        return cls(content, strings, archive, last_modified)
+
+    @property
+    def pass_type_identifier(self) -> str:
+        return str(self.content["passTypeIdentifier"])
+
+    @property
+    def serial_number(self) -> str:
+        return str(self.content["serialNumber"])
+
+    def fields(self) -> dict[str, dict[str, Any]]:
+        """The fields by key, of whatever style the pass has."""
+        style: dict[str, Any] = next((self.content[style] for style in STYLES if style in self.content), {})
+        return {member["key"]: member for group in FIELD_GROUPS for member in style.get(group, [])}
+
+    def changes_since(self, older: "InstalledPass") -> list[str]:
+        """What the phone shows on its lock screen (Apple, "PassFieldContent": `changeMessage`)."""
+        before = older.fields()
+        messages = []
+        for key, now in self.fields().items():
+            if key in before and "changeMessage" in now and before[key].get("value") != now.get("value"):
+                message = self._localized(str(now["changeMessage"]))
+                messages.append(message.replace("%@", self._localized(str(now["value"]))))
+        return messages
+
+    def _localized(self, text: str) -> str:
+        return self.strings.get(text, text)
+
+
+@dataclass
+class Phone:
+    """One device. Every method is something that a person or APNs does to it.
+
+    Args:
+        language: of the texts that it shows, as in `de.lproj`.
+        device_library_identifier: what it calls itself towards this service.
+        push_token: where APNs reaches it.
+    """
+
+    language: str = "en"
+    device_library_identifier: str = field(default_factory=lambda: secrets.token_hex(16))
+    push_token: str = field(default_factory=lambda: secrets.token_hex(32))
+    passes: dict[tuple[str, str], InstalledPass] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    verify: str | bool = True
+
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(verify=self.verify, timeout=30, headers={"Accept": "*/*"})
+
+    def close(self) -> None:
+        self._http.close()
+
+    def adds(self, archive: bytes, *, last_modified: str | None = None) -> HTTPStatus:
+        """The person taps "Add": the pass is kept, and the web service is told.
+
+        Returns:
+            201 where the service did not know of it, 200 where it did.
+
+        Raises:
+            PhoneError: the service refused.
+        """
+        added = InstalledPass.open(archive, language=self.language, last_modified=last_modified)
+        self.passes[added.pass_type_identifier, added.serial_number] = added
+        return self.registers(added)
+
+    def registers(self, installed: InstalledPass) -> HTTPStatus:
+        """Tell the service where this device is reached.
+
+        Raises:
+            PhoneError: the service refused.
+        """
+        response = self._http.post(
+            self._registration_url(installed), json={"pushToken": self.push_token}, headers=_authorization(installed)
+        )
+        return _expect(response, HTTPStatus.CREATED, HTTPStatus.OK)
+
+    def removes(self, pass_type_identifier: str, serial_number: str) -> None:
+        """The person deletes the pass.
+
+        Raises:
+            PhoneError: the service refused.
+        """
+        removed = self.passes.pop((pass_type_identifier, serial_number))
+        _expect(self._http.delete(self._registration_url(removed), headers=_authorization(removed)), HTTPStatus.OK)
+
+    def wakes(self, pass_type_identifier: str) -> list[str]:
+        """An empty push came: ask what changed, download just that.
+
+        Returns:
+            The change messages that the person sees.
+
+        Raises:
+            PhoneError: the service refused.
+        """
+        messages: list[str] = []
+        for serial_number in self.asks_what_changed(pass_type_identifier):
+            older = self.passes.get((pass_type_identifier, serial_number))
+            newer = self.downloads(older) if older is not None else None
+            if older is not None and newer is not None:
+                messages.extend(newer.changes_since(older))
+        return messages
+
+    def asks_what_changed(self, pass_type_identifier: str) -> Sequence[str]:
+        """The list call, with the tag of the last one.
+
+        Raises:
+            PhoneError: the service refused.
+        """
+        url = next(_web_service_url(p) for (kind, _), p in self.passes.items() if kind == pass_type_identifier)
+        tag = self.tags.get(pass_type_identifier)
+        response = self._http.get(
+            f"{url}/v1/devices/{quote(self.device_library_identifier, safe='')}"
+            f"/registrations/{quote(pass_type_identifier, safe='')}",
+            params={"passesUpdatedSince": tag} if tag is not None else None,
+        )
+        if _expect(response, HTTPStatus.OK, HTTPStatus.NO_CONTENT) is HTTPStatus.NO_CONTENT:
+            return []
+        listing = response.json()
+        self.tags[pass_type_identifier] = listing["lastUpdated"]
+        serial_numbers: list[str] = listing["serialNumbers"]
+        return serial_numbers
+
+    def downloads(self, installed: InstalledPass) -> InstalledPass | None:
+        """Fetch the pass unless it is the one that is here already.
+
+        Raises:
+            PhoneError: the service refused.
+        """
+        headers = _authorization(installed)
+        if installed.last_modified is not None:
+            headers["If-Modified-Since"] = installed.last_modified
+        response = self._http.get(
+            f"{_web_service_url(installed)}/v1/passes/{quote(installed.pass_type_identifier, safe='')}"
+            f"/{quote(installed.serial_number, safe='')}",
+            headers=headers,
+        )
+        if _expect(response, HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) is HTTPStatus.NOT_MODIFIED:
+            return None
+        newer = InstalledPass.open(
+            response.content, language=self.language, last_modified=response.headers.get("Last-Modified")
+        )
+        self.passes[newer.pass_type_identifier, newer.serial_number] = newer
+        return newer
+
+    def _registration_url(self, installed: InstalledPass) -> str:
+        return (
+            f"{_web_service_url(installed)}/v1/devices/{quote(self.device_library_identifier, safe='')}"
+            f"/registrations/{quote(installed.pass_type_identifier, safe='')}/{quote(installed.serial_number, safe='')}"
+        )
+
+
+def parse_strings(raw: bytes) -> dict[str, str]:
+    """The `"key" = "value";` lines of a `pass.strings`, in UTF-16 with a byte order mark or in UTF-8."""
+    text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    strings = {}
+    for line in text.splitlines():
+        key, equals, value = line.strip().rstrip(";").partition("=")
+        if equals and key.strip().startswith('"'):
+            strings[json.loads(key.strip())] = json.loads(value.strip())
+    return strings
+
+
+def _web_service_url(installed: InstalledPass) -> str:
+    return str(installed.content["webServiceURL"]).rstrip("/")
+
+
+def _authorization(installed: InstalledPass) -> dict[str, str]:
+    return {"Authorization": f"ApplePass {installed.content['authenticationToken']}"}
+
+
+def _expect(response: httpx.Response, *expected: HTTPStatus) -> HTTPStatus:
+    status = HTTPStatus(response.status_code)
+    if status not in expected:
+        call = f"{response.request.method} {response.request.url.path}"
+        raise PhoneError(f"{call}: got {status.value}, expected {' or '.join(str(s.value) for s in expected)}")
+    return status
