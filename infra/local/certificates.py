@@ -1,0 +1,186 @@
+"""Development certificates in the shape of Apple's: enough to sign passes and to push to the simulator, never to Apple.
+
+Every subject says that it is not Apple's. Keys and certificates live in a folder of the local run and are made anew
+with it.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+NOT_APPLE = "Passwire development, not Apple"
+LIFETIME = timedelta(days=397)
+BACKDATE = timedelta(hours=1)
+"""For clocks that are behind."""
+KEY_ID = "DEVKEY0001"
+PRIVATE_FILE = 0o600
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentChain:
+    """Where each file is. Certificates and keys are PEM.
+
+    Args:
+        root: a root of our own, to be trusted for everything here.
+        intermediate: what stands in for Apple's WWDR certificate; signed by `root`.
+        pass_type_certificate: signs passes and authenticates pushes; signed by `intermediate`.
+        pass_type_key: its key.
+        apns_server_certificate: for localhost and 127.0.0.1; signed by `root`.
+        apns_server_key: its key.
+        provider_key: an ES256 key as Apple's `.p8` files hold it, whose id is `KEY_ID`.
+        provider_public_key: what the simulator verifies provider tokens with.
+    """
+
+    root: Path
+    intermediate: Path
+    pass_type_certificate: Path
+    pass_type_key: Path
+    apns_server_certificate: Path
+    apns_server_key: Path
+    provider_key: Path
+    provider_public_key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Issuer:
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+def make_development_chain(folder: Path, *, pass_type_identifier: str, team_identifier: str) -> DevelopmentChain:
+    """Make all of it in `folder`, which is created if need be; whatever is there is replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    root = _certificate_authority("Root CA", issuer=None)
+    intermediate = _certificate_authority("WWDR stand-in", issuer=root, unit="G4")
+    pass_type_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pass_type = _issue(
+        x509.Name(
+            [
+                x509.NameAttribute(NameOID.USER_ID, pass_type_identifier),
+                x509.NameAttribute(NameOID.COMMON_NAME, f"Pass Type ID: {pass_type_identifier}"),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, team_identifier),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, NOT_APPLE),
+                x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
+            ]
+        ),
+        pass_type_key,
+        issuer=intermediate,
+        usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+    )
+    server_key = ec.generate_private_key(ec.SECP256R1())
+    server = _issue(
+        _name("APNs stand-in"), server_key, issuer=root, usage=ExtendedKeyUsageOID.SERVER_AUTH, localhost=True
+    )
+    provider_key = ec.generate_private_key(ec.SECP256R1())
+    return DevelopmentChain(
+        root=_write(folder / "root.pem", _pem(root.certificate)),
+        intermediate=_write(folder / "intermediate.pem", _pem(intermediate.certificate)),
+        pass_type_certificate=_write(folder / "pass_type.pem", _pem(pass_type)),
+        pass_type_key=_write(folder / "pass_type.key.pem", _key_pem(pass_type_key)),
+        apns_server_certificate=_write(folder / "apns_server.pem", _pem(server)),
+        apns_server_key=_write(folder / "apns_server.key.pem", _key_pem(server_key)),
+        provider_key=_write(folder / f"AuthKey_{KEY_ID}.p8", _key_pem(provider_key)),
+        provider_public_key=_write(
+            folder / "provider.pub.pem",
+            provider_key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            ),
+        ),
+    )
+
+
+def _certificate_authority(name: str, *, issuer: _Issuer | None, unit: str | None = None) -> _Issuer:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = _name(name, unit=unit)
+    certificate = (
+        _builder(subject, key, issuer=issuer)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else 1), critical=True)
+        .add_extension(_key_usage(certificates=True), critical=True)
+        .sign(issuer.key if issuer else key, hashes.SHA256())
+    )
+    return _Issuer(certificate, key)
+
+
+def _issue(
+    subject: x509.Name,
+    key: PrivateKey,
+    *,
+    issuer: _Issuer,
+    usage: x509.ObjectIdentifier,
+    localhost: bool = False,
+) -> x509.Certificate:
+    builder = (
+        _builder(subject, key, issuer=issuer)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    )
+    if localhost:
+        names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(issuer.key, hashes.SHA256())
+
+
+def _builder(subject: x509.Name, key: PrivateKey, *, issuer: _Issuer | None) -> x509.CertificateBuilder:
+    start = datetime.now(UTC) - BACKDATE
+    issuer_key = issuer.key if issuer else key
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + LIFETIME)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(common_name: str, *, unit: str | None = None) -> x509.Name:
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, f"{common_name} ({NOT_APPLE})")]
+    if unit:
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
+    attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, NOT_APPLE))
+    return x509.Name(attributes)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Private from the first moment: a key must not be readable between its creation and a chmod."""
+    path.unlink(missing_ok=True)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, PRIVATE_FILE)) as file:
+        file.write(content)
+    return path
