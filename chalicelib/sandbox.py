@@ -15,6 +15,7 @@ from chalicelib.settings import Settings
 if TYPE_CHECKING:
     from chalicelib.apns.client import Client
     from chalicelib.domain.authentication import AuthenticationKeys
+    from chalicelib.domain.items import PassItem
     from chalicelib.flows.change import Changes
     from chalicelib.flows.download import Downloader, Press
     from chalicelib.flows.drain import Drain
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.secrets import PassTypeSecret, Secrets
     from chalicelib.signing import Signer
     from chalicelib.store import Store
+    from chalicelib.template_store import Templates
 
 
 class Sandbox:
@@ -86,11 +88,21 @@ class Sandbox:
 
     @cached_property
     def press(self) -> "Press":
-        """Parsed templates live as long as the sandbox; a newer revision replaces them."""
         from chalicelib.flows.download import Press
+
+        return Press(templates=self.templates, signer_for=self.signer_for)
+
+    @cached_property
+    def templates(self) -> "Templates":
+        """Each is parsed at its first use."""
         from chalicelib.template_store import Templates
 
-        return Press(templates=Templates(), signer_for=self.signer_for)
+        return Templates()
+
+    def _fits(self, item: "PassItem") -> None:
+        from chalicelib.domain.rendering import prove
+
+        prove(self.templates.get(item.template), item)
 
     def signer_for(self, pass_type_identifier: str) -> "Signer":
         """The signer of a pass type: its key is parsed once for each secret, not for each pass.
@@ -127,7 +139,7 @@ class Sandbox:
     def changes(self) -> "Changes":
         from chalicelib.flows.change import Changes
 
-        return Changes(store=self.store, queue=self.queue, waker=self.waker, clock=time.time)
+        return Changes(store=self.store, queue=self.queue, waker=self.waker, fits=self._fits, clock=time.time)
 
     @cached_property
     def drain(self) -> "Drain":

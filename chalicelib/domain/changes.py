@@ -54,7 +54,7 @@ class PassChange:
         pass_id: which pass.
         count: how many content changes were coalesced; the revision grows by it.
         first_issue: nothing but the insertion of the item: whoever downloaded the pass has this content.
-        deleted: the item is gone at the end of the batch.
+        item: as it is at the end of the batch; None where it is gone.
         sequence_number: the first of its records, to be named if this pass cannot be settled.
         written_at: epoch seconds of the first of its writes.
     """
@@ -62,13 +62,17 @@ class PassChange:
     pass_id: PassId
     count: int
     first_issue: bool
-    deleted: bool
+    item: PassItem | None
     sequence_number: str
     written_at: float
 
+    @property
+    def deleted(self) -> bool:
+        return self.item is None
+
     def then(self, later: Self) -> Self:
         """This change with a later one of the same pass coalesced into it."""
-        return replace(self, count=self.count + later.count, first_issue=False, deleted=later.deleted)
+        return replace(self, count=self.count + later.count, first_issue=False, item=later.item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def change_of(record: StreamRecord) -> PassChange | None:
     if record.new is None:
         if record.old is None:
             return None
-        return _change(parse_pass_id(record.old), record, deleted=True)
+        return _change(parse_pass_id(record.old), record, None)
     try:
         new = PassItem.parse(record.new)
     except RefusedError:
@@ -98,7 +102,7 @@ def change_of(record: StreamRecord) -> PassChange | None:
         raise
     if record.old is not None and _same_content(record.old, new):
         return None
-    return _change(new.pass_id, record, deleted=False)
+    return _change(new.pass_id, record, new)
 
 
 def coalesce(changes: Iterable[PassChange]) -> list[PassChange]:
@@ -110,12 +114,12 @@ def coalesce(changes: Iterable[PassChange]) -> list[PassChange]:
     return list(by_pass.values())
 
 
-def _change(pass_id: PassId, record: StreamRecord, *, deleted: bool) -> PassChange:
+def _change(pass_id: PassId, record: StreamRecord, item: PassItem | None) -> PassChange:
     return PassChange(
         pass_id=pass_id,
         count=1,
         first_issue=record.old is None,
-        deleted=deleted,
+        item=item,
         sequence_number=record.sequence_number,
         written_at=record.written_at,
     )

@@ -12,6 +12,7 @@ from chalicelib import log
 from chalicelib.domain.changes import PassChange, RefusedRecord, StreamRecord, change_of, coalesce
 from chalicelib.domain.errors import RefusedError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.items import PassItem
 from chalicelib.domain.orders import FanOut, Forget, WakeDevices, in_chunks
 from chalicelib.domain.updates import Version
 from chalicelib.flows.wake import Waker
@@ -31,12 +32,15 @@ class Changes:
     """What reacts to a batch of the stream.
 
     Args:
+        fits: raises RefusedError where an item does not fit its template, so that no phone is woken for a pass that
+            cannot be made.
         clock: epoch seconds.
     """
 
     store: Store
     queue: Queue
     waker: Waker
+    fits: Callable[[PassItem], None]
     clock: Callable[[], float]
 
     def handle(self, records: Iterable[Mapping[str, Any]], *, deadline: float) -> list[str]:
@@ -52,7 +56,7 @@ class Changes:
         Raises:
             TransientError: nothing was settled; the whole batch must come again.
         """
-        changes, refused = read_batch(records)
+        changes, refused = read_batch(records, fits=self.fits)
         if refused:
             self.queue.refuse(refused)
             for record in refused:
@@ -107,7 +111,9 @@ class Changes:
         self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS)
 
 
-def read_batch(records: Iterable[Mapping[str, Any]]) -> tuple[list[PassChange], list[RefusedRecord]]:
+def read_batch(
+    records: Iterable[Mapping[str, Any]], *, fits: Callable[[PassItem], None]
+) -> tuple[list[PassChange], list[RefusedRecord]]:
     """The passes that changed, one entry each, and the records that cannot become a pass."""
     changes: list[PassChange] = []
     refused: list[RefusedRecord] = []
@@ -115,18 +121,21 @@ def read_batch(records: Iterable[Mapping[str, Any]]) -> tuple[list[PassChange], 
         try:
             change = change_of(StreamRecord.parse(raw))
         except RefusedError as error:
-            keys = raw["dynamodb"].get("Keys", {})
-            refused.append(
-                RefusedRecord(
-                    pass_id=str(keys.get("pass_id", {}).get("S", "(without key)")),
-                    sequence_number=str(raw["dynamodb"].get("SequenceNumber", "")),
-                    error=error,
-                )
-            )
+            pass_id = raw["dynamodb"].get("Keys", {}).get("pass_id", {}).get("S", "(without key)")
+            refused.append(RefusedRecord(str(pass_id), str(raw["dynamodb"].get("SequenceNumber", "")), error))
         else:
             if change is not None:
                 changes.append(change)
-    return coalesce(changes), refused
+    fitting: list[PassChange] = []
+    for change in coalesce(changes):
+        try:
+            if change.item is not None:
+                fits(change.item)
+        except RefusedError as error:
+            refused.append(RefusedRecord(str(change.pass_id), change.sequence_number, error))
+        else:
+            fitting.append(change)
+    return fitting, refused
 
 
 def stamp(store: Store, change: PassChange, *, now: float) -> Version:

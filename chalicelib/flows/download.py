@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from chalicelib import log
-from chalicelib.domain.archive import build
 from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.conditional import Conditions, Validators, validators_of
 from chalicelib.domain.identifiers import AuthenticationToken, PassId
@@ -47,12 +46,8 @@ class Press:
             authentication_token=authentication_token,
             team_identifier=signer.team_identifier,
         )
-        return build(
-            template,
-            pass_json,
-            personalized=item.personalization is not None,
-            sign=lambda manifest: signer.sign(manifest, at=at),
-        )
+        archive = template.archive if item.personalization is None else template.personalized_archive
+        return archive.with_pass(pass_json, sign=lambda manifest: signer.sign(manifest, at=at))
 
 
 @dataclass(frozen=True, slots=True)
