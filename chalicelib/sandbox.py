@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.wake import Waker
     from chalicelib.queue import Queue
-    from chalicelib.secrets import PassTypeSecret, Secrets
+    from chalicelib.secrets import PassTypeSecret, ProviderKey, Secrets
     from chalicelib.signing import Signer
     from chalicelib.store import Store
     from chalicelib.template_store import Templates
@@ -34,7 +34,7 @@ class Sandbox:
 
     def __init__(self) -> None:
         self._signers: dict[PassTypeSecret, Signer] = {}
-        self._clients: dict[PassTypeSecret, Client] = {}
+        self._clients: dict[PassTypeSecret | ProviderKey, Client] = {}
 
     @cached_property
     def settings(self) -> Settings:
@@ -127,7 +127,28 @@ class Sandbox:
             ConfigurationError: the secret is missing, or is no credential.
             SecretsError: Secrets Manager did not answer.
         """
-        raise NotImplementedError
+        from chalicelib.apns.client import Client
+        from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+
+        secret = self.secrets.pass_type(pass_type_identifier)
+        identity = secret.apns or secret
+        if identity not in self._clients:
+            credential: Credential
+            if secret.apns is not None:
+                credential = ProviderToken(
+                    team_identifier=secret.apns.team_identifier,
+                    key_id=secret.apns.key_id,
+                    private_key=secret.apns.private_key,
+                )
+            else:
+                credential = ClientCertificate(certificate=secret.certificate, private_key=secret.private_key)
+            self._clients[identity] = Client(
+                url=self.settings.apns_url,
+                credential=credential,
+                ca=self.settings.apns_ca,
+                push_type=self.settings.apns_push_type,
+            )
+        return self._clients[identity]
 
     @cached_property
     def waker(self) -> "Waker":

@@ -1,0 +1,68 @@
+"""What APNs says of a push, and what each answer means: one table, from which handlers and tests take it.
+
+Source: Apple, "Handling notification responses from APNs". A status and reason that do not stand here mean "try later".
+"""
+
+from enum import Enum
+
+
+class OutcomeKind(Enum):
+    """How a push ended, by what is to be done."""
+
+    DELIVERED = "delivered"
+    """APNs took it. No more: the phone may be off."""
+    GONE = "gone"
+    """The device is no longer there; forget it."""
+    CONFIGURATION = "configuration"
+    """A credential or topic is wrong: keep the work and the devices, and alarm."""
+    LATER = "later"
+    """Nothing is wrong with the push; try again."""
+    DEFECT = "defect"
+    """We sent what APNs does not understand: keep the work, and mend this service."""
+
+
+DELIVERED_STATUS = 200
+EXPIRED_PROVIDER_TOKEN = (403, "ExpiredProviderToken")
+"""Renewed once before it counts as what the table says."""
+
+KINDS: dict[tuple[int, str], OutcomeKind] = {
+    (410, "Unregistered"): OutcomeKind.GONE,
+    (410, "ExpiredToken"): OutcomeKind.GONE,
+    (400, "BadDeviceToken"): OutcomeKind.GONE,
+    (400, "DeviceTokenNotForTopic"): OutcomeKind.CONFIGURATION,
+    (400, "TopicDisallowed"): OutcomeKind.CONFIGURATION,
+    (400, "BadTopic"): OutcomeKind.CONFIGURATION,
+    (400, "MissingTopic"): OutcomeKind.CONFIGURATION,
+    (403, "BadCertificate"): OutcomeKind.CONFIGURATION,
+    (403, "BadCertificateEnvironment"): OutcomeKind.CONFIGURATION,
+    EXPIRED_PROVIDER_TOKEN: OutcomeKind.CONFIGURATION,
+    (403, "Forbidden"): OutcomeKind.CONFIGURATION,
+    (403, "InvalidProviderToken"): OutcomeKind.CONFIGURATION,
+    (403, "MissingProviderToken"): OutcomeKind.CONFIGURATION,
+    (403, "UnrelatedKeyIdInToken"): OutcomeKind.CONFIGURATION,
+    (403, "BadEnvironmentKeyIdInToken"): OutcomeKind.CONFIGURATION,
+    (429, "TooManyRequests"): OutcomeKind.LATER,
+    (429, "TooManyProviderTokenUpdates"): OutcomeKind.LATER,
+    (500, "InternalServerError"): OutcomeKind.LATER,
+    (503, "ServiceUnavailable"): OutcomeKind.LATER,
+    (503, "Shutdown"): OutcomeKind.LATER,
+    (400, "BadCollapseId"): OutcomeKind.DEFECT,
+    (400, "BadExpirationDate"): OutcomeKind.DEFECT,
+    (400, "BadMessageId"): OutcomeKind.DEFECT,
+    (400, "BadPriority"): OutcomeKind.DEFECT,
+    (400, "DuplicateHeaders"): OutcomeKind.DEFECT,
+    (400, "IdleTimeout"): OutcomeKind.DEFECT,
+    (400, "InvalidPushType"): OutcomeKind.DEFECT,
+    (400, "MissingDeviceToken"): OutcomeKind.DEFECT,
+    (400, "PayloadEmpty"): OutcomeKind.DEFECT,
+    (404, "BadPath"): OutcomeKind.DEFECT,
+    (405, "MethodNotAllowed"): OutcomeKind.DEFECT,
+    (413, "PayloadTooLarge"): OutcomeKind.DEFECT,
+}
+
+
+def kind_of(status: int, reason: str) -> OutcomeKind:
+    """What an answer means."""
+    if status == DELIVERED_STATUS:
+        return OutcomeKind.DELIVERED
+    return KINDS.get((status, reason), OutcomeKind.LATER)
