@@ -18,7 +18,7 @@ from chalicelib.sandbox import Sandbox
 
 PASSES_STREAM = "arn:aws:dynamodb:*:*:table/passes/stream/*"
 """A placeholder: the stack's template names the real stream, which Chalice cannot refer to."""
-PUSH_QUEUE = "push"
+PUSH_QUEUE = "arn:aws:sqs:*:*:push"
 """Likewise."""
 PUSH_RESERVE_SECONDS = 3.0
 """What an invocation keeps for queueing what could not be pushed."""
@@ -34,10 +34,10 @@ PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
 
 @app.middleware("http")
 def border(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """What holds for every request: a log context, a 404 where nothing is, and no refusal for what `Accept` says."""
+    """What holds for every request: a log context, an answer where no route is, and no refusal for what `Accept` says."""
     with log.invocation(request_id=request.context.get("requestId")):
         if request.path not in app.routes:
-            return web.error_response(HTTPStatus.NOT_FOUND, "there is nothing at this path")
+            return web.not_routed(request, app.routes)
         web.accept_anything(request)
         return get_response(request)
 
@@ -111,7 +111,7 @@ def push(event: DynamoDBEvent) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 
 
-@app.on_sqs_message(queue=PUSH_QUEUE, name="drain")
+@app.on_sqs_message(queue_arn=PUSH_QUEUE, name="drain")
 def drain(event: SQSEvent) -> dict[str, Any]:
     """What could not be settled at once: carry it out, and name what must come again."""
     with log.invocation(request_id=request_id(event)):

@@ -75,6 +75,27 @@ def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Respo
     return Response("", status_code=status.value, headers={**(headers or {})})
 
 
+def not_routed(request: Request, routes: Mapping[str, Mapping[str, object]]) -> Response:
+    """What came in by the gateway's catch-all: 405 where the path is a route's, for other methods, else 404.
+
+    API Gateway sends a method that a route does not have to the catch-all too, so both are told apart here.
+    """
+    path = (request.uri_params or {}).get("proxy", "").split("/")
+    allowed = sorted({method for route, methods in routes.items() if _fits(route, path) for method in methods})
+    if not allowed:
+        return error_response(HTTPStatus.NOT_FOUND, "there is nothing at this path")
+    response = error_response(HTTPStatus.METHOD_NOT_ALLOWED, f"use {', '.join(allowed)}")
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _fits(route: str, path: list[str]) -> bool:
+    expected = route.removeprefix("/").split("/")
+    return len(expected) == len(path) and all(
+        part.startswith("{") or part == given for part, given in zip(expected, path, strict=True)
+    )
+
+
 def pass_id(settings: Settings, pass_type_identifier: str, serial_number: str) -> PassId:
     """The pass that a path names.
 

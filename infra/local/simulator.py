@@ -7,7 +7,6 @@ does not close idle connections, and does not limit how often a provider token c
 """
 
 import argparse
-import ctypes
 import json
 import os
 import signal
@@ -35,13 +34,12 @@ import jwt
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-LOOPBACK = "127.0.0.1"
-START_TIMEOUT_SECONDS = 15.0
+from infra.local.processes import LOOPBACK, start_tethered, stop
+
 MAX_STREAMS = 1000
 MAX_TOKEN_AGE_SECONDS = 3600
 MAX_PAYLOAD_BYTES = 4096
 PUSH_TYPES = ("alert", "background")
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +406,7 @@ class Simulator:
 
     apns_url: str
     control_url: str
-    process: "subprocess.Popen[str]" = field(repr=False)
+    process: "subprocess.Popen[bytes]" = field(repr=False)
 
     @classmethod
     def start(
@@ -438,27 +436,17 @@ class Simulator:
         command += ["--certificate", str(certificate), "--private-key", str(private_key), "--client-ca", str(client_ca)]
         command += [f"--provider-key={key_id}={path}" for key_id, path in provider_keys.items()]
         command += ["--port", str(port), "--control-port", str(control_port)]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            start_new_session=True,
-            env={**os.environ, "PASSWIRE_PARENT": str(os.getpid())},
-        )
-        line = process.stdout.readline() if process.stdout else ""
-        if not line.startswith("{"):
-            process.kill()
-            process.wait()
-            raise RuntimeError(f"the APNs simulator did not start: {line.strip() or 'see its message above'}")
+        process = start_tethered(command, stdout=subprocess.PIPE)
+        line = process.stdout.readline() if process.stdout else b""
+        if not line.startswith(b"{"):
+            stop(process)
+            raise RuntimeError("the APNs simulator did not start; its message stands above")
         urls = json.loads(line)
         return cls(urls["apns_url"], urls["control_url"], process)
 
     def stop(self) -> None:
         """End it, and wait until it has."""
-        self.process.terminate()
-        self.process.wait()
+        stop(self.process)
         if self.process.stdout:
             self.process.stdout.close()
 
@@ -479,7 +467,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
     options = parser.parse_args()
-    die_with_parent()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(options.certificate, options.private_key)
@@ -504,15 +491,6 @@ def main() -> None:
     sys.stdout.write(json.dumps(urls) + "\n")
     sys.stdout.flush()
     pushes.serve_forever()
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process with the one that started it, however that ends."""
-    parent = int(os.environ.get("PASSWIRE_PARENT", "0"))
-    if parent:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before the kernel was asked
-            sys.exit(0)
 
 
 def _certificate_topics(sock: ssl.SSLSocket) -> set[str] | None:

@@ -1,0 +1,158 @@
+"""The embedded AWS: ministack in a virtual environment and a process of its own, and what it does unlike AWS.
+
+It pins its own botocore, so it cannot share ours; and it runs functions on its own Python, so it is built with the one
+that packages the app.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
+from infra.stack.deploy import Stack
+
+REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
+ENVIRONMENT = PROJECT / ".passwire" / f"ministack-{sys.version_info.major}.{sys.version_info.minor}"
+REGION = "eu-central-1"
+START_TIMEOUT_SECONDS = 60.0
+
+
+class LocalError(Exception):
+    """The local run cannot go on; the message says why in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ministack:
+    """A running embedded AWS."""
+
+    endpoint_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes any AWS SDK talk to it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "NO_PROXY": f"{LOOPBACK},localhost",
+        }
+
+
+def install(say: Callable[[str], None]) -> Path:
+    """Make the virtual environment if it is not there as pinned; its ministack command.
+
+    Raises:
+        LocalError: pip could not install it.
+    """
+    stamp = ENVIRONMENT / "installed.txt"
+    if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
+        say("installing the embedded AWS, once")
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise LocalError(f"pip could not install the embedded AWS: {done.stderr.strip().splitlines()[-1]}")
+        stamp.write_text(REQUIREMENTS.read_text())
+    return ENVIRONMENT / "bin" / "ministack"
+
+
+@contextlib.contextmanager
+def running(folder: Path, *, port: int | None, say: Callable[[str], None]) -> Iterator[Ministack]:
+    """An embedded AWS for as long as the context lasts; it forgets everything afterwards.
+
+    Args:
+        folder: for its log and its files.
+        port: to listen on; None for any that is free.
+        say: takes a line of progress.
+
+    Raises:
+        LocalError: the port is taken, or it did not start.
+    """
+    if port is not None and not port_is_free(port):
+        raise LocalError(f"port {port} is in use; stop what listens there or choose another with --port")
+    command = install(say)
+    port = port or free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "ministack.log"
+    ministack = Ministack(f"http://{LOOPBACK}:{port}")
+    own = {"BIND_HOST": LOOPBACK, "GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PERSIST_STATE": "0"}
+    with log.open("wb") as output:
+        process = start_tethered(
+            [str(command)],
+            environment={**ministack.environment, **own},
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait(ministack, process, log)
+        yield ministack
+    finally:
+        stop(process)
+
+
+def finish_gateway(stack: Stack, ministack: Ministack) -> str:
+    """Do what ministack leaves out of a deployed API, and tell the function where it is reached.
+
+    It ignores the API's binary media types and the catch-all's method, which stand in the template; and its events do not name
+    the host that a request came in by, as AWS's do.
+
+    Returns:
+        The API's base URL, which `/v1/...` follows.
+    """
+    api_id = stack.outputs["RestAPIId"]
+    gateway = boto3.client("apigateway")
+    _set_binary_media_types(ministack, api_id)
+    resources = gateway.get_resources(restApiId=api_id, limit=500)["items"]
+    catch_all = next(resource["id"] for resource in resources if resource["path"] == "/{proxy+}")
+    gateway.put_method(restApiId=api_id, resourceId=catch_all, httpMethod="ANY", authorizationType="NONE")
+    function = stack.outputs["APIHandlerArn"]
+    gateway.put_integration(
+        restApiId=api_id,
+        resourceId=catch_all,
+        httpMethod="ANY",
+        type="AWS_PROXY",
+        integrationHttpMethod="POST",
+        uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations",
+    )
+    gateway.create_deployment(restApiId=api_id, stageName="api")
+    api_url = f"{ministack.endpoint_url}/restapis/{api_id}/api/_user_request_"
+    functions = boto3.client("lambda")
+    variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    functions.update_function_configuration(
+        FunctionName=function, Environment={"Variables": {**variables, "PASSWIRE_WEB_SERVICE_URL": api_url}}
+    )
+    return api_url
+
+
+def _set_binary_media_types(ministack: Ministack, api_id: str) -> None:
+    """A JSON list as the patch's value, which boto3 would refuse; AWS takes them from the template."""
+    body = json.dumps({"patchOperations": [{"op": "replace", "path": "/binaryMediaTypes", "value": ["*/*"]}]})
+    request = AWSRequest(method="PATCH", url=f"{ministack.endpoint_url}/restapis/{api_id}", data=body)
+    SigV4Auth(boto3.Session().get_credentials(), "apigateway", REGION).add_auth(request)
+    httpx.patch(request.url, content=body, headers=dict(request.headers), trust_env=False).raise_for_status()
+
+
+def _wait(ministack: Ministack, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise LocalError(f"the embedded AWS ended at its start; its log is {log}")
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{ministack.endpoint_url}/_ministack/health", trust_env=False).raise_for_status()
+            return
+        time.sleep(0.1)
+    raise LocalError(f"the embedded AWS did not answer within {START_TIMEOUT_SECONDS:.0f} s; its log is {log}")

@@ -1,0 +1,82 @@
+"""Child processes of the local run: none may outlive the process that started it, however that ends."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+PROJECT = Path(__file__).parents[2]
+LOOPBACK = "127.0.0.1"
+STOP_TIMEOUT_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+_TETHER = "from infra.local.processes import tether; tether()"
+
+
+def start_tethered(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path = PROJECT,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] | None = None,
+) -> "subprocess.Popen[bytes]":
+    """Start a command in a process group of its own that the kernel ends when this process ends.
+
+    It runs through a Python of ours that asks the kernel for that and then becomes the command.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", _TETHER, str(os.getpid()), str(cwd), *command],
+        cwd=PROJECT,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+def tether() -> None:
+    """Runs in the child: `python -c ... PARENT CWD COMMAND...`."""
+    parent, cwd, *command = sys.argv[1:]
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it ended before the kernel was asked
+        sys.exit(0)
+    os.chdir(cwd)
+    os.execvp(command[0], command)  # noqa: S606 - becoming the command is the point
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and whatever it has started in its group, and wait until they have."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, sent)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Whether something could listen on this port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
