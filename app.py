@@ -34,7 +34,7 @@ PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
 
 @app.middleware("http")
 def border(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """What holds for every request: a log context, an answer where no route is, and no refusal for what `Accept` says."""
+    """What holds for every request: a log context, an answer where no route is, no refusal for what `Accept` says."""
     with log.invocation(request_id=request.context.get("requestId")):
         if request.path not in app.routes:
             return web.not_routed(request, app.routes)

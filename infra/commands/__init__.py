@@ -1,1 +1,44 @@
-"""The command line, a file for each group of commands."""
+"""The command line, a file for each group of commands.
+
+Exit codes: 0 done, 1 it could not be done (the message says why), 2 the command was not understood, 130 interrupted.
+"""
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from chalicelib.domain.errors import PasswireError
+from infra.commands import local, stack
+from infra.local.ministack import LocalError
+from infra.local.phone import PhoneError
+from infra.stack.deploy import DeployError
+from infra.stack.package import PackagingError
+
+EXPECTED = (PasswireError, LocalError, PhoneError, DeployError, PackagingError, BotoCoreError, ClientError)
+"""What is said in a sentence; anything else is a defect and shows where it came from."""
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="python -m infra",
+    help="Passwire: updatable Apple Wallet passes, serverless.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(local.up)
+app.command()(local.demo)
+app.command()(stack.deploy)
+app.command()(stack.outputs)
+
+
+def main() -> int:
+    """Run the command line of this process; its exit code."""
+    errors = Console(stderr=True)
+    try:
+        app(standalone_mode=True)
+    except EXPECTED as error:
+        errors.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0

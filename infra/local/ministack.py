@@ -107,8 +107,8 @@ def running(folder: Path, *, port: int | None, say: Callable[[str], None]) -> It
 def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     """Do what ministack leaves out of a deployed API, and tell the function where it is reached.
 
-    It ignores the API's binary media types and the catch-all's method, which stand in the template; and its events do not name
-    the host that a request came in by, as AWS's do.
+    It ignores the API's binary media types and the catch-all's method, which stand in the template; and its events do
+    not name the host that a request came in by, as AWS's do.
 
     Returns:
         The API's base URL, which `/v1/...` follows.

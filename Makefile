@@ -1,0 +1,56 @@
+# `make` lists what there is. Everything runs in .venv, which the first target that needs it makes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test check format lint types imports template lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+up: $(INSTALLED) ## run the whole service on this machine, until Ctrl-C
+	@exec $(BIN)/python -m infra up
+
+demo: $(INSTALLED) ## play the whole loop: issue, register, change, push, list, download, change message
+	@exec $(BIN)/python -m infra demo
+
+test: $(INSTALLED) ## run the whole suite
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) lint types imports template test ## everything that CI runs
+
+format: $(INSTALLED) ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(INSTALLED) ## form and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(INSTALLED) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(INSTALLED) ## imports point downwards
+	$(BIN)/lint-imports
+
+template: $(INSTALLED) ## the CloudFormation template is one that AWS would take
+	$(BIN)/python -m tests.lint_template
+
+lock: $(INSTALLED) ## compile requirements*.txt from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header -q -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header -q -o requirements-dev.txt
+
+clean: ## remove what was made here: .venv and .passwire
+	rm -rf .venv .passwire .chalice/deployments
+
+$(INSTALLED): requirements-dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 to 3.13 is needed: $(PYTHON) is not there"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Python 3.11 to 3.13 is needed; say which with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
+	@command -v openssl >/dev/null || { echo "openssl is needed: apt-get install openssl"; exit 1; }
+	@echo "installing into .venv, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

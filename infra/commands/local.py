@@ -1,0 +1,61 @@
+"""`up`, `demo`: the service on this machine."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.local.demo import run_demo
+from infra.local.logs import follow_logs
+from infra.local.processes import PROJECT
+from infra.local.stack import DESCRIPTION, LocalStack, local_stack
+
+FOLDER = PROJECT / ".passwire"
+
+FolderOption = Annotated[Path, typer.Option("--folder", help="Where certificates, logs and local.json go.")]
+
+
+def up(
+    folder: FolderOption = FOLDER,
+    port: Annotated[int | None, typer.Option(help="Port of the embedded AWS; any free one if not given.")] = None,
+) -> None:
+    """Run the whole service here, in the foreground, until Ctrl-C.
+
+    Example: python -m infra up --port 4566
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with local_stack(folder, say=_say, port=port) as stack:
+            for name in ("api_url", "aws_endpoint_url", "apns_url", "apns_control_url"):
+                _say(f"{name:18} {getattr(stack, name)}")
+            _say(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
+            _say("Ctrl-C stops it")
+            for line in follow_logs(stack):
+                _say(line)
+    except KeyboardInterrupt:
+        _say("stopped")
+
+
+def demo(folder: FolderOption = FOLDER) -> None:
+    """Play the whole loop, on the stack that runs here or on one of its own.
+
+    Example: python -m infra demo
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    running = LocalStack.read(folder)
+    if running is not None:
+        final = run_demo(running, folder / "demo", say=_say)
+    else:
+        with local_stack(folder, say=_say) as stack:
+            final = run_demo(stack, folder / "demo", say=_say)
+    _say(f"the pass: {final}")
+
+
+def _interrupt(*_: object) -> None:
+    """A polite kill unwinds as Ctrl-C does, so that everything started is stopped."""
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,126 @@
+"""The whole loop, told as a timeline: a pass is issued, added, changed, pushed, listed, downloaded, and seen."""
+
+import secrets
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import httpx
+
+from chalicelib.domain.identifiers import PassId
+from chalicelib.secrets import Secrets
+from infra.local.ministack import LocalError
+from infra.local.phone import Phone
+from infra.local.stack import LocalStack
+
+PUSH_TIMEOUT_SECONDS = 30.0
+
+
+class Timeline:
+    """Says each step with the seconds since the start and the seconds that it took."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._start = self._last = time.perf_counter()
+
+    def step(self, text: str) -> None:
+        now = time.perf_counter()
+        self._say(f"{now - self._start:7.3f} s  (+{now - self._last:5.3f})  {text}")
+        self._last = now
+
+
+def run_demo(stack: LocalStack, folder: Path, *, say: Callable[[str], None]) -> Path:
+    """Play the loop on a running stack, and clean up after it.
+
+    Args:
+        stack: where.
+        folder: for the final `.pkpass`.
+        say: takes a line of the timeline.
+
+    Returns:
+        The final pass.
+
+    Raises:
+        LocalError, PhoneError: a step did not do what it must.
+    """
+    stack.use()
+    passes = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    pass_id = PassId(stack.pass_type_identifier, f"DEMO-{secrets.token_hex(3).upper()}")
+    fields = {"gate": "A7", "seat": "14C", "passenger": "Ada Lovelace"}
+    item = {"pass_id": str(pass_id), "template": stack.template}
+    timeline = Timeline(say)
+    phone = Phone()
+    try:
+        passes.put_item(Item={**item, "fields": fields})
+        timeline.step(f"pipeline: PutItem {pass_id}, gate A7")
+        archive, last_modified = _issue(stack, pass_id)
+        timeline.step(f"issuer:   the pass is made and signed, {len(archive)} bytes")
+        timeline.step(f"openssl:  {verify_signature(archive, Path(stack.ca_file), folder)}")
+        status = phone.adds(archive, last_modified=last_modified)
+        timeline.step(f"phone:    adds the pass and registers: {status.value} {status.phrase}")
+        passes.put_item(Item={**item, "fields": {**fields, "gate": "B22"}})
+        timeline.step("pipeline: PutItem, gate B22")
+        push = _wait_for_push(stack, phone)
+        timeline.step(f"APNs:     an empty push {push['body']} for topic {push['topic']} arrives over HTTP/2")
+        messages = phone.wakes(stack.pass_type_identifier)
+        timeline.step("phone:    asks what changed, downloads just that pass, freshly signed")
+        if not messages:
+            raise LocalError("the phone saw no change; the demo failed")
+        for message in messages:
+            timeline.step(f'phone:    shows "{message}"')
+        final = folder / f"{pass_id.serial_number}.pkpass"
+        final.write_bytes(phone.passes[stack.pass_type_identifier, pass_id.serial_number].archive)
+        phone.removes(stack.pass_type_identifier, pass_id.serial_number)
+        timeline.step("phone:    removes the pass and unregisters")
+        return final
+    finally:
+        passes.delete_item(Key={"pass_id": str(pass_id)})
+        phone.close()
+
+
+def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
+    """What openssl says of a pass's signature, the second opinion on ours.
+
+    Raises:
+        LocalError: it does not accept it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "check.pkpass"
+    path.write_bytes(archive)
+    with zipfile.ZipFile(path) as members:
+        for name in ("manifest.json", "signature"):
+            (folder / name).write_bytes(members.read(name))
+    command = ["openssl", "smime", "-verify", "-inform", "DER", "-in", "signature", "-content", "manifest.json"]
+    command += ["-CAfile", str(ca_file), "-purpose", "any", "-out", "/dev/null"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    for name in ("check.pkpass", "manifest.json", "signature"):
+        (folder / name).unlink()
+    if done.returncode:
+        raise LocalError(f"openssl does not accept the pass's signature: {done.stderr.strip()}")
+    return done.stderr.strip()
+
+
+def _issue(stack: LocalStack, pass_id: PassId) -> tuple[bytes, str | None]:
+    """The pass as it is handed to a person: with the token derived for it."""
+    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None)
+    response = httpx.get(
+        f"{stack.api_url}/v1/passes/{pass_id.pass_type_identifier}/{pass_id.serial_number}",
+        headers={"Authorization": f"ApplePass {token.value}"},
+        timeout=30,
+    )
+    if response.status_code != httpx.codes.OK:
+        raise LocalError(f"the pass could not be issued: {response.status_code} {response.text}")
+    return response.content, response.headers.get("Last-Modified")
+
+
+def _wait_for_push(stack: LocalStack, phone: Phone) -> dict[str, str]:
+    until = time.monotonic() + PUSH_TIMEOUT_SECONDS
+    while time.monotonic() < until:
+        for push in httpx.get(f"{stack.apns_control_url}/pushes").json():
+            if push["token"] == phone.push_token:
+                return dict(push)
+        time.sleep(0.02)
+    raise LocalError(f"no push arrived within {PUSH_TIMEOUT_SECONDS:.0f} s")

@@ -1,0 +1,101 @@
+"""What tests share: one local stack for all that need one, and the story's characters, a phone and a pipeline."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from chalicelib.domain.identifiers import PassId
+from chalicelib.secrets import Secrets
+from infra.local.certificates import DevelopmentChain, make_development_chain
+from infra.local.phone import Phone
+from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The whole service, deployed on an embedded AWS of the session's own."""
+    with local_stack(tmp_path_factory.mktemp("stack"), say=lambda _: None) as running:
+        running.use()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
+    """Development certificates, without a stack."""
+    folder: Path = tmp_path_factory.mktemp("chain")
+    return make_development_chain(folder, pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Writes pass items as any AWS SDK would, knowing nothing of this service."""
+
+    table: Any
+    template: str
+    pass_type_identifier: str
+
+    def writes(self, serial_number: str, **attributes: object) -> PassId:
+        """PutItem: whatever was there is replaced."""
+        pass_id = PassId(self.pass_type_identifier, serial_number)
+        self.table.put_item(Item={"pass_id": str(pass_id), "template": self.template, **attributes})
+        return pass_id
+
+    def deletes(self, pass_id: PassId) -> None:
+        self.table.delete_item(Key={"pass_id": str(pass_id)})
+
+
+@pytest.fixture
+def pipeline(stack: LocalStack) -> Pipeline:
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    return Pipeline(table, stack.template, stack.pass_type_identifier)
+
+
+@pytest.fixture
+def serial_number() -> str:
+    """One that no other test has."""
+    return f"T-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def phone() -> Iterator[Phone]:
+    device = Phone()
+    yield device
+    device.close()
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Hands a person the pass for the first time."""
+
+    stack: LocalStack
+
+    def token(self, pass_id: PassId) -> str:
+        return Secrets(stage=self.stack.stage).authentication_keys().issue(pass_id, own=None).value
+
+    def issues(self, pass_id: PassId) -> httpx.Response:
+        return httpx.get(
+            f"{self.stack.api_url}/v1/passes/{pass_id.pass_type_identifier}/{pass_id.serial_number}",
+            headers={"Authorization": f"ApplePass {self.token(pass_id)}"},
+            timeout=30,
+        )
+
+
+@pytest.fixture
+def issuer(stack: LocalStack) -> Issuer:
+    return Issuer(stack)
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a test sets in the environment ends with it; the session's stack stays reachable."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)

@@ -1,0 +1,126 @@
+"""The product's main job, through the deployed stack: API Gateway, Lambdas, DynamoDB, its stream, SQS, HTTP/2, TLS."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import boto3
+import httpx
+import pytest
+
+from infra.local.phone import Phone
+from infra.local.stack import LocalStack
+from tests.conftest import Issuer, Pipeline
+
+PATIENCE_SECONDS = 30.0
+T = TypeVar("T")
+
+
+class Apns:
+    """The simulator, as a test sees it."""
+
+    def __init__(self, control_url: str) -> None:
+        self._control = httpx.Client(base_url=control_url)
+
+    def pushes_to(self, phone: Phone) -> list[dict[str, Any]]:
+        return [push for push in self._control.get("/pushes").json() if push["token"] == phone.push_token]
+
+    def answers(self, phone: Phone, **answer: object) -> None:
+        self._control.put(f"/tokens/{phone.push_token}", json=answer).raise_for_status()
+
+    def is_well_again(self, phone: Phone) -> None:
+        self._control.delete(f"/tokens/{phone.push_token}").raise_for_status()
+
+
+@pytest.fixture
+def apns(stack: LocalStack) -> Apns:
+    return Apns(stack.apns_control_url)
+
+
+def eventually(condition: Callable[[], T], what: str) -> T:
+    """Wait for what must happen; how long it takes is not the point."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    pytest.fail(f"{what} did not happen within {PATIENCE_SECONDS} s")
+
+
+@pytest.fixture
+def holder(pipeline: Pipeline, issuer: Issuer, phone: Phone, serial_number: str) -> Iterator[Phone]:
+    """A phone that holds one pass, gate A7."""
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
+    issued = issuer.issues(pass_id)
+    assert phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified")) == 201
+    yield phone
+    pipeline.deletes(pass_id)
+
+
+def test_a_written_item_ends_as_a_change_message_on_the_phone(
+    holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str
+) -> None:
+    pipeline.writes(serial_number, fields={"gate": "B22"})
+    (push,) = eventually(lambda: apns.pushes_to(holder), "the push")
+    assert push["body"] == "{}"
+    assert push["topic"] == pipeline.pass_type_identifier
+    assert holder.wakes(pipeline.pass_type_identifier) == ["Gate changed to B22"]
+
+
+def test_unchanged_content_wakes_nobody(holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str) -> None:
+    pipeline.writes(serial_number, fields={"gate": "A7"}, the_pipelines_own=1)
+    pipeline.writes(serial_number, fields={"gate": "B1"})
+    eventually(lambda: apns.pushes_to(holder), "the push of the second write")
+    assert len(apns.pushes_to(holder)) == 1
+
+
+def test_a_device_that_apns_calls_gone_is_forgotten(
+    holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalStack, serial_number: str
+) -> None:
+    apns.answers(holder, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 1000)
+    pipeline.writes(serial_number, fields={"gate": "B1"})
+    devices = boto3.resource("dynamodb").Table(stack.tables["devices"])
+    key = {"device_library_identifier": holder.device_library_identifier}
+    eventually(lambda: "Item" not in devices.get_item(Key=key, ConsistentRead=True), "forgetting the device")
+    registrations = boto3.resource("dynamodb").Table(stack.tables["registrations"])
+    row = registrations.get_item(Key={"pass_id": f"{pipeline.pass_type_identifier}/{serial_number}", **key})
+    assert "Item" not in row
+
+
+def test_a_push_that_apns_cannot_take_now_arrives_later(
+    holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str
+) -> None:
+    apns.answers(holder, status=503, reason="ServiceUnavailable")
+    pipeline.writes(serial_number, fields={"gate": "B1"})
+    eventually(lambda: apns.pushes_to(holder), "the first attempt")
+    apns.is_well_again(holder)
+    eventually(lambda: [p for p in apns.pushes_to(holder) if p["status"] == 200], "the push from the queue")
+
+
+def test_a_malformed_item_is_named_and_its_neighbours_are_processed(
+    holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalStack, serial_number: str
+) -> None:
+    bad = pipeline.writes(f"{serial_number}-bad", fields={"no_such_field": "x"})
+    pipeline.writes(serial_number, fields={"gate": "B9"})
+    eventually(lambda: apns.pushes_to(holder), "the neighbour's push")
+    sqs = boto3.client("sqs")
+
+    def refusal() -> str | None:
+        received = sqs.receive_message(QueueUrl=stack.queues["dead_letter"], MaxNumberOfMessages=10)
+        bodies = [message["Body"] for message in received.get("Messages", [])]
+        return next((body for body in bodies if str(bad) in body), None)
+
+    assert "no_such_field" in str(eventually(refusal, "the refusal in the dead-letter queue"))
+
+
+def test_a_phone_that_removes_the_pass_is_left_alone(
+    holder: Phone, pipeline: Pipeline, apns: Apns, issuer: Issuer, serial_number: str
+) -> None:
+    holder.removes(pipeline.pass_type_identifier, serial_number)
+    other = Phone()
+    pass_id = pipeline.writes(serial_number, fields={"gate": "B1"})
+    other.adds(issuer.issues(pass_id).content)
+    pipeline.writes(serial_number, fields={"gate": "B2"})
+    eventually(lambda: apns.pushes_to(other), "the push to the phone that still has the pass")
+    assert apns.pushes_to(holder) == []
+    other.close()
