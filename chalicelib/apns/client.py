@@ -4,7 +4,8 @@ No event loop and no thread: a loop would die between two invocations, and one s
 is `connection.py`'s; here are the socket, the clock, and the decision what becomes of a push that got no answer.
 
 Every push that is handed in ends in exactly one `Outcome`. A push that the peer promises not to have touched is sent
-again; one whose fate is unknown is reported as `LATER`, since sending it again is for the caller to decide.
+again; one whose fate is unknown is reported as `LATER`, since sending it again is for the caller to decide. Once an
+answer concerns every push (the credential is refused, APNs takes nothing any more), the rest is not sent.
 """
 
 import json
@@ -25,30 +26,39 @@ from chalicelib.apns.connection import (
     Event,
     Headers,
     PingAnswered,
-    Unprocessed,
+    Reset,
 )
 from chalicelib.apns.credentials import Credential
-from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, OutcomeKind, kind_of
+from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, FOR_ALL, OutcomeKind, kind_of
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.identifiers import PushToken
 
-CONNECT_TIMEOUT_SECONDS = 3.0
+CONNECT_TIMEOUT_SECONDS = 2.0
+"""For each of the host's addresses."""
 MAX_FRUITLESS_CONNECTIONS = 3
 """So many connections in a row without one answer, and the rest is for later: APNs is away."""
+MAX_REFUSALS = 100
+"""So many pushes in a row that APNs was not able to take, and the rest is for later."""
 BACKOFF_SECONDS = 0.1
 IDLE_SECONDS = 10.0
 """A connection that was quiet for longer may be dead without having said so: a thawed sandbox holds such sockets."""
 PING_TIMEOUT_SECONDS = 2.0
 STALL_SECONDS = 5.0
 """A peer that says nothing for so long while requests are open is asked whether it is there."""
-MAX_SENDS = 10
+ANSWER_TIMEOUT_SECONDS = 10.0
+"""A push that gets no answer for so long, while others do, is given up."""
+MAX_SENDS = 5
 """How often one push is sent, where the peer says each time that it did nothing with it."""
 EXPIRATION_SECONDS = 30 * 24 * 3600
 """How long APNs keeps a push for a phone that is off."""
 READ_BYTES = 1 << 18
-WRITE_BYTES = 1 << 16
-"""Requests are put together until a write has this size: few large writes cost less than many."""
+MAX_UNSENT_BYTES = 1 << 16
+REQUESTS_PER_WRITE = 100
+"""Fills a TLS record: fewer would cost more writes, more would leave APNs waiting for the first."""
 BACKGROUND = "background"
+SERVER_ERROR = 500
+CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+"""In the names that OpenSSL gives to the alerts by which a peer refuses a certificate (RFC 8446, section 6.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,9 @@ class Outcome:
         push: which.
         kind: what is to be done.
         status: APNs' status, or None where there was no answer.
-        reason: APNs' reason, or ours where there was no answer: Unreachable, ConnectionLost, StreamReset,
-            RefusedStream, Timeout, Deadline. None for a push that was delivered.
+        reason: APNs' reason; ours where there was no answer: Unreachable, UntrustedServer, CertificateRefused,
+            ConnectionLost, ConnectionBroken, GoAway, StreamReset, RefusedStream, Timeout, Deadline; the reason of
+            another push's answer where that spared this one. None for a push that was delivered.
         apns_id: the id that APNs gave to the push.
         timestamp: epoch milliseconds since which the device is gone (410 only).
         retry_after: seconds that APNs asks to wait (429 and 503 may).
@@ -93,8 +104,64 @@ class _Sending:
     sent_at: float = 0.0
 
 
-class _LostError(Exception):
-    """The connection is of no more use; the message is the reason to report."""
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Why a connection, or all of sending, came to its end.
+
+    Args:
+        reason: as an `Outcome` has it.
+        kind: what the pushes come to that are cut off.
+        final: whether another connection would be no better.
+    """
+
+    reason: str
+    kind: OutcomeKind = OutcomeKind.LATER
+    final: bool = False
+
+
+class _EndedError(Exception):
+    """The connection is of no more use."""
+
+    def __init__(self, ending: _Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call's pushes.
+
+    Args:
+        waiting: those to send.
+        open: those sent and not answered, by stream.
+        answered: how many have been.
+        refusals: how many in a row APNs was not able to take.
+        verdict: what all that still wait come to; None as long as they are sent.
+    """
+
+    waiting: deque[_Sending]
+    open: dict[int, _Sending] = field(default_factory=dict)
+    answered: int = 0
+    refusals: int = 0
+    verdict: _Ending | None = None
+
+    def learn(self, outcome: Outcome) -> None:
+        """What an answer means for those that wait."""
+        status, reason = outcome.status or 0, outcome.reason or ""
+        self.refusals = self.refusals + 1 if status >= SERVER_ERROR else 0
+        if (status, reason) in FOR_ALL or self.refusals >= MAX_REFUSALS:
+            self.verdict = _Ending(reason, kind=outcome.kind)
+
+    def end_open(self, ending: _Ending) -> Iterator[Outcome]:
+        """What is open goes with its connection; whether APNs took it is unknown."""
+        lost, self.open = self.open, {}
+        for sending in lost.values():
+            yield Outcome(sending.push, ending.kind, reason=ending.reason)
+
+    def end_waiting(self, ending: _Ending) -> Iterator[Outcome]:
+        """What was not sent will not be."""
+        while self.waiting:
+            yield Outcome(self.waiting.popleft().push, ending.kind, reason=ending.reason)
 
 
 class Client:
@@ -130,6 +197,7 @@ class Client:
         self._timer = timer
         self._line: _Line | None = None
         self._context: ssl.SSLContext | None = None
+        self._kept_headers: tuple[tuple[str, bytes | None, int], Headers] | None = None
 
     def close(self) -> None:
         """Give up the connection; the next push makes a new one."""
@@ -150,80 +218,86 @@ class Client:
         run = _Run(waiting=deque(_Sending(push) for push in pushes))
         fruitless = 0
         while run.waiting or run.open:
-            line = self._ready_line(deadline) if self._timer() < deadline else None
-            if line is None:
-                yield from self._give_up(run, "Deadline" if self._timer() >= deadline else "Unreachable")
-                return
             answered = run.answered
             try:
-                yield from self._exchange(line, run, deadline=deadline)
-            except _LostError as error:
+                yield from self._exchange(self._ready_line(deadline), run, deadline=deadline)
+            except _EndedError as error:
                 self.close()
-                yield from run.lose(str(error))
+                yield from run.end_open(error.ending)
                 fruitless = 0 if run.answered > answered else fruitless + 1
-                if fruitless >= MAX_FRUITLESS_CONNECTIONS:
-                    yield from self._give_up(run, str(error))
-                    return
-                self._back_off(fruitless, deadline)
+                if error.ending.final or fruitless >= MAX_FRUITLESS_CONNECTIONS:
+                    yield from run.end_waiting(error.ending)
+                elif run.waiting:
+                    self._back_off(fruitless, deadline)
 
-    def _exchange(self, line: "_Line", run: "_Run", *, deadline: float) -> Iterator[Outcome]:
+    def _exchange(self, line: "_Line", run: _Run, *, deadline: float) -> Iterator[Outcome]:
         """Send and receive until nothing is left, the connection ends, or time is up.
 
         Raises:
-            _LostError: the connection ended.
+            _EndedError: the connection ended.
         """
         heard_at, pinged_at = self._timer(), None
         while run.waiting or run.open:
             now = self._timer()
             if now >= deadline:
-                for stream_id in run.open:
-                    line.connection.abandon(stream_id)
-                yield from self._give_up(run, "Deadline")
-                line.flush()
+                yield from self._stop(line, run)
                 return
             if line.connection.closing and not run.open:
-                raise _LostError("GoAway")
-            self._fill(line, run, now)
-            events = line.exchange(timeout=min(deadline - now, 1.0))
-            if events:
+                raise _EndedError(_Ending("GoAway"))
+            more = self._fill(line, run, now)
+            events = line.exchange(timeout=0.0 if more else min(deadline - now, 1.0))
+            if events is not None:
                 heard_at, pinged_at = self._timer(), None
             elif pinged_at is not None and now - pinged_at > PING_TIMEOUT_SECONDS:
-                raise _LostError("Timeout")
+                raise _EndedError(_Ending("Timeout"))
             elif pinged_at is None and now - heard_at > STALL_SECONDS:
                 line.connection.ping()
                 pinged_at = now
-            for event in events:
-                yield from self._settle(event, run)
+            for event in events or ():
+                outcome = self._settle(event, run)
+                if outcome is not None:
+                    yield outcome
             yield from self._abandon_stalled(line, run)
+            if run.verdict is not None:
+                yield from run.end_waiting(run.verdict)
 
-    def _fill(self, line: "_Line", run: "_Run", now: float) -> None:
-        """Start as many requests as the peer allows, while the socket takes them."""
-        room = min(line.connection.capacity, len(run.waiting))
-        if not room or line.unsent > WRITE_BYTES:
-            return
+    def _stop(self, line: "_Line", run: _Run) -> Iterator[Outcome]:
+        """Time is up. The connection is as good as before, and stays."""
+        for stream_id in run.open:
+            line.connection.abandon(stream_id)
+        line.flush()
+        end = _Ending("Deadline")
+        yield from run.end_open(end)
+        yield from run.end_waiting(end)
+
+    def _fill(self, line: "_Line", run: _Run, now: float) -> bool:
+        """Start as many requests as the peer allows and a write holds; whether there is room for more at once."""
+        capacity = min(line.connection.capacity, len(run.waiting))
+        if not capacity or line.unsent > MAX_UNSENT_BYTES:
+            return False
         authorization = self._credential.authorization(self._clock())
-        expiration = int(self._clock() // 3600 * 3600) + EXPIRATION_SECONDS
-        headers: Headers | None = None
-        topic = None
-        for _ in range(room):
+        for _ in range(min(capacity, REQUESTS_PER_WRITE)):
             sending = run.waiting.popleft()
-            if headers is None or sending.push.topic != topic:
-                topic = sending.push.topic
-                headers = self._headers(topic, authorization, expiration)
             sending.sends += 1
             sending.sent_at = now
             sending.authorization = authorization
             path = b"/3/device/" + sending.push.push_token.value.encode()
-            run.open[line.connection.request(path, headers)] = sending
+            stream_id = line.connection.request(path, self._headers(sending.push.topic, authorization))
+            run.open[stream_id] = sending
+        return capacity > REQUESTS_PER_WRITE
 
-    def _headers(self, topic: str, authorization: bytes | None, expiration: int) -> Headers:
+    def _headers(self, topic: str, authorization: bytes | None) -> Headers:
         """All but `:path`; the same for an hour's pushes of a topic, which is what makes their encoding cheap."""
+        hour = int(self._clock()) // 3600
+        kept = self._kept_headers
+        if kept is not None and kept[0] == (topic, authorization, hour):
+            return kept[1]
         headers = [
             (b":method", b"POST"),
             (b":scheme", b"https"),
             (b":authority", f"{self._host}:{self._port}".encode()),
             (b"apns-topic", topic.encode()),
-            (b"apns-expiration", str(expiration).encode()),
+            (b"apns-expiration", str(hour * 3600 + EXPIRATION_SECONDS).encode()),
         ]
         if self._push_type:
             headers.append((b"apns-push-type", self._push_type.encode()))
@@ -231,33 +305,38 @@ class Client:
             headers.append((b"apns-priority", b"5"))  # 10 is an error for background pushes
         if authorization is not None:
             headers.append((b"authorization", authorization))
-        return tuple(headers)
+        self._kept_headers = ((topic, authorization, hour), tuple(headers))
+        return self._kept_headers[1]
 
-    def _settle(self, event: Event, run: "_Run") -> Iterator[Outcome]:
-        if isinstance(event, PingAnswered):
-            return
-        sending = run.open.pop(event.stream_id, None)
+    def _settle(self, event: Event, run: _Run) -> Outcome | None:
+        """What an event makes of its push; None where it is to be sent again, or is none of this call's."""
+        sending = None if isinstance(event, PingAnswered) else run.open.pop(event.stream_id, None)
         if sending is None:
-            return
-        run.answered += 1
+            return None
+        outcome = Outcome(sending.push, OutcomeKind.LATER, reason="RefusedStream")
+        again = sending.sends < MAX_SENDS
         if isinstance(event, Answered):
+            run.answered += 1
             outcome = _outcome(sending.push, event)
-            expired = (outcome.status, outcome.reason) == EXPIRED_PROVIDER_TOKEN
-            if not expired or self._credential.authorization(self._clock()) == sending.authorization:
-                yield outcome
-                return
-        elif not isinstance(event, Unprocessed):
-            yield Outcome(sending.push, OutcomeKind.LATER, reason="StreamReset")
-            return
-        # Nobody acted on it: the token had expired while it was under way, or the peer promises that it did nothing.
-        if sending.sends < MAX_SENDS:
-            run.waiting.appendleft(sending)
-        else:
-            yield Outcome(sending.push, OutcomeKind.LATER, reason="RefusedStream")
+            again = again and self._is_token_renewed(outcome, sending)
+            if not again:
+                run.learn(outcome)
+        elif isinstance(event, Reset):
+            run.answered += 1
+            return Outcome(sending.push, OutcomeKind.LATER, reason="StreamReset")
+        if not again:
+            return outcome
+        run.waiting.appendleft(sending)
+        return None
 
-    def _abandon_stalled(self, line: "_Line", run: "_Run") -> Iterator[Outcome]:
+    def _is_token_renewed(self, outcome: Outcome, sending: _Sending) -> bool:
+        """Whether a token that had expired on its way has a successor."""
+        expired = (outcome.status, outcome.reason) == EXPIRED_PROVIDER_TOKEN
+        return expired and self._credential.authorization(self._clock()) != sending.authorization
+
+    def _abandon_stalled(self, line: "_Line", run: _Run) -> Iterator[Outcome]:
         """Give up requests that the peer lets wait while it answers others."""
-        oldest = self._timer() - 2 * STALL_SECONDS
+        oldest = self._timer() - ANSWER_TIMEOUT_SECONDS
         while run.open:
             stream_id, sending = next(iter(run.open.items()))
             if sending.sent_at > oldest:
@@ -266,45 +345,40 @@ class Client:
             line.connection.abandon(stream_id)
             yield Outcome(sending.push, OutcomeKind.LATER, reason="Timeout")
 
-    def _give_up(self, run: "_Run", reason: str) -> Iterator[Outcome]:
-        yield from run.lose(reason)
-        while run.waiting:
-            yield Outcome(run.waiting.popleft().push, OutcomeKind.LATER, reason=reason)
-
     def _back_off(self, attempt: int, deadline: float) -> None:
         pause = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter
         time.sleep(max(0.0, min(pause, deadline - self._timer())))
 
-    def _ready_line(self, deadline: float) -> "_Line | None":
-        """The kept connection if it is alive, else a new one; None where APNs cannot be reached."""
-        if self._line is not None and self._timer() - self._line.used_at > IDLE_SECONDS and not self._line.alive():
-            self.close()
-        if self._line is not None:
-            return self._line
-        for attempt in range(MAX_FRUITLESS_CONNECTIONS):
-            try:
-                timeout = min(CONNECT_TIMEOUT_SECONDS, deadline - self._timer())
-                if timeout <= 0:
-                    return None
-                self._line = _Line(self._connect(timeout), timer=self._timer)
-            except OSError:
-                self._back_off(attempt, deadline)
-            else:
-                return self._line
-        return None
-
-    def _connect(self, timeout: float) -> ssl.SSLSocket:
-        """Any of the host's addresses, in random order, so that a fleet of sandboxes spreads over them.
+    def _ready_line(self, deadline: float) -> "_Line":
+        """The kept connection if it is alive, else a new one.
 
         Raises:
-            OSError: none of them answered, or not with a certificate that is trusted.
+            _EndedError: APNs cannot be reached, or time is up.
+        """
+        if self._line is not None and not self._line.is_alive():
+            self.close()
+        if self._line is None:
+            self._line = _Line(self._connect(deadline), timer=self._timer, clock=self._clock)
+        return self._line
+
+    def _connect(self, deadline: float) -> ssl.SSLSocket:
+        """To any of the host's addresses, in random order, so that a fleet of sandboxes spreads over them.
+
+        Raises:
+            _EndedError: none of them answered in time, or not with a certificate that is trusted.
         """
         if self._context is None:
             self._context = self._make_context()
-        addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        random.shuffle(addresses)
-        error: OSError = OSError("no address")
+        error: OSError | None = None
+        try:
+            addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            random.shuffle(addresses)
+        except OSError as unknown_host:
+            raise _EndedError(_Ending("Unreachable")) from unknown_host
         for family, kind, protocol, _, address in addresses:
+            timeout = min(CONNECT_TIMEOUT_SECONDS, deadline - self._timer())
+            if timeout <= 0:
+                raise _EndedError(_Ending("Deadline"))
             plain = socket.socket(family, kind, protocol)
             try:
                 plain.settimeout(timeout)
@@ -317,7 +391,7 @@ class Client:
             else:
                 encrypted.settimeout(0.0)
                 return encrypted
-        raise error
+        raise _EndedError(_ending_of(error, otherwise="Unreachable")) from error
 
     def _make_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -329,30 +403,17 @@ class Client:
         return context
 
 
-@dataclass(slots=True)
-class _Run:
-    """One call's pushes: those that wait, those that are open by stream, and how many were settled."""
-
-    waiting: deque[_Sending]
-    open: dict[int, _Sending] = field(default_factory=dict)
-    answered: int = 0
-
-    def lose(self, reason: str) -> Iterator[Outcome]:
-        """What is open is lost with its connection; whether APNs took it is unknown."""
-        lost, self.open = self.open, {}
-        for sending in lost.values():
-            yield Outcome(sending.push, OutcomeKind.LATER, reason=reason)
-
-
 class _Line:
     """A socket and the protocol on it."""
 
-    def __init__(self, sock: ssl.SSLSocket, *, timer: Callable[[], float]) -> None:
+    def __init__(self, sock: ssl.SSLSocket, *, timer: Callable[[], float], clock: Callable[[], float]) -> None:
         self.connection = Connection()
         self._socket = sock
         self._timer = timer
+        self._clock = clock
         self._unsent = memoryview(b"")
-        self.used_at = timer()
+        self._failure: _Ending | None = None
+        self._heard_at = (timer(), clock())
 
     @property
     def unsent(self) -> int:
@@ -361,41 +422,55 @@ class _Line:
     def close(self) -> None:
         self._socket.close()
 
-    def alive(self) -> bool:
-        """Ask the peer, and wait a little for its answer."""
-        until = self._timer() + PING_TIMEOUT_SECONDS
-        try:
-            self.connection.ping()
-            while self._timer() < until and not self.connection.closing:
-                if any(isinstance(event, PingAnswered) for event in self.exchange(timeout=until - self._timer())):
-                    return True
-        except _LostError:
-            pass
-        return False
+    def is_alive(self) -> bool:
+        """Whether requests may be sent: it was not closed, and if it was quiet for long, the peer answers a PING.
 
-    def exchange(self, *, timeout: float) -> list[Event]:
+        Both clocks are asked, since one of them may stand still in a sandbox that is frozen.
+        """
+        quiet = max(self._timer() - self._heard_at[0], self._clock() - self._heard_at[1])
+        try:
+            self.exchange(timeout=0)
+            answered = quiet <= IDLE_SECONDS
+            if not answered:
+                self.connection.ping()
+            until = self._timer() + PING_TIMEOUT_SECONDS
+            while not answered and self._timer() < until:
+                events = self.exchange(timeout=until - self._timer())
+                answered = any(isinstance(event, PingAnswered) for event in events or ())
+        except _EndedError:
+            return False
+        return answered and not self.connection.closing
+
+    def exchange(self, *, timeout: float) -> list[Event] | None:
         """Write what is to be written, and read what is there; wait for either for `timeout` seconds at most.
 
+        Returns:
+            What was read; None where there was nothing.
+
         Raises:
-            _LostError: the connection ended.
+            _EndedError: the connection ended.
         """
         self.flush()
-        events = self._read()
-        if events is None:
+        data = self._read()
+        if not data and not self._failure and timeout > 0:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-            poll.poll(max(0.0, timeout) * 1000)
+            poll.poll(timeout * 1000)
             self.flush()
-            events = self._read()
-        self.used_at = self._timer()
-        return events or []
+            data = self._read()
+        if not data:
+            if self._failure:
+                raise _EndedError(self._failure)
+            return None
+        self._heard_at = (self._timer(), self._clock())
+        try:
+            return self.connection.receive(data)
+        except ConnectionBrokenError as error:
+            self._failure = _Ending("ConnectionBroken")
+            return error.events
 
     def flush(self) -> None:
-        """Write as much as the socket takes.
-
-        Raises:
-            _LostError: the connection ended.
-        """
+        """Write as much as the socket takes. What the peer said before it went away is still to be read after this."""
         data = self.connection.data_to_send()
         if data:
             self._unsent = memoryview(bytes(self._unsent) + data) if self._unsent else memoryview(data)
@@ -405,34 +480,36 @@ class _Line:
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return
         except OSError as error:
-            raise _LostError("ConnectionLost") from error
+            self._unsent = memoryview(b"")
+            self._failure = _ending_of(error, otherwise="ConnectionLost")
 
-    def _read(self) -> list[Event] | None:
-        """What has arrived; None where nothing has.
-
-        Raises:
-            _LostError: the connection ended.
-        """
-        data = bytearray()
-        lost: OSError | None = None
-        ended = False
+    def _read(self) -> bytes:
+        """What has arrived."""
+        chunks: list[bytes] = []
+        size = 0
         try:
-            while len(data) < READ_BYTES and not ended:
+            while size < READ_BYTES:
                 chunk = self._socket.recv(READ_BYTES)
-                data += chunk
-                ended = not chunk
+                if not chunk:
+                    self._failure = self._failure or _Ending("ConnectionLost")
+                    break
+                chunks.append(chunk)
+                size += len(chunk)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except OSError as error:
-            lost = error
-        if not data:
-            if ended or lost:
-                raise _LostError("ConnectionLost") from lost
-            return None
-        try:
-            return self.connection.receive(bytes(data))
-        except ConnectionBrokenError as error:
-            raise _LostError("ConnectionBroken") from error
+            self._failure = _ending_of(error, otherwise="ConnectionLost")
+        return b"".join(chunks)
+
+
+def _ending_of(error: OSError | None, *, otherwise: str) -> _Ending:
+    """What an error of the socket means: where a certificate is at fault, no attempt will be better."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _Ending("UntrustedServer", kind=OutcomeKind.CONFIGURATION, final=True)
+    alert = error.reason or "" if isinstance(error, ssl.SSLError) else ""
+    if "ALERT" in alert and any(word in alert for word in CERTIFICATE_ALERTS):
+        return _Ending("CertificateRefused", kind=OutcomeKind.CONFIGURATION, final=True)
+    return _Ending(otherwise)
 
 
 def _outcome(push: Push, answer: Answered) -> Outcome:

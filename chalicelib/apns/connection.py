@@ -2,14 +2,15 @@
 
 Theory of operation
 -------------------
-`h2` is the state machine; what is done here is to ask it for little. A push is one request stream: HEADERS and a DATA
-frame of two bytes. Three costs that h2 has for every client are taken away, since this client is of one kind:
+A connection is `h2`'s: preface, SETTINGS and what they change, PING, flow control (RFC 9113, sections 3.4 and 6). The
+streams are ours. All of them have one shape, HEADERS and two bytes of DATA out, HEADERS and for an error DATA in, so
+each is a few lines here where a general state machine pays for every other shape too: it took three quarters of all
+time. And after a GOAWAY h2 refuses the answers that the peer still owes to older streams (section 6.8); here they
+count.
 
-* The header block. All headers but `:path` are the same for every push of a topic. They are encoded once, which puts
-  them into the HPACK table (RFC 7541, section 2.3.2); after that a block is `:path` as a literal that is never indexed,
-  for it holds a push token (RFC 7541, section 7.1.3), and the same few index bytes.
-* Counting open streams. h2 scans all of them at every request; they are counted here as they open and end.
-* Checking our own headers, and normalizing APNs'.
+All headers but `:path` are the same for every push of a topic. They are encoded once, which puts them into the HPACK
+table (RFC 7541, section 2.3.2); after that a block is `:path` as a literal that is never indexed, for it holds a push
+token (RFC 7541, section 7.1.3), and the same few index bytes.
 
 How many streams may be open is the peer's to say at any time (RFC 9113, section 5.1.2). Before its first SETTINGS it is
 one: APNs with token authentication allows no more until a push has succeeded.
@@ -20,29 +21,38 @@ sections 6.8 and 8.7), `Reset` where it may have.
 """
 
 import copy
-from collections.abc import Iterable
+import struct
 from dataclasses import dataclass, field
-from typing import Any
 
 import h2.config
 import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
-from hpack import Encoder, NeverIndexedHeaderTuple
+import h2.settings
+from hpack import Encoder, HPACKError, NeverIndexedHeaderTuple
 
 BODY = b"{}"
 """A pass's push is empty (Apple, "Adding a Web Service to Update Passes")."""
-_NEVER_INDEXED_PATH = 0x14
-"""Literal never indexed, with the name of the static table's entry 4, `:path` (RFC 7541, sections 6.2.3 and A)."""
-_MAX_SHORT_LENGTH = 126
-_STREAMS_BEFORE_SETTINGS = 1
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+_STREAMS_BEFORE_SETTINGS = 1
+_MAX_STREAM_ID = 2**31 - 1
+_MAX_FRAME_BYTES = 16384
+"""What we take: SETTINGS_MAX_FRAME_SIZE's initial value, which we leave."""
+_MAX_BODY_BYTES = 65536
+"""No answer of APNs comes near it; h2 has promised a stream no more."""
 
-class ConnectionBrokenError(Exception):
-    """The peer broke the protocol; the connection is of no more use."""
+_FRAME = struct.Struct(">HBBBL")
+"""Length (24 bits, in two parts), type, flags, stream (RFC 9113, section 4.1)."""
+_DATA, _HEADERS, _RST_STREAM, _PUSH_PROMISE, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 5, 7, 8, 9
+_END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
+_PRIORITY_BYTES = 5
+_NEVER_INDEXED_PATH = 0x14
+"""Literal never indexed, with the name of the static table's entry 4, `:path` (RFC 7541, sections 6.2.3 and A)."""
+_MAX_SHORT_LENGTH = 126
+"""Longest string whose length is one byte (RFC 7541, section 5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,35 +86,53 @@ class PingAnswered:
 Event = Answered | Unprocessed | Reset | PingAnswered
 
 
+class ConnectionBrokenError(Exception):
+    """The peer broke the protocol; the connection is of no more use.
+
+    Args:
+        message: how.
+        events: what it had said before; open requests are as good as `Reset`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.events: list[Event] = []
+
+
 @dataclass(slots=True)
 class _Response:
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
+    body: bytes = b""
 
 
 class Connection:
     """The client's side of one connection, from its preface to its end."""
 
     def __init__(self) -> None:
-        self._h2 = _Multiplexer()
+        config = h2.config.H2Configuration(client_side=True, header_encoding=None)
+        self._h2 = h2.connection.H2Connection(config)
+        self._h2.local_settings = h2.settings.Settings(
+            client=True, initial_values={h2.settings.SettingCodes.ENABLE_PUSH: 0}
+        )
+        self._encoder = _RequestEncoder()
+        self._h2.encoder = self._encoder
         self._h2.initiate_connection()
-        self._responses: dict[int, _Response] = {}
-        self._settled = False
+        self._allowed = _STREAMS_BEFORE_SETTINGS
+        self._next_stream = 1
+        self._open: dict[int, _Response | None] = {}
+        self._block: tuple[int, int, bytes] | None = None
+        self._out = bytearray()
+        self._rest = b""
         self.closing = False
         """The peer sent GOAWAY: no new request may be sent, those that are open may still be answered."""
-
-    @property
-    def open_requests(self) -> int:
-        return len(self._responses)
 
     @property
     def capacity(self) -> int:
         """How many requests may be sent now."""
         if self.closing:
             return 0
-        allowed = self._h2.remote_settings.max_concurrent_streams if self._settled else _STREAMS_BEFORE_SETTINGS
         window = self._h2.outbound_flow_control_window // len(BODY)
-        return int(max(0, min(allowed - len(self._responses), window)))
+        return max(0, min(self._allowed - len(self._open), window))
 
     def request(self, path: bytes, headers: Headers) -> int:
         """Start a request; needs `capacity`.
@@ -116,11 +144,17 @@ class Connection:
         Returns:
             The id of its stream, by which events name it.
         """
-        stream_id = self._h2.get_next_available_stream_id()
-        self._h2.send_headers(stream_id, (NeverIndexedHeaderTuple(b":path", path), *headers))
-        self._h2.send_data(stream_id, BODY, end_stream=True)
-        self._responses[stream_id] = _Response()
-        self._h2.open_requests = len(self._responses)
+        stream_id = self._next_stream
+        self._next_stream += 2
+        self.closing = self.closing or self._next_stream > _MAX_STREAM_ID
+        block = self._encoder.request(path, headers)
+        length = len(block)
+        self._out += _FRAME.pack(length >> 8, length & 0xFF, _HEADERS, _END_HEADERS, stream_id)
+        self._out += block
+        self._out += _FRAME.pack(0, len(BODY), _DATA, _END_STREAM, stream_id)
+        self._out += BODY
+        self._h2.outbound_flow_control_window -= len(BODY)
+        self._open[stream_id] = None
         return stream_id
 
     def ping(self) -> None:
@@ -129,103 +163,164 @@ class Connection:
 
     def abandon(self, stream_id: int) -> None:
         """Give a request up that the peer does not answer."""
-        self._h2.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
-        self._end(stream_id)
+        if self._open.pop(stream_id, self) is not self:
+            cancel = h2.errors.ErrorCodes.CANCEL.to_bytes(4, "big")
+            self._out += _FRAME.pack(0, len(cancel), _RST_STREAM, 0, stream_id) + cancel
 
     def data_to_send(self) -> bytes:
         """What the socket must take, once."""
-        return self._h2.data_to_send()
+        data = self._h2.data_to_send() + self._out
+        self._out.clear()
+        return data
 
     def receive(self, data: bytes) -> list[Event]:
         """What the bytes mean, in their order.
 
         Raises:
-            ConnectionBrokenError: they are no HTTP/2, or are not allowed where they stand. `data_to_send` has what to
-                tell the peer; open requests are as good as `Reset`.
+            ConnectionBrokenError: they are no HTTP/2, or are not allowed where they stand.
         """
-        try:
-            received = self._h2.receive_data(data)
-        except h2.exceptions.ProtocolError as error:
-            raise ConnectionBrokenError(f"HTTP/2: {type(error).__name__}") from error
         events: list[Event] = []
-        for event in received:
-            self._handle(event, events)
+        try:
+            self._receive(data, events)
+        except ConnectionBrokenError as error:
+            error.events = events
+            raise
         return events
 
-    def _handle(self, event: h2.events.Event, events: list[Event]) -> None:  # noqa: C901 - one case an event
-        match event:
-            case h2.events.ResponseReceived():
-                response = self._responses.get(event.stream_id)
-                if response is not None:
-                    response.headers.update(_plain(event.headers))
-            case h2.events.DataReceived():
-                response = self._responses.get(event.stream_id)
-                if response is not None:
-                    response.body += event.data
-                self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            case h2.events.StreamEnded():
-                response = self._responses.get(event.stream_id)
-                if response is not None:
-                    self._end(event.stream_id)
-                    events.append(Answered(event.stream_id, response.headers, bytes(response.body)))
-            case h2.events.StreamReset():
-                if self._end(event.stream_id):
-                    refused = event.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
-                    events.append(Unprocessed(event.stream_id) if refused else Reset(event.stream_id))
-            case h2.events.RemoteSettingsChanged():
-                self._settled = True
-            case h2.events.PingAckReceived():
-                events.append(PingAnswered())
-            case h2.events.ConnectionTerminated():
-                self.closing = True
-                for stream_id in [s for s in self._responses if s > (event.last_stream_id or 0)]:
-                    self._end(stream_id)
-                    events.append(Unprocessed(stream_id))
+    def _receive(self, data: bytes, events: list[Event]) -> None:
+        if self._rest:
+            data = self._rest + data
+        position, end = 0, len(data)
+        while end - position >= _FRAME.size:
+            high, low, kind, flags, stream_id = _FRAME.unpack_from(data, position)
+            length = high << 8 | low
+            start = position + _FRAME.size
+            if length > _MAX_FRAME_BYTES:
+                raise ConnectionBrokenError("a frame is larger than was agreed")
+            if start + length > end:
+                break
+            if self._block is not None and kind != _CONTINUATION:
+                raise ConnectionBrokenError("a header block was left unfinished")
+            if kind == _HEADERS:
+                self._headers(stream_id, flags, data[start : start + length], events)
+            elif stream_id or kind == _GOAWAY:
+                self._other(kind, flags, stream_id, data[start : start + length], events)
+            else:
+                self._control(data[position : start + length], events)
+            position = start + length
+        self._rest = data[position:]
 
-    def _end(self, stream_id: int) -> bool:
-        """Forget a request; False where it had ended before."""
-        ended = self._responses.pop(stream_id, None) is not None
-        self._h2.drop(stream_id)
-        self._h2.open_requests = len(self._responses)
-        return ended
+    def _control(self, frame: bytes, events: list[Event]) -> None:
+        """What concerns the connection is h2's."""
+        try:
+            for event in self._h2.receive_data(frame):
+                if isinstance(event, h2.events.RemoteSettingsChanged):
+                    settings = self._h2.remote_settings
+                    # A stream's window is never asked for: our bodies fit, or nothing may be sent.
+                    fits = settings.initial_window_size >= len(BODY)
+                    self._allowed = int(settings.max_concurrent_streams) if fits else 0
+                elif isinstance(event, h2.events.PingAckReceived):
+                    events.append(PingAnswered())
+        except h2.exceptions.ProtocolError as error:
+            raise ConnectionBrokenError(type(error).__name__) from error
+
+    def _headers(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if flags & _PADDED:
+            payload = _unpadded(payload)
+        if flags & _PRIORITY:
+            payload = payload[_PRIORITY_BYTES:]
+        if flags & _END_HEADERS:
+            self._response(stream_id, flags, payload, events)
+        else:
+            self._block = (stream_id, flags, payload)
+
+    def _response(self, stream_id: int, flags: int, block: bytes, events: list[Event]) -> None:
+        """Read a header block. It is read for a request that was given up too: it may have filled the table."""
+        try:
+            headers = self._h2.decoder.decode(block, raw=True)
+        except HPACKError as error:
+            raise ConnectionBrokenError("headers cannot be read") from error
+        if stream_id not in self._open:
+            self._check_known(stream_id)
+        elif flags & _END_STREAM and self._open[stream_id] is None:
+            del self._open[stream_id]
+            events.append(Answered(stream_id, dict(headers), b""))
+        else:
+            response = self._open[stream_id] or _Response()
+            self._open[stream_id] = response
+            response.headers.update(headers)
+            if flags & _END_STREAM:
+                self._answer(stream_id, response, events)
+
+    def _other(self, kind: int, flags: int, stream_id: int, payload: bytes, events: list[Event]) -> None:
+        if kind == _DATA:
+            self._data(stream_id, flags, payload, events)
+        elif kind == _RST_STREAM:
+            self._reset(stream_id, payload, events)
+        elif kind == _GOAWAY:
+            self._go_away(payload, events)
+        elif kind == _CONTINUATION:
+            self._continuation(stream_id, flags, payload, events)
+        elif kind == _PUSH_PROMISE:
+            raise ConnectionBrokenError("the peer promises what was not asked for")
+
+    def _continuation(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if self._block is None or self._block[0] != stream_id:
+            raise ConnectionBrokenError("a header block is continued that was not begun")
+        _, first_flags, block = self._block
+        if len(block) > _MAX_FRAME_BYTES:
+            raise ConnectionBrokenError("headers without end")
+        self._block = (stream_id, first_flags, block + payload)
+        if flags & _END_HEADERS:
+            self._block = None
+            self._response(stream_id, first_flags, block + payload, events)
+
+    def _data(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        self._check_known(stream_id)
+        if payload:  # it took from the connection's window; give it back
+            self._out += _FRAME.pack(0, 4, _WINDOW_UPDATE, 0, 0) + len(payload).to_bytes(4, "big")
+        response = self._open.get(stream_id)
+        if response is None:
+            if stream_id in self._open:
+                raise ConnectionBrokenError("a body comes before its headers")
+            return
+        response.body += _unpadded(payload) if flags & _PADDED else payload
+        if len(response.body) > _MAX_BODY_BYTES:
+            raise ConnectionBrokenError("a body is larger than was agreed")
+        if flags & _END_STREAM:
+            self._answer(stream_id, response, events)
+
+    def _answer(self, stream_id: int, response: _Response, events: list[Event]) -> None:
+        del self._open[stream_id]
+        events.append(Answered(stream_id, response.headers, response.body))
+
+    def _reset(self, stream_id: int, payload: bytes, events: list[Event]) -> None:
+        self._check_known(stream_id)
+        if self._open.pop(stream_id, self) is not self:
+            refused = int.from_bytes(payload, "big") == h2.errors.ErrorCodes.REFUSED_STREAM
+            events.append(Unprocessed(stream_id) if refused else Reset(stream_id))
+
+    def _go_away(self, payload: bytes, events: list[Event]) -> None:
+        self.closing = True
+        last_stream = int.from_bytes(payload[:4], "big") & _MAX_STREAM_ID
+        for stream_id in [stream_id for stream_id in self._open if stream_id > last_stream]:
+            del self._open[stream_id]
+            events.append(Unprocessed(stream_id))
+
+    def _check_known(self, stream_id: int) -> None:
+        if not stream_id & 1 or stream_id >= self._next_stream:
+            raise ConnectionBrokenError("a frame belongs to no request")
 
 
-class _Multiplexer(h2.connection.H2Connection):
-    """h2's connection, which is told how many streams are open, and drops each as it ends."""
-
-    def __init__(self) -> None:
-        config = h2.config.H2Configuration(
-            client_side=True,
-            header_encoding=None,
-            validate_outbound_headers=False,
-            normalize_outbound_headers=False,
-            validate_inbound_headers=False,
-            normalize_inbound_headers=False,
-        )
-        super().__init__(config=config)
-        self.encoder = _PushEncoder()
-        self.open_requests = 0
-
-    @property
-    def open_outbound_streams(self) -> int:
-        return self.open_requests
-
-    def drop(self, stream_id: int) -> None:
-        """What h2 does when it scans: frames that come late for the stream are still told from frames for none."""
-        stream = self.streams.pop(stream_id, None)
-        if stream is not None:
-            self._closed_streams[stream_id] = stream.closed_by
-
-
-class _PushEncoder(Encoder):
-    """HPACK for requests that differ in `:path` alone, which comes first.
+class _RequestEncoder(Encoder):
+    """HPACK for requests that differ in `:path` alone.
 
     The index bytes of the others hold as long as nothing is added to the table and its size stays; both end them.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._constant: list[Any] | None = None
+        self._constant: Headers | None = None
         self._block = b""
 
     @property
@@ -237,26 +332,28 @@ class _PushEncoder(Encoder):
         self._constant = None
         Encoder.header_table_size.fset(self, value)  # type: ignore[attr-defined]  # mypy has no properties as values
 
-    def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:  # noqa: FBT001, FBT002 - hpack's
-        path, *constant = headers
-        if constant != self._constant:
-            return self._learn(path, constant, huffman=huffman)
-        value: bytes = path[1]
-        if len(value) > _MAX_SHORT_LENGTH:
-            return super().encode([path], huffman=huffman) + self._block
-        return bytes((_NEVER_INDEXED_PATH, len(value))) + value + self._block
+    def request(self, path: bytes, constant: Headers) -> bytes:
+        """The block of a request. `:path` stands first; pseudo-headers may have any order among themselves."""
+        if constant is not self._constant and constant != self._constant:
+            return self._learn(path, constant)
+        if len(path) > _MAX_SHORT_LENGTH:
+            return self.encode([NeverIndexedHeaderTuple(b":path", path)], huffman=False) + self._block
+        return b"%c%c%b%b" % (_NEVER_INDEXED_PATH, len(path), path, self._block)
 
-    def _learn(self, path: Any, constant: list[Any], *, huffman: bool) -> bytes:  # noqa: ANN401 - a header tuple
+    def _learn(self, path: bytes, constant: Headers) -> bytes:
         """Encode in full, which fills the table, and find the bytes that the same headers have from then on."""
-        first = super().encode([path, *constant], huffman=huffman)
+        first = self.encode([NeverIndexedHeaderTuple(b":path", path), *constant], huffman=False)
         scratch = Encoder()
         scratch.header_table = copy.deepcopy(self.header_table)
-        block = scratch.encode(constant, huffman=huffman)
+        block = scratch.encode(constant)
         # A table too small to hold them all would change with each block: then there are no such bytes.
         holds = scratch.header_table.dynamic_entries == self.header_table.dynamic_entries
         self._constant, self._block = (constant, block) if holds else (None, b"")
         return first
 
 
-def _plain(headers: Iterable[tuple[Any, Any]]) -> dict[bytes, bytes]:
-    return {bytes(name): bytes(value) for name, value in headers}
+def _unpadded(payload: bytes) -> bytes:
+    """Without its padding (RFC 9113, section 6.1)."""
+    if not payload or payload[0] >= len(payload):
+        raise ConnectionBrokenError("more padding than frame")
+    return payload[1 : len(payload) - payload[0]]

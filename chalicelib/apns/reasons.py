@@ -60,6 +60,12 @@ KINDS: dict[tuple[int, str], OutcomeKind] = {
     (413, "PayloadTooLarge"): OutcomeKind.DEFECT,
 }
 
+FOR_ALL: frozenset[tuple[int, str]] = frozenset(
+    {key for key in KINDS if key[0] == 403}  # noqa: PLR2004 - Apple's status for a sender that it does not accept
+    | {(400, "BadTopic"), (400, "MissingTopic"), (400, "TopicDisallowed"), (429, "TooManyProviderTokenUpdates")}
+)
+"""What is said of the sender or the topic, not of the device: every other push would be told the same."""
+
 
 def kind_of(status: int, reason: str) -> OutcomeKind:
     """What an answer means."""
