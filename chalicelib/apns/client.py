@@ -26,6 +26,7 @@ from chalicelib.apns.connection import (
     Event,
     Headers,
     PingAnswered,
+    Refused,
     Reset,
 )
 from chalicelib.apns.credentials import Credential
@@ -37,7 +38,7 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 """For each of the host's addresses."""
 MAX_FRUITLESS_CONNECTIONS = 3
 """So many connections in a row without one answer, and the rest is for later: APNs is away."""
-MAX_REFUSALS = 100
+MAX_FAILURES = 100
 """So many pushes in a row that APNs was not able to take, and the rest is for later."""
 BACKOFF_SECONDS = 0.1
 IDLE_SECONDS = 10.0
@@ -47,8 +48,8 @@ STALL_SECONDS = 5.0
 """A peer that says nothing for so long while requests are open is asked whether it is there."""
 ANSWER_TIMEOUT_SECONDS = 10.0
 """A push that gets no answer for so long, while others do, is given up."""
-MAX_SENDS = 5
-"""How often one push is sent, where the peer says each time that it did nothing with it."""
+MAX_REFUSALS = 5
+"""How often one push is sent, where the peer refuses it each time."""
 EXPIRATION_SECONDS = 30 * 24 * 3600
 """How long APNs keeps a push for a phone that is off."""
 READ_BYTES = 1 << 18
@@ -99,7 +100,7 @@ class _Sending:
     """A push on its way."""
 
     push: Push
-    sends: int = 0
+    refusals: int = 0
     authorization: bytes | None = None
     sent_at: float = 0.0
 
@@ -134,23 +135,30 @@ class _Run:
     Args:
         waiting: those to send.
         open: those sent and not answered, by stream.
+        again: those that nobody acted on, in the order in which they were sent.
         answered: how many have been.
-        refusals: how many in a row APNs was not able to take.
+        failures: how many in a row APNs was not able to take.
         verdict: what all that still wait come to; None as long as they are sent.
     """
 
     waiting: deque[_Sending]
     open: dict[int, _Sending] = field(default_factory=dict)
+    again: list[_Sending] = field(default_factory=list)
     answered: int = 0
-    refusals: int = 0
+    failures: int = 0
     verdict: _Ending | None = None
 
     def learn(self, outcome: Outcome) -> None:
         """What an answer means for those that wait."""
         status, reason = outcome.status or 0, outcome.reason or ""
-        self.refusals = self.refusals + 1 if status >= SERVER_ERROR else 0
-        if (status, reason) in FOR_ALL or self.refusals >= MAX_REFUSALS:
+        self.failures = self.failures + 1 if status >= SERVER_ERROR else 0
+        if (status, reason) in FOR_ALL or self.failures >= MAX_FAILURES:
             self.verdict = _Ending(reason, kind=outcome.kind)
+
+    def resend(self) -> None:
+        """Put what is to be sent again before what was not sent yet."""
+        self.waiting.extendleft(reversed(self.again))
+        self.again.clear()
 
     def end_open(self, ending: _Ending) -> Iterator[Outcome]:
         """What is open goes with its connection; whether APNs took it is unknown."""
@@ -174,6 +182,9 @@ class Client:
         push_type: the `apns-push-type` header; empty to leave it out.
         clock: epoch seconds, for tokens and expirations.
         timer: monotonic seconds, for everything that is waited for.
+
+    Raises:
+        ConfigurationError: the URL, the root or the credential is none.
     """
 
     def __init__(
@@ -191,12 +202,11 @@ class Client:
             raise ConfigurationError(f"APNs URL {url!r}: must be https://host:port")
         self._host, self._port = parts.hostname, parts.port or 443
         self._credential = credential
-        self._ca = ca
         self._push_type = push_type
         self._clock = clock
         self._timer = timer
         self._line: _Line | None = None
-        self._context: ssl.SSLContext | None = None
+        self._context = _make_context(ca, credential)
         self._kept_headers: tuple[tuple[str, bytes | None, int], Headers] | None = None
 
     def close(self) -> None:
@@ -211,9 +221,6 @@ class Client:
         Args:
             pushes: each ends in one outcome, in any order.
             deadline: the moment of `timer` by which all outcomes are out; what has none by then ends as `LATER`.
-
-        Raises:
-            ConfigurationError: the credential is none; nothing was sent.
         """
         run = _Run(waiting=deque(_Sending(push) for push in pushes))
         fruitless = 0
@@ -258,6 +265,7 @@ class Client:
                 if outcome is not None:
                     yield outcome
             yield from self._abandon_stalled(line, run)
+            run.resend()
             if run.verdict is not None:
                 yield from run.end_waiting(run.verdict)
 
@@ -278,7 +286,6 @@ class Client:
         authorization = self._credential.authorization(self._clock())
         for _ in range(min(capacity, REQUESTS_PER_WRITE)):
             sending = run.waiting.popleft()
-            sending.sends += 1
             sending.sent_at = now
             sending.authorization = authorization
             path = b"/3/device/" + sending.push.push_token.value.encode()
@@ -313,20 +320,21 @@ class Client:
         sending = None if isinstance(event, PingAnswered) else run.open.pop(event.stream_id, None)
         if sending is None:
             return None
-        outcome = Outcome(sending.push, OutcomeKind.LATER, reason="RefusedStream")
-        again = sending.sends < MAX_SENDS
-        if isinstance(event, Answered):
-            run.answered += 1
-            outcome = _outcome(sending.push, event)
-            again = again and self._is_token_renewed(outcome, sending)
-            if not again:
-                run.learn(outcome)
-        elif isinstance(event, Reset):
-            run.answered += 1
-            return Outcome(sending.push, OutcomeKind.LATER, reason="StreamReset")
-        if not again:
-            return outcome
-        run.waiting.appendleft(sending)
+        match event:
+            case Answered():
+                run.answered += 1
+                outcome = _outcome(sending.push, event)
+                if not self._is_token_renewed(outcome, sending):
+                    run.learn(outcome)
+                    return outcome
+            case Reset():
+                run.answered += 1
+                return Outcome(sending.push, OutcomeKind.LATER, reason="StreamReset")
+            case Refused():
+                sending.refusals += 1
+                if sending.refusals >= MAX_REFUSALS:
+                    return Outcome(sending.push, OutcomeKind.LATER, reason="RefusedStream")
+        run.again.append(sending)
         return None
 
     def _is_token_renewed(self, outcome: Outcome, sending: _Sending) -> bool:
@@ -355,7 +363,7 @@ class Client:
         Raises:
             _EndedError: APNs cannot be reached, or time is up.
         """
-        if self._line is not None and not self._line.is_alive():
+        if self._line is not None and not self._line.is_alive(deadline):
             self.close()
         if self._line is None:
             self._line = _Line(self._connect(deadline), timer=self._timer, clock=self._clock)
@@ -367,10 +375,8 @@ class Client:
         Raises:
             _EndedError: none of them answered in time, or not with a certificate that is trusted.
         """
-        if self._context is None:
-            self._context = self._make_context()
         error: OSError | None = None
-        try:
+        try:  # the resolver's own timeout is all that bounds it
             addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             random.shuffle(addresses)
         except OSError as unknown_host:
@@ -393,15 +399,6 @@ class Client:
                 return encrypted
         raise _EndedError(_ending_of(error, otherwise="Unreachable")) from error
 
-    def _make_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2"])
-        if self._ca:
-            context.load_verify_locations(cadata=self._ca)
-        self._credential.prepare(context)
-        return context
-
 
 class _Line:
     """A socket and the protocol on it."""
@@ -422,7 +419,7 @@ class _Line:
     def close(self) -> None:
         self._socket.close()
 
-    def is_alive(self) -> bool:
+    def is_alive(self, deadline: float) -> bool:
         """Whether requests may be sent: it was not closed, and if it was quiet for long, the peer answers a PING.
 
         Both clocks are asked, since one of them may stand still in a sandbox that is frozen.
@@ -433,7 +430,7 @@ class _Line:
             answered = quiet <= IDLE_SECONDS
             if not answered:
                 self.connection.ping()
-            until = self._timer() + PING_TIMEOUT_SECONDS
+            until = min(self._timer() + PING_TIMEOUT_SECONDS, deadline)
             while not answered and self._timer() < until:
                 events = self.exchange(timeout=until - self._timer())
                 answered = any(isinstance(event, PingAnswered) for event in events or ())
@@ -500,6 +497,19 @@ class _Line:
         except OSError as error:
             self._failure = _ending_of(error, otherwise="ConnectionLost")
         return b"".join(chunks)
+
+
+def _make_context(ca: str, credential: Credential) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    if ca:
+        try:
+            context.load_verify_locations(cadata=ca)
+        except ssl.SSLError as error:
+            raise ConfigurationError(f"APNs CA: is not a PEM certificate: {error.reason}") from None
+    credential.prepare(context)
+    return context
 
 
 def _ending_of(error: OSError | None, *, otherwise: str) -> _Ending:

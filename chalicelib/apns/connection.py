@@ -16,8 +16,8 @@ How many streams may be open is the peer's to say at any time (RFC 9113, section
 one: APNs with token authentication allows no more until a push has succeeded.
 
 What happened to a request that was not answered is said precisely, since it decides whether a phone is woken twice:
-`Unprocessed` only where the peer promises that it did nothing (REFUSED_STREAM, or above GOAWAY's last stream; RFC 9113,
-sections 6.8 and 8.7), `Reset` where it may have.
+`Refused` and `Unprocessed` only where the peer promises that it did nothing (REFUSED_STREAM; above GOAWAY's last
+stream; RFC 9113, sections 8.7 and 6.8), `Reset` where it may have.
 """
 
 import copy
@@ -65,8 +65,15 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The peer promises that it did nothing with this request: it may be sent again."""
+
+    stream_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unprocessed:
-    """The peer promises that it did nothing with the request: it may be sent again."""
+    """The peer says goodbye, and promises that it did nothing with this request: another connection may take it."""
 
     stream_id: int
 
@@ -83,7 +90,7 @@ class PingAnswered:
     """The peer is there."""
 
 
-Event = Answered | Unprocessed | Reset | PingAnswered
+Event = Answered | Refused | Unprocessed | Reset | PingAnswered
 
 
 class ConnectionBrokenError(Exception):
@@ -298,7 +305,7 @@ class Connection:
         self._check_known(stream_id)
         if self._open.pop(stream_id, self) is not self:
             refused = int.from_bytes(payload, "big") == h2.errors.ErrorCodes.REFUSED_STREAM
-            events.append(Unprocessed(stream_id) if refused else Reset(stream_id))
+            events.append(Refused(stream_id) if refused else Reset(stream_id))
 
     def _go_away(self, payload: bytes, events: list[Event]) -> None:
         self.closing = True

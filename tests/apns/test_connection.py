@@ -1,0 +1,359 @@
+"""The connection without a socket, against h2's server as a second opinion, and against peers that misbehave."""
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.settings
+import pytest
+from hpack import Encoder
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PushPromiseFrame,
+    RstStreamFrame,
+    SettingsFrame,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.apns.connection import (
+    Answered,
+    Connection,
+    ConnectionBrokenError,
+    Event,
+    Headers,
+    PingAnswered,
+    Refused,
+    Reset,
+    Unprocessed,
+)
+
+MAX_STREAMS = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
+HEADERS: Headers = (
+    (b":method", b"POST"),
+    (b":scheme", b"https"),
+    (b":authority", b"api.push.apple.com:443"),
+    (b"apns-topic", b"pass.com.example"),
+    (b"authorization", b"bearer abc.def.ghi"),
+)
+
+
+class Peer:
+    """h2's idea of a server, and what it understood."""
+
+    def __init__(self, **initial: int) -> None:
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        settings = h2.settings.Settings(client=False, initial_values={MAX_STREAMS: 1000})
+        for name, value in initial.items():
+            settings[h2.settings.SettingCodes[name]] = value
+        settings.acknowledge()
+        self.h2.local_settings = settings
+        self.h2.initiate_connection()
+        self.requests: dict[int, dict[str, str]] = {}
+        self.bodies: dict[int, bytes] = {}
+
+    def takes(self, data: bytes) -> None:
+        for event in self.h2.receive_data(data):
+            match event:
+                case h2.events.RequestReceived():
+                    self.requests[event.stream_id] = {str(name): str(value) for name, value in event.headers}
+                case h2.events.DataReceived():
+                    self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+
+    def answers(self, stream_id: int, status: int = 200, body: bytes = b"") -> None:
+        headers = [(":status", str(status)), ("apns-id", f"id-{stream_id}")]
+        self.h2.send_headers(stream_id, headers, end_stream=not body)
+        if body:
+            self.h2.send_data(stream_id, body, end_stream=True)
+
+    def allows(self, streams: int) -> None:
+        self.h2.update_settings({MAX_STREAMS: streams})
+
+
+def talk(connection: Connection, peer: Peer) -> list[Event]:
+    """Carry bytes to and fro until neither side has more to say."""
+    events: list[Event] = []
+    while True:
+        to_peer = connection.data_to_send()
+        peer.takes(to_peer)
+        to_us = peer.h2.data_to_send()
+        events += connection.receive(to_us)
+        if not to_peer and not to_us:
+            return events
+
+
+def greeted(peer: Peer) -> Connection:
+    connection = Connection()
+    talk(connection, peer)
+    return connection
+
+
+def test_h2_understands_every_request() -> None:
+    """Another implementation reads method, path, headers and body of each request, the first and the thousandth."""
+    peer = Peer()
+    connection = greeted(peer)
+    paths = [b"/3/device/" + b"a" * length for length in (1, 64, 116, 117, 200, 1000)] * 20
+    streams = {connection.request(path, HEADERS): path for path in paths}
+    talk(connection, peer)
+    constant = {name.decode(): value.decode() for name, value in HEADERS}
+    assert peer.requests == {stream: {":path": path.decode(), **constant} for stream, path in streams.items()}
+    assert set(peer.bodies.values()) == {b"{}"}
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3]), max_size=30), st.sampled_from([0, 64, 200, 4096]))
+def test_headers_survive_any_change_of_topic_and_any_table(topics: list[int], table_size: int) -> None:
+    """Whatever order topics come in, and however small the peer's header table, each request says what was meant."""
+    peer = Peer(HEADER_TABLE_SIZE=table_size)
+    connection = greeted(peer)
+    meant = {}
+    for number, topic in enumerate(topics):
+        headers = (*HEADERS[:3], (b"apns-topic", b"pass.com.example.%d" % topic))
+        meant[connection.request(b"/3/device/%d" % number, headers)] = f"pass.com.example.{topic}"
+    talk(connection, peer)
+    assert {stream: headers["apns-topic"] for stream, headers in peer.requests.items()} == meant
+
+
+def test_a_path_never_enters_the_header_table() -> None:
+    """A push token is sent as a literal that no intermediary may index: it would outlive its request."""
+    peer = Peer()
+    connection = greeted(peer)
+    for number in range(3):
+        connection.request(b"/3/device/secret-%d" % number, HEADERS)
+    talk(connection, peer)
+    entries = peer.h2.decoder.header_table.dynamic_entries
+    assert entries
+    assert b":path" not in {bytes(name) for name, _ in entries}
+
+
+def test_answers_are_told_apart() -> None:
+    """Status, headers and body of each answer belong to its stream."""
+    peer = Peer()
+    connection = greeted(peer)
+    first, second = connection.request(b"/1", HEADERS), connection.request(b"/2", HEADERS)
+    talk(connection, peer)
+    peer.answers(second, 410, b'{"reason": "Unregistered"}')
+    peer.answers(first)
+    assert talk(connection, peer) == [
+        Answered(second, {b":status": b"410", b"apns-id": b"id-3"}, b'{"reason": "Unregistered"}'),
+        Answered(first, {b":status": b"200", b"apns-id": b"id-1"}, b""),
+    ]
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_the_cuts_between_reads_mean_nothing(data: st.DataObject) -> None:
+    """The same bytes in any pieces are the same events."""
+    peer = Peer()
+    connection = greeted(peer)
+    streams = [connection.request(b"/3/device/1", HEADERS) for _ in range(4)]
+    peer.takes(connection.data_to_send())
+    for stream in streams:
+        peer.answers(stream, 503, b'{"reason": "Shutdown"}')
+    sent = peer.h2.data_to_send()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=12)))
+    events: list[Event] = []
+    for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+        events += connection.receive(sent[start:end])
+    assert [event.stream_id for event in events if isinstance(event, Answered)] == streams
+
+
+def test_one_request_until_the_peer_says_more() -> None:
+    """Before the peer's SETTINGS there is room for one request, after them for what they allow."""
+    peer = Peer()
+    connection = Connection()
+    assert connection.capacity == 1
+    connection.request(b"/1", HEADERS)
+    assert connection.capacity == 0
+    talk(connection, peer)
+    assert connection.capacity == 999
+
+
+def test_the_peer_may_change_its_mind() -> None:
+    """1000, 1, 1000: after each SETTINGS there is room for what they say and no more, open requests counted."""
+    peer = Peer()
+    connection = greeted(peer)
+    stream = connection.request(b"/1", HEADERS)
+    talk(connection, peer)
+    seen = [connection.capacity]
+    for allowed in (1, 0, 2, 1000):
+        peer.allows(allowed)
+        talk(connection, peer)
+        seen.append(connection.capacity)
+    peer.answers(stream)
+    talk(connection, peer)
+    assert [*seen, connection.capacity] == [999, 0, 0, 1, 999, 1000]
+
+
+def test_the_connections_window_is_kept() -> None:
+    """No more bodies are sent than the peer's window holds; as it opens, there is room again."""
+    peer = Peer()
+    connection = greeted(peer)
+    connection._h2.outbound_flow_control_window = 100  # what 65,435 bytes of earlier bodies would have left
+    for _ in range(connection.capacity):
+        connection.request(b"/1", HEADERS)
+    talk(connection, peer)
+    assert len(peer.requests) == 50
+    assert connection.capacity == 0
+    peer.h2.increment_flow_control_window(20)
+    talk(connection, peer)
+    assert connection.capacity == 10
+
+
+def test_bodies_of_answers_give_their_window_back() -> None:
+    """A peer can send errors for ever: what they take from the window is returned."""
+    peer = Peer()
+    connection = greeted(peer)
+    for _ in range(200):
+        stream = connection.request(b"/1", HEADERS)
+        talk(connection, peer)
+        peer.answers(stream, 400, b"x" * 1000)
+        talk(connection, peer)
+    assert peer.h2.outbound_flow_control_window > 60000
+
+
+def test_a_ping_is_answered_both_ways() -> None:
+    """We ask and hear; the peer asks and hears."""
+    peer = Peer()
+    connection = greeted(peer)
+    connection.ping()
+    peer.h2.ping(b"are you ")
+    assert talk(connection, peer) == [PingAnswered()]
+
+
+def test_goaway_keeps_what_it_promises() -> None:
+    """Streams above GOAWAY's last were not touched; those below it are still answered, and no new one is begun."""
+    peer = Peer()
+    connection = greeted(peer)
+    streams = [connection.request(b"/1", HEADERS) for _ in range(3)]
+    talk(connection, peer)
+    goodbye = GoAwayFrame(0, last_stream_id=streams[1])
+    peer.answers(streams[0])
+    peer.answers(streams[1])
+    events = connection.receive(goodbye.serialize() + peer.h2.data_to_send())
+    assert [(type(event), event.stream_id) for event in events if not isinstance(event, PingAnswered)] == [
+        (Unprocessed, streams[2]),
+        (Answered, streams[0]),
+        (Answered, streams[1]),
+    ]
+    assert connection.closing
+    assert connection.capacity == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(h2.errors.ErrorCodes.REFUSED_STREAM, Refused), (h2.errors.ErrorCodes.INTERNAL_ERROR, Reset)]
+)
+def test_a_reset_says_whether_the_request_was_touched(code: int, kind: type[Event]) -> None:
+    """REFUSED_STREAM promises that nothing was done; any other code leaves it open."""
+    peer = Peer()
+    connection = greeted(peer)
+    stream = connection.request(b"/1", HEADERS)
+    talk(connection, peer)
+    peer.h2.reset_stream(stream, code)
+    (event,) = talk(connection, peer)
+    assert isinstance(event, kind)
+    assert connection.capacity == 1000
+
+
+def test_a_request_that_was_given_up_is_reset_and_its_late_answer_ignored() -> None:
+    """The peer hears that it may stop; an answer that had been under way disturbs nothing."""
+    peer = Peer()
+    connection = greeted(peer)
+    given_up, kept = connection.request(b"/1", HEADERS), connection.request(b"/2", HEADERS)
+    peer.takes(connection.data_to_send())
+    peer.answers(given_up, 503, b'{"reason": "Shutdown"}')
+    peer.answers(kept)
+    connection.abandon(given_up)
+    connection.abandon(given_up)
+    events = connection.receive(peer.h2.data_to_send())
+    assert [event.stream_id for event in events if isinstance(event, Answered)] == [kept]
+    assert RstStreamFrame(given_up, error_code=8).serialize() in connection.data_to_send()
+
+
+def test_answers_in_unusual_shapes_are_read() -> None:
+    """Padding, a priority, a block in two frames, an interim response and trailers are all HTTP/2."""
+    connection = greeted(Peer())
+    stream = connection.request(b"/1", HEADERS)
+    encoder = Encoder()
+    interim = HeadersFrame(stream, encoder.encode([(":status", "103")]), flags=["END_HEADERS"])
+    block = encoder.encode([(":status", "410"), ("apns-id", "x" * 50)])
+    headers = HeadersFrame(stream, block[:5], flags=["PADDED", "PRIORITY"], pad_length=7, depends_on=0)
+    more = ContinuationFrame(stream, block[5:], flags=["END_HEADERS"])
+    body = DataFrame(stream, b'{"reason"', flags=["PADDED"], pad_length=3)
+    rest = DataFrame(stream, b":1}")
+    trailers = HeadersFrame(stream, encoder.encode([("grpc", "no")]), flags=["END_HEADERS", "END_STREAM"])
+    frames: list[Frame] = [interim, headers, more, body, rest, trailers]
+    (event,) = connection.receive(b"".join(frame.serialize() for frame in frames))
+    assert isinstance(event, Answered)
+    assert event.headers[b":status"] == b"410"
+    assert event.body == b'{"reason":1}'
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        PushPromiseFrame(1, promised_stream_id=2),
+        HeadersFrame(2, b"\x88", flags=["END_HEADERS"]),
+        HeadersFrame(7, b"\x88", flags=["END_HEADERS"]),
+        HeadersFrame(1, b"\xff\xff\xff\xff\xff\xff", flags=["END_HEADERS"]),
+        HeadersFrame(1, b"\xc0", flags=["END_HEADERS"]),
+        ContinuationFrame(1, b"\x88"),
+        DataFrame(1, b"before its headers"),
+        DataFrame(9, b"for no request"),
+        RstStreamFrame(3),
+        SettingsFrame(0, settings={4: 2**31}),
+        DataFrame(1, b"x" * 16385),
+    ],
+    ids=lambda frame: f"{type(frame).__name__} on stream {frame.stream_id}",
+)
+def test_what_is_not_allowed_breaks_the_connection(frame: Frame) -> None:
+    """A peer that breaks the protocol is told from one that answers, and nothing else is raised."""
+    connection = greeted(Peer())
+    connection.request(b"/1", HEADERS)
+    with pytest.raises(ConnectionBrokenError):
+        connection.receive(frame.serialize())
+
+
+def test_an_unfinished_header_block_allows_nothing_else() -> None:
+    """Between HEADERS and its CONTINUATION no other frame may stand (RFC 9113, section 6.10)."""
+    connection = greeted(Peer())
+    connection.request(b"/1", HEADERS)
+    connection.receive(HeadersFrame(1, b"\x88").serialize())
+    with pytest.raises(ConnectionBrokenError):
+        connection.receive(PingFrame(0, b"12345678").serialize())
+
+
+def test_what_was_said_before_the_break_counts() -> None:
+    """Answers that came in the same read as a broken frame are not lost with it."""
+    connection = greeted(Peer())
+    stream = connection.request(b"/1", HEADERS)
+    answer = HeadersFrame(stream, b"\x88", flags=["END_HEADERS", "END_STREAM"]).serialize()
+    with pytest.raises(ConnectionBrokenError) as caught:
+        connection.receive(answer + b"\xff" * 32)
+    assert caught.value.events == [Answered(stream, {b":status": b"200"}, b"")]
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_either_read_or_break_the_connection(noise: bytes, as_frames: bool) -> None:  # noqa: FBT001
+    """Nothing that a peer can send raises anything but ConnectionBrokenError, and no request ends twice."""
+    connection = greeted(Peer())
+    streams = [connection.request(b"/1", HEADERS) for _ in range(3)]
+    data = noise
+    if as_frames:  # types and flags at random on streams that exist, so that more than the length check is met
+        cut = [noise[start : start + 8] for start in range(0, len(noise), 8)]
+        data = b"".join(
+            bytes([0, 0, len(part) - 2, part[0] % 10, part[1], 0, 0, 0, streams[len(part) % 3]]) + part[2:]
+            for part in cut
+            if len(part) > 2
+        )
+    try:
+        events = connection.receive(data)
+    except ConnectionBrokenError as error:
+        events = error.events
+    ended = [event.stream_id for event in events if not isinstance(event, PingAnswered)]
+    assert len(ended) == len(set(ended))
+    assert set(ended) <= set(streams)
