@@ -7,6 +7,7 @@ stands before and after a path in a block means what it meant the last time.
 from collections import deque
 from functools import lru_cache
 
+from hpack import HPACKError
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
@@ -47,7 +48,7 @@ class HeaderBlocks:
         """
         try:
             return self._read(block)
-        except (IndexError, ValueError) as error:  # hpack's errors of Huffman codes are ValueErrors too
+        except (IndexError, HPACKError) as error:
             raise HeaderBlockError(str(error)) from error
 
     def _read(self, block: bytes) -> tuple[bytes, Headers]:

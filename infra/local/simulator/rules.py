@@ -25,7 +25,7 @@ FOREVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is wrong with headers, if anything, and until when that holds (epoch seconds)."""
+    """What is wrong with headers, if anything; the id that the client gave; until when that holds (epoch seconds)."""
 
     wrong: Answer | None
     apns_id: bytes | None
@@ -53,9 +53,10 @@ class Rules:
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
         by_name = dict(headers)
+        apns_id = by_name.get(b"apns-id", b"")
         verdict = Verdict(
             _wrong_request(by_name, count=len(headers)) or self._wrong_sender(by_name, now),
-            by_name.get(b"apns-id"),
+            apns_id if _is_uuid(apns_id) else None,
             FOREVER if self._topics is not None else now + KEEP_SECONDS,
         )
         self._kept[headers] = verdict
