@@ -234,7 +234,7 @@ class Client:
                 fruitless = 0 if run.answered > answered else fruitless + 1
                 if error.ending.final or fruitless >= MAX_FRUITLESS_CONNECTIONS:
                     yield from run.end_waiting(error.ending)
-                elif run.waiting:
+                elif fruitless:
                     self._back_off(fruitless, deadline)
 
     def _exchange(self, line: "_Line", run: _Run, *, deadline: float) -> Iterator[Outcome]:

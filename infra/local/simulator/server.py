@@ -57,11 +57,10 @@ class Server:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.settimeout(HANDSHAKE_TIMEOUT_SECONDS)
             with self._context.wrap_socket(plain, server_side=True) as sock:
-                if sock.selected_alpn_protocol() == "h2":
-                    sock.settimeout(0)
-                    with self._state.lock:
-                        self._state.accepted += 1
-                    _Conversation(sock, self._state).run()
+                sock.settimeout(0)
+                with self._state.lock:
+                    self._state.accepted += 1
+                _Conversation(sock, self._state).run()  # clients are seen that name no protocol and speak HTTP/2
 
 
 class _Conversation:
