@@ -207,6 +207,8 @@ class Client:
         self._timer = timer
         self._line: _Line | None = None
         self._context = _make_context(ca, credential)
+        self.connections = 0
+        """How many were made; more than one says that APNs or the network ended some."""
         self._kept_headers: tuple[tuple[str, bytes | None, int], Headers] | None = None
 
     def close(self) -> None:
@@ -367,6 +369,7 @@ class Client:
             self.close()
         if self._line is None:
             self._line = _Line(self._connect(deadline), timer=self._timer, clock=self._clock)
+            self.connections += 1
         return self._line
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:

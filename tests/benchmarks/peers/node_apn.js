@@ -4,6 +4,8 @@
 const fs = require('fs');
 const apn = require('@parse/node-apn');
 
+const CHUNK = 5000; // of 8,000 and more at once it loses some: Node's http2 runs into its memory limit
+
 const job = JSON.parse(fs.readFileSync(process.argv[process.argv.length - 1], 'utf8'));
 
 const provider = new apn.Provider({
@@ -20,8 +22,12 @@ async function push(tokens) {
   notification.topic = job.topic;
   notification.rawPayload = { aps: {} }; // of an empty object it sends nothing, which APNs refuses
   notification.expiry = 1800000000;
-  const { sent } = await provider.send(notification, tokens);
-  return sent.length;
+  let delivered = 0;
+  for (let start = 0; start < tokens.length; start += CHUNK) {
+    const { sent } = await provider.send(notification, tokens.slice(start, start + CHUNK));
+    delivered += sent.length;
+  }
+  return delivered;
 }
 
 async function main() {
