@@ -283,7 +283,7 @@ class Client:
     def _fill(self, line: "_Line", run: _Run, now: float) -> bool:
         """Start as many requests as the peer allows and a write holds; whether there is room for more at once."""
         capacity = min(line.connection.capacity, len(run.waiting))
-        if not capacity or line.unsent > MAX_UNSENT_BYTES:
+        if not capacity or line.failed or line.unsent > MAX_UNSENT_BYTES:
             return False
         authorization = self._credential.authorization(self._clock())
         for _ in range(min(capacity, REQUESTS_PER_WRITE)):
@@ -414,6 +414,11 @@ class _Line:
         self._unsent = memoryview(b"")
         self._failure: _Ending | None = None
         self._heard_at = (timer(), clock())
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing more can be sent; what has arrived is still to be read."""
+        return self._failure is not None
 
     @property
     def unsent(self) -> int:

@@ -118,6 +118,19 @@ def test_headers_survive_any_change_of_topic_and_any_table(topics: list[int], ta
     assert {stream: headers["apns-topic"] for stream, headers in peer.requests.items()} == meant
 
 
+def test_a_header_table_that_shrinks_is_followed() -> None:
+    """The peer may change its table's size at any time; the requests after that are read as meant."""
+    peer = Peer()
+    connection = greeted(peer)
+    for number, size in enumerate((4096, 0, 4096, 100)):
+        peer.h2.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: size})
+        talk(connection, peer)
+        streams = [connection.request(b"/3/device/%d" % number, HEADERS) for _ in range(3)]
+        talk(connection, peer)
+        constant = {name.decode(): value.decode() for name, value in HEADERS}
+        assert [peer.requests[stream] for stream in streams] == [{":path": f"/3/device/{number}", **constant}] * 3
+
+
 def test_a_path_never_enters_the_header_table() -> None:
     """A push token is sent as a literal that no intermediary may index: it would outlive its request."""
     peer = Peer()

@@ -143,6 +143,8 @@ class Connection:
     def react(self) -> None:
         """Take notice of the faults, which may have changed."""
         self.silent = self.silent or self._state.faults.black_hole
+        if self._state.faults.down:
+            self.ending = Ending.RESET
         allowed = self._allowed_now()
         if allowed != self._announced:
             self._announced = allowed

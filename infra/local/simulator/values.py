@@ -62,7 +62,7 @@ class Faults:
         refuse_stream_every: every nth push of a connection is not taken, and gets RST_STREAM with REFUSED_STREAM.
         ignore_push_every: every nth push of a connection is not taken, and never answered.
         black_hole: connections go silent, to PING too, and stay so: as when a host is cut off.
-        down: connections are reset before the handshake.
+        down: connections are reset, the open ones at once and new ones before the handshake.
         read_bytes_per_second: connections are read no faster.
     """
 
