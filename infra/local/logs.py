@@ -16,12 +16,14 @@ def follow_logs(stack: LocalStack) -> Iterator[str]:
     """Lines of all functions as they come, for ever: `push     stamped pass_id=... revision=2`."""
     client = boto3.client("logs", endpoint_url=stack.aws_endpoint_url, region_name=stack.region)
     since = {role: int(time.time() * 1000) for role in stack.functions}
-    seen: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
     while True:
         for role, function in stack.functions.items():
             for event in _events(client, f"/aws/lambda/{function}", since[role]):
-                if event["eventId"] not in seen:
-                    seen.add(event["eventId"])
+                # the embedded AWS gives events no id of their own
+                identity = (role, str(event.get("logStreamName")), str(event["timestamp"]), event["message"])
+                if identity not in seen:
+                    seen.add(identity)
                     since[role] = max(since[role], event["timestamp"])
                     if readable := _readable(event["message"].rstrip()):
                         yield f"{role:6} {readable}"
@@ -46,4 +48,10 @@ def _readable(line: str) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         return line
     fields.pop("request_id", None)
-    return f"{event} " + " ".join(f"{name}={value}" for name, value in fields.items())
+    return " ".join([str(event), *(f"{name}={_plain(value)}" for name, value in fields.items())])
+
+
+def _plain(value: object) -> str:
+    """A value as it is where that is one printable word, else as JSON: nothing that a device said moves the cursor."""
+    text = str(value)
+    return text if isinstance(value, str) and text.isprintable() and " " not in text else json.dumps(value)
