@@ -18,6 +18,13 @@ from infra.local.phone import Phone
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`pytest -m "not stack"` is the quick round."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("stack")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """The whole service, deployed on an embedded AWS of the session's own."""
