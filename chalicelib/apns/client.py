@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from chalicelib.apns.connection import (
     Answered,
@@ -290,7 +290,7 @@ class Client:
             sending = run.waiting.popleft()
             sending.sent_at = now
             sending.authorization = authorization
-            path = b"/3/device/" + sending.push.push_token.value.encode()
+            path = _path(sending.push.push_token)
             stream_id = line.connection.request(path, self._headers(sending.push.topic, authorization))
             run.open[stream_id] = sending
         return capacity > REQUESTS_PER_WRITE
@@ -401,6 +401,12 @@ class Client:
                 encrypted.settimeout(0.0)
                 return encrypted
         raise _EndedError(_ending_of(error, otherwise="Unreachable")) from error
+
+
+def _path(push_token: PushToken) -> bytes:
+    """A device may call itself `../x` or `a?b`: what it says stays one segment of the path (RFC 3986, section 3.3)."""
+    token = push_token.value
+    return b"/3/device/" + (token if token.isalnum() else quote(token, safe="")).encode()
 
 
 class _Line:

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from chalicelib.apns.client import IDLE_SECONDS, PING_TIMEOUT_SECONDS, Client, Outcome
+from chalicelib.apns.client import IDLE_SECONDS, PING_TIMEOUT_SECONDS, Client, Outcome, Push
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.identifiers import PushToken
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
 from tests.apns.simulated import SimulatedApns, pushes, reasons, send
@@ -38,6 +39,14 @@ def test_a_push_is_what_apple_asks_for(apns: SimulatedApns) -> None:
     assert time.time() + 29 * 86400 < int(seen["headers"]["apns-expiration"]) <= time.time() + 30 * 86400
     assert "apns-push-type" not in seen["headers"]
     assert "apns-priority" not in seen["headers"]
+
+
+@pytest.mark.parametrize("token", ["../../x", "a?b", "a#b", "QUJD+/==", "%41"])
+def test_a_push_token_of_any_alphabet_stays_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
+    """What a phone calls its push token decides which device is pushed to, never which request is made."""
+    (outcome,) = send(apns.client(), [Push(PushToken(token), PASS_TYPE_IDENTIFIER)])
+    assert outcome.kind is OutcomeKind.DELIVERED
+    assert [push["token"] for push in apns.pushes()] == [token]
 
 
 def test_a_background_push_has_the_priority_that_it_must_have(apns: SimulatedApns) -> None:

@@ -17,6 +17,7 @@ import struct
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
+from urllib.parse import unquote_to_bytes
 
 from infra.local.simulator.header_blocks import HeaderBlockError, HeaderBlocks
 from infra.local.simulator.rules import DEVICE_PATH, MAX_PAYLOAD_BYTES, Rules, wrong_body, wrong_path
@@ -298,7 +299,7 @@ class Connection:
             return
         if _every(faults.ignore_push_every, self._pushes):
             return
-        token = request.path[len(DEVICE_PATH) :]
+        token = unquote_to_bytes(request.path[len(DEVICE_PATH) :])
         verdict = self._rules.verdict(request.headers, now)
         answer = wrong_path(request.path) or verdict.wrong or wrong_body(request.body)
         if answer is None:
