@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ PASS_TYPE_IDENTIFIER = "pass.dev.passwire.boarding"
 TEAM_IDENTIFIER = "DEVTEAM001"
 TEMPLATE = "boarding"
 DESCRIPTION = "local.json"
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class LocalStack:
         functions: names of the Lambda functions by role: api, push, drain.
         stage: whose secrets stand under `passwire/<stage>/`.
         credentials: environment variables with which an AWS SDK talks to it.
-        pid: of the process that runs it.
     """
 
     api_url: str
@@ -61,17 +61,18 @@ class LocalStack:
     functions: dict[str, str]
     stage: str
     credentials: dict[str, str]
-    pid: int = field(default_factory=os.getpid)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """The stack that runs in `folder`; None where none does."""
+        """The stack that runs in `folder`; None where none does, whatever a run that was killed left there."""
         try:
-            stack = cls(**json.loads((folder / DESCRIPTION).read_text()))
-            os.kill(stack.pid, 0)
-        except (FileNotFoundError, ValueError, TypeError, ProcessLookupError):
-            return None
-        return stack
+            with (folder / LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return cls(**json.loads((folder / DESCRIPTION).read_text())) if (folder / DESCRIPTION).exists() else None
+        except FileNotFoundError:
+            pass
+        return None
 
     def use(self) -> None:
         """Make the AWS SDK of this process talk to it."""
@@ -95,6 +96,7 @@ def local_stack(folder: Path, *, say: Callable[[str], None], port: int | None = 
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(_only_one(folder))
+        (folder / DESCRIPTION).unlink(missing_ok=True)  # of a run that was killed
         environment = dict(os.environ)
         cleanup.callback(_restore_environment, environment)
         say("making development certificates")
@@ -174,7 +176,7 @@ def _describe(
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """A lock that ends with this process."""
-    with (folder / "lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,0 +1,56 @@
+"""Log lines: one JSON object each, and no secret in any."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib import log
+from chalicelib.domain.identifiers import AuthenticationToken, DeviceLibraryIdentifier, PassId, PushToken
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - a function that reads what was written
+    log.use_key("a stage's own")
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("kind", [AuthenticationToken, DeviceLibraryIdentifier, PushToken])
+def test_a_secret_is_written_as_a_hash_that_is_the_same_each_time(lines: Any, kind: type) -> None:  # noqa: ANN401
+    log.event("one", secret=kind("s3cret-" * 4))
+    log.event("two", secret=kind("s3cret-" * 4))
+    log.event("three", secret=kind("other-" * 4))
+    one, two, three = lines()
+    assert "s3cret" not in str(one)
+    assert one["secret"] == two["secret"] != three["secret"]
+
+
+def test_the_hash_is_of_the_stage(lines: Any) -> None:  # noqa: ANN401
+    """Nobody outside can find out what a line is about by hashing what they know."""
+    log.event("one", secret=PushToken("abc"))
+    log.use_key("another stage's")
+    log.event("two", secret=PushToken("abc"))
+    one, two = lines()
+    assert one["secret"] != two["secret"]
+
+
+@pytest.mark.parametrize("kind", [AuthenticationToken, DeviceLibraryIdentifier, PushToken])
+def test_a_secret_shows_in_no_traceback(kind: type) -> None:
+    assert "s3cret" not in f"{kind('s3cret-' * 4)} {kind('s3cret-' * 4)!r}"
+
+
+def test_a_message_of_many_lines_stays_one(lines: Any) -> None:  # noqa: ANN401
+    log.event("device_log", message='first\nsecond\x1b[2J\u2028{"event": "forged"}')
+    (line,) = lines()
+    assert line["event"] == "device_log"
+    assert line["message"].startswith("first\nsecond")
+
+
+def test_every_line_of_an_invocation_names_it_and_no_later_one_does(lines: Any) -> None:  # noqa: ANN401
+    with log.invocation(request_id="r-1"):
+        log.event("inside", pass_id=PassId("pass.com.example", "7"))
+    log.event("outside")
+    inside, outside = lines()
+    assert inside["request_id"] == "r-1"
+    assert inside["pass_id"] == "pass.com.example/7"
+    assert "request_id" not in outside
