@@ -11,6 +11,7 @@ import boto3
 import httpx
 
 from chalicelib.domain.identifiers import PassId
+from chalicelib.picture import page
 from chalicelib.secrets import Secrets
 from infra.local.ministack import LocalError
 from infra.local.phone import Phone
@@ -73,6 +74,9 @@ def run_demo(stack: LocalStack, folder: Path, *, say: Callable[[str], None]) -> 
             timeline.step(f'phone:    shows "{message}"')
         final = folder / f"{pass_id.serial_number}.pkpass"
         final.write_bytes(phone.passes[stack.pass_type_identifier, pass_id.serial_number].archive)
+        picture = folder / "pass.html"
+        picture.write_text(page(final.read_bytes(), language=phone.language))
+        timeline.step(f"picture:  {picture}")
         phone.removes(stack.pass_type_identifier, pass_id.serial_number)
         timeline.step("phone:    removes the pass and unregisters")
         return final

@@ -31,16 +31,18 @@ KEPT = (
     "h2",
     "hpack",
     "hyperframe",
+    "jinja2",
     "jmespath",
     "jwt",
+    "markupsafe",
     "pynamodb",
     "six.py",
     "typing_extensions.py",
     "urllib3",
 )
 """Top-level names that the functions import, and what those import."""
-KEPT_BINARIES = "_cffi_backend"
-"""The prefix of the one extension module that stands beside the packages."""
+KEPT_BINARIES = ("_cffi_backend", "zint.")
+"""How the names begin of the extension modules that stand beside the packages."""
 KEPT_SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
 """What botocore keeps its descriptions of."""
 EPOCH = (1980, 1, 1, 0, 0, 0)

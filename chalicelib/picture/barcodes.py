@@ -1,0 +1,86 @@
+"""The barcode that a pass shows, as SVG: encoded by Zint, drawn as one path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zint import Symbol
+
+QUIET_ZONE = 4
+"""Modules of white around a code, by which a scanner finds it (ISO/IEC 18004 asks for four)."""
+_FORMATS = {
+    "PKBarcodeFormatQR": "QRCODE",
+    "PKBarcodeFormatPDF417": "PDF417",
+    "PKBarcodeFormatAztec": "AZTEC",
+    "PKBarcodeFormatCode128": "CODE128",
+    "PKBarcodeFormatEAN13": "EANX",
+    "PKBarcodeFormatCode39": "CODE39",
+    "PKBarcodeFormatCodabar": "CODABAR",
+    "PKBarcodeFormatITF": "C25INTER",
+    "PKBarcodeFormatInterleaved2of5": "C25INTER",
+}
+"""Zint's names. Those of iOS 27 in either spelling: sources differ."""
+SQUARE = ("PKBarcodeFormatQR", "PKBarcodeFormatAztec")
+_LINEAR_HEIGHT = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class BarcodePicture:
+    """What to draw.
+
+    Args:
+        path: the dark modules, as `d` of an SVG path; empty where the message cannot be encoded so.
+        width: of the drawing, in modules.
+        height: likewise.
+        square: whether Wallet gives it a square place.
+        text: what stands below.
+    """
+
+    path: str
+    width: float
+    height: float
+    square: bool
+    text: str
+
+
+def barcode_picture(content: Mapping[str, Any]) -> BarcodePicture | None:
+    """The first barcode of a pass that can be drawn; None where the pass has none.
+
+    A phone too shows the first of the list that it knows.
+    """
+    listed = content.get("barcodes")
+    given = listed if isinstance(listed, list) and listed else [content.get("barcode")]
+    drawn = [_draw(barcode) for barcode in given if isinstance(barcode, dict)]
+    return next((picture for picture in drawn if picture.path), drawn[0] if drawn else None)
+
+
+def _draw(barcode: Mapping[str, Any]) -> BarcodePicture:
+    form, message = str(barcode.get("format")), str(barcode.get("message", ""))
+    text = str(barcode.get("altText") or "")
+    symbol = _encoded(form, message, str(barcode.get("messageEncoding") or "utf-8"))
+    if symbol is None:
+        return BarcodePicture("", 0, 0, square=form in SQUARE, text=text or "this barcode cannot be drawn")
+    vector = symbol.vector
+    path = "".join(f"M{r.x:g} {r.y:g}h{r.width:g}v{r.height:g}h{-r.width:g}z" for r in vector.rectangles)
+    return BarcodePicture(path, vector.width, vector.height, square=form in SQUARE, text=text)
+
+
+def _encoded(form: str, message: str, encoding: str) -> "Symbol | None":
+    from zint import Symbol, Symbology
+
+    if form not in _FORMATS or not message:
+        return None
+    symbol = Symbol()
+    symbol.symbology = getattr(Symbology, _FORMATS[form])
+    symbol.scale = 0.5  # one unit a module
+    symbol.show_text = False
+    symbol.whitespace_width = symbol.whitespace_height = QUIET_ZONE
+    if form not in (*SQUARE, "PKBarcodeFormatPDF417"):
+        symbol.height = _LINEAR_HEIGHT
+    try:
+        symbol.encode(message.encode(encoding))
+        symbol.buffer_vector()
+    except (RuntimeError, ValueError, LookupError):
+        return None
+    return symbol
