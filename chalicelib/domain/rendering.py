@@ -7,6 +7,7 @@ the people behind its pipeline; nothing half-built comes out.
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
@@ -26,7 +27,26 @@ _W3C_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)")
 """W3C, "Date and Time Formats", without fractions of a second: phones reject a pass with them."""
 _DATE_STYLES = ("dateStyle", "timeStyle")
 _NUMBER_STYLES = ("numberStyle", "currencyCode")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_FIELD_KEYS: Mapping[str, type | tuple[type, ...]] = {
+    "key": str,
+    "value": (str, int, float),
+    "label": str,
+    "attributedValue": (str, int, float),
+    "changeMessage": str,
+    "dataDetectorTypes": list,
+    "dateStyle": str,
+    "timeStyle": str,
+    "numberStyle": str,
+    "currencyCode": str,
+    "isRelative": bool,
+    "ignoresTimeZone": bool,
+    "textAlignment": str,
+    "row": int,
+    "semantics": dict,
+}
+"""What an item may say of a field (Apple, "PassFieldContent"), with the types that phones take."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True)
+"""Sorted, because a DynamoDB map comes in any order and the same pass must be the same bytes."""
 
 
 def render(
@@ -50,6 +70,7 @@ def render(
         ItemError: the item does not fit the template.
     """
     content: dict[str, Any] = {**template.content, **_overrides(item)}
+    content = {key: value for key, value in content.items() if value is not None}
     content.update(_with_fields(template, item, content))
     content["formatVersion"] = 1
     content["passTypeIdentifier"] = item.pass_id.pass_type_identifier
@@ -61,6 +82,8 @@ def render(
         content["voided"] = True
     if "barcodes" in content:
         content["barcodes"] = _barcodes(item, content["barcodes"])
+    if "barcode" in content:
+        (content["barcode"],) = _barcodes(item, [content["barcode"]])
     try:
         return _ENCODER.encode(content).encode()
     except ValueError as error:
@@ -78,12 +101,26 @@ def prove(template: Template, item: PassItem) -> None:
 
 
 def _overrides(item: PassItem) -> Mapping[str, Json]:
-    for key in item.overrides:
+    for key, value in item.overrides.items():
         if key in RESERVED:
             raise ItemError(item.pass_id, f"overrides.{key}", "is set by the service; leave it out")
         if key in STYLES:
             raise ItemError(item.pass_id, f"overrides.{key}", "is the pass's style; write its values under 'fields'")
+        if key != "userInfo":
+            _check_dates(item, f"overrides.{key}", key, value)
     return item.overrides
+
+
+def _check_dates(item: PassItem, attribute: str, key: str, value: Json) -> None:
+    """Every key of Apple's that holds a date is `date` or ends in `Date`."""
+    if isinstance(value, str) and (key == "date" or key.endswith("Date")) and not _is_w3c_date(value):
+        raise ItemError(item.pass_id, attribute, _not_a_date(value))
+    if isinstance(value, dict):
+        for name, member in value.items():
+            _check_dates(item, f"{attribute}.{name}", name, member)
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            _check_dates(item, f"{attribute}[{index}]", key, member)
 
 
 def _with_fields(template: Template, item: PassItem, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,34 +137,63 @@ def _with_fields(template: Template, item: PassItem, content: Mapping[str, Any])
             style = styles.setdefault(place.style, dict(content[place.style]))
             if style[place.group] is content[place.style][place.group]:
                 style[place.group] = list(style[place.group])
-            style[place.group][place.index] = _field(item, key, {**style[place.group][place.index], **given})
+            style[place.group][place.index] = _field(item, key, style[place.group][place.index], given)
     return styles
 
 
-def _field(item: PassItem, key: str, merged: dict[str, Any]) -> dict[str, Any]:
+def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping[str, Json]) -> dict[str, Any]:
     """One field with the item's values over the template's, checked for what its style makes phones expect."""
     attribute = f"fields.{key}"
-    if merged["key"] != key:
+    for name, value in given.items():
+        if name in _FIELD_KEYS:
+            _check_type(item, f"{attribute}.{name}", value, _FIELD_KEYS[name])
+        elif name not in template:
+            known = ", ".join(_FIELD_KEYS)
+            raise ItemError(item.pass_id, f"{attribute}.{name}", f"is no key of a field; those are {known}")
+        _check_dates(item, f"{attribute}.{name}", name, value)
+    merged = {name: value for name, value in {**template, **given}.items() if value is not None}
+    if merged.get("key") != key:
         raise ItemError(item.pass_id, f"{attribute}.key", "cannot be changed; phones match old and new by it")
     value = merged.get("value")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ItemError(item.pass_id, attribute, "needs a value that is a string or a number")
     if any(style in merged for style in _DATE_STYLES) and not _is_w3c_date(value):
-        raise ItemError(
-            item.pass_id, attribute, f"{value!r} must be a date such as 2026-12-24T18:30:00+01:00, without fractions"
-        )
+        raise ItemError(item.pass_id, attribute, _not_a_date(value))
     if any(style in merged for style in _NUMBER_STYLES) and isinstance(value, str):
         raise ItemError(item.pass_id, attribute, f"{value!r} must be a number; the field is formatted as one")
     return merged
 
 
+def _check_type(item: PassItem, attribute: str, value: Json, expected: type | tuple[type, ...]) -> None:
+    """NULL takes a key away. A bool is an int to Python, and to nobody else."""
+    if value is None or (isinstance(value, expected) and (expected is bool or not isinstance(value, bool))):
+        return
+    names = " or ".join(kind.__name__ for kind in (expected if isinstance(expected, tuple) else (expected,)))
+    raise ItemError(item.pass_id, attribute, f"must be {names}, not {type(value).__name__}")
+
+
 def _is_w3c_date(value: object) -> bool:
-    return isinstance(value, str) and _W3C_DATE.fullmatch(value) is not None
+    if not isinstance(value, str) or _W3C_DATE.fullmatch(value) is None:
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
-def _barcodes(item: PassItem, barcodes: object) -> list[Json]:
+def _not_a_date(value: object) -> str:
+    return f"{value!r} must be a date such as 2026-12-24T18:30:00+01:00, with a time zone and without fractions"
+
+
+def _barcodes(item: PassItem, barcodes: object) -> list[dict[str, Json]]:
     """Each barcode without a message of its own shows the serial number."""
     if not isinstance(barcodes, list) or not all(isinstance(barcode, dict) for barcode in barcodes):
         raise ItemError(item.pass_id, "overrides.barcodes", "must be a list of maps")
     serial_number = item.pass_id.serial_number
-    return [{"messageEncoding": "utf-8", "message": serial_number, **barcode} for barcode in barcodes]
+    complete = [{"messageEncoding": "utf-8", "message": serial_number, **barcode} for barcode in barcodes]
+    for barcode in complete:
+        for key in ("format", "message", "messageEncoding"):
+            if not isinstance(barcode.get(key), str):
+                raise ItemError(item.pass_id, f"overrides.barcodes[].{key}", "must be a string")
+    return complete

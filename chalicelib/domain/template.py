@@ -6,10 +6,11 @@ that asks a person for their data personalization.json with its logo.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from chalicelib.domain.archive import PreparedArchive
 from chalicelib.domain.errors import RefusedError
@@ -27,6 +28,8 @@ FIELD_GROUPS = (
 PASS_JSON = "pass.json"
 PERSONALIZATION_JSON = "personalization.json"
 PERSONALIZATION_LOGO = "personalizationLogo"
+MADE_FOR_EACH_PASS = ("manifest.json", "signature")
+"""An opened pass that serves as a template brings these along; they are made anew."""
 
 
 class TemplateError(RefusedError):
@@ -68,14 +71,18 @@ class Template:
         """Read a folder's files, by path relative to it.
 
         Raises:
-            TemplateError: there is no pass.json, or it is none.
+            TemplateError: there is no pass.json, or it is none, or a path leads out of the folder.
         """
+        for path in files:
+            if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
+                raise TemplateError(name, path, "is no path within a folder; rename it")
+        files = {path: files[path] for path in sorted(files) if path not in MADE_FOR_EACH_PASS}
         content = _parse_json(name, PASS_JSON, files.get(PASS_JSON))
         return cls(
             name=name,
             revision=_revision(files),
             content=content,
-            files={path: files[path] for path in sorted(files) if path != PASS_JSON},
+            files={path: data for path, data in files.items() if path != PASS_JSON},
             places=_places(name, content),
         )
 
@@ -101,7 +108,7 @@ def _parse_json(template: str, path: str, raw: bytes | None) -> dict[str, Any]:
     if raw is None:
         raise TemplateError(template, path, "is missing")
     try:
-        content = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        content = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise TemplateError(template, path, f"is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -109,8 +116,15 @@ def _parse_json(template: str, path: str, raw: bytes | None) -> dict[str, Any]:
     return content
 
 
-def _refuse_constant(name: str) -> None:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _refuse_constant(text)
+    return number
 
 
 def _places(template: str, content: Mapping[str, Any]) -> dict[str, tuple[FieldPlace, ...]]:
@@ -133,7 +147,7 @@ def _places(template: str, content: Mapping[str, Any]) -> dict[str, tuple[FieldP
 
 def _revision(files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(files):
+    for path in files:
         digest.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     return digest.hexdigest()[:16]
 
