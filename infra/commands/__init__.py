@@ -14,8 +14,8 @@ from infra.local.phone import PhoneError
 from infra.stack.deploy import DeployError
 from infra.stack.package import PackagingError
 
-EXPECTED = (PasswireError, LocalError, PhoneError, DeployError, PackagingError, BotoCoreError, ClientError)
-"""What is said in a sentence; anything else is a defect and shows where it came from."""
+EXPECTED = (PasswireError, LocalError, PhoneError, DeployError, PackagingError, BotoCoreError, ClientError, OSError)
+"""What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
 INTERRUPTED = 130
 
 app = typer.Typer(

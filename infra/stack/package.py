@@ -88,7 +88,7 @@ def build_package(stage: str, folder: Path) -> Package:
         stdin=subprocess.DEVNULL,
     )
     if made.returncode:
-        raise PackagingError(f"chalice package failed:\n{made.stderr or made.stdout}")
+        raise PackagingError(f"chalice package failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
     original = folder / "deployment.zip"
     slim = folder / "functions.zip"
     slim_down(original, slim)

@@ -106,6 +106,20 @@ def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
     assert done.stderr == f"error: port {port} is in use; stop what listens there or choose another with --port\n"
 
 
+def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None:
+    """The zip does not fit: the kernel refuses files of over a megabyte here, as a full disk would."""
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 1000; exec "$@"', "bash", *COMMAND, "up", "--folder", str(tmp_path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*File too large.*\n", done.stderr), done.stderr
+    assert LocalStack.read(tmp_path) is None
+
+
 def test_the_demo_tells_the_loop_and_leaves_the_final_pass(stack: LocalStack, tmp_path: Path) -> None:
     said: list[str] = []
     final = run_demo(stack, tmp_path, say=said.append)
