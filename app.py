@@ -95,6 +95,19 @@ def download(pass_type_identifier: str, serial_number: str) -> Response:
     return web.download(result, method=current_request().method)
 
 
+@app.route(PASS + "/personalize", methods=["POST"])
+@web.answers
+def personalize(pass_type_identifier: str, serial_number: str) -> Response:
+    """A person signs up with a pass (Apple, "Return a Personalized Pass")."""
+    signature = sandbox.personalizer.personalize(
+        pass_id=web.pass_id(sandbox.settings, pass_type_identifier, serial_number),
+        authorization=web.authorization(current_request()),
+        personalization=web.personalization(current_request()),
+        now=time.time(),
+    )
+    return web.signature(signature)
+
+
 @app.route("/v1/log", methods=["POST"], content_types=["*/*"])
 @web.answers
 def note_log() -> Response:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.download import Downloader, Press
     from chalicelib.flows.drain import Drain
     from chalicelib.flows.listing import Lister
+    from chalicelib.flows.personalize import Personalizer
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.wake import Waker
     from chalicelib.queue import Queue
@@ -84,7 +85,13 @@ class Sandbox:
     def downloader(self) -> "Downloader":
         from chalicelib.flows.download import Downloader
 
-        return Downloader(self.store, self.authentication_keys, self.press)
+        return Downloader(self.store, self.authentication_keys, self.press, window_seconds=self.settings.window_seconds)
+
+    @property
+    def personalizer(self) -> "Personalizer":
+        from chalicelib.flows.personalize import Personalizer
+
+        return Personalizer(self.store, self.authentication_keys, self.press)
 
     @cached_property
     def press(self) -> "Press":

@@ -16,6 +16,12 @@ from chalicelib import log
 from chalicelib.domain.conditional import Conditions
 from chalicelib.domain.errors import PasswireError, RefusedError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, IdentifierError, PassId, PushToken
+from chalicelib.domain.personalization import (
+    AlreadyPersonalizedError,
+    NotPersonalizableError,
+    Personalization,
+    PersonalizationError,
+)
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.download import Download
 from chalicelib.flows.listing import Listing
@@ -24,7 +30,9 @@ from chalicelib.settings import PathParameters, Settings
 
 PKPASS = "application/vnd.apple.pkpass"
 MAX_REGISTRATION_BODY_BYTES = 4096
-MAX_LOG_BODY_BYTES = MAX_MESSAGES * MAX_MESSAGE_BYTES
+MAX_PERSONALIZATION_BODY_BYTES = 8192
+MAX_LOG_BODY_BYTES = 2 * MAX_MESSAGES * MAX_MESSAGE_BYTES
+"""Quotes, commas and escapes included."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -54,6 +62,9 @@ def answers(view: Callable[..., Response]) -> Callable[..., Response]:
 _STATUS: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
     (UnauthorizedError, HTTPStatus.UNAUTHORIZED),
     (BadRequestError, HTTPStatus.BAD_REQUEST),
+    (PersonalizationError, HTTPStatus.BAD_REQUEST),
+    (NotPersonalizableError, HTTPStatus.NOT_FOUND),
+    (AlreadyPersonalizedError, HTTPStatus.CONFLICT),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -191,6 +202,15 @@ def log_messages(request: Request) -> list[str]:
     return messages
 
 
+def personalization(request: Request) -> Personalization:
+    """What Wallet posts when a person signs up.
+
+    Raises:
+        TooLargeError, PersonalizationError: the body is too large, or not that.
+    """
+    return Personalization.parse(_json(request, max_bytes=MAX_PERSONALIZATION_BODY_BYTES))
+
+
 def web_service_url(settings: Settings, request: Request) -> str:
     """The URL that the pass names to phones: the configured one, else the one that this request came in by."""
     if settings.web_service_url:
@@ -212,10 +232,15 @@ def listing(result: Listing | None) -> Response:
 
 def download(result: Download, *, method: str) -> Response:
     """The pass, or 304 with the same validators; `HEAD` gets all but the body (RFC 9110, section 9.3.2)."""
-    headers = {"Cache-Control": "private, no-cache", **(result.validators.headers if result.validators else {})}
+    headers = {"Cache-Control": "private, no-cache", **result.validators.headers}
     if result.pkpass is None:
         return empty(HTTPStatus.NOT_MODIFIED, headers)
     return Response(b"" if method == "HEAD" else result.pkpass, headers={"Content-Type": PKPASS, **headers})
+
+
+def signature(der: bytes) -> Response:
+    """A signature, as raw bytes."""
+    return Response(der, headers={"Content-Type": "application/octet-stream", "Cache-Control": "private, no-store"})
 
 
 def _json(request: Request, *, max_bytes: int) -> Any:  # noqa: ANN401 - what it is, is for the caller to find out

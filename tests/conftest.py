@@ -15,22 +15,34 @@ from chalicelib.domain.identifiers import PassId
 from chalicelib.secrets import Secrets
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
-from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
+from infra.local.stack import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`pytest -m "not stack"` is the quick round."""
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if {"stack", "service"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("stack")
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def stack(stack_folder: Path) -> Iterator[LocalStack]:
     """The whole service, deployed on an embedded AWS of the session's own."""
-    with local_stack(tmp_path_factory.mktemp("stack"), say=lambda _: None) as running:
+    with local_stack(stack_folder, say=lambda _: None) as running:
         running.use()
         yield running
+
+
+@pytest.fixture(scope="session")
+def local_json(stack: LocalStack, stack_folder: Path) -> Path:
+    """What describes the session's stack to an outside program."""
+    assert stack
+    return stack_folder / DESCRIPTION
 
 
 @pytest.fixture(scope="session")

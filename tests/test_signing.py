@@ -131,7 +131,9 @@ def test_several_pass_types_are_signed_each_with_its_own_certificate(other: Deve
     press = Press(templates=SampleTemplates(), signer_for=signers.__getitem__)
     for pass_type_identifier, team in ((samples.PASS_TYPE_IDENTIFIER, "DEVTEAM001"), (OTHER_TYPE, "OTHERTEAM1")):
         item = samples.item(pass_id=f"{pass_type_identifier}/S-1")
-        made = press.make(item, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW)
+        made = press.make(
+            item, personalized=False, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW
+        )
         with zipfile.ZipFile(io.BytesIO(made)) as members:
             names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(members.read("signature"))]
             assert any(pass_type_identifier in name for name in names)
@@ -142,4 +144,6 @@ def test_a_pass_is_never_signed_with_another_types_certificate(signer: Signer) -
     press = Press(templates=SampleTemplates(), signer_for=lambda _: signer)
     item = samples.item(pass_id=f"{OTHER_TYPE}/S-1")
     with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate is that of"):
-        press.make(item, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW)
+        press.make(
+            item, personalized=False, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW
+        )

@@ -75,13 +75,16 @@ class PassItem:
     def same_content(self, newer: Self) -> bool:
         """Whether a device that has this pass would see no difference in the newer one.
 
-        The authentication token is left out because an installed pass keeps its own. A template revision that is gone
-        is no change: a pipeline's PutItem wiped what `template push --notify` had written.
+        The authentication token is left out because an installed pass keeps its own. A template revision or a
+        personalization that is gone is no change: a pipeline's PutItem wiped what this service had written. Nor is one
+        personalization instead of another: what a person gave is not shown.
         """
         before = replace(self, authentication_token=None)
         after = replace(newer, authentication_token=None)
         if after.template_revision is None:
             before = replace(before, template_revision=None)
+        if before.personalization is not None or after.personalization is None:
+            before, after = replace(before, personalization=None), replace(after, personalization=None)
         return before == after
 
 

@@ -48,6 +48,14 @@ class Version:
     revision: int
     deleted: bool = False
 
+    @classmethod
+    def before_any_stamp(cls, as_of: float, *, window_seconds: int) -> Self:
+        """What a pass is served as while its first stamp is under way: earlier than that stamp can turn out to be.
+
+        So its `Last-Modified` never makes the stamped pass look unchanged, and its revision is none that is stamped.
+        """
+        return cls(max(0, int(as_of) - window_seconds - 1), revision=0)
+
     @property
     def changed_since_issue(self) -> bool:
         """Whether a device that downloaded the pass before it registered may hold older content."""

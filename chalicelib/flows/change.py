@@ -14,7 +14,7 @@ from chalicelib.domain.errors import RefusedError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.orders import FanOut, Forget, WakeDevices, in_chunks
-from chalicelib.domain.updates import Version
+from chalicelib.flows.stamp import stamp
 from chalicelib.flows.wake import Waker
 from chalicelib.queue import Queue
 from chalicelib.store import Store
@@ -78,7 +78,7 @@ class Changes:
 
     def _settle(self, change: PassChange, targets: Targets) -> None:
         """Stamp the pass, then find who must be told."""
-        version = stamp(self.store, change, now=self.clock())
+        version = stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=change.deleted)
         log.event(
             "stamped",
             pass_id=change.pass_id,
@@ -136,25 +136,3 @@ def read_batch(
         else:
             fitting.append(change)
     return fitting, refused
-
-
-def stamp(store: Store, change: PassChange, *, now: float) -> Version:
-    """Two conditional updates and no read: `now` where that is later, else one more than what is there.
-
-    Raises:
-        StoreError: DynamoDB did not carry it out.
-    """
-    changes, deleted = change.count, change.deleted
-    version = store.versions.stamp_at(change.pass_id, now=int(now), changes=changes, deleted=deleted)
-    if version is None:
-        version = store.versions.stamp_next(change.pass_id, changes=changes, deleted=deleted)
-    if version is None:
-        raise StampLostError(change.pass_id)
-    return version
-
-
-class StampLostError(TransientError):
-    """Somebody removed the version between two updates; the batch comes again and stamps anew."""
-
-    def __init__(self, pass_id: PassId) -> None:
-        super().__init__(f"pass {pass_id}: its version was removed while it was being stamped")

@@ -11,6 +11,7 @@ from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.identifiers import AuthenticationToken, PassId
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.rendering import render
+from chalicelib.domain.updates import Version
 from chalicelib.flows.authorize import check, read_header
 from chalicelib.signing import Signer
 from chalicelib.store import Store
@@ -30,9 +31,15 @@ class Press:
     signer_for: Callable[[str], Signer]
 
     def make(
-        self, item: PassItem, *, authentication_token: AuthenticationToken, web_service_url: str, at: datetime
+        self,
+        item: PassItem,
+        *,
+        personalized: bool,
+        authentication_token: AuthenticationToken,
+        web_service_url: str,
+        at: datetime,
     ) -> bytes:
-        """The `.pkpass` of an item, signed as of `at`.
+        """The `.pkpass` of an item, signed as of `at`. One that is personalized asks for nothing any more.
 
         Raises:
             RefusedError: the item does not fit its template.
@@ -53,7 +60,7 @@ class Press:
             authentication_token=authentication_token,
             team_identifier=signer.team_identifier,
         )
-        archive = template.archive if item.personalization is None else template.personalized_archive
+        archive = template.personalized_archive if personalized else template.archive
         return archive.with_pass(pass_json, sign=lambda manifest: signer.sign(manifest, at=at))
 
 
@@ -63,20 +70,25 @@ class Download:
 
     Args:
         pkpass: the signed archive; None where the device has this version already.
-        validators: None for a pass whose first stamp is still under way: it has no time of its own yet.
+        validators: what the device names this version by when it comes back.
     """
 
     pkpass: bytes | None = field(repr=False)
-    validators: Validators | None
+    validators: Validators
 
 
 @dataclass(frozen=True, slots=True)
 class Downloader:
-    """What answers a download."""
+    """What answers a download.
+
+    Args:
+        window_seconds: W of the update protocol.
+    """
 
     store: Store
     keys: AuthenticationKeys
     press: Press
+    window_seconds: int
 
     def download(
         self,
@@ -100,15 +112,17 @@ class Downloader:
         stored = self.store.passes.with_version(pass_id)
         attributes = check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
         version = stored.version if stored else None
-        validators = validators_of(version) if version is not None else None
         if version is not None and conditions.hold(version):
             log.event("downloaded", pass_id=pass_id, modified=False)
-            return Download(None, validators)
+            return Download(None, validators_of(version))
+        if version is None:
+            version = Version.before_any_stamp(now, window_seconds=self.window_seconds)
         pkpass = self.press.make(
             PassItem.parse(attributes),
+            personalized=stored is not None and stored.personalized,
             authentication_token=presented,
             web_service_url=web_service_url,
             at=datetime.fromtimestamp(now, UTC),
         )
         log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
-        return Download(pkpass, validators)
+        return Download(pkpass, validators_of(version))

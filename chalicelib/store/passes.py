@@ -1,6 +1,9 @@
 """Reading the pipelines' items: for authorization, and for a download together with the version."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from pynamodb.transactions import TransactWrite
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
@@ -11,10 +14,17 @@ from chalicelib.store.versions import version_of
 
 @dataclass(frozen=True, slots=True)
 class StoredPass:
-    """A pass item as it stands in the table, not yet parsed, with the version that it is at least as new as."""
+    """A pass item as it stands in the table, not yet parsed, with the version that it is at least as new as.
+
+    Args:
+        attributes: all of the item's.
+        version: None before the first stamp.
+        personalized: whether a person has signed up with it.
+    """
 
     attributes: dict[str, object] = field(repr=False)
     version: Version | None = None
+    personalized: bool = False
 
 
 class Passes:
@@ -60,4 +70,33 @@ class Passes:
         item, version = (member.get("Item") for member in response["Responses"])
         if not item:
             return None
-        return StoredPass(attributes=plain_item(item), version=version_of(plain_item(version)) if version else None)
+        row = plain_item(version or {})
+        return StoredPass(
+            attributes=plain_item(item), version=version_of(row), personalized=bool(row.get("personalized"))
+        )
+
+    def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
+        """Keep what a person gave on the item, and beside its version that they did.
+
+        Returns:
+            False where the pass is gone or was personalized before; then nothing is written.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        versions = self._tables.versions
+
+        def write(transaction: TransactWrite) -> None:
+            transaction.update(
+                self._tables.items(str(pass_id)),
+                actions=[self._tables.items.personalization.set(dict(info))],
+                condition=self._tables.items.pass_id.exists(),
+            )
+            transaction.update(
+                versions(str(pass_id)),
+                actions=[versions.personalized.set(True)],
+                condition=versions.personalized.does_not_exist(),
+            )
+
+        cancelled = self._tables.transact_write(write)
+        return not cancelled

@@ -1,6 +1,6 @@
 """The four tables as pynamodb models, and the one connection that a warm sandbox keeps to DynamoDB.
 
-The passes table has no model: its items are the pipelines' own, of any shape, and are read raw (`passes.py`).
+Items of the passes table are the pipelines' own, of any shape, and are read raw (`passes.py`).
 """
 
 import random
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.attributes import BooleanAttribute, MapAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.connection import Connection
 from pynamodb.exceptions import PynamoDBException, TransactGetError, TransactWriteError, VerboseClientError
 from pynamodb.models import Model
@@ -35,12 +35,22 @@ class StoreError(TransientError):
 
 
 class VersionRow(Model):
-    """What is known of a pass's changes; `domain.updates.Version`."""
+    """What is known of a pass's changes; `domain.updates.Version`. A pass that was personalized before its first stamp
+    has a row without one.
+    """
 
     pass_id = UnicodeAttribute(hash_key=True)
-    modified_at = NumberAttribute()
-    revision = NumberAttribute()
+    modified_at = NumberAttribute(null=True)
+    revision = NumberAttribute(null=True)
     deleted = BooleanAttribute(null=True)
+    personalized = BooleanAttribute(null=True)
+
+
+class ItemRow(Model):
+    """What this service writes of a pipeline's item, and no more."""
+
+    pass_id = UnicodeAttribute(hash_key=True)
+    personalization: MapAttribute[str, str] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
 
 
 class RegistrationRow(Model):
@@ -70,6 +80,7 @@ class Tables:
             max_retry_attempts=MAX_RETRY_ATTEMPTS,
         )
         self.passes = settings.passes_table
+        self.items = self._bind(ItemRow, settings.passes_table)
         self.versions = self._bind(VersionRow, settings.versions_table)
         self.registrations = self._bind(RegistrationRow, settings.registrations_table)
         self.devices = self._bind(DeviceRow, settings.devices_table)

@@ -7,9 +7,10 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.updates import Version
-from chalicelib.store.tables import Tables, VersionRow, condition_failed, translated
+from chalicelib.store.tables import Tables, condition_failed, translated
 
 
 class Versions:
@@ -33,7 +34,7 @@ class Versions:
             },
         )
         item = response.get("Item")
-        return _from_row(self._tables.versions.from_raw_data(item)) if item else None
+        return version_of(plain_item(item)) if item else None
 
     def stamp_at(self, pass_id: PassId, *, now: int, changes: int, deleted: bool) -> Version | None:
         """Set `modified_at` to `now` (epoch seconds) if that is later than what is there; None where it is not.
@@ -76,7 +77,7 @@ class Versions:
                     actions=[
                         modified_at,
                         versions.revision.add(changes),
-                        versions.deleted.set(True) if deleted else versions.deleted.remove(),
+                        *self._deletion(deleted=deleted),
                     ],
                     condition=condition,
                 )
@@ -84,14 +85,17 @@ class Versions:
             if condition_failed(error):
                 return None
             raise
-        return _from_row(row)
+        return Version(int(row.modified_at), int(row.revision), deleted=bool(row.deleted))
+
+    def _deletion(self, *, deleted: bool) -> list[Action]:
+        """A pass that comes back under the name of one that is gone has no person yet."""
+        versions = self._tables.versions
+        return [versions.deleted.set(True), versions.personalized.remove()] if deleted else [versions.deleted.remove()]
 
 
-def version_of(item: Mapping[str, object]) -> Version:
-    """A version from the plain attributes of its row."""
+def version_of(item: Mapping[str, object]) -> Version | None:
+    """A version from the plain attributes of its row; None before the first stamp."""
     row = cast("dict[str, Any]", item)  # the table is ours alone: its rows have this form
+    if "modified_at" not in row:
+        return None
     return Version(int(row["modified_at"]), int(row["revision"]), deleted=bool(row.get("deleted")))
-
-
-def _from_row(row: VersionRow) -> Version:
-    return Version(int(row.modified_at), int(row.revision), deleted=bool(row.deleted))

@@ -1,0 +1,85 @@
+"""Personalization: what a person gave at sign-up, read and held against what the pass asks for.
+
+Apple, "Return a Personalized Pass" and Wallet Developer Guide, "Rewards Enrollment".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from chalicelib.domain.errors import RefusedError
+
+MAX_TOKEN_LENGTH = 1024
+MAX_VALUE_LENGTH = 256
+KEYS = ("emailAddress", "familyName", "fullName", "givenName", "isoCountryCode", "phoneNumber", "postalCode")
+"""Of `requiredPersonalizationInfo`. Case counts for nothing: Apple's own pages spell `isoCountryCode` in two ways."""
+_SATISFIED_BY: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "PKPassPersonalizationFieldName": (("fullName",), ("givenName", "familyName")),
+    "PKPassPersonalizationFieldPostalCode": (("postalCode",),),
+    "PKPassPersonalizationFieldEmailAddress": (("emailAddress",),),
+    "PKPassPersonalizationFieldPhoneNumber": (("phoneNumber",),),
+}
+"""By field of personalization.json: any of these sets of keys answers it."""
+
+
+class PersonalizationError(RefusedError):
+    """A personalization that cannot be taken: malformed, or without what the pass asks for."""
+
+
+class NotPersonalizableError(RefusedError):
+    """There is no such pass, or it asks for nothing: a stranger cannot tell which."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no pass here that asks to be personalized")
+
+
+class AlreadyPersonalizedError(RefusedError):
+    """The pass has its person."""
+
+    def __init__(self) -> None:
+        super().__init__("the pass is personalized already")
+
+
+@dataclass(frozen=True, slots=True)
+class Personalization:
+    """What Wallet posts.
+
+    Args:
+        token: to be signed and returned: Wallet's proof that the answer is the pass's own server's.
+        info: what the person gave, by `KEYS`; nothing empty.
+    """
+
+    token: str = field(repr=False)
+    info: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def parse(cls, body: Any) -> Self:  # noqa: ANN401 - whatever JSON holds
+        """Read the body of the call.
+
+        Raises:
+            PersonalizationError: it is not `{"personalizationToken": ..., "requiredPersonalizationInfo": {...}}`.
+        """
+        token = body.get("personalizationToken") if isinstance(body, dict) else None
+        given = body.get("requiredPersonalizationInfo") if isinstance(body, dict) else None
+        if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_LENGTH or not isinstance(given, dict):
+            raise PersonalizationError(
+                'the body must be {"personalizationToken": "...", "requiredPersonalizationInfo": {...}}'
+            )
+        by_key = {str(key).lower(): value for key, value in given.items()}
+        info = {key: by_key[key.lower()] for key in KEYS if by_key.get(key.lower())}
+        for key, value in info.items():
+            if not isinstance(value, str) or len(value) > MAX_VALUE_LENGTH or not value.isprintable():
+                raise PersonalizationError(f"{key}: must be a line of text of at most {MAX_VALUE_LENGTH} characters")
+        return cls(token, {key: value.strip() for key, value in info.items() if value.strip()})
+
+    def require(self, asked: Mapping[str, Any]) -> None:
+        """Hold it against the template's personalization.json.
+
+        Raises:
+            PersonalizationError: something that the pass asks for is missing; the message names what.
+        """
+        for name in asked.get("requiredPersonalizationFields", []):
+            answers = _SATISFIED_BY.get(name, ())
+            if answers and not any(all(key in self.info for key in keys) for keys in answers):
+                keys = " or ".join(" and ".join(keys) for keys in answers)
+                raise PersonalizationError(f"the pass asks for {keys}, which is missing")

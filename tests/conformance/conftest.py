@@ -1,0 +1,24 @@
+"""Where the service under test is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.service import Device, Service
+
+
+@pytest.fixture(scope="session")
+def service(request: pytest.FixtureRequest) -> Service:
+    """As the environment says; without a word from it, the session's own stack."""
+
+    def local_json() -> Path:
+        named = os.environ.get("CONFORMANCE_LOCAL_JSON")
+        return Path(named) if named else Path(request.getfixturevalue("local_json"))
+
+    return Service.from_environment(local_json)
+
+
+@pytest.fixture
+def device(service: Service) -> Device:
+    return service.device()

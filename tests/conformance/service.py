@@ -1,0 +1,182 @@
+"""What is tested, seen from outside: an API by HTTP and, where there is one, a passes table by DynamoDB's API.
+
+Nothing of `chalicelib` is imported here. Any implementation of Apple's web service can be tested:
+
+    CONFORMANCE_API_URL     the base that /v1/... follows
+    CONFORMANCE_PASS_TYPE, CONFORMANCE_SERIAL, CONFORMANCE_TOKEN    a pass that exists, and its authentication token
+
+Without them, `CONFORMANCE_LOCAL_JSON` names the description of a local run (`make up`), which has a table too.
+"""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import boto3
+import httpx
+import pytest
+
+PATIENCE_SECONDS = 60.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass that exists, and the token that its holder has."""
+
+    pass_type_identifier: str
+    serial_number: str
+    authentication_token: str
+
+    @property
+    def path(self) -> str:
+        """Percent-encoded, as it stands behind `passes/` and `registrations/`."""
+        return f"{quote(self.pass_type_identifier, safe='')}/{quote(self.serial_number, safe='')}"
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"Authorization": f"ApplePass {self.authentication_token}"}
+
+
+@dataclass
+class Device:
+    """A phone by hand: every call is one request, and every answer is given back as it came."""
+
+    http: httpx.Client
+    identifier: str = field(default_factory=lambda: secrets.token_hex(16))
+    push_token: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    def registers(self, held: Pass, **request: Any) -> httpx.Response:  # noqa: ANN401 - as httpx takes it
+        request.setdefault("headers", held.authorization)
+        if "content" not in request:
+            request.setdefault("json", {"pushToken": self.push_token})
+        return self.http.post(self._registration(held), **request)
+
+    def unregisters(self, held: Pass, **request: Any) -> httpx.Response:  # noqa: ANN401
+        request.setdefault("headers", held.authorization)
+        return self.http.delete(self._registration(held), **request)
+
+    def lists(self, pass_type_identifier: str, tag: str | None = None) -> httpx.Response:
+        return self.http.get(
+            f"/v1/devices/{quote(self.identifier, safe='')}/registrations/{quote(pass_type_identifier, safe='')}",
+            params={"passesUpdatedSince": tag} if tag is not None else None,
+        )
+
+    def names(self, pass_type_identifier: str, tag: str | None = None) -> list[str]:
+        """The serial numbers of a list call; none where the answer is 204."""
+        response = self.lists(pass_type_identifier, tag)
+        assert response.status_code in (200, 204), response.text
+        return sorted(response.json()["serialNumbers"]) if response.status_code == 200 else []
+
+    def downloads(self, held: Pass, *, method: str = "GET", **headers: str) -> httpx.Response:
+        return self.http.request(method, f"/v1/passes/{held.path}", headers={**held.authorization, **headers})
+
+    def personalizes(self, held: Pass, content: object) -> httpx.Response:
+        return self.http.post(f"/v1/passes/{held.path}/personalize", json=content)
+
+    def _registration(self, held: Pass) -> str:
+        return f"/v1/devices/{quote(self.identifier, safe='')}/registrations/{held.path}"
+
+
+class Service:
+    """What is tested."""
+
+    def __init__(self, api_url: str, *, known: Pass | None, table: Any = None, local: Mapping[str, Any]) -> None:  # noqa: ANN401
+        self.api_url = api_url
+        self._known = known
+        self._table = table
+        self._local = local
+
+    @classmethod
+    def from_environment(cls, local_json: Callable[[], Path]) -> Self:
+        """As the environment says, else the local run that `local_json` names."""
+        if api_url := os.environ.get("CONFORMANCE_API_URL"):
+            known = Pass(*(os.environ[f"CONFORMANCE_{name}"] for name in ("PASS_TYPE", "SERIAL", "TOKEN")))
+            return cls(api_url.rstrip("/"), known=known, local={})
+        local = json.loads(local_json().read_text())
+        resource = boto3.resource(
+            "dynamodb",
+            endpoint_url=local["aws_endpoint_url"],
+            region_name=local["region"],
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        return cls(local["api_url"], known=None, table=resource.Table(local["tables"]["passes"]), local=local)
+
+    @property
+    def certificates(self) -> dict[str, str]:
+        """Files of the signing chain."""
+        self._needs_a_table()
+        return dict(self._local["certificates"])
+
+    def device(self) -> Device:
+        return Device(httpx.Client(base_url=self.api_url, timeout=30, headers={"Accept": "*/*"}))
+
+    def a_pass(self, serial_number: str | None = None, **attributes: object) -> Pass:
+        """One that exists: of its own for this call where there is a table, else the one that there is."""
+        if self._known is not None and serial_number is None and not attributes:
+            return self._known
+        self._needs_a_table()
+        made = Pass(self._local["pass_type_identifier"], serial_number or secrets.token_hex(8), secrets.token_hex(16))
+        self.writes(made, **attributes)
+        eventually(lambda: self._is_stamped(made), "the first version of the pass")
+        return made
+
+    def writes(self, held: Pass, **attributes: object) -> None:
+        """PutItem, as a pipeline that knows nothing of the service."""
+        self._needs_a_table()
+        self._table.put_item(
+            Item={
+                "pass_id": f"{held.pass_type_identifier}/{held.serial_number}",
+                "authentication_token": held.authentication_token,
+                "template": self._local["template"],
+                **attributes,
+            }
+        )
+
+    def changes(self, held: Pass, **attributes: object) -> None:
+        """A write whose change is visible: what devices are told by has moved on when this returns."""
+        before = self.device().downloads(held).headers.get("ETag")
+        self.writes(held, **attributes)
+        eventually(lambda: self.device().downloads(held).headers.get("ETag") != before, "a new version of the pass")
+
+    def deletes(self, held: Pass) -> None:
+        self._needs_a_table()
+        self._table.delete_item(Key={"pass_id": f"{held.pass_type_identifier}/{held.serial_number}"})
+
+    def item(self, held: Pass) -> dict[str, Any]:
+        self._needs_a_table()
+        key = {"pass_id": f"{held.pass_type_identifier}/{held.serial_number}"}
+        return dict(self._table.get_item(Key=key, ConsistentRead=True)["Item"])
+
+    def pushes_to(self, device: Device) -> int:
+        """How many pushes reached the device."""
+        self._needs_a_table()
+        pushes = httpx.get(f"{self._local['apns_control_url']}/pushes").json()
+        return sum(push["token"] == device.push_token for push in pushes)
+
+    def _is_stamped(self, held: Pass) -> bool:
+        """A pass whose version is known answers "not modified" to what it was just served as."""
+        device = self.device()
+        etag = device.downloads(held).headers["ETag"]
+        return device.downloads(held, **{"If-None-Match": etag}).status_code == 304
+
+    def _needs_a_table(self) -> None:
+        if self._table is None:
+            pytest.skip("this needs a table to write passes to, and the service under test was given without one")
+
+
+def eventually(condition: Callable[[], T], what: str) -> T:
+    """Wait for what must happen; how long it takes is not the point."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        if result := condition():
+            return result
+        time.sleep(0.1)
+    pytest.fail(f"{what} did not come within {PATIENCE_SECONDS:.0f} s")

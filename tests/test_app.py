@@ -1,0 +1,156 @@
+"""Requests as AWS's own gateway hands them over, and what each costs in requests to DynamoDB."""
+
+import json
+import secrets
+from urllib.parse import quote
+
+import pytest
+
+from infra.local.stack import LocalStack
+from tests.conftest import Issuer, Pipeline
+from tests.in_process import DOMAIN, Answer, InProcess
+
+DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
+REGISTRATION = DEVICE + "/{serial_number}"
+PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+JSON = {"Content-Type": "application/json"}
+
+
+class Caller:
+    """A device, or whoever says to be one."""
+
+    def __init__(self, service: InProcess, pipeline: Pipeline, issuer: Issuer) -> None:
+        self.service = service
+        self.device = secrets.token_hex(16)
+        self.push_token = secrets.token_hex(32)
+        self.pass_type_identifier = pipeline.pass_type_identifier
+        self._pipeline = pipeline
+        self._issuer = issuer
+        self._tokens: dict[str, str] = {}
+
+    def gets_a_pass(self, serial_number: str | None = None) -> str:
+        """One that exists; its serial number."""
+        serial_number = serial_number or secrets.token_hex(8)
+        self._tokens[serial_number] = self._issuer.token(self._pipeline.writes(serial_number))
+        return serial_number
+
+    def registers(self, serial_number: str) -> Answer:
+        body = json.dumps({"pushToken": self.push_token}).encode()
+        return self._calls("POST", REGISTRATION, self.device, serial_number=serial_number, headers=JSON, body=body)
+
+    def unregisters(self, serial_number: str) -> Answer:
+        return self._calls("DELETE", REGISTRATION, self.device, serial_number=serial_number)
+
+    def lists(self, tag: str | None = None) -> Answer:
+        query = f"passesUpdatedSince={quote(tag)}" if tag is not None else ""
+        return self.service.calls("GET", DEVICE, self.device, self.pass_type_identifier, query=query)
+
+    def downloads(self, serial_number: str, **headers: str) -> Answer:
+        return self._calls("GET", PASS, serial_number=serial_number, headers=headers)
+
+    def _calls(
+        self,
+        method: str,
+        route: str,
+        *devices: str,
+        serial_number: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        token = self._tokens.get(serial_number, "0" * 32)
+        return self.service.calls(
+            method,
+            route,
+            *devices,
+            self.pass_type_identifier,
+            quote(serial_number, safe=""),
+            headers={"Authorization": f"ApplePass {token}", **(headers or {})},
+            body=body,
+        )
+
+
+@pytest.fixture
+def caller(stack: LocalStack, pipeline: Pipeline, issuer: Issuer) -> Caller:
+    return Caller(InProcess(stack), pipeline, issuer)
+
+
+@pytest.mark.parametrize("serial_number", ["a/b", "a%2Fb", "100%", "%", "a b+c", "grüße-東京", "/", "x" * 200])
+def test_a_serial_number_is_decoded_exactly_once(caller: Caller, serial_number: str) -> None:
+    serial_number = caller.gets_a_pass(serial_number)
+    assert caller.registers(serial_number).status == 201
+    assert caller.lists().json()["serialNumbers"] == [serial_number]
+    assert caller.downloads(serial_number).status == 200
+    assert caller.unregisters(serial_number).status == 200
+
+
+@pytest.mark.parametrize("encoded", ["%ff", "%", "%zz", "a" * 3000])
+def test_a_path_that_names_nothing_is_an_unknown_pass(caller: Caller, encoded: str) -> None:
+    authorization = {"Authorization": "ApplePass " + "0" * 32}
+    answer = caller.service.calls("GET", PASS, caller.pass_type_identifier, encoded, headers=authorization)
+    assert answer.status == 401
+    assert caller.service.calls("GET", DEVICE, encoded, caller.pass_type_identifier).status == 204
+
+
+def test_the_pass_names_the_url_that_it_was_fetched_by(caller: Caller) -> None:
+    serial_number = caller.gets_a_pass()
+    assert f'"webServiceURL":"https://{DOMAIN}/api"'.encode() in caller.downloads(serial_number).body
+
+
+def test_a_pass_is_served_without_an_accept_header(caller: Caller) -> None:
+    answer = caller.downloads(caller.gets_a_pass())
+    assert answer.status == 200
+    assert answer.body[:4] == b"PK\x03\x04"
+
+
+def test_a_wrong_token_costs_what_an_unknown_pass_costs(caller: Caller) -> None:
+    """Neither status, body nor requests to the database tell which passes exist."""
+    serial_number = caller.gets_a_pass()
+    caller._tokens.clear()
+    counted = caller.service.dynamodb_requests()
+    seen = []
+    for name in (serial_number, serial_number + "-unknown"):
+        counted.clear()
+        answers = [call(name) for call in (caller.registers, caller.unregisters, caller.downloads)]
+        seen.append(([(answer.status, answer.body) for answer in answers], dict(counted)))
+    assert seen[0] == seen[1]
+    assert {status for status, _ in seen[0][0]} == {401}
+
+
+def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
+    """The budget: reading one more than needed is a defect."""
+    counted = caller.service.dynamodb_requests()
+    cost: dict[str, int] = {}
+
+    def costs(name: str, answer: Answer, status: int) -> None:
+        assert answer.status == status, (name, answer)
+        cost[name] = counted.total()
+        counted.clear()
+
+    serial_numbers = [caller.gets_a_pass() for _ in range(51)]
+    first = serial_numbers[0]
+    costs("register", caller.registers(first), 201)
+    costs("repeat registration", caller.registers(first), 200)
+    costs("list", caller.lists(), 200)
+    costs("download", caller.downloads(first), 200)
+    for serial_number in serial_numbers[1:50]:
+        caller.registers(serial_number)
+    counted.clear()
+    costs("list of 50", caller.lists(), 200)
+    caller.registers(serial_numbers[50])
+    counted.clear()
+    costs("list of 51", caller.lists(), 200)
+    costs("unregister", caller.unregisters(first), 200)
+    caller.device = secrets.token_hex(16)
+    costs("list of an unknown device", caller.lists(), 204)
+    costs("log", caller.service.calls("POST", "/v1/log", headers=JSON, body=b'{"logs": ["a"]}'), 200)
+    assert cost == {
+        "register": 3,
+        "repeat registration": 4,
+        "unregister": 3,
+        "list": 2,
+        "list of 50": 2,
+        "list of 51": 3,
+        "list of an unknown device": 1,
+        "download": 1,
+        "log": 0,
+    }
