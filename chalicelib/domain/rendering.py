@@ -5,11 +5,10 @@ the people behind its pipeline; nothing half-built comes out.
 """
 
 import json
-import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
+from chalicelib.domain.dates import holds_date, is_w3c_date, not_a_date
 from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
 from chalicelib.domain.items import ItemError, Json, PassItem
 from chalicelib.domain.template import STYLES, Template
@@ -23,8 +22,6 @@ RESERVED = (
     "webServiceURL",
 )
 """Top-level keys that say whose pass this is and where it is updated: never an item's to override."""
-_W3C_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)")
-"""W3C, "Date and Time Formats", without fractions of a second: phones reject a pass with them."""
 _DATE_STYLES = ("dateStyle", "timeStyle")
 _NUMBER_STYLES = ("numberStyle", "currencyCode")
 _FIELD_KEYS: Mapping[str, type | tuple[type, ...]] = {
@@ -112,9 +109,8 @@ def _overrides(item: PassItem) -> Mapping[str, Json]:
 
 
 def _check_dates(item: PassItem, attribute: str, key: str, value: Json) -> None:
-    """Every key of Apple's that holds a date is `date` or ends in `Date`."""
-    if isinstance(value, str) and (key == "date" or key.endswith("Date")) and not _is_w3c_date(value):
-        raise ItemError(item.pass_id, attribute, _not_a_date(value))
+    if isinstance(value, str) and holds_date(key) and not is_w3c_date(value):
+        raise ItemError(item.pass_id, attribute, not_a_date(value))
     if isinstance(value, dict):
         for name, member in value.items():
             _check_dates(item, f"{attribute}.{name}", name, member)
@@ -157,8 +153,8 @@ def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping
     value = merged.get("value")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ItemError(item.pass_id, attribute, "needs a value that is a string or a number")
-    if any(style in merged for style in _DATE_STYLES) and not _is_w3c_date(value):
-        raise ItemError(item.pass_id, attribute, _not_a_date(value))
+    if any(style in merged for style in _DATE_STYLES) and not is_w3c_date(value):
+        raise ItemError(item.pass_id, attribute, not_a_date(value))
     if any(style in merged for style in _NUMBER_STYLES) and isinstance(value, str):
         raise ItemError(item.pass_id, attribute, f"{value!r} must be a number; the field is formatted as one")
     return merged
@@ -170,20 +166,6 @@ def _check_type(item: PassItem, attribute: str, value: Json, expected: type | tu
         return
     names = " or ".join(kind.__name__ for kind in (expected if isinstance(expected, tuple) else (expected,)))
     raise ItemError(item.pass_id, attribute, f"must be {names}, not {type(value).__name__}")
-
-
-def _is_w3c_date(value: object) -> bool:
-    if not isinstance(value, str) or _W3C_DATE.fullmatch(value) is None:
-        return False
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _not_a_date(value: object) -> str:
-    return f"{value!r} must be a date such as 2026-12-24T18:30:00+01:00, with a time zone and without fractions"
 
 
 def _barcodes(item: PassItem, barcodes: object) -> list[dict[str, Json]]:
