@@ -101,10 +101,10 @@ class Sandbox:
 
     @cached_property
     def templates(self) -> "Templates":
-        """Each is parsed at its first use."""
+        """Each is parsed at its first use; a newer revision in the bucket is seen within seconds."""
         from chalicelib.template_store import Templates
 
-        return Templates()
+        return Templates(bucket=self.settings.templates_bucket)
 
     def _fits(self, item: "PassItem") -> None:
         from chalicelib.domain.rendering import prove

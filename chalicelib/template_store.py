@@ -1,42 +1,124 @@
-"""Where templates come from: the folders that are packaged with the app."""
+"""Where templates come from: a bucket that designers push to, and the folders that are packaged with the app.
 
+A push writes one immutable object for the revision, then a small pointer to it. A warm sandbox keeps what it parsed and
+looks at the pointer every `KEEP_SECONDS`, so a new revision is in every pass that is made `KEEP_SECONDS` after the
+push, without a deploy. A template that was never pushed is the packaged one of that name.
+"""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from chalicelib.domain.errors import RefusedError
-from chalicelib.domain.template import Template
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import aws, log
+from chalicelib.domain.errors import RefusedError, TransientError
+from chalicelib.domain.template import Template, TemplateError
 
 PACKAGED = Path(__file__).parent / "templates"
 SUFFIX = ".pass"
+PREFIX = "templates/"
+POINTER = "current.json"
+KEEP_SECONDS = 5.0
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class TemplateMissingError(RefusedError):
     """An item names a template that does not exist."""
 
 
-class Templates:
-    """Templates by name, each parsed once."""
+class TemplateStoreError(TransientError):
+    """S3 did not answer."""
 
-    def __init__(self, folder: Path = PACKAGED) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a sandbox knows of a template, and since when (epoch seconds)."""
+
+    template: Template
+    looked_at: float
+
+
+class Templates:
+    """Templates by name, each parsed once for each revision.
+
+    Args:
+        bucket: S3's; empty for the packaged templates alone.
+        folder: of the packaged ones.
+        clock: epoch seconds; the wall clock, since a frozen sandbox's monotonic clock may stand still.
+    """
+
+    def __init__(self, *, bucket: str = "", folder: Path = PACKAGED, clock: Callable[[], float] = time.time) -> None:
+        self._bucket = bucket
         self._folder = folder
-        self._parsed: dict[str, Template] = {}
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
 
     def get(self, name: str) -> Template:
-        """The template of that name.
+        """The template of that name, as it was pushed `KEEP_SECONDS` ago or later.
 
         Raises:
-            TemplateMissingError: there is none; the message names those that there are.
-            TemplateError: its folder cannot be a template.
+            TemplateMissingError: there is none.
+            TemplateError: it cannot be a template.
+            TemplateStoreError: S3 did not answer, and the template was not read before.
         """
-        if name not in self._parsed:
-            if name not in self.names():
-                known = ", ".join(self.names()) or "none"
-                raise TemplateMissingError(f"template '{name}' does not exist; there is {known}")
-            self._parsed[name] = Template.parse(name, read_folder(self._folder / f"{name}{SUFFIX}"))
-        return self._parsed[name]
+        kept = self._kept.get(name)
+        now = self._clock()
+        if kept is not None and (not self._bucket or now - kept.looked_at < KEEP_SECONDS):
+            return kept.template
+        try:
+            template = self._look(name, kept.template if kept else None)
+        except (BotoCoreError, ClientError) as error:
+            if kept is None:
+                raise TemplateStoreError(f"template {name}: S3 did not answer: {type(error).__name__}") from None
+            log.event("template_not_looked_up", template=name, error=type(error).__name__)
+            template = kept.template  # an old template serves better than none while S3 is away
+        self._kept[name] = _Kept(template, now)
+        return template
 
-    def names(self) -> list[str]:
-        """Of all templates that there are, sorted."""
-        return sorted(path.name.removesuffix(SUFFIX) for path in self._folder.glob(f"*{SUFFIX}"))
+    def _look(self, name: str, known: Template | None) -> Template:
+        """What is current: `known`, if it still is."""
+        revision = self._current_revision(name)
+        if known is not None and known.revision == (revision or known.revision):
+            return known
+        if revision is None:
+            return self._packaged(name)
+        body = self._client.get_object(Bucket=self._bucket, Key=revision_key(name, revision))["Body"].read()
+        return Template.parse(name, unpack(name, body))
+
+    def _current_revision(self, name: str) -> str | None:
+        """Of the pushed template; None where none was."""
+        if not self._bucket:
+            return None
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=pointer_key(name))["Body"].read()
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return read_pointer(name, body)
+
+    def _packaged(self, name: str) -> Template:
+        packaged = packaged_names(self._folder)
+        if name not in packaged:
+            known = ", ".join(packaged) or "none"
+            raise TemplateMissingError(
+                f"template '{name}' does not exist; push it with `python -m infra template push` (packaged: {known})"
+            )
+        return Template.parse(name, read_folder(self._folder / f"{name}{SUFFIX}"))
+
+    @cached_property
+    def _client(self) -> Any:  # noqa: ANN401
+        return aws.client("s3")
+
+
+def packaged_names(folder: Path = PACKAGED) -> list[str]:
+    """Of the templates that come with the app, sorted."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -46,3 +128,55 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
+
+
+def pointer_key(name: str) -> str:
+    """Of the object that names the current revision."""
+    return f"{PREFIX}{name}/{POINTER}"
+
+
+def revision_key(name: str, revision: str) -> str:
+    """Of the immutable object of a revision."""
+    return f"{PREFIX}{name}/revisions/{revision}.zip"
+
+
+def write_pointer(revision: str) -> bytes:
+    """The pointer to a revision."""
+    return json.dumps({"revision": revision}).encode()
+
+
+def read_pointer(name: str, body: bytes) -> str:
+    """The revision that a pointer names.
+
+    Raises:
+        TemplateError: it is no pointer.
+    """
+    try:
+        revision = json.loads(body)["revision"]
+    except (ValueError, KeyError, TypeError):
+        revision = None
+    if not isinstance(revision, str) or not revision.isalnum():
+        raise TemplateError(name, POINTER, "names no revision; push the template again")
+    return revision
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """A revision's object: the same files, the same bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(files):
+            archive.writestr(zipfile.ZipInfo(path, _EPOCH), files[path], zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def unpack(name: str, packed: bytes) -> dict[str, bytes]:
+    """A revision's files by path.
+
+    Raises:
+        TemplateError: these bytes are no revision.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            return {path: archive.read(path) for path in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise TemplateError(name, "(revision)", f"cannot be read: {error}; push the template again") from None

@@ -6,9 +6,10 @@ Exit codes: 0 done, 1 it could not be done (the message says why), 2 the command
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
-from infra.commands import local, stack
+from infra.commands import local, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
 from infra.stack.deploy import DeployError
@@ -29,6 +30,7 @@ app.command()(local.up)
 app.command()(local.demo)
 app.command()(stack.deploy)
 app.command()(stack.outputs)
+app.add_typer(template.app)
 
 
 def main() -> int:
@@ -37,7 +39,7 @@ def main() -> int:
     try:
         app(standalone_mode=True)
     except EXPECTED as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -36,6 +36,7 @@ class LocalStack:
         region: of the embedded AWS.
         tables: names by role: passes, versions, registrations, devices.
         queues: URLs by role: push, dead_letter, stream_failure.
+        templates_bucket: where templates are pushed to.
         pass_type_identifier: one whose certificate is there.
         template: one that a pass item can name.
         apns_url: where the service pushes to.
@@ -52,6 +53,7 @@ class LocalStack:
     region: str
     tables: dict[str, str]
     queues: dict[str, str]
+    templates_bucket: str
     pass_type_identifier: str
     template: str
     apns_url: str
@@ -157,6 +159,7 @@ def _describe(
         region=ministack.environment["AWS_REGION"],
         tables=stack.tables,
         queues=stack.queues,
+        templates_bucket=stack.outputs["TemplatesBucketName"],
         pass_type_identifier=PASS_TYPE_IDENTIFIER,
         template=TEMPLATE,
         apns_url=simulator.apns_url,

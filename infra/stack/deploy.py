@@ -20,7 +20,7 @@ from infra.stack.package import Package, build_package
 
 STAGE_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-KEPT_TYPES = ("AWS::DynamoDB::Table",)
+KEPT_TYPES = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 """What a deployment must never delete or replace: it holds what cannot be made again."""
 POLL_SECONDS = 0.5
 MAX_WAIT_SECONDS = 1800.0

@@ -1,0 +1,232 @@
+"""`template`: what designers make, checked, seen and pushed."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.rendering import render
+from chalicelib.domain.template import Template
+from chalicelib.picture import page
+from chalicelib.template_store import KEEP_SECONDS, packaged_names
+from infra.commands.stack import JsonOption, StageOption
+from infra.local.processes import PROJECT
+from infra.stack.deploy import Deployer
+from infra.templates.bucket import TemplatesBucket
+from infra.templates.check import check_template
+from infra.templates.findings import Finding, Severity
+from infra.templates.folder import read_checked, template_name
+from infra.templates.touch import touch, untouched
+
+DEFAULT_RATE = 50.0
+SETTLE_SECONDS = KEEP_SECONDS + 2
+"""After so long no sandbox makes passes of the old revision."""
+PREVIEWS = PROJECT / ".passwire" / "preview"
+SAMPLE_PASS_ID = "pass.example.preview/PREVIEW-1"
+COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+
+app = typer.Typer(name="template", help="Templates: check, preview, push, pull, list.", no_args_is_help=True)
+FolderArgument = Annotated[Path, typer.Argument(metavar="NAME.pass", help="A designer's folder.")]
+
+
+class TemplateRefusedError(RefusedError):
+    """A template with errors: nothing was stored."""
+
+
+@app.command()
+def check(
+    folders: Annotated[list[Path], typer.Argument(metavar="NAME.pass...", help="Designers' folders.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Check folders against Apple's format, and say what to do about each fault; 1 where there is an error.
+
+    Example: python -m infra template check chalicelib/templates/boarding.pass
+    """
+    found = {str(folder): _findings(folder)[1] for folder in folders}
+    if as_json:
+        print(json.dumps({folder: [_described(f) for f in findings] for folder, findings in found.items()}, indent=2))
+    else:
+        for folder, findings in found.items():
+            _show(folder, findings, Console())
+    if any(finding.severity is Severity.ERROR for findings in found.values() for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    folder: FolderArgument,
+    language: Annotated[str, typer.Option(help="Of the person who looks, as en or de.")] = "en",
+    item: Annotated[
+        Path | None, typer.Option(help="A JSON file with a pass item's attributes: fields, overrides, voided.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Where the page goes; .passwire/preview/ if not given.")] = None,
+) -> None:
+    """Draw a pass of a folder as an HTML page, front and back.
+
+    Example: python -m infra template preview chalicelib/templates/boarding.pass --language de
+    """
+    name, findings, files = _readable(folder)
+    _show(str(folder), findings, Console(stderr=True))
+    attributes = _attributes(item)
+    template = Template.parse(name, files)
+    rendered = render(
+        template,
+        PassItem.parse({"pass_id": SAMPLE_PASS_ID, **attributes, "template": name}),
+        web_service_url="https://example.com",
+        authentication_token=AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH),
+        team_identifier="PREVIEW",
+    )
+    target = output or PREVIEWS / f"{name}.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page(template.archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
+    print(target)
+
+
+@app.command()
+def push(
+    folder: FolderArgument,
+    stage: StageOption = "dev",
+    *,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Touch all passes of the template, so that phones get its new look.")
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="Passes to touch a second, at most.")] = DEFAULT_RATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a folder, and make it what passes are made from within 5 seconds, without a deploy.
+
+    With --notify its passes are touched at --rate a second; interrupted, the same command goes on where it was.
+
+    Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
+    """
+    progress = Console(stderr=True)
+    name, findings, files = _readable(folder)
+    _show(str(folder), findings, progress)
+    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    size = sum(map(len, files.values()))
+    with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
+        task = bar.add_task("upload", total=size)
+        pushed = TemplatesBucket(outputs["TemplatesBucketName"]).push(
+            name, files, uploaded=lambda count: bar.advance(task, count)
+        )
+    progress.print(
+        f"template {name}: revision {pushed.revision} "
+        + ("is current already" if pushed.unchanged else "is current now"),
+        highlight=False,
+    )
+    touched = None
+    if notify:
+        progress.print(f"waiting {SETTLE_SECONDS:.0f} s until every sandbox has it", highlight=False)
+        time.sleep(SETTLE_SECONDS)
+        touched = _notify(outputs["PassesTableName"], name, pushed.revision, rate, progress)
+    if as_json:
+        print(json.dumps({"template": name, "revision": pushed.revision, "before": pushed.before, "touched": touched}))
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a template that was pushed.")],
+    stage: StageOption = "dev",
+    into: Annotated[Path, typer.Option(help="Where the folder NAME.pass goes.", file_okay=False, exists=True)] = Path(),
+) -> None:
+    """Get the folder of a template as it was last pushed.
+
+    Example: python -m infra template pull boarding --stage dev --into designs
+    """
+    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    print(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into))
+
+
+@app.command(name="list")
+def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+    """List the templates of a stage: those that were pushed, and those that come with the app.
+
+    Example: python -m infra template list --stage dev
+    """
+    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    pushed = TemplatesBucket(outputs["TemplatesBucketName"]).list()
+    rows = [
+        (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+        for template in pushed
+    ]
+    rows += [(name, "packaged", "") for name in packaged_names() if name not in {template.name for template in pushed}]
+    if as_json:
+        print(
+            json.dumps([dict(zip(("template", "revision", "pushed_at"), row, strict=True)) for row in rows], indent=2)
+        )
+    else:
+        for name, revision, pushed_at in sorted(rows):
+            print(f"{name:24} {revision:18} {pushed_at}".rstrip())
+
+
+def _notify(table_name: str, name: str, revision: str, rate: float, console: Console) -> int:
+    """Touch the template's passes, and say how far it came, at the end as after Ctrl-C."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} passes touched"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("touch", total=None)
+        started = datetime.now(UTC)
+        try:
+            touch(
+                table_name,
+                untouched(table_name, template=name, revision=revision),
+                template=name,
+                revision=revision,
+                rate=rate,
+                touched=lambda count: bar.advance(task, count),
+            )
+        finally:
+            seconds = (datetime.now(UTC) - started).total_seconds()
+            count = int(bar.tasks[task].completed)
+            console.print(
+                f"touched {count:,} passes in {seconds:.1f} s; repeat the command if it was interrupted",
+                highlight=False,
+            )
+    return count
+
+
+def _findings(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
+    name = template_name(folder)
+    files, unread = read_checked(folder)
+    return name, [*unread, *check_template(name, files)], files
+
+
+def _readable(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
+    """A folder without errors."""
+    name, findings, files = _findings(folder)
+    errors = [str(finding) for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        raise TemplateRefusedError("\n  ".join([f"template {name} has errors, nothing was done:", *errors]))
+    return name, findings, files
+
+
+def _attributes(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    try:
+        attributes = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"{path}: cannot be read as a pass item: {error}") from None
+    if not isinstance(attributes, dict):
+        raise RefusedError(f'{path}: must be a JSON object such as {{"fields": {{"gate": "B22"}}}}')
+    return attributes
+
+
+def _show(folder: str, findings: list[Finding], console: Console) -> None:
+    for finding in findings:
+        console.print(f"[{COLORS[finding.severity]}]{finding.severity.value}[/]: ", end="")
+        console.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+    if not findings:
+        console.print(f"{folder}: no faults", markup=False, highlight=False, soft_wrap=True)
+
+
+def _described(finding: Finding) -> dict[str, str]:
+    return {"severity": finding.severity.value, "file": finding.file, "path": finding.path, "problem": finding.problem}

@@ -1,0 +1,100 @@
+"""After a template changed: touch its passes, so that every phone that holds one downloads it anew.
+
+A touch writes the template's revision into the item, which counts as a change (`domain/items.py`). A pass that has it
+already is passed over, so the work can be interrupted at any point and begun again, from any machine.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+WRITERS = 8
+"""Touches under way at a time: one takes some milliseconds, most of them waiting."""
+
+
+def untouched(table_name: str, *, template: str, revision: str) -> Iterator[list[str]]:
+    """The pass_ids of a template's passes that have not got the revision, a page of the table at a time."""
+    table = boto3.resource("dynamodb").Table(table_name)
+    query: dict[str, Any] = {
+        "ProjectionExpression": "pass_id",
+        "FilterExpression": "#template = :template AND NOT #revision = :revision",
+        "ExpressionAttributeNames": {"#template": "template", "#revision": "template_revision"},
+        "ExpressionAttributeValues": {":template": template, ":revision": revision},
+    }
+    while True:
+        page = table.scan(**query)
+        yield [str(item["pass_id"]) for item in page["Items"]]
+        if "LastEvaluatedKey" not in page:
+            return
+        query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def touch(
+    table_name: str,
+    pages: Iterable[list[str]],
+    *,
+    template: str,
+    revision: str,
+    rate: float,
+    touched: Callable[[int], object],
+) -> int:
+    """Touch passes at `rate` a second, in the order of the table.
+
+    Args:
+        table_name: of the passes.
+        pages: of pass_ids.
+        template: one that has changed its template in the meantime, or is gone, is left alone.
+        revision: what to write.
+        rate: passes a second, at most.
+        touched: takes the count of each step, as it is done.
+
+    Returns:
+        How many were touched.
+    """
+    table = boto3.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(table_name)
+    request: Mapping[str, Any] = {
+        "UpdateExpression": "SET template_revision = :revision",
+        "ConditionExpression": "#template = :template",
+        "ExpressionAttributeNames": {"#template": "template"},
+        "ExpressionAttributeValues": {":template": template, ":revision": revision},
+    }
+
+    def write(pass_id: str) -> int:
+        try:
+            table.update_item(Key={"pass_id": pass_id}, **request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return 0
+        return 1
+
+    total = 0
+    pace = _Pace(rate)
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for page in pages:
+            for start in range(0, len(page), WRITERS):
+                few = page[start : start + WRITERS]
+                pace.wait(len(few))
+                done = sum(writers.map(write, few))
+                total += done
+                touched(done)
+    return total
+
+
+class _Pace:
+    """Lets so many a second through; what was missed while something else was slow is not caught up in a burst."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._due = time.monotonic()
+
+    def wait(self, count: int) -> None:
+        now = time.monotonic()
+        if self._due > now:
+            time.sleep(self._due - now)
+        self._due = max(self._due, now) + count / self._rate
