@@ -23,7 +23,8 @@ that changed before it was registered, on a device whose tag is later than that 
 The price: a pass that changed within the last W seconds may be named twice. The second download answers 304.
 
 A deleted pass keeps its version, marked, so that a registration racing the deletion sees it, and so that a pass that
-comes back under the same name goes on from a later stamp.
+comes back under the same name goes on from a later stamp. What is removed with it are the registrations that it had
+while it was gone. A pass that comes back within W seconds may take a registration that was made in between with it.
 """
 
 from dataclasses import dataclass

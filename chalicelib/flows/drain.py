@@ -126,14 +126,17 @@ class Drain:
         self.queue.send([FanOut(order.pass_id, after)])
 
     def _forget(self, order: Forget, *, deadline: float) -> None:
-        """Remove the registrations of a pass that is gone, unless it came back in the meantime."""
+        """Remove the registrations of a pass that is gone, unless it came back in the meantime.
+
+        The registrations are read before the item: those that are seen while it is still gone are of its former life,
+        and one that is made anew after that has another time.
+        """
         while time.monotonic() < deadline - RESERVE_SECONDS:
-            version = self.store.versions.get(order.pass_id)
-            if version is None or not version.deleted:
-                return
             page = self.store.registrations.page(order.pass_id, after=None, limit=FORGET_PAGE)
-            for device in page.devices:
-                self.store.registrations.delete(device, order.pass_id)
+            if self.store.passes.for_authorization(order.pass_id) is not None:
+                return
+            for device, registered_at in page.registered_at.items():
+                self.store.registrations.delete(device, order.pass_id, registered_at=registered_at)
                 self.store.devices.delete_if_empty(device)
             if not page.more:
                 return

@@ -46,8 +46,9 @@ class Registrar:
         if not first_time:
             self.store.registrations.refresh(device, pass_id, push_token=push_token, at=now)
         version = self.store.versions.get(pass_id)
-        if version is not None and version.deleted:
+        if version is not None and version.deleted and self.store.passes.for_authorization(pass_id) is None:
             # The pass went away while it was being registered: whoever removed its registrations may have missed this.
+            # (One that is back already is only not stamped yet.)
             self._remove(device, pass_id)
             raise UnauthorizedError
         if version is not None and version.changed_since_issue:

@@ -4,6 +4,7 @@ A registration is two rows that change together: the registration itself, found 
 set, found by device.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,19 @@ from chalicelib.store.tables import Tables
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the devices that hold a pass. `more` says whether others may come after the last of them."""
+    """Some of the devices that hold a pass.
 
-    devices: tuple[DeviceLibraryIdentifier, ...]
+    Args:
+        registered_at: by device, in the table's order.
+        more: whether others may come after the last of them.
+    """
+
+    registered_at: Mapping[DeviceLibraryIdentifier, int]
     more: bool
+
+    @property
+    def devices(self) -> tuple[DeviceLibraryIdentifier, ...]:
+        return tuple(self.registered_at)
 
 
 class Registrations:
@@ -59,16 +69,25 @@ class Registrations:
 
         self._tables.transact_write(write)
 
-    def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId) -> bool:
+    def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
         """Unregister the device from the pass; False where it was not registered, and then nothing is written.
+
+        Args:
+            device: which.
+            pass_id: which.
+            registered_at: as it was read before: a registration that is newer stays.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
         registrations, devices = self._tables.registrations, self._tables.devices
 
+        condition = registrations.pass_id.exists()
+        if registered_at is not None:
+            condition &= registrations.registered_at == registered_at
+
         def write(transaction: TransactWrite) -> None:
-            transaction.delete(registrations(str(pass_id), device.value), condition=registrations.pass_id.exists())
+            transaction.delete(registrations(str(pass_id), device.value), condition=condition)
             transaction.update(devices(device.value), actions=[devices.passes.delete({str(pass_id)})])
 
         cancelled = self._tables.transact_write(write)
@@ -84,7 +103,7 @@ class Registrations:
             "TableName": self._tables.registrations.Meta.table_name,
             "KeyConditionExpression": "pass_id = :pass_id",
             "ExpressionAttributeValues": {":pass_id": {"S": str(pass_id)}},
-            "ProjectionExpression": "device_library_identifier",
+            "ProjectionExpression": "device_library_identifier, registered_at",
             "ConsistentRead": True,
             "Limit": limit,
         }
@@ -95,9 +114,10 @@ class Registrations:
             }
         response = self._tables.call("Query", parameters)
         return Page(
-            devices=tuple(
-                DeviceLibraryIdentifier(item["device_library_identifier"]["S"]) for item in response["Items"]
-            ),
+            registered_at={
+                DeviceLibraryIdentifier(item["device_library_identifier"]["S"]): int(item["registered_at"]["N"])
+                for item in response["Items"]
+            },
             more="LastEvaluatedKey" in response,
         )
 

@@ -1,0 +1,155 @@
+"""The four tables in memory: what `chalicelib.store` promises of each request, without DynamoDB.
+
+Held against the real one by `test_memory.py`. It leaves out what only DynamoDB has: size limits, throttling, pages cut
+by size.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.domain.updates import HeldPass, Version
+from chalicelib.store import Store
+from chalicelib.store.devices import FORGOTTEN_PASSES_PER_REQUEST, Device, Devices
+from chalicelib.store.passes import Passes, StoredPass
+from chalicelib.store.registrations import Page, Registrations
+from chalicelib.store.versions import Versions
+
+Held = dict[DeviceLibraryIdentifier, int]
+"""`registered_at` by device."""
+
+
+@dataclass
+class Memory:
+    """The rows."""
+
+    items: dict[PassId, dict[str, object]] = field(default_factory=dict)
+    versions: dict[PassId, Version] = field(default_factory=dict)
+    personalized: set[PassId] = field(default_factory=set)
+    registrations: dict[PassId, Held] = field(default_factory=dict)
+    devices: dict[DeviceLibraryIdentifier, Device] = field(default_factory=dict)
+
+    def store(self) -> Store:
+        """As the flows know it."""
+        return Store(
+            cast("Passes", MemoryPasses(self)),
+            cast("Versions", MemoryVersions(self)),
+            cast("Registrations", MemoryRegistrations(self)),
+            cast("Devices", MemoryDevices(self)),
+        )
+
+
+@dataclass
+class MemoryPasses:
+    rows: Memory
+
+    def for_authorization(self, pass_id: PassId) -> dict[str, object] | None:
+        item = self.rows.items.get(pass_id)
+        return None if item is None else {k: v for k, v in item.items() if k in ("pass_id", "authentication_token")}
+
+    def with_version(self, pass_id: PassId) -> StoredPass | None:
+        item = self.rows.items.get(pass_id)
+        if item is None:
+            return None
+        return StoredPass(dict(item), self.rows.versions.get(pass_id), pass_id in self.rows.personalized)
+
+    def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
+        if pass_id not in self.rows.items or pass_id in self.rows.personalized:
+            return False
+        self.rows.items[pass_id]["personalization"] = dict(info)
+        self.rows.personalized.add(pass_id)
+        return True
+
+
+@dataclass
+class MemoryVersions:
+    rows: Memory
+
+    def get(self, pass_id: PassId) -> Version | None:
+        return self.rows.versions.get(pass_id)
+
+    def stamp_at(self, pass_id: PassId, *, now: int, changes: int, deleted: bool) -> Version | None:
+        version = self.rows.versions.get(pass_id)
+        if version is not None and version.modified_at >= now:
+            return None
+        return self._put(pass_id, Version(now, (version.revision if version else 0) + changes, deleted=deleted))
+
+    def stamp_next(self, pass_id: PassId, *, changes: int, deleted: bool) -> Version | None:
+        version = self.rows.versions.get(pass_id)
+        if version is None:
+            return None
+        return self._put(pass_id, Version(version.modified_at + 1, version.revision + changes, deleted=deleted))
+
+    def _put(self, pass_id: PassId, version: Version) -> Version:
+        self.rows.versions[pass_id] = version
+        if version.deleted:
+            self.rows.personalized.discard(pass_id)
+        return version
+
+
+@dataclass
+class MemoryRegistrations:
+    rows: Memory
+
+    def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
+        if device in self.rows.registrations.get(pass_id, {}):
+            return False
+        self.refresh(device, pass_id, push_token=push_token, at=at)
+        return True
+
+    def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
+        self.rows.registrations.setdefault(pass_id, {})[device] = int(at)
+        before = self.rows.devices.get(device)
+        passes = (before.passes if before else frozenset()) | {pass_id}
+        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes)
+
+    def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
+        held = self.rows.registrations.get(pass_id, {})
+        if device not in held or (registered_at is not None and held[device] != registered_at):
+            return False
+        del held[device]
+        row = self.rows.devices[device]
+        self.rows.devices[device] = replace(row, passes=row.passes - {pass_id})
+        return True
+
+    def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> Page:
+        held = self.rows.registrations.get(pass_id, {})
+        behind = sorted(device for device in held if after is None or device > after)
+        # DynamoDB stops at the limit without looking whether there is more
+        return Page({device: held[device] for device in behind[:limit]}, more=len(behind) >= limit)
+
+
+@dataclass
+class MemoryDevices:
+    rows: Memory
+
+    def get(self, identifier: DeviceLibraryIdentifier) -> Device | None:
+        return self.rows.devices.get(identifier)
+
+    def held_passes(self, identifier: DeviceLibraryIdentifier, pass_ids: Sequence[PassId]) -> dict[PassId, HeldPass]:
+        return {
+            p: HeldPass(self.rows.versions.get(p), self.rows.registrations.get(p, {}).get(identifier)) for p in pass_ids
+        }
+
+    def reach(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
+        found = [self.rows.devices[identifier] for identifier in identifiers if identifier in self.rows.devices]
+        return [replace(device, passes=frozenset()) for device in found]
+
+    def delete_if_empty(self, identifier: DeviceLibraryIdentifier) -> None:
+        row = self.rows.devices.get(identifier)
+        if row is not None and not row.passes:
+            del self.rows.devices[identifier]
+
+    def forget(self, device: Device) -> bool:
+        row = self.rows.devices.get(device.identifier)
+        if row is None or (row.push_token, row.updated_at) != (device.push_token, device.updated_at):
+            return False
+        batch = sorted(device.passes)[:FORGOTTEN_PASSES_PER_REQUEST]
+        for pass_id in batch:
+            self.rows.registrations.get(pass_id, {}).pop(device.identifier, None)
+        if len(batch) == len(device.passes):
+            del self.rows.devices[device.identifier]
+        else:
+            self.rows.devices[device.identifier] = replace(row, passes=row.passes - set(batch))
+        return True

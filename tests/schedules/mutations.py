@@ -1,0 +1,148 @@
+"""Each guard of the update protocol, broken on purpose: what checks the check.
+
+A property test that finds nothing may be looking at nothing. Each entry takes one guard out of the real code; the test
+of the schedules must then find a lost update.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from chalicelib.domain.changes import PassChange
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.orders import Forget, WakeDevices
+from chalicelib.domain.updates import HeldPass, Tag, Version
+from chalicelib.flows import stamp, wake
+from chalicelib.flows.authorize import authorize
+from chalicelib.flows.change import Changes, Targets
+from chalicelib.flows.drain import Drain
+from chalicelib.flows.listing import Lister, Listing
+from chalicelib.flows.register import Registrar
+from tests.schedules.memory import MemoryVersions
+
+Mutation = Any
+"""A context manager of `unittest.mock.patch`."""
+
+
+def stamp_after_fan_out() -> Mutation:
+    original = Changes._settle
+
+    def settle(self: Changes, change: PassChange, targets: Targets) -> None:
+        if not change.deleted and not change.first_issue:
+            self._find_devices(change.pass_id, targets)
+            stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
+        else:
+            original(self, change, targets)
+
+    return patch.object(Changes, "_settle", settle)
+
+
+def read_before_write_at_registration() -> Mutation:
+    def register(self: Registrar, **call: Any) -> bool:  # noqa: ANN401
+        device, pass_id = call["device"], call["pass_id"]
+        authorize(self.store, self.keys, pass_id, authorization=call["authorization"])
+        version = self.store.versions.get(pass_id)
+        rows = {"push_token": call["push_token"], "at": call["now"]}
+        first_time = self.store.registrations.create(device, pass_id, **rows)
+        if not first_time:
+            self.store.registrations.refresh(device, pass_id, **rows)
+        if version is not None and version.changed_since_issue:
+            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,))])
+        return first_time
+
+    return patch.object(Registrar, "register", register)
+
+
+def tag_without_window() -> Mutation:
+    return patch.object(Tag, "at", classmethod(lambda cls, as_of, *, window_seconds: cls(int(as_of))))  # noqa: ARG005
+
+
+def newest_stamp_as_tag() -> Mutation:
+    def list_changed(
+        self: Lister, *, device: DeviceLibraryIdentifier, pass_type_identifier: str, tag: Tag | None, now: float
+    ) -> Listing | None:
+        assert pass_type_identifier
+        assert now
+        row = self.store.devices.get(device)
+        states = self.store.devices.held_passes(device, sorted(row.passes)) if row and row.passes else {}
+        named = [pass_id for pass_id, state in states.items() if state.must_be_named(tag)]
+        newest = max((_stamp_of(state) for state in states.values()), default=0)
+        return Listing(tuple(p.serial_number for p in named), Tag(newest)) if named else None
+
+    return patch.object(Lister, "list_changed", list_changed)
+
+
+def _stamp_of(state: HeldPass) -> int:
+    return max(state.version.modified_at if state.version else 0, state.registered_at or 0)
+
+
+def stamp_that_may_stand_still() -> Mutation:
+    """`max(now, modified_at)` instead of strictly increasing."""
+
+    def stamp_next(self: MemoryVersions, pass_id: PassId, *, changes: int, deleted: bool) -> Version | None:
+        before = self.rows.versions.get(pass_id)
+        return (
+            self._put(pass_id, Version(before.modified_at, before.revision + changes, deleted=deleted))
+            if before
+            else None
+        )
+
+    return patch.object(MemoryVersions, "stamp_next", stamp_next)
+
+
+def coalesced_changes_counted_once() -> Mutation:
+    def then(self: PassChange, later: PassChange) -> PassChange:
+        return replace(self, first_issue=self.first_issue, item=later.item)
+
+    return patch.object(PassChange, "then", then)
+
+
+def registered_at_left_out() -> Mutation:
+    def must_be_named(self: HeldPass, tag: Tag | None) -> bool:
+        if self.registered_at is None or (self.version is not None and self.version.deleted):
+            return False
+        return tag is None or (self.version.modified_at if self.version is not None else 0) > tag.seconds
+
+    return patch.object(HeldPass, "must_be_named", must_be_named)
+
+
+def gone_device_removed_whatever_it_did_since() -> Mutation:
+    """A 410 for an old push token takes the rows of the new one with it."""
+
+    def forget(store: Any, device: Any, *, gone_at: int) -> bool:  # noqa: ANN401
+        assert gone_at
+        row = store.devices.get(device.identifier)
+        return row is None or bool(store.devices.forget(row))
+
+    return patch.object(wake, "forget", forget)
+
+
+def registrations_of_a_gone_pass_removed_unseen() -> Mutation:
+    """Without looking whether the pass is back."""
+
+    def forget(self: Drain, order: Forget, *, deadline: float) -> None:
+        assert deadline
+        for device in self.store.registrations.page(order.pass_id, after=None, limit=100).devices:
+            self.store.registrations.delete(device, order.pass_id)
+
+    return patch.object(Drain, "_forget", forget)
+
+
+def failed_pushes_dropped() -> Mutation:
+    """What APNs could not take now is not queued."""
+    return patch.object(wake.Waker, "_unsettled_by", lambda *_: [])
+
+
+MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
+    "stamp after fan-out": stamp_after_fan_out,
+    "read before write at registration": read_before_write_at_registration,
+    "tag without window": tag_without_window,
+    "newest stamp as tag": newest_stamp_as_tag,
+    "max instead of strictly increasing": stamp_that_may_stand_still,
+    "coalesced changes counted once": coalesced_changes_counted_once,
+    "registered_at left out of the comparison": registered_at_left_out,
+    "410 of an old token removes the new one": gone_device_removed_whatever_it_did_since,
+    "registrations removed though the pass is back": registrations_of_a_gone_pass_removed_unseen,
+    "failed pushes dropped": failed_pushes_dropped,
+}

@@ -1,0 +1,83 @@
+"""The tables in memory answer as DynamoDB does: what holds over one holds over the other."""
+
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.store import Store
+from infra.local.stack import LocalStack
+from tests.schedules.memory import Memory
+from tests.schedules.tables import ScratchTables
+
+PASSES = [PassId("pass.com.example", f"P{n}") for n in range(3)]
+DEVICES = [DeviceLibraryIdentifier(f"device-{n}") for n in range(3)]
+TOKENS = [PushToken(f"token-{n}") for n in range(2)]
+REQUESTS = 40
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random=st.randoms(use_true_random=False))
+def test_every_request_is_answered_as_dynamodb_answers_it(stack: LocalStack, random: Random) -> None:
+    assert stack
+    memory = Memory()
+    with ScratchTables() as tables:
+        both = (memory.store(), tables.store())
+        for number in range(REQUESTS):
+            call = _some_call(random, number)
+            if call[0] == "write":
+                pass_id, item = call[1]
+                tables.write(pass_id, item)
+                if item is None:
+                    memory.items.pop(pass_id, None)
+                else:
+                    memory.items[pass_id] = dict(item)
+            else:
+                answers = [_carry_out(store, *call) for store in both]
+                assert answers[0] == answers[1], call
+
+
+def _carry_out(store: Store, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> object:
+    table, method = name.split(".")
+    if name == "devices.forget":  # it is handed what was read before
+        device = store.devices.get(arguments[0])
+        if device is None:
+            return None
+        if options["meanwhile"]:
+            store.registrations.refresh(arguments[0], PASSES[0], push_token=TOKENS[0], at=options["at"])
+        return store.devices.forget(device)
+    answer = getattr(getattr(store, table), method)(*arguments, **options)
+    return sorted(answer, key=str) if isinstance(answer, list) else answer
+
+
+def _some_call(random: Random, number: int) -> tuple[Any, ...]:
+    pass_id, device, token = random.choice(PASSES), random.choice(DEVICES), random.choice(TOKENS)
+    at = 1000 + number + random.choice([0, 0.25])
+    stamp = {"changes": random.choice([1, 3]), "deleted": random.random() < 0.3}
+    item = {"pass_id": str(pass_id), "template": "t", "authentication_token": "0" * 16, "own": number}
+    calls: list[tuple[Any, ...]] = [
+        ("write", (pass_id, random.choice([item, item, None]))),
+        ("passes.for_authorization", (pass_id,), {}),
+        ("passes.with_version", (pass_id,), {}),
+        ("passes.personalize", (pass_id, {"fullName": "Ada"}), {}),
+        ("versions.get", (pass_id,), {}),
+        ("versions.stamp_at", (pass_id,), {"now": random.choice([1000, 1010, 1000 + number]), **stamp}),
+        ("versions.stamp_next", (pass_id,), stamp),
+        ("registrations.create", (device, pass_id), {"push_token": token, "at": at}),
+        ("registrations.create", (device, pass_id), {"push_token": token, "at": at}),
+        ("registrations.refresh", (device, pass_id), {"push_token": token, "at": at}),
+        ("registrations.delete", (device, pass_id), {"registered_at": random.choice([None, 1000 + number - 1])}),
+        (
+            "registrations.page",
+            (pass_id,),
+            {"after": random.choice([None, *DEVICES]), "limit": random.choice([1, 2, 10])},
+        ),
+        ("devices.get", (device,), {}),
+        ("devices.held_passes", (device, PASSES), {}),
+        ("devices.reach", (DEVICES,), {}),
+        ("devices.delete_if_empty", (device,), {}),
+        ("devices.forget", (device,), {"meanwhile": random.random() < 0.5, "at": at}),
+    ]
+    return random.choice(calls)

@@ -1,0 +1,642 @@
+"""A world in which everything that can happen to the update protocol happens, one request at a time.
+
+Theory of operation
+-------------------
+The code under test is the real one: `flows/` and `domain/`. Whatever runs at the same time in AWS is an actor, a
+greenlet: an API call, a batch of the stream, a message of the queue, a phone that asks. Every single request to a
+table, to the queue or to APNs is a step: the actor stops in front of it, and a scheduler decides who goes on. Besides,
+the scheduler may let the clock jump, fail a request before or after it took effect, end an actor for good, hand a batch
+or a message out twice, kill a push token, have a phone remove a pass, have a pipeline delete one.
+
+Bounds that it keeps, since the protocol asks for them: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
+after `API_TIMEOUT_SECONDS`, clocks disagree by `SKEW_SECONDS` at most, a deleted pass comes back no sooner than the
+window W, and a phone has no calls open with two push tokens.
+
+In the end nothing new happens, no request fails, and everything that is under way comes to its end. Then every phone
+that believes to be registered must have the newest content, and every tag that was handed out before a change must
+still lead to it.
+"""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+from boto3.dynamodb.types import TypeSerializer
+from greenlet import greenlet
+
+from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.domain.conditional import Conditions
+from chalicelib.domain.errors import TransientError
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.orders import Order, encode
+from chalicelib.domain.updates import Tag, window_seconds
+from chalicelib.flows.authorize import UnauthorizedError
+from chalicelib.flows.change import Changes
+from chalicelib.flows.download import Downloader, Press
+from chalicelib.flows.drain import Drain
+from chalicelib.flows.listing import Lister
+from chalicelib.flows.register import Registrar
+from chalicelib.flows.wake import Waker
+from chalicelib.queue import Queue, QueueError
+from chalicelib.store import Store
+from chalicelib.store.tables import StoreError
+
+PASS_TYPE = "pass.com.example.world"
+PUSH_TIMEOUT_SECONDS = 20
+API_TIMEOUT_SECONDS = 10
+DRAIN_TIMEOUT_SECONDS = 120
+SKEW_SECONDS = 1.0
+WINDOW_SECONDS = window_seconds(push_timeout_seconds=PUSH_TIMEOUT_SECONDS)
+FOREVER = math.inf
+_SERIALIZER = TypeSerializer()
+
+
+UNKNOWN = PushToken("nobody-knows")
+
+
+class StuckError(Exception):
+    """A schedule that does not come to its end: the world is wrong, or the protocol never settles."""
+
+
+class Crash(BaseException):
+    """An actor ends here: a Lambda was killed, a connection was cut."""
+
+
+@dataclass(eq=False)
+class Actor:
+    """Something that runs beside others."""
+
+    name: str
+    body: Callable[[], None]
+    ended: Callable[[bool], None]
+    dies_at: float
+    skew: float
+    greenlet: "greenlet" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.greenlet = greenlet(self.body)
+
+
+@dataclass(eq=False)
+class Phone:
+    """A device that follows Apple's protocol, and what it believes."""
+
+    identifier: DeviceLibraryIdentifier
+    push_token: PushToken
+    content: dict[PassId, int] = field(default_factory=dict)
+    last_modified: dict[PassId, str] = field(default_factory=dict)
+    wanted: set[PassId] = field(default_factory=set)
+    """Passes that it has and wants to be registered for."""
+    told: dict[PassId, PushToken | None] = field(default_factory=dict)
+    """What the service last acknowledged: registered with that token, or (None) unregistered. While a call is open or
+    was cut off, it may be either (UNKNOWN)."""
+    registers_from: dict[PassId, int] = field(default_factory=dict)
+    """The step before which it does not get to it: a phone may be out of reach for long."""
+    calling: set[PassId] = field(default_factory=set)
+    tag: str | None = None
+    to_fetch: set[PassId] = field(default_factory=set)
+    woken: bool = False
+    asking: bool = False
+
+
+@dataclass(frozen=True)
+class HandedOut:
+    """A tag, and how many writes there had been when its list call began to be answered."""
+
+    phone: Phone
+    tag: str
+    writes: int
+
+
+class Stepped:
+    """A store whose every request is a step of the world."""
+
+    def __init__(self, world: "World", inner: object) -> None:
+        self._world = world
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method = getattr(self._inner, name)
+
+        def request(*args: object, **kwargs: object) -> object:
+            return self._world.request(lambda: method(*args, **kwargs), StoreError)
+
+        return request
+
+
+@dataclass
+class Message:
+    identifier: str
+    body: str
+    received: int = 0
+    taken: bool = False
+
+
+class World:
+    """One schedule.
+
+    Args:
+        random: decides; hypothesis can hand in one that it controls.
+        store: the real flows' store, without steps.
+        write: puts a pass item, None deletes it; the stream is the world's own.
+        write_now: what the pipeline writes directly.
+    """
+
+    def __init__(self, random: Random, store: Store, write: Callable[[PassId, dict[str, object] | None], None]) -> None:
+        self.random = random
+        self.now = 1_700_000_000.0
+        self.calm = False
+        self.steps = 0
+        self.planned_steps = 0
+        self._write_item = write
+        self._items: dict[PassId, dict[str, object]] = {}
+        self._gone_since: dict[PassId, float] = {}
+        self.written_at: dict[PassId, int] = {}
+        self.writes = 0
+        self.shards: list[list[dict[str, Any]]] = [[], []]
+        self.messages: list[Message] = []
+        self.actors: list[Actor] = []
+        self.current: Actor | None = None
+        self.busy_shards: set[int] = set()
+        self.dead_tokens: dict[PushToken, float] = {}
+        self.handed_out: list[HandedOut] = []
+        self.phones = [
+            Phone(DeviceLibraryIdentifier(f"device-{n}"), PushToken(f"token-{n}-0"))
+            for n in range(random.choice([1, 2, 4, 8]))
+        ]
+        self.pass_ids = [PassId(PASS_TYPE, f"P{n}") for n in range(random.choice([1, 1, 2, 4, 8]))]
+        self.one_pass_each = random.random() < 0.5
+        self.rates = SimpleNamespace(
+            write=random.choice([0.02, 0.1, 0.3]),
+            add=random.choice([0.03, 0.2]),
+            deliver=random.choice([0.02, 0.1, 0.5]),
+            rare=random.choice([0.0, 0.0, 0.01, 0.05]),
+            fail=random.choice([0.0, 0.0, 0.02, 0.1]),
+            jump=random.choice([0.0, 0.04, 0.2]),
+            meet=random.choice([0.0, 0.5]),
+            pace=random.choice([0.0, 0.01, 0.1, 1.0]),
+            write_until=random.choice([0.05, 0.2, 0.6, 1.0]),
+        )
+        stepped = Store(
+            *(cast("Any", Stepped(self, part)) for part in (store.passes, store.versions)),
+            *(cast("Any", Stepped(self, part)) for part in (store.registrations, store.devices)),
+        )
+        self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
+        queue = cast("Queue", WorldQueue(self))
+        press = cast("Press", SimpleNamespace(make=lambda item, **_: str(content_of(item)).encode()))
+        waker = Waker(stepped, client_for=lambda _: cast("Client", SimpleNamespace(push=self._push)))
+        self.registrar = Registrar(stepped, self.keys, queue)
+        self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
+        self.downloader = Downloader(stepped, self.keys, press, window_seconds=WINDOW_SECONDS)
+        self.changes = Changes(stepped, queue, waker, fits=lambda _: None, clock=self.clock)
+        self.drain = Drain(stepped, queue, waker)
+
+    # ------------------------------------------------------------ what actors see
+
+    def clock(self) -> float:
+        """Epoch seconds, as the machine of the current actor has them."""
+        return self.now + (self.current.skew if self.current else 0.0)
+
+    def step(self) -> None:
+        """Stop; whoever the scheduler chooses goes on."""
+        actor = self.current
+        assert actor is not None
+        scheduler = greenlet.getcurrent().parent
+        assert scheduler is not None
+        scheduler.switch()
+
+    def request(self, carry_out: Callable[[], object], error: type[TransientError]) -> object:
+        """One request to a service: it may fail, with or without having taken effect."""
+        self.step()
+        if self._fails():
+            raise error("the world fails it before it took effect")
+        result = carry_out()
+        if self._fails():
+            raise error("the world fails it after it took effect")
+        return result
+
+    def _fails(self) -> bool:
+        return not self.calm and self.random.random() < self.rates.fail
+
+    def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
+        assert deadline
+        for push in pushes:
+            self.step()
+            if self._fails():
+                yield Outcome(push, OutcomeKind.LATER)
+                continue
+            if push.push_token in self.dead_tokens:
+                gone_at = int(self.dead_tokens[push.push_token] * 1000)
+                yield Outcome(push, OutcomeKind.GONE, status=410, reason="Unregistered", timestamp=gone_at)
+                continue
+            for phone in self.phones:
+                if phone.push_token == push.push_token:
+                    phone.woken = True
+            yield Outcome(push, OutcomeKind.DELIVERED, status=200)
+
+    # ------------------------------------------------------------ what happens
+
+    def start(self, name: str, body: Callable[[], None], ended: Callable[[bool], None], seconds: float) -> None:
+        skew = self.random.uniform(-SKEW_SECONDS, SKEW_SECONDS)
+        self.actors.append(Actor(name, body, ended, self.now + seconds, skew))
+
+    def writes_a_pass(self, pass_id: PassId, *, again: bool = False) -> None:
+        """A pipeline puts an item with content that was never there before, or the same once more."""
+        if self.now - self._gone_since.get(pass_id, -FOREVER) < WINDOW_SECONDS + 2 * SKEW_SECONDS:
+            return
+        old = self._items.get(pass_id)
+        if not again or old is None:
+            self.writes += 1
+            self.written_at[pass_id] = self.writes
+        item: dict[str, object] = {
+            "pass_id": str(pass_id),
+            "template": "t",
+            "fields": {"content": self.written_at[pass_id]},
+        }
+        self._put(pass_id, old, item)
+
+    def deletes_a_pass(self, pass_id: PassId) -> None:
+        """What phones believe of it is void: they are registered for what is no more."""
+        old = self._items.get(pass_id)
+        if old is None:
+            return
+        self._gone_since[pass_id] = self.now
+        for phone in self.phones:
+            phone.wanted.discard(pass_id)
+            phone.told.pop(pass_id, None)
+            phone.content.pop(pass_id, None)
+            phone.last_modified.pop(pass_id, None)
+        self._put(pass_id, old, None)
+
+    def _put(self, pass_id: PassId, old: dict[str, object] | None, new: dict[str, object] | None) -> None:
+        self._write_item(pass_id, new)
+        if new is None:
+            self._items.pop(pass_id)
+        else:
+            self._items[pass_id] = new
+        images = {name: image for name, image in (("OldImage", old), ("NewImage", new)) if image is not None}
+        shard = self.shards[int(pass_id.serial_number[1:]) % 2]
+        shard.append(
+            {
+                "dynamodb": {
+                    "Keys": {"pass_id": {"S": str(pass_id)}},
+                    "SequenceNumber": str(self.writes * 10_000 + self.steps),
+                    "ApproximateCreationDateTime": self.now,
+                    **{name: _SERIALIZER.serialize(image)["M"] for name, image in images.items()},
+                }
+            }
+        )
+
+    def adds_a_pass(self, phone: Phone, pass_id: PassId) -> None:
+        """A person gets the pass and adds it; the call that registers it may come much later."""
+        if pass_id not in self._items or pass_id in phone.calling or pass_id in phone.wanted:
+            return
+        phone.calling.add(pass_id)
+
+        def body() -> None:
+            done = self._download(phone, pass_id, since=None)
+            if done is not None and pass_id in self._items:
+                phone.content[pass_id], phone.last_modified[pass_id] = done
+                phone.wanted.add(pass_id)
+                phone.registers_from[pass_id] = self.steps + self.random.choice([0, 1, 20, 60, 200, 200])
+
+        self.start("issue", body, lambda _: phone.calling.discard(pass_id), API_TIMEOUT_SECONDS)
+
+    def removes_a_pass(self, phone: Phone, pass_id: PassId) -> None:
+        phone.wanted.discard(pass_id)
+
+    def changes_its_token(self, phone: Phone) -> None:
+        """As after a restore: APNs calls the old one gone, and the phone registers anew for all it holds."""
+        if phone.calling:
+            return
+        self.dead_tokens[phone.push_token] = self.now + 2 * SKEW_SECONDS
+        name, number = phone.push_token.value.rsplit("-", 1)
+        phone.push_token = PushToken(f"{name}-{int(number) + 1}")
+
+    def _deliver(self, shard: int) -> None:
+        """Lambda takes a batch of one shard; the next one waits until this is settled."""
+        records = self.shards[shard]
+        batch = records[: self.random.choice([1, 2, 5, 100])]
+        self.busy_shards.add(shard)
+        if self.random.random() < self.rates.meet:
+            self._phones_get_to_it({record["dynamodb"]["Keys"]["pass_id"]["S"] for record in batch})
+        settled = [0]
+
+        def body() -> None:
+            failed = self.changes.handle(batch, deadline=FOREVER)
+            numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
+            settled[0] = numbers.index(failed[0]) if failed else len(batch)
+
+        def ended(crashed: bool) -> None:  # noqa: FBT001
+            self.busy_shards.discard(shard)
+            if not crashed and (self.calm or self.random.random() < 0.9):  # else it is delivered twice
+                del records[: settled[0]]
+
+        self.start("push", body, ended, PUSH_TIMEOUT_SECONDS)
+
+    def _phones_get_to_it(self, pass_ids: set[str]) -> None:
+        """Those that have yet to register for one of these passes do it now: what races makes the interesting cases."""
+        for phone in self.phones:
+            for pass_id in phone.registers_from:
+                if str(pass_id) in pass_ids:
+                    phone.registers_from[pass_id] = 0
+
+    def _drain_some(self) -> None:
+        free = [message for message in self.messages if not message.taken]
+        taken = self.random.sample(free, min(len(free), self.random.choice([1, 2, 10])))
+        for message in taken:
+            message.taken = True
+            message.received += 1
+        kept: set[str] = {message.identifier for message in taken}
+
+        def body() -> None:
+            failed = self.drain.handle(
+                [
+                    {
+                        "messageId": message.identifier,
+                        "receiptHandle": message.identifier,
+                        "attributes": {"ApproximateReceiveCount": str(message.received)},
+                        "body": message.body,
+                    }
+                    for message in taken
+                ],
+                deadline=FOREVER,
+            )
+            kept.intersection_update(failed)
+
+        def ended(crashed: bool) -> None:  # noqa: FBT001
+            for message in taken:
+                message.taken = False
+                twice = not self.calm and self.random.random() < 0.1
+                if not crashed and message.identifier not in kept and not twice:
+                    self.messages.remove(message)
+
+        self.start("drain", body, ended, DRAIN_TIMEOUT_SECONDS)
+
+    def _phone_calls(self, phone: Phone, pass_id: PassId) -> None:
+        """Bring the service's knowledge to what the phone wants: register, or unregister."""
+        phone.calling.add(pass_id)
+        phone.told[pass_id] = UNKNOWN
+        wanted, push_token = pass_id in phone.wanted, phone.push_token
+        arrived = [False]
+
+        def body() -> None:
+            authorization = self._authorization(pass_id)
+            try:
+                if wanted:
+                    self.registrar.register(
+                        device=phone.identifier,
+                        pass_id=pass_id,
+                        authorization=authorization,
+                        push_token=push_token,
+                        now=self.clock(),
+                    )
+                else:
+                    self.registrar.unregister(device=phone.identifier, pass_id=pass_id, authorization=authorization)
+            except UnauthorizedError:
+                self.step()
+                phone.wanted.discard(pass_id)
+            self.step()
+            arrived[0] = True
+
+        def ended(crashed: bool) -> None:  # noqa: FBT001
+            phone.calling.discard(pass_id)
+            if arrived[0] and not crashed and pass_id in self._items:
+                phone.told[pass_id] = push_token if wanted else None
+
+        self.start("register" if wanted else "unregister", body, ended, API_TIMEOUT_SECONDS)
+
+    def _phone_asks(self, phone: Phone) -> None:
+        """The empty push came: list, then download what is named. What fails is tried again."""
+        phone.asking, phone.woken = True, False
+        done = [False]
+
+        def body() -> None:
+            writes = self.writes
+            listing = self.lister.list_changed(
+                device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(phone.tag), now=self.clock()
+            )
+            self.step()
+            if listing is not None:
+                phone.tag = str(listing.last_updated)
+                self.handed_out.append(HandedOut(phone, phone.tag, writes))
+                named = {PassId(PASS_TYPE, serial_number) for serial_number in listing.serial_numbers}
+                phone.to_fetch |= named & phone.wanted
+            for pass_id in sorted(phone.to_fetch):
+                newer = self._download(phone, pass_id, since=phone.last_modified.get(pass_id))
+                self.step()
+                if newer is not None and pass_id in phone.wanted:
+                    phone.content[pass_id], phone.last_modified[pass_id] = newer
+                phone.to_fetch.discard(pass_id)
+            done[0] = True
+
+        def ended(_: bool) -> None:  # noqa: FBT001
+            phone.asking = False
+            phone.woken = phone.woken or not done[0]
+
+        self.start("ask", body, ended, API_TIMEOUT_SECONDS)
+
+    def _download(self, phone: Phone, pass_id: PassId, *, since: str | None) -> tuple[int, str] | None:
+        assert phone
+        try:
+            download = self.downloader.download(
+                pass_id=pass_id,
+                authorization=self._authorization(pass_id),
+                conditions=Conditions(if_modified_since=since),
+                web_service_url="https://a.example",
+                now=self.clock(),
+            )
+        except UnauthorizedError:
+            return None
+        if download.pkpass is None:
+            return None
+        return int(download.pkpass), download.validators.last_modified
+
+    def _authorization(self, pass_id: PassId) -> str:
+        return f"ApplePass {self.keys.issue(pass_id, own=None).value}"
+
+    # ------------------------------------------------------------ the scheduler
+
+    def run(self, steps: int) -> None:
+        """Let things happen for so many steps, then let everything settle.
+
+        Raises:
+            StuckError: it never does.
+        """
+        self.planned_steps = steps
+        for pass_id in self.pass_ids:
+            self.writes_a_pass(pass_id)
+        for self.steps in range(steps):
+            self._something_happens()
+            self._go_on()
+        self.calm = True
+        self.random = Random(0)  # noqa: S311 - how things settle is not what a counterexample is about
+        for self.steps in range(steps, steps * 100):
+            if not self._settle():
+                return
+            self._go_on()
+        raise StuckError([actor.name for actor in self.actors])
+
+    def _something_happens(self) -> None:
+        random, rates = self.random, self.rates
+        self.now += 70 if random.random() < rates.jump else rates.pace * random.choice([0, 0, 0.01, 0.3, 1, 3])
+        if random.random() < rates.write and self.steps < rates.write_until * self.planned_steps:
+            self.writes_a_pass(random.choice(self.pass_ids), again=random.random() < 0.1)
+        if random.random() < rates.add:
+            number = random.randrange(len(self.phones))
+            own = self.pass_ids[number % len(self.pass_ids)]
+            self.adds_a_pass(self.phones[number], own if self.one_pass_each else random.choice(self.pass_ids))
+        if random.random() < rates.rare:
+            self._something_rare_happens()
+        for shard in range(len(self.shards)):
+            if self.shards[shard] and shard not in self.busy_shards and random.random() < rates.deliver:
+                self._deliver(shard)
+        if any(not message.taken for message in self.messages) and random.random() < rates.deliver:
+            self._drain_some()
+        for phone in self.phones:
+            if random.random() < 0.5:
+                self._phone_acts(phone)
+
+    def _something_rare_happens(self) -> None:
+        phone, pass_id = self.random.choice(self.phones), self.random.choice(self.pass_ids)
+        match self.random.randrange(4):
+            case 0:
+                self.deletes_a_pass(pass_id)
+            case 1:
+                self.removes_a_pass(phone, pass_id)
+            case 2:
+                self.changes_its_token(phone)
+            case 3 if self.actors:
+                self._end(self.random.choice(self.actors), crashed=True)
+
+    def _phone_acts(self, phone: Phone) -> bool:
+        acted = False
+        for pass_id in self.pass_ids:
+            due = phone.push_token if pass_id in phone.wanted else None
+            if pass_id in phone.calling or phone.told.get(pass_id) == due:
+                continue
+            if pass_id in self._items and self.steps >= phone.registers_from.get(pass_id, 0):
+                self._phone_calls(phone, pass_id)
+                acted = True
+        if (phone.woken or phone.to_fetch) and not phone.asking:
+            self._phone_asks(phone)
+            acted = True
+        return acted
+
+    def _settle(self) -> bool:
+        """Whether something is still under way, in a world where nothing new happens."""
+        self.now += 0.01
+        for shard in range(len(self.shards)):
+            if self.shards[shard] and shard not in self.busy_shards:
+                self._deliver(shard)
+        if any(not message.taken for message in self.messages):
+            self._drain_some()
+        for phone in self.phones:
+            self._phone_acts(phone)
+        return bool(self.actors)
+
+    def _go_on(self) -> None:
+        """One actor makes one step; those whose time is over end where they are."""
+        for actor in [actor for actor in self.actors if actor.dies_at <= self.now]:
+            self._end(actor, crashed=True)
+        if self.actors:
+            actor = self.random.choice(self.actors)
+            self.current = actor
+            try:
+                actor.greenlet.switch()
+            except TransientError:
+                self._end(actor, crashed=True)
+            else:
+                if actor.greenlet.dead:
+                    self._end(actor, crashed=False)
+            finally:
+                self.current = None
+
+    def _end(self, actor: Actor, *, crashed: bool) -> None:
+        self.actors.remove(actor)
+        if not actor.greenlet.dead and actor.greenlet:
+            self.current = actor
+            try:
+                actor.greenlet.throw(Crash)
+            except Crash:
+                pass
+            finally:
+                self.current = None
+        actor.ended(crashed)
+
+    # ------------------------------------------------------------ what must be true in the end
+
+    def lost(self) -> list[str]:
+        """What phones do not have or are not told, though they follow the protocol; empty where all is well."""
+        found = []
+        held: dict[Phone, list[PassId]] = defaultdict(list)
+        for phone in self.phones:
+            for pass_id in phone.wanted & set(self._items):
+                if phone.told.get(pass_id) != phone.push_token:
+                    continue
+                held[phone].append(pass_id)
+                newest = self.written_at[pass_id]
+                if phone.content.get(pass_id) != newest:
+                    found.append(
+                        f"{phone.push_token.value} has {pass_id} as of write {phone.content.get(pass_id)}, not {newest}"
+                    )
+        for handed in self.handed_out:
+            due = {p for p in held[handed.phone] if self.written_at[p] > handed.writes}
+            if not due:
+                continue
+            named = self._list_quietly(handed.phone, handed.tag)
+            found.extend(f"{p} is not named to tag {handed.tag} of before its change" for p in sorted(due - named))
+        return found
+
+    def _list_quietly(self, phone: Phone, tag: str) -> set[PassId]:
+        named: set[PassId] = set()
+
+        def body() -> None:
+            listing = self.lister.list_changed(
+                device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(tag), now=self.clock()
+            )
+            named.update(PassId(PASS_TYPE, s) for s in (listing.serial_numbers if listing else ()))
+
+        self.start("list", body, lambda _: None, FOREVER)
+        while self.actors:
+            self._go_on()
+        return named
+
+
+@dataclass
+class WorldQueue:
+    """SQS, as the flows know it."""
+
+    world: World
+
+    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0) -> None:
+        assert delay_seconds >= 0
+        for order in orders:
+            self.world.request(lambda order=order: self._put(order), QueueError)  # type: ignore[misc]
+
+    def refuse(self, records: Sequence[object]) -> None:
+        raise AssertionError(f"nothing in this world is malformed: {records}")
+
+    def postpone(self, receipt_handle: str, *, seconds: int) -> None:
+        assert receipt_handle
+        assert seconds >= 0
+        self.world.step()
+
+    def _put(self, order: Order) -> None:
+        world = self.world
+        world.messages.append(Message(f"m{world.steps}-{len(world.messages)}-{time.monotonic_ns()}", encode(order)))
+
+
+def content_of(item: PassItem) -> int:
+    """The number that the world wrote."""
+    value = item.fields["content"]["value"]
+    assert isinstance(value, int)
+    return value
