@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check format lint types imports template schedules bench-push lock clean
+.PHONY: help up demo test check format lint types imports template schedules bench-push bench-pass lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ schedules: $(INSTALLED) ## look for schedules of concurrent events that lose an 
 
 bench-push: $(INSTALLED) ## measure the push client beside others; go, node and h2load are taken if they are there
 	$(BIN)/python -m tests.benchmarks.push
+
+bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA signature and the peers; node's if it is there
+	$(BIN)/python -m tests.benchmarks.passes
 
 lock: $(INSTALLED) ## compile requirements*.txt from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header -q -o requirements.txt

@@ -4,12 +4,16 @@ import io
 import subprocess
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import pkcs7
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs7
 from cryptography.x509 import load_pem_x509_certificate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.template import Template
@@ -62,6 +66,36 @@ def test_a_signature_carries_sha256_the_signing_time_the_certificate_and_its_iss
     assert len(names) == 2
     assert any(samples.PASS_TYPE_IDENTIFIER in name for name in names)
     assert any("WWDR" in name for name in names)
+
+
+def signed_by_the_builder(chain: DevelopmentChain, content: bytes) -> tuple[bytes, datetime]:
+    """What `cryptography`'s builder makes, and the second in which it did."""
+    certificate = load_pem_x509_certificate(chain.pass_type_certificate.read_bytes())
+    key = load_pem_private_key(chain.pass_type_key.read_bytes(), None)
+    assert isinstance(key, RSAPrivateKey)
+    options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities]
+    issuer = load_pem_x509_certificate(chain.intermediate.read_bytes())
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(certificate, key, SHA256())
+    while True:
+        before = datetime.now(UTC).replace(microsecond=0)
+        signature = builder.add_certificate(issuer).sign(Encoding.DER, options)
+        if datetime.now(UTC).replace(microsecond=0) == before:
+            return signature, before
+
+
+@settings(max_examples=40)
+@given(content=st.binary(max_size=2000))
+def test_a_signature_is_byte_for_byte_what_the_builder_makes(
+    chain: DevelopmentChain, signer: Signer, content: bytes
+) -> None:
+    expected, at = signed_by_the_builder(chain, content)
+    assert signer.sign(content, at=at) == expected
+
+
+def test_the_signing_time_is_the_one_given_in_whatever_zone(signer: Signer) -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert signer.sign(b"{}", at=NOW) == signer.sign(b"{}", at=elsewhere)
+    assert signer.sign(b"{}", at=NOW) != signer.sign(b"{}", at=NOW + timedelta(seconds=1))
 
 
 def pem_of(chain: DevelopmentChain, **changes: str) -> dict[str, str]:

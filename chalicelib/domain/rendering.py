@@ -4,9 +4,10 @@ What an item says stands over what the template says. Where the two do not fit, 
 the people behind its pipeline; nothing half-built comes out.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from chalicelib.domain.dates import holds_date, is_w3c_date, not_a_date
 from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
@@ -42,8 +43,6 @@ _FIELD_KEYS: Mapping[str, type | tuple[type, ...]] = {
     "semantics": dict,
 }
 """What an item may say of a field (Apple, "PassFieldContent"), with the types that phones take."""
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True)
-"""Sorted, because a DynamoDB map comes in any order and the same pass must be the same bytes."""
 
 
 def render(
@@ -67,7 +66,8 @@ def render(
         ItemError: the item does not fit the template.
     """
     content: dict[str, Any] = {**template.content, **_overrides(item)}
-    content = {key: value for key, value in content.items() if value is not None}
+    for key in [key for key, value in item.overrides.items() if value is None]:
+        del content[key]
     content.update(_with_fields(template, item, content))
     content["formatVersion"] = 1
     content["passTypeIdentifier"] = item.pass_id.pass_type_identifier
@@ -82,8 +82,9 @@ def render(
     if "barcode" in content:
         (content["barcode"],) = _barcodes(item, [content["barcode"]])
     try:
-        return _ENCODER.encode(content).encode()
-    except ValueError as error:
+        # Sorted, because a DynamoDB map comes in any order and the same pass must be the same bytes.
+        return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
         raise ItemError(item.pass_id, "fields", f"holds a number or text that JSON cannot: {error}") from None
 
 

@@ -35,6 +35,7 @@ KEPT = (
     "jmespath",
     "jwt",
     "markupsafe",
+    "orjson",
     "pynamodb",
     "six.py",
     "typing_extensions.py",

@@ -155,6 +155,11 @@ def test_a_number_that_json_cannot_hold_is_refused(number: object) -> None:
         content(fields={"coach": number})
 
 
+def test_a_number_beyond_64_bits_is_refused_and_not_rounded() -> None:
+    with pytest.raises(ItemError, match="JSON cannot"):
+        content(fields={"coach": Decimal(2**64)})
+
+
 def test_proving_says_what_rendering_would() -> None:
     prove(BOARDING, samples.item(fields={"track": "9"}))
     with pytest.raises(ItemError, match="has no such field"):
@@ -171,7 +176,7 @@ FIELDS = st.fixed_dictionaries(
     {},
     optional={
         "track": TEXTS,
-        "coach": st.integers() | TEXTS,
+        "coach": st.integers(-(2**53), 2**53) | TEXTS,
         "seat": st.fixed_dictionaries({"value": TEXTS, "label": TEXTS}),
     },
 )
@@ -180,7 +185,7 @@ OVERRIDES = st.fixed_dictionaries(
     optional={
         "userInfo": JSON.filter(lambda value: value is not None),
         "logoText": TEXTS,
-        "maxDistance": st.integers(),
+        "maxDistance": st.integers(-(2**53), 2**53),
     },
 )
 
