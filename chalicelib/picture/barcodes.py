@@ -18,9 +18,9 @@ _FORMATS = {
     "PKBarcodeFormatCode39": "CODE39",
     "PKBarcodeFormatCodabar": "CODABAR",
     "PKBarcodeFormatITF": "C25INTER",
-    "PKBarcodeFormatInterleaved2of5": "C25INTER",
+    "PKBarcodeFormatI2of5": "C25INTER",
 }
-"""Zint's names. Those of iOS 27 in either spelling: sources differ."""
+"""Zint's names. Interleaved 2 of 5, of iOS 27, in either spelling: sources differ."""
 SQUARE = ("PKBarcodeFormatQR", "PKBarcodeFormatAztec")
 _LINEAR_HEIGHT = 40.0
 

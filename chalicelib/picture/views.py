@@ -13,6 +13,7 @@ from chalicelib.picture.barcodes import BarcodePicture, barcode_picture
 from chalicelib.picture.opened import OpenedPass
 
 _COLOR = re.compile(r"\s*rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)\s*")
+_HEX_COLOR = re.compile(r"#([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})")
 _DEFAULT_BACKGROUND = (242, 242, 247)
 _DEFAULT_FOREGROUND = (0, 0, 0)
 _LABEL_MIX = 0.35
@@ -162,9 +163,14 @@ def view(opened: OpenedPass) -> View:
 
 
 def _color(value: object) -> Color | None:
-    """`rgb(1, 2, 3)`; anything else is no colour of a pass."""
-    found = _COLOR.fullmatch(value) if isinstance(value, str) else None
-    return (min(int(found[1]), 255), min(int(found[2]), 255), min(int(found[3]), 255)) if found else None
+    """`rgb(1, 2, 3)` or `#010203`; anything else is no colour of a pass."""
+    if not isinstance(value, str):
+        return None
+    if found := _COLOR.fullmatch(value):
+        return min(int(found[1]), 255), min(int(found[2]), 255), min(int(found[3]), 255)
+    if found := _HEX_COLOR.fullmatch(value):
+        return int(found[1], 16), int(found[2], 16), int(found[3], 16)
+    return None
 
 
 def _mixed(color: Color, other: Color) -> Color:

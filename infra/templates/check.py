@@ -25,7 +25,7 @@ from chalicelib.domain.template import (
 )
 from infra.templates.findings import Finding, error, warning
 from infra.templates.images import check_images
-from infra.templates.model import BARCODE_FORMATS, DEPRECATED, STYLE_SCHEMES, Pass, Personalization
+from infra.templates.model import BARCODE_FORMATS, DEPRECATED, HEX_COLOR, STYLE_SCHEMES, Pass, Personalization
 
 STRINGS = "pass.strings"
 _LANGUAGE = re.compile(r"(Base|[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)\.lproj")
@@ -189,6 +189,10 @@ def _check_field_values(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _check_vocabulary(content: Mapping[str, Any]) -> Iterator[Finding]:
+    for key, value in content.items():
+        if key.endswith("Color") and isinstance(value, str) and HEX_COLOR.fullmatch(value):
+            parts = ", ".join(str(int(value[start : start + 2], 16)) for start in (1, 3, 5))
+            yield warning(PASS_JSON, key, f"{value!r} is not the form that Apple documents; write rgb({parts})")
     barcodes = content.get("barcodes")
     formats = (
         [barcode.get("format") for barcode in barcodes if isinstance(barcode, dict)]

@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from chalicelib.domain.dates import holds_date, is_w3c_date, not_a_date
 
 _COLOR = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
+HEX_COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
+"""Phones take it, though Apple documents the other form alone."""
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _MAX_COLOR = 255
 MAX_LOCATIONS = 10
@@ -29,6 +31,8 @@ def _date(text: str) -> str:
 
 
 def _color(text: str) -> str:
+    if HEX_COLOR.fullmatch(text):
+        return text
     found = _COLOR.fullmatch(text.strip())
     if found is None or any(int(part) > _MAX_COLOR for part in found.groups()):
         raise ValueError("must be a colour such as rgb(18, 52, 86), each part 0 to 255")
@@ -215,6 +219,23 @@ class RelevantDate(Part):
         return self
 
 
+class FeaturedAction(Part):
+    """Apple, "Pass.FeaturedActions" (iOS 27): a link, or a place."""
+
+    identifier: str
+    type: str
+    url: Url | None = None
+    placeIdentifier: str | None = None
+
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> "FeaturedAction":
+        if (self.type == "place") != (self.placeIdentifier is not None) or (self.type == "place") == (
+            self.url is not None
+        ):
+            raise ValueError("needs a url, or for type 'place' a placeIdentifier instead")
+        return self
+
+
 class Pass(Part):
     """pass.json of a template: what the service sets for each pass may be left out."""
 
@@ -257,7 +278,7 @@ class Pass(Part):
     sharingProhibited: bool | None = None
     suppressStripShine: bool | None = None
     userInfo: Any = None
-    featuredActions: Annotated[list[dict[str, Any]], Field(max_length=MAX_FEATURED_ACTIONS)] | None = None
+    featuredActions: Annotated[list[FeaturedAction], Field(max_length=MAX_FEATURED_ACTIONS)] | None = None
 
     # Poster event tickets, iOS 18
     preferredStyleSchemes: list[str] | None = None

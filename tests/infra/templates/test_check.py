@@ -15,97 +15,7 @@ from infra.templates.folder import MAX_TEMPLATE_BYTES, FolderError, read_checked
 from infra.templates.images import PngError, png_size
 from infra.templates.model import Pass
 from tests import samples
-
-EVERY_KEY: dict[str, Any] = {
-    "formatVersion": 1,
-    "description": "Ticket",
-    "organizationName": "Acme",
-    "passTypeIdentifier": "pass.com.acme",
-    "serialNumber": "1",
-    "teamIdentifier": "ACME123456",
-    "authenticationToken": "0123456789abcdef",
-    "webServiceURL": "https://passes.example.com/api",
-    "eventTicket": {
-        group: [{"key": f"{group}1", "value": "x"}]
-        for group in (
-            "headerFields",
-            "primaryFields",
-            "secondaryFields",
-            "auxiliaryFields",
-            "backFields",
-            "additionalInfoFields",
-        )
-    }
-    | {
-        "additionalInfoFields": [
-            {
-                "key": "all",
-                "value": "2026-12-24T18:30Z",
-                "label": "L",
-                "attributedValue": "<a href='https://a.example'>a</a>",
-                "changeMessage": "Now %@",
-                "dataDetectorTypes": ["PKDataDetectorTypeLink"],
-                "dateStyle": "PKDateStyleShort",
-                "timeStyle": "PKDateStyleNone",
-                "isRelative": True,
-                "ignoresTimeZone": False,
-                "textAlignment": "PKTextAlignmentNatural",
-                "row": 1,
-                "semantics": {"eventName": "x", "eventStartDate": "2026-12-24T18:30Z"},
-            },
-            {"key": "money", "value": 1.5, "currencyCode": "EUR"},
-            {"key": "number", "value": 1, "numberStyle": "PKNumberStyleSpellOut"},
-        ]
-    },
-    "appLaunchURL": "acme://open",
-    "associatedStoreIdentifiers": [1],
-    "auxiliaryStoreIdentifiers": [2],
-    "backgroundColor": "rgb(0,0,0)",
-    "foregroundColor": "rgb(255, 255, 255)",
-    "labelColor": "rgb( 1 , 2 , 3 )",
-    "footerBackgroundColor": "rgb(1,2,3)",
-    "logoText": "Acme",
-    "barcodes": [
-        {"format": "PKBarcodeFormatEAN13", "message": "4006381333931", "messageEncoding": "iso-8859-1", "altText": "x"},
-        {"format": "PKBarcodeFormatQR"},
-    ],
-    "beacons": [{"proximityUUID": "E2C56DB5-DFFB-48D2-B060-D0F5A71096E0", "major": 1, "minor": 2, "relevantText": "x"}],
-    "locations": [{"latitude": 50.9, "longitude": 6.9, "altitude": 50, "relevantText": "x"}],
-    "maxDistance": 100,
-    "expirationDate": "2026-12-31T23:59:59+01:00",
-    "voided": False,
-    "groupingIdentifier": "trip",
-    "nfc": {"message": "x", "encryptionPublicKey": "x", "requiresAuthentication": True},
-    "relevantDates": [
-        {"date": "2026-12-24T18:30Z"},
-        {"relevantDate": "2026-12-24T18:30Z"},
-        {"startDate": "2026-12-24T18:30Z", "endDate": "2026-12-24T20:30Z"},
-    ],
-    "semantics": {"venueName": "Hall", "silenceRequested": True},
-    "sharingProhibited": True,
-    "suppressStripShine": True,
-    "userInfo": {"anything": [1, "x"]},
-    "featuredActions": [{"title": "x"}, {"title": "y"}],
-    "preferredStyleSchemes": ["posterEventTicket", "eventTicket", "semanticBoardingPass"],
-    "eventLogoText": "x",
-    "suppressHeaderDarkening": True,
-    "useAutomaticColors": True,
-    "contactVenueEmail": "a@b.example",
-    "contactVenuePhoneNumber": "+49",
-    "contactVenueWebsite": "https://a.example",
-    "upcomingPassInformation": [{"identifier": "1", "type": "event", "dateInformation": {"date": "2026-12-24T18:30Z"}}],
-    "transitProviderEmail": "a@b.example",
-    "transitProviderPhoneNumber": "+49",
-    "transitProviderWebsiteURL": "https://a.example",
-} | {
-    f"{name}URL": "https://a.example/x"
-    for name in (
-        *("accessibility", "addOn", "bagPolicy", "directionsInformation", "merchandise", "orderFood"),
-        *("parkingInformation", "purchaseParking", "sell", "transfer", "transitInformation"),
-        *("changeSeat", "entertainment", "purchaseAdditionalBaggage", "purchaseLoungeAccess", "purchaseWifi"),
-        *("upgrade", "management", "registerServiceAnimal", "reportLostBag", "requestWheelchair", "trackBags"),
-    )
-}
+from tests.every_key import EVERY_KEY
 
 
 def test_every_key_of_apples_format_is_taken_without_a_word() -> None:
@@ -169,7 +79,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "text as number": (changed(logoText=5), "logoText: 5: input should be a valid string"),
     "bool as text": (changed(voided="yes"), 'voided: "yes": input should be a valid boolean'),
     "null": (changed(logoText=None), "logoText: null is nothing that phones know"),
-    "hex colour": (changed(backgroundColor="#123456"), "must be a colour such as rgb"),
+    "colour by name": (changed(backgroundColor="red"), "must be a colour such as rgb"),
     "colour over 255": (changed(labelColor="rgb(256, 0, 0)"), "must be a colour such as rgb"),
     "date with fraction": (changed(expirationDate="2026-12-24T18:30:00.000Z"), "without fractions"),
     "no date": (changed(expirationDate="soon"), "expirationDate: \"soon\": 'soon' must be a date"),
@@ -180,7 +90,8 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "no URL": (changed(appLaunchURL="example"), "must be a URL"),
     "eleven locations": (changed(locations=[{"latitude": 1, "longitude": 1}] * 11), "at most 10"),
     "latitude": (changed(locations=[{"latitude": 91, "longitude": 1}]), "locations[0].latitude: 91"),
-    "three actions": (changed(featuredActions=[{}] * 3), "at most 2"),
+    "three actions": (changed(featuredActions=[{"identifier": "1", "type": "call", "url": "tel:1"}] * 3), "at most 2"),
+    "action to nowhere": (changed(featuredActions=[{"identifier": "1", "type": "call"}]), "featuredActions[0]: "),
     "short token": (changed(authenticationToken="short"), "at least 16"),
     "field without value": (generic({"key": "a"}), "generic.primaryFields[0].value: is missing"),
     "field without key": (generic({"value": "a"}), "generic.primaryFields[0].key: is missing"),
@@ -237,6 +148,7 @@ def test_a_fault_is_one_error_that_says_where_and_what(files: dict[str, bytes], 
 WARNINGS: dict[str, tuple[dict[str, bytes], str]] = {
     "unknown key": (changed(logoTxt="x"), "pass.json: logoTxt: is no key that Apple documents"),
     "unknown key of a field": (generic({"key": "a", "value": "x", "lable": "x"}), "generic.primaryFields[0].lable"),
+    "hex colour": (changed(backgroundColor="#1203ff"), "backgroundColor: '#1203ff' is not the form"),
     "barcode": (changed(barcode={"format": "PKBarcodeFormatQR"}), "barcode: is deprecated since iOS 9"),
     "relevantDate": (changed(relevantDate="2026-12-24T18:30Z"), "relevantDate: is deprecated since iOS 18"),
     "new barcodes alone": (

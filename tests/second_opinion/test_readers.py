@@ -1,0 +1,96 @@
+"""Passes of every style, read back and judged by programs that are not ours, where they are installed.
+
+`apt-get install --no-install-recommends libkpimpkpass-dev g++ pkg-config` for KDE's reader; `make bench-pass` installs
+passkit-generator.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import samples
+from tests.every_key import EVERY_KEY
+
+HERE = Path(__file__).parent
+PASSKIT_GENERATOR = HERE.parents[1] / ".passwire" / "bench" / "pass-node" / "node_modules" / "passkit-generator"
+KPKPASS = Path("/usr/include/KPim/KPkPass")
+STYLES_OF_2022 = [style for style in samples.STYLES if style != "posterGeneric"]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """KDE's reader of passes, as a program."""
+    if not KPKPASS.exists() or not shutil.which("g++") or not shutil.which("pkg-config"):
+        pytest.skip("libkpimpkpass-dev, g++ or pkg-config is not installed")
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "Qt5Gui"], capture_output=True, text=True, check=True)
+    program = tmp_path_factory.mktemp("reader") / "read_pass"
+    source, headers = str(HERE / "read_pass.cpp"), f"-I{KPKPASS.parent}"
+    command = ["g++", "-fPIC", source, "-o", str(program), headers, *flags.stdout.split()]
+    subprocess.run([*command, "-lKPimPkPass"], check=True)
+    return program
+
+
+def read_back(reader: Path, made: bytes, folder: Path, language: str) -> dict[str, Any]:
+    (folder / "made.pkpass").write_bytes(made)
+    environment = {**os.environ, "LC_ALL": language, "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run([reader, folder / "made.pkpass"], env=environment, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("style", STYLES_OF_2022)
+def test_kdes_reader_finds_the_fields_the_images_and_the_translations(style: str, reader: Path, tmp_path: Path) -> None:
+    files = {
+        **samples.files_of(style, logoText="greeting"),
+        "de.lproj/pass.strings": '"greeting" = "Grüße";'.encode(),
+        "en.lproj/pass.strings": b'"greeting" = "Greetings";',
+    }
+    made = samples.build(files, serial_number="K-7")
+    read = read_back(reader, made, tmp_path, "de_DE.UTF-8")
+    assert read["logoText"] == "Grüße"
+    assert read_back(reader, made, tmp_path, "en_GB.UTF-8")["logoText"] == "Greetings"
+    assert (read["serialNumber"], read["barcode"]) == ("K-7", "K-7")
+    assert read["authenticationToken"] == samples.TOKEN.value
+    for members in samples.STYLES[style][style].values():
+        for member in members if isinstance(members, list) else ():
+            assert read["fields"][member["key"]]["label"] == member["label"]
+            if isinstance(member["value"], str) and not {"dateStyle", "attributedValue"} & set(member):
+                assert read["fields"][member["key"]]["value"] == member["value"]
+    for name, (width, _) in {"icon": (38, 38), **samples.IMAGES[style]}.items():
+        assert [read["images"][f"{name}@{scale}"] for scale in (1, 2, 3)] == [width, 2 * width, 3 * width]
+
+
+def refused_by_passkit_generator(pass_json: bytes, folder: Path) -> list[str]:
+    if not PASSKIT_GENERATOR.exists() or not shutil.which("node"):
+        pytest.skip("passkit-generator is not installed; make bench-pass does it")
+    (folder / "pass.json").write_bytes(pass_json)
+    command = ["node", str(HERE / "validate.cjs"), str(PASSKIT_GENERATOR), str(folder / "pass.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("style", samples.STYLES)
+def test_passkit_generators_validation_takes_the_pass_json_of_every_style(style: str, tmp_path: Path) -> None:
+    (tmp_path / "made.pkpass").write_bytes(samples.build(samples.files_of(style), voided=True))
+    with zipfile.ZipFile(tmp_path / "made.pkpass") as members:
+        assert refused_by_passkit_generator(members.read("pass.json"), tmp_path) == []
+
+
+KNOWN_TO_BE_BEHIND = [
+    'pass: "relevantDates[0]" does not match any of the allowed types',  # iOS 26's `date` without the older name
+    'pass: "trackBagsURL" is not allowed',  # iOS 26
+]
+
+
+def test_passkit_generators_validation_takes_every_key_that_ours_does_but_two_of_ios_26(tmp_path: Path) -> None:
+    assert refused_by_passkit_generator(json.dumps(EVERY_KEY).encode(), tmp_path) == KNOWN_TO_BE_BEHIND
+
+
+def test_passkit_generators_validation_would_say_if_something_were_wrong(tmp_path: Path) -> None:
+    broken = json.dumps({**EVERY_KEY, "voided": "yes"}).encode()
+    assert 'pass: "voided" must be a boolean' in refused_by_passkit_generator(broken, tmp_path)
