@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.personalize import Personalizer
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.wake import Waker
+    from chalicelib.metrics import Metrics
     from chalicelib.queue import Queue
     from chalicelib.secrets import PassTypeSecret, ProviderKey, Secrets
     from chalicelib.signing import Signer
@@ -49,6 +50,12 @@ class Sandbox:
         from chalicelib.store import Store
 
         return Store.connect(self.settings)
+
+    @cached_property
+    def metrics(self) -> "Metrics":
+        from chalicelib.metrics import Metrics
+
+        return Metrics(self.settings.stage)
 
     @cached_property
     def queue(self) -> "Queue":
@@ -161,13 +168,20 @@ class Sandbox:
     def waker(self) -> "Waker":
         from chalicelib.flows.wake import Waker
 
-        return Waker(store=self.store, client_for=self.client_for)
+        return Waker(store=self.store, metrics=self.metrics, client_for=self.client_for, clock=time.time)
 
     @cached_property
     def changes(self) -> "Changes":
         from chalicelib.flows.change import Changes
 
-        return Changes(store=self.store, queue=self.queue, waker=self.waker, fits=self._fits, clock=time.time)
+        return Changes(
+            store=self.store,
+            queue=self.queue,
+            waker=self.waker,
+            metrics=self.metrics,
+            fits=self._fits,
+            clock=time.time,
+        )
 
     @cached_property
     def drain(self) -> "Drain":

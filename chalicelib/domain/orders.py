@@ -6,7 +6,7 @@ secret that reaches a phone.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
@@ -17,18 +17,32 @@ MAX_DEVICES_PER_ORDER = 500
 
 @dataclass(frozen=True, slots=True)
 class WakeDevices:
-    """Push to these devices: something of this pass type changed."""
+    """Push to these devices: something of this pass type changed.
+
+    Args:
+        pass_type_identifier: the topic.
+        devices: whom to tell.
+        changed_at: epoch seconds of the change, to measure how long telling took.
+    """
 
     pass_type_identifier: str
     devices: tuple[DeviceLibraryIdentifier, ...]
+    changed_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """Find the devices that hold this pass, those after `after` in the table's order, and have them woken."""
+    """Find the devices that hold this pass, those after `after` in the table's order, and have them woken.
+
+    Args:
+        pass_id: which pass.
+        after: None for all of its devices.
+        changed_at: epoch seconds of the change.
+    """
 
     pass_id: PassId
     after: DeviceLibraryIdentifier | None
+    changed_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +60,11 @@ def encode(order: Order) -> str:
     body: Mapping[str, object]
     match order:
         case WakeDevices():
-            body = {"wake": order.pass_type_identifier, "devices": [device.value for device in order.devices]}
+            devices = [device.value for device in order.devices]
+            body = {"wake": order.pass_type_identifier, "devices": devices, "changed_at": order.changed_at}
         case FanOut():
-            body = {"fan_out": str(order.pass_id), "after": order.after.value if order.after else None}
+            after = order.after.value if order.after else None
+            body = {"fan_out": str(order.pass_id), "after": after, "changed_at": order.changed_at}
         case Forget():
             body = {"forget": str(order.pass_id)}
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
@@ -62,12 +78,13 @@ def decode(text: str) -> Order:
     """
     try:
         match json.loads(text):
-            case {"wake": str(pass_type_identifier), "devices": list(devices)}:
-                return WakeDevices(pass_type_identifier, tuple(DeviceLibraryIdentifier(str(d)) for d in devices))
-            case {"fan_out": str(pass_id), "after": None}:
-                return FanOut(PassId.parse(pass_id), None)
-            case {"fan_out": str(pass_id), "after": str(after)}:
-                return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after))
+            case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": int() | float() as at}:
+                identifiers = tuple(DeviceLibraryIdentifier(str(device)) for device in devices)
+                return WakeDevices(pass_type_identifier, identifiers, at)
+            case {"fan_out": str(pass_id), "after": None, "changed_at": int() | float() as at}:
+                return FanOut(PassId.parse(pass_id), None, at)
+            case {"fan_out": str(pass_id), "after": str(after), "changed_at": int() | float() as at}:
+                return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after), at)
             case {"forget": str(pass_id)}:
                 return Forget(PassId.parse(pass_id))
     except json.JSONDecodeError as error:
@@ -78,6 +95,6 @@ def decode(text: str) -> Order:
 def in_chunks(order: WakeDevices) -> list[WakeDevices]:
     """The same order in pieces that one message can carry."""
     return [
-        WakeDevices(order.pass_type_identifier, order.devices[start : start + MAX_DEVICES_PER_ORDER])
+        replace(order, devices=order.devices[start : start + MAX_DEVICES_PER_ORDER])
         for start in range(0, len(order.devices), MAX_DEVICES_PER_ORDER)
     ]

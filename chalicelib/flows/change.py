@@ -3,19 +3,21 @@
 The order is the one that `domain/updates.py` demands: the stamp is written before the registrations are read.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib import log
 from chalicelib.domain.changes import PassChange, RefusedRecord, StreamRecord, change_of, coalesce
 from chalicelib.domain.errors import RefusedError, TransientError
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.orders import FanOut, Forget, WakeDevices, in_chunks
 from chalicelib.flows.stamp import stamp
 from chalicelib.flows.wake import Waker
+from chalicelib.metrics import Metrics, Unit
 from chalicelib.queue import Queue
 from chalicelib.store import Store
 
@@ -23,8 +25,17 @@ MAX_DIRECT_DEVICES = 1000
 """A pass that more devices hold is fanned out by the queue, so that other passes' changes do not wait for it."""
 RETRY_SECONDS = 5
 
-Targets = defaultdict[str, set[DeviceLibraryIdentifier]]
-"""Whom to wake, by pass type."""
+
+@dataclass(slots=True)
+class Target:
+    """Whom to wake of one pass type, and the time of the first change that they are woken for, in epoch seconds."""
+
+    devices: set[DeviceLibraryIdentifier] = field(default_factory=set)
+    changed_at: float = math.inf
+
+
+Targets = defaultdict[str, Target]
+"""By pass type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,7 @@ class Changes:
     store: Store
     queue: Queue
     waker: Waker
+    metrics: Metrics
     fits: Callable[[PassItem], None]
     clock: Callable[[], float]
 
@@ -61,7 +73,7 @@ class Changes:
             self.queue.refuse(refused)
             for record in refused:
                 log.event("pass_item_refused", pass_id=record.pass_id, error=str(record.error))
-        targets: Targets = defaultdict(set)
+        targets: Targets = defaultdict(Target)
         unsettled: PassChange | None = None
         for index, change in enumerate(changes):
             try:
@@ -72,8 +84,9 @@ class Changes:
                 log.event("change_failed", pass_id=change.pass_id, error=str(error))
                 unsettled = change
                 break
-        for pass_type_identifier, devices in targets.items():
-            self._wake(pass_type_identifier, devices, deadline=deadline)
+        self.metrics.put({"ChangedPasses": len(changes), "RefusedItems": len(refused)}, Unit.COUNT)
+        for pass_type_identifier, target in targets.items():
+            self._wake(pass_type_identifier, target, deadline=deadline)
         return [unsettled.sequence_number] if unsettled else []
 
     def _settle(self, change: PassChange, targets: Targets) -> None:
@@ -92,22 +105,27 @@ class Changes:
         elif change.first_issue and not version.changed_since_issue:
             pass  # whoever registered already has downloaded exactly this content
         else:
-            self._find_devices(change.pass_id, targets)
+            self._find_devices(change, targets)
 
-    def _find_devices(self, pass_id: PassId, targets: Targets) -> None:
-        page = self.store.registrations.page(pass_id, after=None, limit=MAX_DIRECT_DEVICES)
-        targets[pass_id.pass_type_identifier].update(page.devices)
+    def _find_devices(self, change: PassChange, targets: Targets) -> None:
+        page = self.store.registrations.page(change.pass_id, after=None, limit=MAX_DIRECT_DEVICES)
         if page.more:
-            self.queue.send([FanOut(pass_id, after=page.devices[-1])])
+            self.queue.send([FanOut(change.pass_id, after=page.devices[-1], changed_at=change.written_at)])
+        if page.devices:
+            target = targets[change.pass_id.pass_type_identifier]
+            target.devices.update(page.devices)
+            target.changed_at = min(target.changed_at, change.written_at)
 
-    def _wake(self, pass_type_identifier: str, devices: set[DeviceLibraryIdentifier], *, deadline: float) -> None:
+    def _wake(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
         """Push once to each device; who could not be told now is told from the queue."""
         try:
-            unsettled = self.waker.wake(pass_type_identifier, devices, deadline=deadline).unsettled
+            unsettled = self.waker.wake(
+                pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
+            ).unsettled
         except TransientError as error:
             log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
-            unsettled = frozenset(devices)
-        left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)))
+            unsettled = frozenset(target.devices)
+        left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at)
         self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS)
 
 

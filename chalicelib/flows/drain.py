@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib import log
@@ -88,8 +88,9 @@ class Drain:
         failed: list[str] = []
         for pass_type_identifier, orders in by_type.items():
             devices = {device for _, order in orders for device in order.devices}
+            changed_at = min(order.changed_at for _, order in orders)
             try:
-                woken = self.waker.wake(pass_type_identifier, devices, deadline=deadline)
+                woken = self.waker.wake(pass_type_identifier, devices, changed_at=changed_at, deadline=deadline)
             except TransientError as error:
                 log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
                 woken = Woken(frozenset(devices))
@@ -107,7 +108,7 @@ class Drain:
         delay = MISCONFIGURED_RETRY_SECONDS if woken.misconfigured else retry_seconds(message.receive_count)
         try:
             if len(left) < len(order.devices):
-                self.queue.send([WakeDevices(order.pass_type_identifier, left)], delay_seconds=delay)
+                self.queue.send([replace(order, devices=left)], delay_seconds=delay)
                 return True
             self.queue.postpone(message.receipt_handle, seconds=delay)
         except TransientError as error:
@@ -119,11 +120,11 @@ class Drain:
         after: DeviceLibraryIdentifier | None = order.after
         while time.monotonic() < deadline - RESERVE_SECONDS:
             page = self.store.registrations.page(order.pass_id, after=after, limit=FAN_OUT_PAGE)
-            self.queue.send(in_chunks(WakeDevices(order.pass_id.pass_type_identifier, page.devices)))
+            self.queue.send(in_chunks(WakeDevices(order.pass_id.pass_type_identifier, page.devices, order.changed_at)))
             if not page.more:
                 return
             after = page.devices[-1]
-        self.queue.send([FanOut(order.pass_id, after)])
+        self.queue.send([replace(order, after=after)])
 
     def _forget(self, order: Forget, *, deadline: float) -> None:
         """Remove the registrations of a pass that is gone, unless it came back in the meantime.

@@ -13,6 +13,7 @@ from chalicelib.apns.client import Client, Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.errors import ConfigurationError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PushToken
+from chalicelib.metrics import Metrics, Unit
 from chalicelib.store import Store
 from chalicelib.store.devices import DEVICES_PER_REQUEST, Device
 
@@ -41,20 +42,30 @@ class Waker:
 
     Args:
         store: where devices' push tokens are.
+        metrics: pushes by outcome and reason, new connections, and the time from a change to its last push here.
         client_for: the APNs client of a pass type; raises ConfigurationError or TransientError where it has none.
+        clock: epoch seconds.
     """
 
     store: Store
+    metrics: Metrics
     client_for: Callable[[str], Client]
+    clock: Callable[[], float]
 
     def wake(
-        self, pass_type_identifier: str, devices: Collection[DeviceLibraryIdentifier], *, deadline: float
+        self,
+        pass_type_identifier: str,
+        devices: Collection[DeviceLibraryIdentifier],
+        *,
+        changed_at: float,
+        deadline: float,
     ) -> Woken:
         """Push once to each of these devices, and forget those that are gone.
 
         Args:
             pass_type_identifier: the topic.
             devices: whom to tell; those that unregistered in the meantime are passed over.
+            changed_at: epoch seconds of the change that they are told of.
             deadline: monotonic seconds by which pushing must end.
 
         Raises:
@@ -71,13 +82,23 @@ class Waker:
             return Woken(everyone, misconfigured=isinstance(error, ConfigurationError))
         pushes = [Push(token, pass_type_identifier) for token in by_token]
         unsettled: set[DeviceLibraryIdentifier] = set()
-        kinds: Counter[OutcomeKind] = Counter()
+        counted: Counter[tuple[OutcomeKind, str]] = Counter()
+        connections = client.connections
         for outcome in client.push(pushes, deadline=deadline):
-            kinds[outcome.kind] += 1
+            counted[outcome.kind, outcome.reason or "none"] += 1
             found = by_token[outcome.push.push_token]
             if outcome.kind is not OutcomeKind.DELIVERED or len(by_token) <= MAX_NOTED_DELIVERIES:
                 _note(outcome, found)
             unsettled.update(self._unsettled_by(outcome, found))
+        kinds: Counter[OutcomeKind] = Counter()
+        for (kind, reason), count in counted.items():
+            kinds[kind] += count
+            self.metrics.count("Pushes", count, outcome=kind.value, reason=reason)
+        if opened := client.connections - connections:
+            self.metrics.count("ApnsConnections", opened)
+        self.metrics.put({"PutOffPercent": 100 * len(unsettled) / len(devices)}, Unit.PERCENT)
+        if kinds[OutcomeKind.DELIVERED]:
+            self.metrics.put({"PushLatency": (self.clock() - changed_at) * 1000}, Unit.MILLISECONDS)
         log.event(
             "woken",
             pass_type_identifier=pass_type_identifier,

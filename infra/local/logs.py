@@ -39,11 +39,13 @@ def _events(client: Any, group: str, since: int) -> list[dict[str, Any]]:  # noq
 
 
 def _readable(line: str) -> str:
-    """One of our lines as `event name=value`, Lambda's own left out, any other as it is."""
+    """One of our lines as `event name=value`; Lambda's own and metrics left out, any other as it is."""
     if line.startswith(("START RequestId", "END RequestId", "REPORT RequestId")):
         return ""
     try:
         fields = json.loads(line)
+        if "_aws" in fields:
+            return ""  # a metric
         event = fields.pop("event")
     except (ValueError, KeyError, TypeError, AttributeError):
         return line

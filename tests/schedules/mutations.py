@@ -30,7 +30,7 @@ def stamp_after_fan_out() -> Mutation:
 
     def settle(self: Changes, change: PassChange, targets: Targets) -> None:
         if not change.deleted and not change.first_issue:
-            self._find_devices(change.pass_id, targets)
+            self._find_devices(change, targets)
             stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
         else:
             original(self, change, targets)
@@ -48,7 +48,7 @@ def read_before_write_at_registration() -> Mutation:
         if not first_time:
             self.store.registrations.refresh(device, pass_id, **rows)
         if version is not None and version.changed_since_issue:
-            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,))])
+            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,), call["now"])])
         return first_time
 
     return patch.object(Registrar, "register", register)

@@ -45,6 +45,7 @@ from chalicelib.flows.drain import Drain
 from chalicelib.flows.listing import Lister
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.wake import Waker
+from chalicelib.metrics import Metrics
 from chalicelib.queue import Queue, QueueError
 from chalicelib.store import Store
 from chalicelib.store.tables import StoreError
@@ -192,11 +193,13 @@ class World:
         self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
         queue = cast("Queue", WorldQueue(self))
         press = cast("Press", SimpleNamespace(make=lambda item, **_: str(content_of(item)).encode()))
-        waker = Waker(stepped, client_for=lambda _: cast("Client", SimpleNamespace(push=self._push)))
+        client = cast("Client", SimpleNamespace(push=self._push, connections=0))
+        metrics = cast("Metrics", SimpleNamespace(put=lambda *_, **__: None, count=lambda *_, **__: None))
+        waker = Waker(stepped, metrics, client_for=lambda _: client, clock=self.clock)
         self.registrar = Registrar(stepped, self.keys, queue)
         self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
         self.downloader = Downloader(stepped, self.keys, press, window_seconds=WINDOW_SECONDS)
-        self.changes = Changes(stepped, queue, waker, fits=lambda _: None, clock=self.clock)
+        self.changes = Changes(stepped, queue, waker, metrics, fits=lambda _: None, clock=self.clock)
         self.drain = Drain(stepped, queue, waker)
 
     # ------------------------------------------------------------ what actors see
