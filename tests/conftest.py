@@ -16,6 +16,7 @@ from chalicelib.secrets import Secrets
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
 from infra.local.stack import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
+from tests.end_to_end.eventually import Apns
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,6 +75,11 @@ class Pipeline:
 def pipeline(stack: LocalStack) -> Pipeline:
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
     return Pipeline(table, stack.template, stack.pass_type_identifier)
+
+
+@pytest.fixture
+def apns(stack: LocalStack) -> Apns:
+    return Apns(stack.apns_control_url)
 
 
 @pytest.fixture

@@ -9,13 +9,24 @@ from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
-from infra.commands import local, stack, template
+from infra.commands import local, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
+from infra.pushes import PushesError
 from infra.stack.deploy import DeployError
 from infra.stack.package import PackagingError
 
-EXPECTED = (PasswireError, LocalError, PhoneError, DeployError, PackagingError, BotoCoreError, ClientError, OSError)
+EXPECTED = (
+    PasswireError,
+    LocalError,
+    PhoneError,
+    DeployError,
+    PackagingError,
+    PushesError,
+    BotoCoreError,
+    ClientError,
+    OSError,
+)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
 INTERRUPTED = 130
 
@@ -31,6 +42,7 @@ app.command()(local.demo)
 app.command()(stack.deploy)
 app.command()(stack.outputs)
 app.add_typer(template.app)
+app.add_typer(push.app)
 
 
 def main() -> int:

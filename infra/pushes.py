@@ -1,0 +1,273 @@
+"""What an operator does with pushes: see what waits and what was given up, send it again, push by hand.
+
+Queues hold device library identifiers and streams hold items; neither is ever shown.
+"""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any
+
+import boto3
+
+from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, decode, encode
+from infra.stack.deploy import Stack
+
+LOOK_SECONDS = 60
+"""How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
+RECEIVED_AT_ONCE = 10
+
+
+class PushesError(Exception):
+    """What was asked for could not be done; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue in numbers.
+
+    Args:
+        waiting: messages that can be received now.
+        in_flight: messages that are being worked on.
+        delayed: messages that will be there later.
+        oldest_seconds: age of the oldest, None where CloudWatch has no figure.
+    """
+
+    waiting: int
+    in_flight: int
+    delayed: int
+    oldest_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What a redrive did.
+
+    Args:
+        orders: orders that are back in the push queue.
+        batches: stream batches that were handed to the push function again.
+        kept: by reason, what stayed where it was.
+    """
+
+    orders: int
+    batches: int
+    kept: Mapping[str, int]
+
+
+class Pushes:
+    """The push side of a deployed stage."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._sqs = boto3.client("sqs")
+
+    def queues(self) -> dict[str, QueueState]:
+        """Every queue by role."""
+        return {role: self._state(url) for role, url in self._stack.queues.items()}
+
+    def dead_letters(self) -> Counter[str]:
+        """What lies in the dead-letter and stream-failure queues, summed up in sentences without secrets."""
+        found: Counter[str] = Counter()
+        for role in ("dead_letter", "stream_failure"):
+            with_handles = list(self._received(role))
+            found.update(_summary(message["Body"]) for message in with_handles)
+            for message in with_handles:
+                self._give_back(role, message)
+        return found
+
+    def redrive(self, *, discard_refused: bool, say: Callable[[int], None]) -> Redriven:
+        """Carry out again what was given up.
+
+        Orders go back to the push queue. A stream batch is read from the stream again, which keeps it for 24 hours, and
+        handed to the push function. A refused item stays noted until it is discarded: its pipeline has to write it
+        anew, and that alone brings it back.
+
+        Args:
+            discard_refused: forget the refused items.
+            say: is told of each message that was dealt with, by number.
+        """
+        orders = batches = 0
+        kept: Counter[str] = Counter()
+        for number, message in enumerate(list(self._received("dead_letter")), 1):
+            body = message["Body"]
+            if _order(body) is not None:
+                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=body)
+                self._delete("dead_letter", message)
+                orders += 1
+            elif discard_refused and _refused(body) is not None:
+                self._delete("dead_letter", message)
+            else:
+                kept[_summary(body)] += 1
+                self._give_back("dead_letter", message)
+            say(number)
+        for number, message in enumerate(list(self._received("stream_failure")), 1):
+            try:
+                self._hand_over(message["Body"])
+            except PushesError as error:
+                kept[str(error)] += 1
+                self._give_back("stream_failure", message)
+            else:
+                self._delete("stream_failure", message)
+                batches += 1
+            say(orders + number)
+        return Redriven(orders, batches, kept)
+
+    def send(self, pass_id: PassId) -> None:
+        """Have every device that holds a pass pushed to, changed or not.
+
+        Raises:
+            PushesError: nobody holds it.
+        """
+        found = boto3.client("dynamodb").query(
+            TableName=self._stack.tables["registrations"],
+            KeyConditionExpression="pass_id = :pass_id",
+            ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
+            Limit=1,
+        )
+        if not found["Items"]:
+            raise PushesError(f"pass {pass_id}: no device is registered for it")
+        order = FanOut(pass_id, after=None, changed_at=time())
+        self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(order))
+
+    def _state(self, url: str) -> QueueState:
+        names = ("", "NotVisible", "Delayed")
+        attributes = [f"ApproximateNumberOfMessages{name}" for name in names]
+        found = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=attributes)["Attributes"]
+        waiting, in_flight, delayed = (int(found.get(name, 0)) for name in attributes)
+        return QueueState(waiting, in_flight, delayed, self._oldest(url.rpartition("/")[2]))
+
+    def _oldest(self, queue_name: str) -> int | None:
+        now = datetime.now(UTC)
+        points = boto3.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName="ApproximateAgeOfOldestMessage",
+            Dimensions=[{"Name": "QueueName", "Value": queue_name}],
+            StartTime=now - timedelta(minutes=10),
+            EndTime=now,
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        newest = max(points, key=lambda point: point["Timestamp"], default=None)
+        return int(newest["Maximum"]) if newest else None
+
+    def _received(self, role: str) -> Iterator[dict[str, Any]]:
+        """Each message of a queue once; they are hidden from others until they are given back."""
+        seen: set[str] = set()
+        while True:
+            messages = self._sqs.receive_message(
+                QueueUrl=self._stack.queues[role],
+                MaxNumberOfMessages=RECEIVED_AT_ONCE,
+                VisibilityTimeout=LOOK_SECONDS,
+                WaitTimeSeconds=0,
+            ).get("Messages", [])
+            new = [message for message in messages if message["MessageId"] not in seen]
+            if not new:
+                return
+            seen.update(message["MessageId"] for message in new)
+            yield from new
+
+    def _give_back(self, role: str, message: Mapping[str, Any]) -> None:
+        self._sqs.change_message_visibility(
+            QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+        )
+
+    def _delete(self, role: str, message: Mapping[str, Any]) -> None:
+        self._sqs.delete_message(QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"])
+
+    def _hand_over(self, body: str) -> None:
+        """Read a batch that Lambda gave up from the stream, and invoke the push function with it.
+
+        AWS, "Retaining discarded batches": the message holds where the batch is, not the batch.
+
+        Raises:
+            PushesError: it is not there any more, or the function failed again.
+        """
+        try:
+            where = json.loads(body)["DDBStreamBatchInfo"]
+            position = {name: where[name] for name in ("streamArn", "shardId", "startSequenceNumber")}
+        except (ValueError, KeyError, TypeError):
+            raise PushesError("a message that Lambda did not write") from None
+        records = self._records(
+            position["streamArn"],
+            position["shardId"],
+            position["startSequenceNumber"],
+            str(where.get("endSequenceNumber", position["startSequenceNumber"])),
+        )
+        if not records:
+            raise PushesError("a stream batch older than the 24 hours that the stream keeps: write its items anew")
+        answer = boto3.client("lambda").invoke(
+            FunctionName=self._stack.functions["push"], Payload=json.dumps({"Records": records}).encode()
+        )
+        if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
+            raise PushesError("a stream batch that the push function failed on again: see `logs`")
+
+    def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
+        streams = boto3.client("dynamodbstreams")
+        try:
+            iterator = streams.get_shard_iterator(
+                StreamArn=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=first
+            )["ShardIterator"]
+        except (streams.exceptions.TrimmedDataAccessException, streams.exceptions.ResourceNotFoundException):
+            return []
+        found: list[dict[str, Any]] = []
+        while iterator:
+            page = streams.get_records(ShardIterator=iterator)
+            for record in page["Records"]:
+                if int(record["dynamodb"]["SequenceNumber"]) > int(last):
+                    return found
+                found.append(_as_lambda_has_it(record))
+            if not page["Records"]:
+                return found
+            iterator = page.get("NextShardIterator")
+        return found
+
+
+def _as_lambda_has_it(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of the stream's API in the form of a Lambda event: times as numbers, bytes as base64."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, bytes):
+            return base64.b64encode(value).decode()
+        raise PushesError(f"a stream record holds a {type(value).__name__}")
+
+    return dict(json.loads(json.dumps({**record, "eventSource": "aws:dynamodb"}, default=plain)))
+
+
+def _order(body: str) -> Order | None:
+    try:
+        return decode(body)
+    except RefusedError:
+        return None
+
+
+def _refused(body: str) -> tuple[str, str] | None:
+    """The pass and the error of a refused item."""
+    try:
+        content = json.loads(body)
+        return str(content["refused"]), str(content["error"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _summary(body: str) -> str:
+    """What a message is, without whom it concerns."""
+    match _order(body):
+        case WakeDevices() as order:
+            return f"pushes of {order.pass_type_identifier} that were given up"
+        case FanOut() as order:
+            return f"fan-out of pass {order.pass_id} that was given up"
+        case Forget() as order:
+            return f"removal of the registrations of pass {order.pass_id} that was given up"
+    if refused := _refused(body):
+        return f"refused: {refused[1]}"
+    if "DDBStreamBatchInfo" in body:
+        return "a batch of the passes stream that was given up"
+    return "a message that this service did not write"
