@@ -112,12 +112,12 @@ def push(
     name, findings, files = _readable(folder)
     _show(str(folder), findings, progress)
     outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    bucket = TemplatesBucket(outputs["TemplatesBucketName"])
+    _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
     size = sum(map(len, files.values()))
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=size)
-        pushed = TemplatesBucket(outputs["TemplatesBucketName"]).push(
-            name, files, uploaded=lambda count: bar.advance(task, count)
-        )
+        pushed = bucket.push(name, files, uploaded=lambda count: bar.advance(task, count))
     progress.print(
         f"template {name}: revision {pushed.revision} "
         + ("is current already" if pushed.unchanged else "is current now"),
@@ -166,6 +166,18 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
     else:
         for name, revision, pushed_at in sorted(rows):
             print(f"{name:24} {revision:18} {pushed_at}".rstrip())
+
+
+def _warn_of_lost_fields(before: Template | None, after: Template, console: Console) -> None:
+    """A pass whose item writes a field that is gone can be made no more."""
+    lost = sorted(set(before.places) - set(after.places)) if before else []
+    if lost:
+        console.print(
+            f"[yellow]warning[/]: the fields {', '.join(lost)} are gone: passes whose items still write them are "
+            "refused; put them back, or have the pipeline leave them out",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _notify(table_name: str, name: str, revision: str, rate: float, console: Console) -> int:

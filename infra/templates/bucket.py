@@ -88,6 +88,11 @@ class TemplatesBucket:
             )
         return Push(revision, before)
 
+    def current(self, name: str) -> Template | None:
+        """The template as it is now; None where it was never pushed."""
+        revision = self._current(name)
+        return Template.parse(name, self._files(name, revision)) if revision is not None else None
+
     def pull(self, name: str, into: Path) -> Path:
         """Write what is current into a folder `NAME.pass` of `into`: all of it, or nothing.
 
@@ -100,8 +105,7 @@ class TemplatesBucket:
         target = into / f"{name}{SUFFIX}"
         if target.exists():
             raise PullError(f"{target}: is there already; move it away, or pull into another folder with --into")
-        body = self._client.get_object(Bucket=self._name, Key=revision_key(name, revision))["Body"].read()
-        files = unpack(name, body)
+        files = self._files(name, revision)
         if Template.parse(name, files).revision != revision:
             raise TemplateError(name, revision, "is not what was pushed under that name; push the template again")
         with TemporaryDirectory(dir=into, prefix=".pull-") as half:
@@ -121,6 +125,10 @@ class TemplatesBucket:
                 if rest == POINTER and (revision := self._current(name)) is not None:
                     pushed.append(PushedTemplate(name, revision, entry["LastModified"]))
         return sorted(pushed, key=lambda template: template.name)
+
+    def _files(self, name: str, revision: str) -> dict[str, bytes]:
+        body = self._client.get_object(Bucket=self._name, Key=revision_key(name, revision))["Body"].read()
+        return unpack(name, body)
 
     def _current(self, name: str) -> str | None:
         """None too where the pointer is broken, so that a push mends it."""

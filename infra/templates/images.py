@@ -79,7 +79,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         content = data[position + _CHUNK.size : position + _CHUNK.size + length]
         position += _CHUNK.size + length + _CHECKSUM_BYTES
         checksum = data[position - _CHECKSUM_BYTES : position]
-        if len(checksum) != _CHECKSUM_BYTES or zlib.crc32(kind + content) != int.from_bytes(checksum):
+        if zlib.crc32(kind + content).to_bytes(_CHECKSUM_BYTES) != checksum:
             raise PngError(f"is a damaged PNG: its part {kind!r} is not whole; export it again")
         yield kind, content
 

@@ -50,7 +50,9 @@ def test_unzip_finds_no_fault_in_a_pass_of_any_style(tmp_path: Path) -> None:
 
 def test_the_same_pass_is_the_same_bytes() -> None:
     files = samples.files_of("coupon")
-    assert samples.build(files) == samples.build(dict(reversed(files.items())))
+    backwards = dict(reversed(files.items()))
+    assert samples.build(files) == samples.build(backwards)
+    assert PreparedArchive.of(files) == PreparedArchive.of(backwards)
 
 
 def test_images_are_stored_and_texts_deflated() -> None:

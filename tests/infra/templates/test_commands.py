@@ -112,6 +112,13 @@ def test_a_template_with_errors_is_not_stored(stack: LocalStack, folder: Path, n
     assert name not in {row["template"] for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
 
 
+def test_a_push_that_drops_fields_says_whose_passes_will_be_refused(stack: LocalStack, folder: Path) -> None:
+    assert "are gone" not in run("push", folder, "--stage", stack.stage).output
+    make(folder, samples.files_of("generic", generic={"primaryFields": [{"key": "member", "value": "x"}]}))
+    said = run("push", folder, "--stage", stack.stage).output
+    assert "the fields level, since, terms, visits are gone: passes whose items still write them are refused" in said
+
+
 @pytest.fixture
 def passes(stack: LocalStack, name: str) -> Iterator[list[str]]:
     """Passes of the template, and one that is none of its."""
