@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check format lint types imports template schedules bench-push bench-pass lock clean
+.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-pass lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ template: $(INSTALLED) ## the CloudFormation template is one that AWS would take
 
 schedules: $(INSTALLED) ## look for schedules of concurrent events that lose an update, also with each guard broken
 	$(BIN)/python -m tests.schedules.explore
+
+faults: $(INSTALLED) ## play every fault of APNs and AWS through the push side, and count what is lost
+	$(BIN)/python -m tests.faults.scenarios > /dev/null
 
 bench-push: $(INSTALLED) ## measure the push client beside others; go, node and h2load are taken if they are there
 	$(BIN)/python -m tests.benchmarks.push

@@ -119,8 +119,15 @@ class Drain:
         """Page through the devices that hold a pass, and order them to be woken, in pieces that run side by side."""
         after: DeviceLibraryIdentifier | None = order.after
         while time.monotonic() < deadline - RESERVE_SECONDS:
-            page = self.store.registrations.page(order.pass_id, after=after, limit=FAN_OUT_PAGE)
-            self.queue.send(in_chunks(WakeDevices(order.pass_id.pass_type_identifier, page.devices, order.changed_at)))
+            try:
+                page = self.store.registrations.page(order.pass_id, after=after, limit=FAN_OUT_PAGE)
+                self.queue.send(
+                    in_chunks(WakeDevices(order.pass_id.pass_type_identifier, page.devices, order.changed_at))
+                )
+            except TransientError:
+                if after == order.after:
+                    raise
+                break  # who is ordered to be woken already is not to be ordered again
             if not page.more:
                 return
             after = page.devices[-1]

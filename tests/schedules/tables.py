@@ -22,22 +22,22 @@ class ScratchTables:
     def __init__(self) -> None:
         self._dynamodb = boto3.client("dynamodb")
         prefix = secrets.token_hex(4)
-        self._names = {role: f"scratch-{prefix}-{role}" for role in ROLES}
+        self.names = {role: f"scratch-{prefix}-{role}" for role in ROLES}
 
     def __enter__(self) -> Self:
-        for role, name in self._names.items():
+        for role, name in self.names.items():
             properties = _RESOURCES[f"{role.title()}Table"]["Properties"]
             self._dynamodb.create_table(
                 TableName=name,
                 **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")},
             )
-        self._passes = boto3.resource("dynamodb").Table(self._names["passes"])
+        self._passes = boto3.resource("dynamodb").Table(self.names["passes"])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for name in self._names.values():
+        for name in self.names.values():
             self._dynamodb.delete_table(TableName=name)
 
     def store(self) -> Store:
@@ -47,10 +47,10 @@ class ScratchTables:
                 stage="scratch",
                 push_queue_url="",
                 dead_letter_queue_url="",
-                passes_table=self._names["passes"],
-                versions_table=self._names["versions"],
-                registrations_table=self._names["registrations"],
-                devices_table=self._names["devices"],
+                passes_table=self.names["passes"],
+                versions_table=self.names["versions"],
+                registrations_table=self.names["registrations"],
+                devices_table=self.names["devices"],
             )
         )
 

@@ -1,0 +1,256 @@
+"""The push side put together as in a Lambda, from real parts: handlers, client, store and queue; the simulator as APNs.
+
+It plays Lambda: batches are delivered until they are settled, messages until they are gone, again and again. What it
+leaves out is waiting: what would come again in a minute comes again at once.
+"""
+
+import contextlib
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from boto3.dynamodb.types import TypeSerializer
+from botocore.awsrequest import AWSResponse
+
+from chalicelib.apns.client import Client
+from chalicelib.domain.errors import TransientError
+from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.rendering import prove
+from chalicelib.flows import change, drain
+from chalicelib.flows.change import Changes
+from chalicelib.flows.drain import Drain
+from chalicelib.flows.wake import Waker
+from chalicelib.metrics import Metrics
+from chalicelib.queue import Queue
+from chalicelib.template_store import Templates
+from infra.local.stack import PASS_TYPE_IDENTIFIER
+from tests.apns.simulated import SimulatedApns
+from tests.schedules.tables import ScratchTables
+
+DIRECT_DEVICES = 100
+PAGE = 200
+BATCH = 10
+INVOCATION_SECONDS = 10.0
+MAX_ROUNDS = 300
+_SERIALIZER = TypeSerializer()
+
+
+class Killed(BaseException):
+    """Lambda ended the invocation where it was."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of the pushes that were due.
+
+    Args:
+        due: devices that had to be told.
+        delivered: devices that were.
+        lost: devices that were not.
+        repeated: pushes that APNs took beyond the first to a device.
+    """
+
+    due: int
+    delivered: int
+    lost: int
+    repeated: int
+
+
+class Rig:
+    """One stage's push side, with tables and queues of its own."""
+
+    def __init__(self, apns: SimulatedApns, tables: ScratchTables) -> None:
+        self.apns = apns
+        self.tables = tables
+        self.skew = 0.0
+        self.due: set[str] = set()
+        self._sqs = boto3.client("sqs")
+        name = f"faults-{secrets.token_hex(4)}"
+        self.push_queue, self.dead_letter_queue = (
+            self._sqs.create_queue(QueueName=f"{name}-{role}")["QueueUrl"] for role in ("push", "dead")
+        )
+        self.client = self.new_client()
+        self.new_sandbox()
+
+    def new_client(self, **options: Any) -> Client:  # noqa: ANN401 - Client's own
+        return self.apns.client(**options)
+
+    def new_sandbox(self) -> None:
+        """As after a cold start: nothing is kept but what is in tables and queues."""
+        self.store = self.tables.store()
+        self.queue = Queue(push_queue_url=self.push_queue, dead_letter_queue_url=self.dead_letter_queue)
+        waker = Waker(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
+        templates = Templates()
+
+        def fits(item: PassItem) -> None:
+            prove(templates.get(item.template), item)
+
+        self.changes = Changes(self.store, self.queue, waker, Metrics("faults"), fits=fits, clock=self.clock)
+        self.drain = Drain(self.store, self.queue, waker)
+
+    def clock(self) -> float:
+        return time.time() + self.skew
+
+    # ------------------------------------------------------------ the story
+
+    def has_a_pass(self, serial_number: str, *, devices: int) -> PassId:
+        """One that so many devices hold, written straight into the tables, and known in its first version."""
+        pass_id = PassId(PASS_TYPE_IDENTIFIER, serial_number)
+        holders = [f"{serial_number}-{number:04d}" for number in range(devices)]
+        tokens = {holder: secrets.token_hex(32) for holder in holders}
+        self.due.update(tokens.values())
+        resource, names = boto3.resource("dynamodb"), self.tables.names
+        now = int(time.time())
+        with (
+            resource.Table(names["registrations"]).batch_writer() as registrations,
+            resource.Table(names["devices"]).batch_writer() as rows,
+        ):
+            for holder in holders:
+                key = {"device_library_identifier": holder}
+                registrations.put_item(Item={"pass_id": str(pass_id), **key, "registered_at": now})
+                rows.put_item(
+                    Item={**key, "push_token": tokens[holder], "passes": {str(pass_id)}, "updated_at": now * 1000}
+                )
+        self.store.versions.stamp_at(pass_id, now=now - 10, changes=1, deleted=False)
+        return pass_id
+
+    def record(self, pass_id: PassId, *, gate: str = "B22", **wrong: object) -> dict[str, Any]:
+        """The stream's record of a change of the gate."""
+        new = {"pass_id": str(pass_id), "template": "boarding", "fields": {"gate": gate, **wrong}}
+        old = {**new, "fields": {"gate": "A7"}}
+        return {
+            "dynamodb": {
+                "Keys": {"pass_id": {"S": str(pass_id)}},
+                "SequenceNumber": str(time.monotonic_ns()),
+                "ApproximateCreationDateTime": time.time(),
+                "OldImage": _SERIALIZER.serialize(old)["M"],
+                "NewImage": _SERIALIZER.serialize(new)["M"],
+            }
+        }
+
+    def delivers(self, records: list[dict[str, Any]], *, between: Callable[[int], None] = lambda _: None) -> None:
+        """As Lambda delivers a batch: until it is settled, each time from where it failed."""
+        for attempt in range(MAX_ROUNDS):
+            try:
+                failed = self.changes.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
+            except TransientError:
+                pass
+            except Killed:
+                self.new_sandbox()
+            else:
+                numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
+                records = records[numbers.index(failed[0]) :] if failed else []
+            if not records:
+                return
+            between(attempt)
+        raise AssertionError("the batch is never settled")
+
+    def drains(self, *, between: Callable[[int], None] = lambda _: None) -> None:
+        """As Lambda drains the queue: until nothing is left in it."""
+        for attempt in range(MAX_ROUNDS):
+            messages = self._sqs.receive_message(
+                QueueUrl=self.push_queue,
+                MaxNumberOfMessages=BATCH,
+                VisibilityTimeout=0,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            ).get("Messages", [])
+            if not messages:
+                return
+            records = [
+                {
+                    "messageId": message["MessageId"],
+                    "receiptHandle": message["ReceiptHandle"],
+                    "attributes": message["Attributes"],
+                    "body": message["Body"],
+                }
+                for message in messages
+            ]
+            try:
+                failed = self.drain.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
+            except Killed:
+                self.new_sandbox()
+                failed = [record["messageId"] for record in records]
+            for record in records:
+                if record["messageId"] not in failed:
+                    self._sqs.delete_message(QueueUrl=self.push_queue, ReceiptHandle=record["receiptHandle"])
+            between(attempt)
+        raise AssertionError("the queue is never empty")
+
+    def dead_letters(self) -> list[str]:
+        found = self._sqs.receive_message(QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10)
+        return [message["Body"] for message in found.get("Messages", [])]
+
+    def result(self) -> Result:
+        taken = Counter(push["token"] for push in self.apns.pushes() if push["status"] == 200)
+        told = self.due & set(taken)
+        repeated = sum(count - 1 for token, count in taken.items() if token in self.due)
+        return Result(len(self.due), len(told), len(self.due - told), repeated)
+
+    # ------------------------------------------------------------ what goes wrong
+
+    @contextlib.contextmanager
+    def services_answer(self, wrong: Callable[[int], tuple[int, str] | None]) -> Iterator[None]:
+        """The nth request to DynamoDB or SQS is answered with this status and error code, or (None) as it should be."""
+        numbers = iter(range(1, 1_000_000))
+
+        def answer(request: Any, **_: object) -> AWSResponse | None:  # noqa: ANN401 - botocore's
+            if (error := wrong(next(numbers))) is None:
+                return None
+            status, code = error
+            body = f'{{"__type": "com.amazonaws#{code}", "message": "injected"}}'.encode()
+            return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, _Raw(body))
+
+        clients = [self.store.passes._tables.connection.client, self.queue._sqs]
+        for client in clients:
+            client.meta.events.register_first("before-send.*", answer)
+        try:
+            yield
+        finally:
+            for client in clients:
+                client.meta.events.unregister("before-send.*", answer)
+
+    @contextlib.contextmanager
+    def dies_at_request(self, number: int) -> Iterator[None]:
+        """The sandbox is killed when it is about to make its nth request to DynamoDB or SQS."""
+        numbers = iter(range(1, 1_000_000))
+
+        def die(**_: object) -> None:
+            if next(numbers) == number:
+                raise Killed
+
+        for client in [self.store.passes._tables.connection.client, self.queue._sqs]:
+            client.meta.events.register_first("before-call.*", die)
+        yield
+
+
+class _Raw:
+    """A response's body, as botocore reads it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, *_: object, **__: object) -> Iterable[bytes]:
+        yield self._body
+
+    def read(self) -> bytes:
+        return self._body
+
+
+@contextlib.contextmanager
+def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
+    """With few devices counting as many, and without waiting between two attempts."""
+    apns.recovers()
+    apns.forgets()
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", DIRECT_DEVICES))
+        patches.enter_context(patch.object(change, "RETRY_SECONDS", 0))
+        patches.enter_context(patch.object(drain, "FAN_OUT_PAGE", PAGE))
+        patches.enter_context(patch.object(drain, "retry_seconds", lambda _: 0))
+        patches.enter_context(patch.object(drain, "MISCONFIGURED_RETRY_SECONDS", 0))
+        yield Rig(apns, patches.enter_context(ScratchTables()))

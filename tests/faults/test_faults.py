@@ -1,0 +1,27 @@
+"""Pushes through every fault: none is lost, and none repeated where it is known to have been taken."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.local.certificates import DevelopmentChain
+from infra.local.stack import LocalStack
+from tests.apns.simulated import SimulatedApns
+from tests.faults.scenarios import REPEATS, SCENARIOS, play
+
+
+@pytest.fixture(scope="module")
+def apns(chain: DevelopmentChain) -> Iterator[SimulatedApns]:
+    simulated, simulator = SimulatedApns.start(chain)
+    with simulator:
+        yield simulated
+
+
+@pytest.mark.parametrize("fault", SCENARIOS)
+def test_no_push_is_lost_through(fault: str, stack: LocalStack, apns: SimulatedApns) -> None:
+    assert stack
+    result = play(fault, apns)
+    assert result.due > 0
+    assert result.lost == 0
+    if fault not in REPEATS:
+        assert result.repeated == 0
