@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import boto3
@@ -22,6 +22,7 @@ from infra.stack.deploy import Stack
 LOOK_SECONDS = 60
 """How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
 RECEIVED_AT_ONCE = 10
+READ_SECONDS = 30.0
 
 
 class PushesError(Exception):
@@ -164,7 +165,7 @@ class Pushes:
                 QueueUrl=self._stack.queues[role],
                 MaxNumberOfMessages=RECEIVED_AT_ONCE,
                 VisibilityTimeout=LOOK_SECONDS,
-                WaitTimeSeconds=0,
+                WaitTimeSeconds=1,  # asks all of SQS's servers
             ).get("Messages", [])
             new = [message for message in messages if message["MessageId"] not in seen]
             if not new:
@@ -199,8 +200,6 @@ class Pushes:
             position["startSequenceNumber"],
             str(where.get("endSequenceNumber", position["startSequenceNumber"])),
         )
-        if not records:
-            raise PushesError("a stream batch older than the 24 hours that the stream keeps: write its items anew")
         answer = boto3.client("lambda").invoke(
             FunctionName=self._stack.functions["push"], Payload=json.dumps({"Records": records}).encode()
         )
@@ -214,18 +213,19 @@ class Pushes:
                 StreamArn=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=first
             )["ShardIterator"]
         except (streams.exceptions.TrimmedDataAccessException, streams.exceptions.ResourceNotFoundException):
-            return []
+            raise PushesError(
+                "a stream batch older than the 24 hours that the stream keeps: write its items anew"
+            ) from None
         found: list[dict[str, Any]] = []
-        while iterator:
+        until = monotonic() + READ_SECONDS
+        while iterator and monotonic() < until:
             page = streams.get_records(ShardIterator=iterator)
             for record in page["Records"]:
-                if int(record["dynamodb"]["SequenceNumber"]) > int(last):
-                    return found
                 found.append(_as_lambda_has_it(record))
-            if not page["Records"]:
-                return found
-            iterator = page.get("NextShardIterator")
-        return found
+                if int(record["dynamodb"]["SequenceNumber"]) >= int(last):
+                    return found
+            iterator = page.get("NextShardIterator")  # an empty page is no end: AWS, "GetRecords"
+        raise PushesError("a stream batch that could not be read to its end: try again")
 
 
 def _as_lambda_has_it(record: Mapping[str, Any]) -> dict[str, Any]:

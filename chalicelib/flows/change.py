@@ -22,7 +22,7 @@ from chalicelib.queue import Queue
 from chalicelib.store import Store
 
 MAX_DIRECT_DEVICES = 1000
-"""A pass that more devices hold is fanned out by the queue, so that other passes' changes do not wait for it."""
+"""What more devices hold is fanned out by the queue, so that the next batch's changes do not wait for it."""
 RETRY_SECONDS = 5
 
 
@@ -90,8 +90,12 @@ class Changes:
         return [unsettled.sequence_number] if unsettled else []
 
     def _settle(self, change: PassChange, targets: Targets) -> None:
-        """Stamp the pass, then find who must be told."""
-        version = stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=change.deleted)
+        """Stamp the pass, then find who must be told.
+
+        A deletion that is handed out again may be older than the item: whether it is gone is asked, not believed.
+        """
+        deleted = change.deleted and self.store.passes.for_authorization(change.pass_id) is None
+        version = stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=deleted)
         log.event(
             "stamped",
             pass_id=change.pass_id,
@@ -100,7 +104,7 @@ class Changes:
             deleted=version.deleted,
             written_at=change.written_at,
         )
-        if change.deleted:
+        if deleted:
             self.queue.send([Forget(change.pass_id)])
         elif change.first_issue and not version.changed_since_issue:
             pass  # whoever registered already has downloaded exactly this content
@@ -108,7 +112,11 @@ class Changes:
             self._find_devices(change, targets)
 
     def _find_devices(self, change: PassChange, targets: Targets) -> None:
-        page = self.store.registrations.page(change.pass_id, after=None, limit=MAX_DIRECT_DEVICES)
+        room = MAX_DIRECT_DEVICES - sum(len(target.devices) for target in targets.values())
+        if room <= 0:
+            self.queue.send([FanOut(change.pass_id, after=None, changed_at=change.written_at)])
+            return
+        page = self.store.registrations.page(change.pass_id, after=None, limit=room)
         if page.more:
             self.queue.send([FanOut(change.pass_id, after=page.devices[-1], changed_at=change.written_at)])
         if page.devices:

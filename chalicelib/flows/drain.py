@@ -76,6 +76,7 @@ class Drain:
                         self._forget(message.order, deadline=deadline)
             except TransientError as error:
                 log.event("order_failed", message_id=message.message_id, error=str(error))
+                self._postpone(message, seconds=retry_seconds(message.receive_count))
                 failed.append(message.message_id)
         return failed
 
@@ -106,14 +107,22 @@ class Drain:
         if not left:
             return True
         delay = MISCONFIGURED_RETRY_SECONDS if woken.misconfigured else retry_seconds(message.receive_count)
+        if len(left) == len(order.devices):
+            self._postpone(message, seconds=delay)
+            return False
         try:
-            if len(left) < len(order.devices):
-                self.queue.send([replace(order, devices=left)], delay_seconds=delay)
-                return True
-            self.queue.postpone(message.receipt_handle, seconds=delay)
+            self.queue.send([replace(order, devices=left)], delay_seconds=delay)
+        except TransientError as error:
+            log.event("put_off_failed", message_id=message.message_id, error=str(error))
+            return False
+        return True
+
+    def _postpone(self, message: Message, *, seconds: int) -> None:
+        """Let it come again after a while; where that cannot be said, after the queue's own time."""
+        try:
+            self.queue.postpone(message.receipt_handle, seconds=seconds)
         except TransientError as error:
             log.event("postpone_failed", message_id=message.message_id, error=str(error))
-        return False
 
     def _fan_out(self, order: FanOut, *, deadline: float) -> None:
         """Page through the devices that hold a pass, and order them to be woken, in pieces that run side by side."""

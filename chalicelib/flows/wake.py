@@ -78,6 +78,10 @@ class Waker:
             client = self.client_for(pass_type_identifier)
         except (ConfigurationError, TransientError) as error:
             log.event("push_impossible", pass_type_identifier=pass_type_identifier, error=str(error))
+            reason = "NoCredential" if isinstance(error, ConfigurationError) else "NoSecret"
+            kind = OutcomeKind.CONFIGURATION if isinstance(error, ConfigurationError) else OutcomeKind.LATER
+            self.metrics.count("Pushes", len(by_token), outcome=kind.value, reason=reason)
+            self.metrics.put({"PutOffPercent": 100}, Unit.PERCENT)
             everyone = frozenset(device.identifier for found in by_token.values() for device in found)
             return Woken(everyone, misconfigured=isinstance(error, ConfigurationError))
         pushes = [Push(token, pass_type_identifier) for token in by_token]
