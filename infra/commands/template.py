@@ -16,7 +16,7 @@ from chalicelib.domain.items import PassItem
 from chalicelib.domain.rendering import render
 from chalicelib.domain.template import Template
 from chalicelib.picture import page
-from chalicelib.template_store import KEEP_SECONDS, packaged_names
+from chalicelib.template_store import KEEP_SECONDS, pack, packaged_names
 from infra.commands.stack import JsonOption, StageOption
 from infra.local.processes import PROJECT
 from infra.stack.deploy import Deployer
@@ -114,9 +114,8 @@ def push(
     outputs = Deployer(stage, say=lambda _: None).describe().outputs
     bucket = TemplatesBucket(outputs["TemplatesBucketName"])
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
-    size = sum(map(len, files.values()))
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
-        task = bar.add_task("upload", total=size)
+        task = bar.add_task("upload", total=len(pack(files)))
         pushed = bucket.push(name, files, uploaded=lambda count: bar.advance(task, count))
     progress.print(
         f"template {name}: revision {pushed.revision} "
