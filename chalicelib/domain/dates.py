@@ -9,6 +9,9 @@ from datetime import datetime
 _W3C_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)")
 
 
+EXPECTED = "must be a date such as 2026-12-24T18:30:00+01:00, with a time zone and without fractions"
+
+
 def is_w3c_date(value: object) -> bool:
     """Whether phones take it."""
     if not isinstance(value, str) or _W3C_DATE.fullmatch(value) is None:
@@ -22,7 +25,7 @@ def is_w3c_date(value: object) -> bool:
 
 def not_a_date(value: object) -> str:
     """What to tell whoever wrote it."""
-    return f"{value!r} must be a date such as 2026-12-24T18:30:00+01:00, with a time zone and without fractions"
+    return f"{value!r} {EXPECTED}"
 
 
 def holds_date(key: str) -> bool:

@@ -104,16 +104,17 @@ def _check_paths(files: Mapping[str, bytes]) -> Iterator[Finding]:
 
 
 def _check_model(model: type[BaseModel], content: Mapping[str, Any], file: str) -> list[Finding]:
+    errors: list[Finding] = []
+    unknown = {key for key in content if key not in model.model_fields}
     try:
-        parsed = model.model_validate(content)
+        unknown |= set(_unknown(model.model_validate(content)))
     except ValidationError as problems:
-        return [
+        errors = [
             error(file, _json_path(problem["loc"]), _sentence(problem["msg"], problem["type"], problem["input"]))
             for problem in problems.errors()
         ]
-    return [
-        warning(file, path, "is no key that Apple documents; phones pass over it") for path in sorted(_unknown(parsed))
-    ]
+    unfamiliar = "is no key that Apple documents; phones pass over it"
+    return [*errors, *(warning(file, path, unfamiliar) for path in sorted(unknown))]
 
 
 def _sentence(message: str, kind: str, value: object) -> str:

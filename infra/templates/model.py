@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from chalicelib.domain.dates import holds_date, is_w3c_date, not_a_date
+from chalicelib.domain.dates import EXPECTED, holds_date, is_w3c_date, not_a_date
 
 _COLOR = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
 HEX_COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
@@ -26,7 +26,7 @@ MIN_AUTHENTICATION_TOKEN = 16
 
 def _date(text: str) -> str:
     if not is_w3c_date(text):
-        raise ValueError(not_a_date(text))
+        raise ValueError(EXPECTED)
     return text
 
 

@@ -82,7 +82,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "colour by name": (changed(backgroundColor="red"), "must be a colour such as rgb"),
     "colour over 255": (changed(labelColor="rgb(256, 0, 0)"), "must be a colour such as rgb"),
     "date with fraction": (changed(expirationDate="2026-12-24T18:30:00.000Z"), "without fractions"),
-    "no date": (changed(expirationDate="soon"), "expirationDate: \"soon\": 'soon' must be a date"),
+    "no date": (changed(expirationDate="soon"), 'expirationDate: "soon": must be a date'),
     "half an interval": (changed(relevantDates=[{"startDate": "2026-12-24T18:30Z"}]), "relevantDates[0]"),
     "date in semantics": (changed(semantics={"eventEndDate": "late"}), "semantics: "),
     "URL ends in /v1": (changed(webServiceURL="https://a.example/v1/"), "must not end in /v1"),
@@ -183,6 +183,14 @@ def test_what_phones_only_show_worse_is_a_warning(files: dict[str, bytes], said:
     findings = check_template("sample", files)
     assert {finding.severity for finding in findings} == {Severity.WARNING}
     assert any(said in str(finding) for finding in findings), [str(finding) for finding in findings]
+
+
+def test_an_unknown_key_is_named_though_there_are_errors() -> None:
+    said = [str(finding) for finding in check_template("sample", changed(voided="yes", logoTxt="x"))]
+    assert said == [
+        'pass.json: voided: "yes": input should be a valid boolean',
+        "pass.json: logoTxt: is no key that Apple documents; phones pass over it",
+    ]
 
 
 def test_strings_are_taken_in_every_encoding() -> None:
