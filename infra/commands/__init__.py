@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
-from infra.commands import local, push, stack, template
+from infra.commands import local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
 from infra.pushes import PushesError
@@ -43,6 +43,7 @@ app.command()(stack.deploy)
 app.command()(stack.outputs)
 app.add_typer(template.app)
 app.add_typer(push.app)
+app.add_typer(passes.app)
 
 
 def main() -> int:
