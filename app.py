@@ -36,10 +36,11 @@ PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
 def border(request: Request, get_response: Callable[[Request], Response]) -> Response:
     """What holds for every request: a log context, an answer where no route is, no refusal for what `Accept` says."""
     with log.invocation(request_id=request.context.get("requestId")):
-        if request.path not in app.routes:
+        if request.method not in app.routes.get(request.path, {}):
             return web.not_routed(request, app.routes)
         web.accept_anything(request)
-        return get_response(request)
+        with sandbox.metrics.duration("CallDuration", call=app.routes[request.path][request.method].view_name):
+            return get_response(request)
 
 
 @app.route(REGISTRATION, methods=["POST"])

@@ -6,7 +6,8 @@ No request is made and no library imported: a line costs what a log line costs.
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,6 +35,15 @@ class Metrics:
     def count(self, name: str, value: int, **dimensions: str) -> None:
         """Add to a counter. It is kept by stage, and by stage with the dimensions one after the other."""
         self.put({name: value}, Unit.COUNT, **dimensions)
+
+    @contextmanager
+    def duration(self, name: str, **dimensions: str) -> Iterator[None]:
+        """Measure how long something takes, however it ends; how often it happens is the metric's sample count."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.put({name: round((time.perf_counter() - started) * 1000, 1)}, Unit.MILLISECONDS, **dimensions)
 
     def put(self, values: Mapping[str, float], unit: Unit, **dimensions: str) -> None:
         """Write values of one unit. A dimension's name is given in Python's form and written in CloudWatch's."""

@@ -1,13 +1,10 @@
 """Metrics: lines in the form that CloudWatch reads."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from chalicelib.metrics import Metrics, Unit
-
-RESOURCES = json.loads((Path(__file__).parents[1] / "infra" / "stack" / "resources.json").read_text())["Resources"]
 
 
 def test_a_counter_is_kept_by_stage_and_by_each_dimension(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,9 +23,9 @@ def test_values_of_one_unit_share_a_line(capsys: pytest.CaptureFixture[str]) -> 
     assert [metric["Unit"] for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]] == ["Milliseconds"] * 2
 
 
-def test_every_alarm_goes_to_the_topic_and_says_what_to_do() -> None:
-    alarms = {name: r["Properties"] for name, r in RESOURCES.items() if r.get("Type") == "AWS::CloudWatch::Alarm"}
-    assert len(alarms) >= 5
-    for name, alarm in alarms.items():
-        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
-        assert len(alarm["AlarmDescription"]) > 30, name
+def test_a_duration_is_measured_however_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), Metrics("prod").duration("CallDuration", call="list_changed"):
+        1 / 0  # noqa: B018 - raises
+    line = json.loads(capsys.readouterr().out)
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"], ["Stage", "Call"]]
+    assert (line["Call"], line["CallDuration"] >= 0) == ("list_changed", True)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.stack.resources import resources
+
 PROJECT = Path(__file__).parents[2]
-RESOURCES = Path(__file__).parent / "resources.json"
 KEPT = (
     "app.py",
     "chalicelib",
@@ -62,7 +63,7 @@ class Package:
     """What a deployment needs.
 
     Args:
-        template: SAM, as Chalice makes it from app.py and `resources.json`; functions' code still stands as a path.
+        template: SAM, as Chalice makes it from app.py and `resources()`; functions' code still stands as a path.
         zip_file: the code.
     """
 
@@ -78,7 +79,9 @@ def build_package(stage: str, folder: Path) -> Package:
     """
     folder.mkdir(parents=True, exist_ok=True)
     chalice = Path(sys.executable).with_name("chalice")
-    command = [str(chalice), "package", "--stage", stage, "--merge-template", str(RESOURCES), str(folder)]
+    merged = folder / "resources.json"
+    merged.write_text(json.dumps(resources()))
+    command = [str(chalice), "package", "--stage", stage, "--merge-template", str(merged), str(folder)]
     made = subprocess.run(
         command,
         cwd=PROJECT,
