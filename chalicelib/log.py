@@ -8,12 +8,16 @@ import hashlib
 import hmac
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from chalicelib.domain.identifiers import AuthenticationToken, DeviceLibraryIdentifier, PushToken
+from chalicelib.domain.identifiers import AuthenticationToken, DeviceLibraryIdentifier, PassId, PushToken
 
 HASH_BYTES = 6
+MAX_NAMED = 20
+"""Devices or passes that one line names; the count beside them says whether there are more."""
+_Named = TypeVar("_Named", DeviceLibraryIdentifier, PassId)
 _SECRETS = AuthenticationToken | DeviceLibraryIdentifier | PushToken
 
 _key = b""
@@ -39,11 +43,21 @@ def invocation(**fields: object) -> Iterator[None]:
         _context.clear()
 
 
+def request_id() -> str:
+    """Of the current invocation, which a change is followed by from its stamp to its pushes; empty outside one."""
+    return str(_context.get("request_id") or "")
+
+
 def event(name: str, **fields: object) -> None:
     """Write one line. Values are strings, numbers, booleans, None, lists, or secrets, which are hashed."""
     line = {"event": name, **_context, **fields}
     sys.stdout.write(json.dumps(line, default=_presentable, separators=(",", ":")) + "\n")
     sys.stdout.flush()
+
+
+def some(of: Collection[_Named]) -> list[_Named]:
+    """The devices or passes that a line names: the first of them, so that no line grows with what a pass is held by."""
+    return sorted(of)[:MAX_NAMED]
 
 
 def hashed(secret: str) -> str:

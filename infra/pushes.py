@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic, time
 from typing import Any
+from uuid import uuid4
 
 import boto3
 
@@ -133,7 +134,7 @@ class Pushes:
         )
         if not found["Items"]:
             raise PushesError(f"pass {pass_id}: no device is registered for it")
-        order = FanOut(pass_id, after=None, changed_at=time())
+        order = FanOut(pass_id, after=None, changed_at=time(), change=f"by-hand-{uuid4()}")
         self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(order))
 
     def _state(self, url: str) -> QueueState:

@@ -23,11 +23,13 @@ class WakeDevices:
         pass_type_identifier: the topic.
         devices: whom to tell.
         changed_at: epoch seconds of the change, to measure how long telling took.
+        change: what the change is followed by in logs: the request id of the invocation that saw it.
     """
 
     pass_type_identifier: str
     devices: tuple[DeviceLibraryIdentifier, ...]
     changed_at: float
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,13 @@ class FanOut:
         pass_id: which pass.
         after: None for all of its devices.
         changed_at: epoch seconds of the change.
+        change: as above.
     """
 
     pass_id: PassId
     after: DeviceLibraryIdentifier | None
     changed_at: float
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +65,36 @@ def encode(order: Order) -> str:
     match order:
         case WakeDevices():
             devices = [device.value for device in order.devices]
-            body = {"wake": order.pass_type_identifier, "devices": devices, "changed_at": order.changed_at}
+            body = {"wake": order.pass_type_identifier, "devices": devices, **_origin(order)}
         case FanOut():
             after = order.after.value if order.after else None
-            body = {"fan_out": str(order.pass_id), "after": after, "changed_at": order.changed_at}
+            body = {"fan_out": str(order.pass_id), "after": after, **_origin(order)}
         case Forget():
             body = {"forget": str(order.pass_id)}
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
+def _origin(order: WakeDevices | FanOut) -> dict[str, object]:
+    return {"changed_at": order.changed_at, **({"change": order.change} if order.change else {})}
+
+
 def decode(text: str) -> Order:
-    """Read an order.
+    """Read an order. One that an older version wrote says nothing of its change.
 
     Raises:
         RefusedError: it is none of ours. The message does not repeat the text, which may name devices.
     """
     try:
-        match json.loads(text):
+        content = json.loads(text)
+        change = str(content.get("change", "")) if isinstance(content, dict) else ""
+        match content:
             case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": int() | float() as at}:
                 identifiers = tuple(DeviceLibraryIdentifier(str(device)) for device in devices)
-                return WakeDevices(pass_type_identifier, identifiers, at)
+                return WakeDevices(pass_type_identifier, identifiers, at, change)
             case {"fan_out": str(pass_id), "after": None, "changed_at": int() | float() as at}:
-                return FanOut(PassId.parse(pass_id), None, at)
+                return FanOut(PassId.parse(pass_id), None, at, change)
             case {"fan_out": str(pass_id), "after": str(after), "changed_at": int() | float() as at}:
-                return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after), at)
+                return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after), at, change)
             case {"forget": str(pass_id)}:
                 return Forget(PassId.parse(pass_id))
     except json.JSONDecodeError as error:

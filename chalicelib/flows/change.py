@@ -103,6 +103,7 @@ class Changes:
             revision=version.revision,
             deleted=version.deleted,
             written_at=change.written_at,
+            sequence_number=change.sequence_number,
         )
         if deleted:
             self.queue.send([Forget(change.pass_id)])
@@ -114,12 +115,13 @@ class Changes:
     def _find_devices(self, change: PassChange, targets: Targets) -> None:
         room = MAX_DIRECT_DEVICES - sum(len(target.devices) for target in targets.values())
         if room <= 0:
-            self.queue.send([FanOut(change.pass_id, after=None, changed_at=change.written_at)])
+            self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id())])
             return
         page = self.store.registrations.page(change.pass_id, after=None, limit=room)
         if page.more:
-            self.queue.send([FanOut(change.pass_id, after=page.devices[-1], changed_at=change.written_at)])
+            self.queue.send([FanOut(change.pass_id, page.devices[-1], change.written_at, log.request_id())])
         if page.devices:
+            log.event("found", pass_id=change.pass_id, devices=len(page.devices), shown=log.some(page.devices))
             target = targets[change.pass_id.pass_type_identifier]
             target.devices.update(page.devices)
             target.changed_at = min(target.changed_at, change.written_at)
@@ -133,7 +135,7 @@ class Changes:
         except TransientError as error:
             log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
             unsettled = frozenset(target.devices)
-        left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at)
+        left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at, log.request_id())
         self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS)
 
 

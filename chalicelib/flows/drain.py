@@ -90,10 +90,13 @@ class Drain:
         for pass_type_identifier, orders in by_type.items():
             devices = {device for _, order in orders for device in order.devices}
             changed_at = min(order.changed_at for _, order in orders)
+            changes = " ".join(sorted({order.change for _, order in orders if order.change}))
             try:
-                woken = self.waker.wake(pass_type_identifier, devices, changed_at=changed_at, deadline=deadline)
+                woken = self.waker.wake(
+                    pass_type_identifier, devices, changed_at=changed_at, deadline=deadline, changes=changes
+                )
             except TransientError as error:
-                log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
+                log.event("wake_failed", pass_type_identifier=pass_type_identifier, changes=changes, error=str(error))
                 woken = Woken(frozenset(devices))
             failed.extend(message.message_id for message, order in orders if not self._settled(message, order, woken))
         return failed
@@ -130,13 +133,14 @@ class Drain:
         while time.monotonic() < deadline - RESERVE_SECONDS:
             try:
                 page = self.store.registrations.page(order.pass_id, after=after, limit=FAN_OUT_PAGE)
-                self.queue.send(
-                    in_chunks(WakeDevices(order.pass_id.pass_type_identifier, page.devices, order.changed_at))
-                )
+                wake = WakeDevices(order.pass_id.pass_type_identifier, page.devices, order.changed_at, order.change)
+                self.queue.send(in_chunks(wake))
             except TransientError:
                 if after == order.after:
                     raise
                 break  # who is ordered to be woken already is not to be ordered again
+            found = {"pass_id": order.pass_id, "devices": len(page.devices), "shown": log.some(page.devices)}
+            log.event("found", **found, changes=order.change)
             if not page.more:
                 return
             after = page.devices[-1]

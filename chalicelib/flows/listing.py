@@ -53,7 +53,8 @@ class Lister:
         for start in range(0, len(held), HELD_PASSES_PER_REQUEST):
             states = self.store.devices.held_passes(device, held[start : start + HELD_PASSES_PER_REQUEST])
             named.extend(pass_id for pass_id, state in states.items() if state.must_be_named(tag))
-        log.event("listed", device=device, pass_type_identifier=pass_type_identifier, held=len(held), named=len(named))
+        counts = {"held": len(held), "named": len(named)}
+        log.event("listed", device=device, pass_type_identifier=pass_type_identifier, **counts, passes=log.some(named))
         if not named:
             return None
         return Listing(tuple(p.serial_number for p in named), Tag.at(now, window_seconds=self.window_seconds))

@@ -53,7 +53,7 @@ class Registrar:
             raise UnauthorizedError
         if version is not None and version.changed_since_issue:
             # The change may lie between the device's download and this call: whoever pushed it may have missed this.
-            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,), changed_at=now)])
+            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
         log.event("registered", pass_id=pass_id, device=device, first_time=first_time)
         return first_time
 

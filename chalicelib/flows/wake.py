@@ -5,7 +5,7 @@ passes changed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from chalicelib import log
@@ -59,6 +59,7 @@ class Waker:
         *,
         changed_at: float,
         deadline: float,
+        changes: str = "",
     ) -> Woken:
         """Push once to each of these devices, and forget those that are gone.
 
@@ -67,17 +68,26 @@ class Waker:
             devices: whom to tell; those that unregistered in the meantime are passed over.
             changed_at: epoch seconds of the change that they are told of.
             deadline: monotonic seconds by which pushing must end.
+            changes: what they are told of, by the ids that orders carry, with spaces between; empty for the changes of
+                this invocation.
 
         Raises:
             StoreError: the push tokens could not be read; nobody was pushed to.
         """
+        named = {"changes": changes} if changes else {}
         by_token = self._reach(devices)
         if not by_token:
             return Woken(frozenset())
         try:
             client = self.client_for(pass_type_identifier)
         except (ConfigurationError, TransientError) as error:
-            log.event("push_impossible", pass_type_identifier=pass_type_identifier, error=str(error))
+            log.event(
+                "push_impossible",
+                pass_type_identifier=pass_type_identifier,
+                devices=len(devices),
+                error=str(error),
+                **named,
+            )
             reason = "NoCredential" if isinstance(error, ConfigurationError) else "NoSecret"
             kind = OutcomeKind.CONFIGURATION if isinstance(error, ConfigurationError) else OutcomeKind.LATER
             self.metrics.count("Pushes", len(by_token), outcome=kind.value, reason=reason)
@@ -92,7 +102,7 @@ class Waker:
             counted[outcome.kind, outcome.reason or "none"] += 1
             found = by_token[outcome.push.push_token]
             if outcome.kind is not OutcomeKind.DELIVERED or len(by_token) <= MAX_NOTED_DELIVERIES:
-                _note(outcome, found)
+                _note(outcome, found, named)
             unsettled.update(self._unsettled_by(outcome, found))
         kinds: Counter[OutcomeKind] = Counter()
         for (kind, reason), count in counted.items():
@@ -109,6 +119,7 @@ class Waker:
             devices=len(devices),
             unsettled=len(unsettled),
             outcomes={kind.value: count for kind, count in kinds.items()},
+            **named,
         )
         misconfigured = kinds[OutcomeKind.CONFIGURATION] > 0 and kinds[OutcomeKind.DELIVERED] == 0
         return Woken(frozenset(unsettled), misconfigured=misconfigured)
@@ -160,11 +171,11 @@ def forget(store: Store, device: Device, *, gone_at: int) -> bool:
         if row.updated_at > gone_at:
             return False
         if store.devices.forget(row):
-            log.event("forgotten", device=device.identifier, passes=[str(pass_id) for pass_id in sorted(row.passes)])
+            log.event("forgotten", device=device.identifier, passes=log.some(row.passes), held=len(row.passes))
     raise TransientError("a device that is gone could not be removed: its row kept changing")
 
 
-def _note(outcome: Outcome, devices: list[Device]) -> None:
+def _note(outcome: Outcome, devices: list[Device], named: Mapping[str, str]) -> None:
     for device in devices:
         log.event(
             "pushed",
@@ -174,6 +185,7 @@ def _note(outcome: Outcome, devices: list[Device]) -> None:
             status=outcome.status,
             reason=outcome.reason,
             apns_id=outcome.apns_id,
+            **named,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
+from chalicelib import log
 from chalicelib.apns.client import Client, Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.changes import RefusedRecord
@@ -178,3 +179,21 @@ def test_a_malformed_item_is_refused_and_its_neighbours_are_processed(side: Side
     (refused,) = side.refused
     assert refused.pass_id == f"{TYPE}/BAD"
     assert "fields" in str(refused.error)
+
+
+def test_a_change_is_followed_by_one_id_from_its_stream_record_to_its_push_and_into_the_queue(
+    side: Side, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 1)
+    side.holds("phone", "P")
+    side.holds("phone-2", "P")
+    record = side.changed("P")
+    with log.invocation(request_id="change-1"):
+        side.handles(record)
+    lines = {line.get("event"): line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert lines["stamped"]["sequence_number"] == record["dynamodb"]["SequenceNumber"]
+    assert {lines[event]["request_id"] for event in ("stamped", "found", "pushed", "woken")} == {"change-1"}
+    assert lines["found"]["shown"] == [lines["pushed"]["device"]]
+    (order,) = side.orders
+    assert isinstance(order, FanOut)
+    assert order.change == "change-1"
