@@ -1,6 +1,7 @@
 """The command line, a file for each group of commands.
 
-Exit codes: 0 done, 1 it could not be done (the message says why), 2 the command was not understood, 130 interrupted.
+Exit codes: 0 done, 1 it could not be done (the message says why), 2 the command was not understood, 3 `diff` found
+something to change, 130 interrupted.
 """
 
 import typer
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
+from infra.aws import explain
 from infra.commands import local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
@@ -40,7 +42,9 @@ app = typer.Typer(
 app.command()(local.up)
 app.command()(local.demo)
 app.command()(stack.deploy)
+app.command()(stack.diff)
 app.command()(stack.outputs)
+app.command()(stack.destroy)
 app.add_typer(template.app)
 app.add_typer(push.app)
 app.add_typer(passes.app)
@@ -52,7 +56,8 @@ def main() -> int:
     try:
         app(standalone_mode=True)
     except EXPECTED as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sentence = explain(error) if isinstance(error, (BotoCoreError, ClientError)) else str(error)
+        errors.print(f"[red]error:[/red] {escape(sentence)}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

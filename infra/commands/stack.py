@@ -1,54 +1,85 @@
-"""`deploy`, `outputs`: a stage in AWS."""
+"""`deploy`, `diff`, `outputs`, `destroy`: a stage in AWS."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from infra.stack.deploy import Change, Deployer
+from infra.aws import is_embedded
+from infra.commands.dialogue import Terminal
+from infra.stack.checkout import read_checkout
+from infra.stack.deploy import Deployer, DeployError
+from infra.stack.package import build_package
+from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys
 
 StageOption = Annotated[str, typer.Option("--stage", help="Which deployment: its name is part of every resource's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before changing anything.")]
+WebServiceUrlOption = Annotated[
+    str | None, typer.Option(help="The API's URL where phones reach it by another; passes name it to them.")
+]
+ApnsPushTypeOption = Annotated[str | None, typer.Option(help="Value of apns-push-type: alert or background.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the template; what is not given keeps its value."),
+]
+DIFFERS = 3
+"""Exit code of `diff` where a deployment would change something."""
 
 
 def deploy(
     stage: StageOption = "dev",
-    web_service_url: Annotated[
-        str, typer.Option(help="The API's URL where it has a domain of its own; passes name it to phones.")
-    ] = "",
-    apns_push_type: Annotated[str, typer.Option(help="Value of apns-push-type: alert or background.")] = "",
+    web_service_url: WebServiceUrlOption = None,
+    apns_push_type: ApnsPushTypeOption = None,
+    parameters: SetOption = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before changing anything.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a stage to the state of this checkout: package, show what will change, ask, do it.
 
-    Example: python -m infra deploy --stage dev
+    Example: python -m infra deploy --stage dev --set ThrottleRate=500
     """
-    progress = Console(stderr=True)
-
-    def confirm(changes: list[Change]) -> bool:
-        for change in changes:
-            progress.print(f"  {change}", highlight=False)
-        return yes or typer.confirm(f"make these {len(changes)} changes to stage {stage}?", err=True)
-
-    with tempfile.TemporaryDirectory() as work:
-        deployed = Deployer(stage, say=lambda line: progress.print(line, highlight=False)).deploy(
-            work=Path(work),
-            parameters={
-                name: value
-                for name, value in (("WebServiceUrl", web_service_url), ("ApnsPushType", apns_push_type))
-                if value
-            },
-            confirm=confirm,
+    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    refuse_without_terminal(yes=yes)
+    with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=yes) as dialogue:
+        warn_of_dirty_checkout(dialogue, yes=yes)
+        deployed = Deployer(stage, say=dialogue.say).deploy(
+            lambda: build_package(stage, Path(work)), parameters=given, dialogue=dialogue
         )
     ensure_authentication_keys(stage)
-    _print(deployed.outputs, as_json=as_json)
+    print_values(deployed.outputs, as_json=as_json)
+
+
+def diff(
+    stage: StageOption = "dev",
+    web_service_url: WebServiceUrlOption = None,
+    apns_push_type: ApnsPushTypeOption = None,
+    parameters: SetOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what `deploy` would change, and change nothing; exit code 3 where that is anything.
+
+    Example: python -m infra diff --stage prod
+    """
+    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=False) as dialogue:
+        changes = Deployer(stage, say=dialogue.say).diff(lambda: build_package(stage, Path(work)), parameters=given)
+    if as_json:
+        print(json.dumps([asdict(change) for change in changes], indent=2))
+    elif changes:
+        print(*changes, sep="\n")
+    else:
+        print("nothing would change")
+    if changes:
+        raise typer.Exit(DIFFERS)
 
 
 def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
@@ -56,12 +87,68 @@ def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: python -m infra outputs --stage dev --json
     """
-    _print(Deployer(stage, say=lambda _: None).describe().outputs, as_json=as_json)
+    print_values(Deployer(stage, say=lambda _: None).describe().outputs, as_json=as_json)
 
 
-def _print(values: Mapping[str, str], *, as_json: bool) -> None:
+def destroy(
+    stage: Annotated[str, typer.Option("--stage", help="Which deployment to delete.")],
+    *,
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Delete tables, templates and secrets too; nothing brings them back.")
+    ] = False,
+    confirm: Annotated[
+        str, typer.Option(metavar="STAGE", help="The stage's name once more, instead of being asked for it.")
+    ] = "",
+) -> None:
+    """Delete a stage; its tables, templates and secrets stay, and the next `deploy` takes them over.
+
+    Example: python -m infra destroy --stage dev
+    """
+    with Terminal(stage=stage, yes=True) as dialogue:
+        deployer = Deployer(stage, say=dialogue.say)
+        if not confirm and not sys.stdin.isatty():
+            raise typer.BadParameter(f"there is no terminal to ask at; add --confirm {stage}")
+        lost = "and all its tables, templates and secrets" if with_data else "; tables, templates and secrets stay"
+        dialogue.say(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
+        named = confirm or typer.prompt("type the stage's name to go on", err=True)
+        if named != stage:
+            raise DeployError(f"declined: {named!r} is not {stage!r}; nothing was deleted")
+        kept = deployer.destroy(with_data=with_data, dialogue=dialogue)
+    for names in kept.values():
+        for name in names:
+            print(f"{'deleted' if with_data else 'kept':8} {name}")
+
+
+def refuse_without_terminal(*, yes: bool) -> None:
+    """Say so before minutes go by.
+
+    Raises:
+        BadParameter: nobody can be asked.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask at; add --yes, and see what will change with `diff`")
+
+
+def warn_of_dirty_checkout(dialogue: Terminal, *, yes: bool) -> None:
+    """A person decides whether to deploy what no commit holds; a script must not, but to an embedded AWS.
+
+    Raises:
+        DeployError: it is not to be deployed.
+    """
+    warning = read_checkout().warning
+    if not warning or is_embedded():
+        return
+    if yes:
+        raise DeployError(f"{warning}; commit them, or deploy without --yes")
+    if not dialogue.allows(f"{warning}; go on?"):
+        raise DeployError("declined; nothing was changed")
+
+
+def print_values(values: Mapping[str, str], *, as_json: bool) -> None:
+    """Names and values, for a person or a script."""
     if as_json:
         print(json.dumps(dict(values), indent=2))
-    else:
-        for name, value in sorted(values.items()):
-            print(f"{name:24} {value}")
+        return
+    width = max(map(len, values), default=0)
+    for name, value in sorted(values.items()):
+        print(f"{name:{width}}  {value}")

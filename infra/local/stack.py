@@ -15,7 +15,9 @@ from typing import Any, Self
 from infra.local.certificates import KEY_ID, DevelopmentChain, make_development_chain
 from infra.local.ministack import LocalError, Ministack, finish_gateway, running
 from infra.local.simulator import Simulator
+from infra.stack.changes import Unattended
 from infra.stack.deploy import Deployer, Stack
+from infra.stack.package import build_package
 from infra.stack.secrets import ensure_authentication_keys, put_pass_type
 
 STAGE = "local"
@@ -115,14 +117,14 @@ def local_stack(folder: Path, *, say: Callable[[str], None], port: int | None = 
                 provider_keys={KEY_ID: chain.provider_public_key},
             )
         )
-        stack = Deployer(STAGE, say=_quiet(say)).deploy(
-            work=folder / "package",
+        stack = Deployer(STAGE, say=say).deploy(
+            lambda: build_package(STAGE, folder / "package"),
             parameters={
                 "ApnsUrl": simulator.apns_url,
                 "ApnsCa": chain.root.read_text(),
                 "PathParameters": "decoded",
             },
-            confirm=lambda _: True,
+            dialogue=Unattended(),
         )
         _put_secrets(chain)
         description = _describe(stack, ministack, simulator, chain, api_url=finish_gateway(stack, ministack))
@@ -197,8 +199,3 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _restore_environment(environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-
-
-def _quiet(say: Callable[[str], None]) -> Callable[[str], None]:
-    """A deployment's steps, without an event for each of twenty resources that nobody waits for."""
-    return lambda line: None if "_IN_PROGRESS" in line or "_COMPLETE" in line else say(line)

@@ -3,44 +3,38 @@
 Where it deploys to is boto3's to say: credentials, region and `AWS_ENDPOINT_URL` of the environment.
 """
 
-import hashlib
+import contextlib
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.stack.package import Package, build_package
+from infra.stack.bucket import DeployBucket
+from infra.stack.changes import KEPT_TYPES, Change, ChangeSet, CloudStack, Dialogue
+from infra.stack.checkout import read_checkout
+from infra.stack.errors import DeployError
+from infra.stack.gateway_logs import ensure_gateway_may_log
+from infra.stack.kept import delete_kept, is_there
+from infra.stack.package import RESOURCES, Package
+from infra.stack.template import (
+    BODY_LIMIT_BYTES,
+    NAME_PROPERTIES,
+    Place,
+    Template,
+    encoded,
+    kept_names,
+    of_kept,
+    with_code,
+    with_kept_names,
+)
 
-STAGE_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-KEPT_TYPES = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
-"""What a deployment must never delete or replace: it holds what cannot be made again."""
-POLL_SECONDS = 0.5
-MAX_WAIT_SECONDS = 1800.0
-
-
-class DeployError(Exception):
-    """A deployment that did not happen, or was rolled back; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of a change set: what happens to which resource."""
-
-    action: str
-    logical_id: str
-    resource_type: str
-    replacement: bool
-
-    def __str__(self) -> str:
-        return f"{self.action:8} {self.logical_id} ({self.resource_type}){' REPLACED' if self.replacement else ''}"
+STAGE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?")
+INTERNAL = "Value"
+"""How the names of outputs begin that only `prepare` and `finish` read."""
+CHALICE_PARAMETER = "ApiId"
+"""Only the stack of a stage whose functions `chalice deploy` makes has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,8 @@ class Stack:
     @property
     def functions(self) -> dict[str, str]:
         """Names of the Lambda functions by role."""
-        return {role: self.outputs[f"{role.title()}FunctionName"] for role in ("api", "push", "drain")}
+        names = {output: name for output, name in self.outputs.items() if output.endswith("FunctionName")}
+        return {output.removesuffix("FunctionName").lower(): name for output, name in names.items()}
 
 
 class Deployer:
@@ -88,41 +83,43 @@ class Deployer:
 
     def __init__(self, stage: str, *, say: Callable[[str], None]) -> None:
         if not STAGE_NAME.fullmatch(stage):
-            raise DeployError(f"stage {stage!r}: use up to 32 lower case letters, digits and hyphens, a letter first")
+            raise DeployError(
+                f"stage {stage!r}: a name has up to 24 lower case letters, digits and hyphens, "
+                "begins with a letter and does not end with a hyphen"
+            )
         self.stage = stage
         self.stack_name = f"passwire-{stage}"
         self._say = say
-        config = Config(retries={"mode": "standard"}, s3={"addressing_style": "path"})
-        self._cloudformation = boto3.client("cloudformation", config=config)
-        self._s3 = boto3.client("s3", config=config)
-        self._sts = boto3.client("sts", config=config)
+        self._stack = CloudStack(self.stack_name, stage=stage)
 
-    def deploy(
-        self,
-        *,
-        work: Path,
-        parameters: Mapping[str, str],
-        confirm: Callable[[list[Change]], bool],
-    ) -> Stack:
-        """Bring the stage to the checkout's state.
+    def deploy(self, package: Callable[[], Package], *, parameters: Mapping[str, str], dialogue: Dialogue) -> Stack:
+        """Bring the stage to the state of a package.
 
         Args:
-            work: a folder for what is packaged.
-            parameters: of the template, those that differ from their defaults.
-            confirm: is shown the changes and says whether to go on; not asked where there is none.
+            package: makes it; called only where it can be deployed.
+            parameters: of the template; one that is not given keeps its value of the last deployment.
+            dialogue: watches, and decides; not asked where nothing changes.
 
         Raises:
             PackagingError: the app could not be packaged.
             DeployError: AWS refused, the change was declined, a table would be lost, or it was rolled back.
         """
-        self._say(f"packaging stage {self.stage}")
-        package = build_package(self.stage, work)
-        try:
-            template = self._upload(package)
-            self._change(template, {"Stage": self.stage, **parameters}, confirm)
-            return self.describe()
-        except (ClientError, BotoCoreError) as error:
-            raise DeployError(f"AWS: {error}") from error
+        self._refuse_chalice_stage()
+        template = self._with_uploaded_code(self._made(package))
+        self.change(template, parameters=parameters, dialogue=dialogue)
+        return self.describe()
+
+    def diff(self, package: Callable[[], Package], *, parameters: Mapping[str, str]) -> list[Change]:
+        """What `deploy` would do to which resource; nothing is done.
+
+        Raises:
+            PackagingError, DeployError: as `deploy`.
+        """
+        self._refuse_chalice_stage()
+        template = with_kept_names(self._with_code(self._made(package)), self.place())
+        left = self._left_behind(template)
+        with self._changes(template, parameters) as change_set:
+            return [change.adopted if change.logical_id in left else change for change in change_set.changes]
 
     def describe(self) -> Stack:
         """The stage as it is deployed.
@@ -130,147 +127,176 @@ class Deployer:
         Raises:
             DeployError: it is not.
         """
-        stack = self._stack()
-        if stack is None:
+        stack = self._stack.described()
+        if stack is None or not stack.get("Outputs"):
             raise DeployError(f"stage {self.stage} is not deployed; run: python -m infra deploy --stage {self.stage}")
-        return Stack(self.stage, {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])})
-
-    def _upload(self, package: Package) -> dict[str, Any]:
-        """Put the code where CloudFormation fetches it, under a name that its content has."""
-        code = package.zip_file.read_bytes()
-        bucket = f"passwire-deploy-{self._sts.get_caller_identity()['Account']}-{self._s3.meta.region_name}"
-        key = f"{self.stage}/{hashlib.sha256(code).hexdigest()}.zip"
-        self._ensure_bucket(bucket)
-        self._say(f"uploading {len(code) / 1e6:.1f} MB of code")
-        self._s3.put_object(Bucket=bucket, Key=key, Body=code)
-        template = json.loads(json.dumps(package.template))
-        for resource in template["Resources"].values():
-            if resource["Type"] == "AWS::Serverless::Function":
-                resource["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
-        return dict(template)
-
-    def _ensure_bucket(self, bucket: str) -> None:
-        try:
-            self._s3.head_bucket(Bucket=bucket)
-        except ClientError:
-            region = self._s3.meta.region_name
-            where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-            self._s3.create_bucket(Bucket=bucket, **where)
-            self._s3.put_public_access_block(
-                Bucket=bucket,
-                PublicAccessBlockConfiguration=dict.fromkeys(
-                    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
-                ),
-            )
-
-    def _change(
-        self, template: dict[str, Any], parameters: dict[str, str], confirm: Callable[[list[Change]], bool]
-    ) -> None:
-        before = self._stack()
-        if before is not None and before["StackStatus"] == "ROLLBACK_COMPLETE":
-            raise DeployError(
-                f"stack {self.stack_name} is in ROLLBACK_COMPLETE: its first deployment failed and nothing runs; "
-                "delete it in CloudFormation and deploy again"
-            )
-        if before is not None and before["StackStatus"].endswith("_IN_PROGRESS"):
-            raise DeployError(
-                f"stack {self.stack_name} is {before['StackStatus']}: another deployment runs; wait for it"
-            )
-        name = f"passwire-{int(time.time() * 1000)}"
-        exists = before is not None and before["StackStatus"] != "REVIEW_IN_PROGRESS"
-        self._cloudformation.create_change_set(
-            StackName=self.stack_name,
-            ChangeSetName=name,
-            ChangeSetType="UPDATE" if exists else "CREATE",
-            TemplateBody=json.dumps(template, separators=(",", ":")),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-            Capabilities=CAPABILITIES,
+        return Stack(
+            self.stage,
+            {
+                output["OutputKey"]: output["OutputValue"]
+                for output in stack.get("Outputs", [])
+                if not output["OutputKey"].startswith(INTERNAL)
+            },
         )
-        changes = self._changes(name)
-        if changes is None:
-            self._say("nothing to change")
-            return
-        if not confirm(changes):
-            self._cloudformation.delete_change_set(StackName=self.stack_name, ChangeSetName=name)
-            raise DeployError("declined; nothing was changed")
-        started = time.time()
-        self._cloudformation.execute_change_set(StackName=self.stack_name, ChangeSetName=name)
-        self._follow(started)
 
-    def _changes(self, name: str) -> list[Change] | None:
-        """What the change set would do; None where that is nothing.
+    def destroy(self, *, with_data: bool, dialogue: Dialogue) -> dict[str, list[str]]:
+        """Delete the stage's stack and code; tables, templates and secrets stay unless `with_data`.
+
+        Returns:
+            What outlives a stack, by type of resource: what was kept, or deleted.
 
         Raises:
-            DeployError: it cannot be made, or would lose a table.
+            DeployError: there is nothing to delete, or something could not be deleted; what was deleted before is gone.
         """
-        for described in self._polled(
-            lambda: self._cloudformation.describe_change_set(StackName=self.stack_name, ChangeSetName=name)
-        ):
-            if described["Status"] == "FAILED":
-                reason = described.get("StatusReason", "")
-                if "didn't contain changes" in reason or "No updates" in reason:
-                    self._cloudformation.delete_change_set(StackName=self.stack_name, ChangeSetName=name)
-                    return None
-                raise DeployError(f"CloudFormation refused the change set: {reason}")
-            if described["Status"] == "CREATE_COMPLETE":
-                break
-        changes = [_change(c["ResourceChange"]) for c in described.get("Changes", [])]
-        lost = [c for c in changes if c.resource_type in KEPT_TYPES and (c.replacement or c.action == "Remove")]
-        if lost:
-            raise DeployError(f"refused: {', '.join(map(str, lost))} would lose data; undo that change of the template")
-        return changes
+        named = kept_names(json.loads(RESOURCES.read_text()), self.place())
+        kept = {kind: [name for name in names if is_there(kind, name)] for kind, names in named.items()}
+        if not self._stack.described() and not (with_data and any(kept.values())):
+            raise DeployError(f"stage {self.stage} is not deployed; there is no stack {self.stack_name}")
+        self._say(f"deleting stack {self.stack_name}")
+        self._stack.delete(show=dialogue.event)
+        self._bucket().forget(self.stage)
+        if with_data:
+            delete_kept(self.stage, kept, say=self._say)
+        return kept
 
-    def _follow(self, started: float) -> None:
-        """Say each event until the stack rests.
+    def change(self, template: Template, *, parameters: Mapping[str, str], dialogue: Dialogue) -> None:
+        """Make the stack what a template says, after a look at what that changes.
 
         Raises:
-            DeployError: it was rolled back.
+            DeployError: AWS refused, the change was declined, a table would be lost, or it was rolled back.
         """
-        said: set[str] = set()
-        for stack in self._polled(self._stack):
-            for event in reversed(self._events()):
-                if event["EventId"] not in said and event["Timestamp"].timestamp() >= started - 1:
-                    said.add(event["EventId"])
-                    self._say_event(event)
-            status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
-            if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        if self._stack.never_ran:
+            self._remove_what_never_ran(dialogue)
+        template = with_kept_names(template, self.place())
+        self._adopt(template, dialogue)
+        with self._changes(template, parameters) as change_set:
+            if not change_set.differs:
+                self._say("nothing to change")
                 return
-            if not status.endswith("_IN_PROGRESS"):
-                raise DeployError(f"stack {self.stack_name} ended as {status}; the events above say why")
+            if change_set.changes and not dialogue.review(change_set.changes):
+                raise DeployError("declined; nothing was changed")
+            ensure_gateway_may_log(say=self._say)
+            try:
+                self._stack.carry_out(change_set, show=dialogue.event)
+            except KeyboardInterrupt:
+                if change_set.begun:
+                    self._say(
+                        f"CloudFormation goes on without this command; look at it with: aws cloudformation "
+                        f"describe-stack-events --stack-name {self.stack_name}"
+                    )
+                raise
 
-    def _say_event(self, event: Mapping[str, Any]) -> None:
-        reason = f": {event['ResourceStatusReason']}" if "FAILED" in event["ResourceStatus"] else ""
-        self._say(f"{event['ResourceStatus']:24} {event['LogicalResourceId']}{reason}")
+    def place(self) -> Place:
+        """Where this stage is: the account and region of the environment."""
+        session = boto3.Session()
+        account = session.client("sts").get_caller_identity()["Account"]
+        return Place(stage=self.stage, account=account, region=session.client("sts").meta.region_name)
 
-    def _events(self) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self._cloudformation.describe_stack_events(StackName=self.stack_name)[
-            "StackEvents"
+    @property
+    def by_chalice(self) -> bool:
+        """Whether `chalice deploy` makes this stage's functions."""
+        return CHALICE_PARAMETER in self._stack.parameters()
+
+    def values(self) -> dict[str, str]:
+        """The outputs that only `prepare` and `finish` read."""
+        outputs = (self._stack.described() or {}).get("Outputs", [])
+        return {o["OutputKey"]: o["OutputValue"] for o in outputs if o["OutputKey"].startswith(INTERNAL)}
+
+    def exists(self) -> bool:
+        """Whether there is a stack of this stage, more than one that was made to look at."""
+        stack = self._stack.described()
+        return stack is not None and stack["StackStatus"] != "REVIEW_IN_PROGRESS"
+
+    @contextlib.contextmanager
+    def _changes(self, template: Template, parameters: Mapping[str, str]) -> Iterator[ChangeSet]:
+        self._stack.refuse_if_busy()
+        given = {"Stage": self.stage, "Commit": read_checkout().name, **parameters}
+        with self._stack.change_set(
+            self._readable(encoded(template)), declared=set(template["Parameters"]), parameters=given
+        ) as change_set:
+            yield change_set
+
+    def _readable(self, body: bytes) -> dict[str, str]:
+        """The template as CloudFormation takes it."""
+        if len(body) <= BODY_LIMIT_BYTES:
+            return {"TemplateBody": body.decode()}
+        bucket = self._bucket()
+        key = bucket.key(self.stage, body, "json")
+        bucket.put(key, body)
+        return {"TemplateURL": bucket.url(key)}
+
+    def _made(self, package: Callable[[], Package]) -> Package:
+        self._stack.refuse_if_busy()  # before packaging takes its seconds
+        self._say(f"packaging stage {self.stage}")
+        return package()
+
+    def _with_uploaded_code(self, package: Package) -> Template:
+        code = package.zip_file.read_bytes()
+        bucket = self._bucket()
+        uploaded = bucket.put(bucket.key(self.stage, code, "zip"), code)
+        self._say(f"uploaded {len(code) / 1e6:.1f} MB of code" if uploaded else "the code is what was uploaded last")
+        return self._with_code(package)
+
+    def _with_code(self, package: Package) -> Template:
+        bucket = self._bucket()
+        key = bucket.key(self.stage, package.zip_file.read_bytes(), "zip")
+        return with_code(package.template, bucket=bucket.name, key=key)
+
+    def _bucket(self) -> DeployBucket:
+        place = self.place()
+        return DeployBucket(account=place.account, region=place.region)
+
+    def _refuse_chalice_stage(self) -> None:
+        if self.by_chalice:
+            raise DeployError(
+                f"stage {self.stage} is one of `chalice deploy`: run `python -m infra prepare --stage {self.stage}`, "
+                f"`chalice deploy --stage {self.stage}` and `python -m infra finish --stage {self.stage}`"
+            )
+
+    def _left_behind(self, template: Template) -> dict[str, dict[str, str]]:
+        """What an earlier stack left for a new one: by logical id, how CloudFormation identifies it."""
+        if self.exists():
+            return {}
+        found: dict[str, dict[str, str]] = {}
+        for logical_id, resource in template["Resources"].items():
+            if (kind := resource["Type"]) in KEPT_TYPES:
+                key = NAME_PROPERTIES[kind]
+                name = resource["Properties"][key]
+                if is_there(kind, name):
+                    found[logical_id] = {key: name}
+        return found
+
+    def _adopt(self, template: Template, dialogue: Dialogue) -> None:
+        """Take over the tables and the bucket that an earlier stack of this stage left, data and all."""
+        left = self._left_behind(template)
+        if not left:
+            return
+        names = ", ".join(sorted(name for identifier in left.values() for name in identifier.values()))
+        if not dialogue.allows(f"{names} are there from an earlier deployment of stage {self.stage}; take them over?"):
+            raise DeployError("declined; nothing was changed")
+        only = of_kept(template, left.keys())
+        imports = [
+            {
+                "ResourceType": only["Resources"][logical_id]["Type"],
+                "LogicalResourceId": logical_id,
+                "ResourceIdentifier": identifier,
+            }
+            for logical_id, identifier in left.items()
         ]
-        return events
+        with self._stack.change_set({"TemplateBody": encoded(only).decode()}, imports=imports) as change_set:
+            self._stack.carry_out(change_set, show=dialogue.event)
 
-    def _stack(self) -> dict[str, Any] | None:
-        try:
-            stacks = self._cloudformation.describe_stacks(StackName=self.stack_name)["Stacks"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError":
-                return None
-            raise
-        return dict(stacks[0]) if stacks and stacks[0]["StackStatus"] != "DELETE_COMPLETE" else None
-
-    def _polled(self, call: Callable[[], Any]) -> Iterator[Any]:
-        until = time.monotonic() + MAX_WAIT_SECONDS
-        while time.monotonic() < until:
-            yield call()
-            time.sleep(POLL_SECONDS)
-        raise DeployError(
-            f"stack {self.stack_name}: no end after {MAX_WAIT_SECONDS / 60:.0f} minutes; look at it in AWS"
+    def _remove_what_never_ran(self, dialogue: Dialogue) -> None:
+        question = (
+            f"the first deployment of stage {self.stage} failed (ROLLBACK_COMPLETE) and nothing of it runs; "
+            "remove what is left of it and deploy anew? Tables and templates stay"
         )
+        if not dialogue.allows(question):
+            raise DeployError(
+                f"stack {self.stack_name} is in ROLLBACK_COMPLETE, which CloudFormation cannot change, only delete; "
+                f"run: python -m infra destroy --stage {self.stage}"
+            )
+        self._stack.delete(show=dialogue.event)
 
 
-def _change(change: Mapping[str, Any]) -> Change:
-    return Change(
-        action=change["Action"],
-        logical_id=change["LogicalResourceId"],
-        resource_type=change["ResourceType"],
-        replacement=change.get("Replacement") == "True",
-    )
+__all__ = ["Change", "DeployError", "Deployer", "Stack"]

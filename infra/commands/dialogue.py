@@ -1,0 +1,86 @@
+"""Whoever deploys, at a terminal or by a script: sees what will change and what happens, and is asked."""
+
+from types import TracebackType
+from typing import Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from infra.stack.changes import Change, Event
+
+SHOWN_CHARACTERS = 60
+
+
+class Terminal:
+    """Implements the deployer's dialogue on standard error.
+
+    Args:
+        stage: whose it is.
+        yes: agree to everything.
+    """
+
+    def __init__(self, *, stage: str, yes: bool) -> None:
+        self._stage = stage
+        self._yes = yes
+        self._console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._waiting: set[str] = set()
+        self._total = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def say(self, line: str) -> None:
+        """A line of progress."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def review(self, changes: list[Change], /) -> bool:
+        """Show the changes and ask."""
+        for change in changes:
+            self.say(f"  {change}")
+        self._waiting = {change.logical_id for change in changes}
+        self._total = len(changes)
+        return self._asked(f"make these {len(changes)} changes to stage {self._stage}?")
+
+    def allows(self, question: str, /) -> bool:
+        """Ask."""
+        return self._asked(question)
+
+    def event(self, event: Event, /) -> None:
+        """Move the bar; a failure stays on the screen."""
+        if event.failed:
+            self.say(f"  {event.status} {event.logical_id} ({event.resource_type}): {event.reason}")
+        if event.status.endswith(("_COMPLETE", "_SKIPPED")):
+            self._waiting.discard(event.logical_id)
+        if self._progress is None:
+            self._progress = self._bar()
+        self._progress.update(
+            self._progress.task_ids[0],
+            description=f"{event.status} {event.logical_id}".lower()[:SHOWN_CHARACTERS].ljust(SHOWN_CHARACTERS),
+            completed=self._total - len(self._waiting),
+            total=self._total or None,
+        )
+
+    def _asked(self, question: str) -> bool:
+        if self._yes:
+            self.say(f"{question} yes, by --yes")
+            return True
+        try:
+            return typer.confirm(question, err=True)
+        except typer.Abort:  # how a question ends that is answered by Ctrl-C
+            raise KeyboardInterrupt from None
+
+    def _bar(self) -> Progress:
+        """Where there is no terminal it draws nothing."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        progress = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        progress.add_task("")
+        progress.start()
+        return progress

@@ -1,0 +1,34 @@
+"""What a deployment decides beside the code: the parameters of `resources.json`, as a command line gives them."""
+
+import json
+from collections.abc import Iterable
+
+from infra.stack.errors import DeployError
+from infra.stack.package import RESOURCES
+
+OWN = frozenset({"Stage", "Commit", "ApiId"})
+"""Parameters that the deployer sets itself."""
+
+
+def read_parameters(
+    texts: Iterable[str], *, web_service_url: str | None = None, apns_push_type: str | None = None
+) -> dict[str, str]:
+    """Parameters by name.
+
+    Args:
+        texts: each `NAME=VALUE`.
+        web_service_url: another way to say `WebServiceUrl=...`; None where it is not said.
+        apns_push_type: likewise `ApnsPushType=...`.
+
+    Raises:
+        DeployError: one is not of that form, or no parameter is called that.
+    """
+    known = sorted(json.loads(RESOURCES.read_text())["Parameters"].keys() - OWN)
+    short = {"WebServiceUrl": web_service_url, "ApnsPushType": apns_push_type}
+    found = {name: value for name, value in short.items() if value is not None}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise DeployError(f"--set {text}: give NAME=VALUE with one of the names {', '.join(known)}")
+        found[name] = value
+    return found

@@ -1,0 +1,56 @@
+"""`python -m infra` as another program calls it."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+from infra.local.processes import PROJECT
+
+COMMAND = [sys.executable, "-m", "infra"]
+
+
+def infra(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, without a terminal."""
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+class AtTerminal:
+    """Run it at a terminal, where it asks."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._terminal, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments], cwd=PROJECT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        self.shown = ""
+
+    def until(self, text: str) -> None:
+        """Read until it shows this.
+
+        Raises:
+            AssertionError: it ended before.
+        """
+        while text not in self.shown:
+            try:
+                self.shown += os.read(self._terminal, 4096).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"it ended without {text!r}: {self.shown}") from None
+
+    def interrupts(self) -> None:
+        """What Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+
+    def ends(self) -> int:
+        """Its exit code."""
+        try:
+            while piece := os.read(self._terminal, 4096):
+                self.shown += piece.decode(errors="replace")
+        except OSError:  # how Linux says that the other side is closed
+            pass
+        os.close(self._terminal)
+        return self.process.wait(60)
