@@ -4,7 +4,6 @@ Where it deploys to is boto3's to say: credentials, region and `AWS_ENDPOINT_URL
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from infra.stack.checkout import read_checkout
 from infra.stack.errors import DeployError
 from infra.stack.gateway_logs import ensure_gateway_may_log
 from infra.stack.kept import delete_kept, is_there
-from infra.stack.package import RESOURCES, Package
+from infra.stack.package import Package
+from infra.stack.resources import resources
 from infra.stack.template import (
     BODY_LIMIT_BYTES,
     NAME_PROPERTIES,
@@ -148,7 +148,7 @@ class Deployer:
         Raises:
             DeployError: there is nothing to delete, or something could not be deleted; what was deleted before is gone.
         """
-        named = kept_names(json.loads(RESOURCES.read_text()), self.place())
+        named = kept_names(resources(), self.place())
         kept = {kind: [name for name in names if is_there(kind, name)] for kind, names in named.items()}
         if not self._stack.described() and not (with_data and any(kept.values())):
             raise DeployError(f"stage {self.stage} is not deployed; there is no stack {self.stack_name}")

@@ -1,10 +1,9 @@
 """What a deployment decides beside the code: the parameters of `resources.json`, as a command line gives them."""
 
-import json
 from collections.abc import Iterable
 
 from infra.stack.errors import DeployError
-from infra.stack.package import RESOURCES
+from infra.stack.resources import resources
 
 OWN = frozenset({"Stage", "Commit", "ApiId"})
 """Parameters that the deployer sets itself."""
@@ -23,7 +22,7 @@ def read_parameters(
     Raises:
         DeployError: one is not of that form, or no parameter is called that.
     """
-    known = sorted(json.loads(RESOURCES.read_text())["Parameters"].keys() - OWN)
+    known = sorted(resources()["Parameters"].keys() - OWN)
     short = {"WebServiceUrl": web_service_url, "ApnsPushType": apns_push_type}
     found = {name: value for name, value in short.items() if value is not None}
     for text in texts:
