@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-pass lock clean
+.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-fanout bench-pass lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ faults: $(INSTALLED) ## play every fault of APNs and AWS through the push side, 
 
 bench-push: $(INSTALLED) ## measure the push client beside others; go, node and h2load are taken if they are there
 	$(BIN)/python -m tests.benchmarks.push
+
+bench-fanout: $(INSTALLED) ## measure from a write to its pushes through the deployed stack, for 1 to 100,000 holders of a pass
+	$(BIN)/python -m tests.benchmarks.fanout
 
 bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA signature and the peers; node's if it is there
 	$(BIN)/python -m tests.benchmarks.passes

@@ -23,6 +23,7 @@ from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, st
 from infra.stack.deploy import Stack
 
 REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
+STARTER = Path(__file__).with_name("embedded_aws.py")
 ENVIRONMENT = PROJECT / ".passwire" / f"ministack-{sys.version_info.major}.{sys.version_info.minor}"
 REGION = "eu-central-1"
 START_TIMEOUT_SECONDS = 60.0
@@ -52,7 +53,7 @@ class Ministack:
 
 
 def install(say: Callable[[str], None]) -> Path:
-    """Make the virtual environment if it is not there as pinned; its ministack command.
+    """Make the virtual environment if it is not there as pinned; its Python.
 
     Raises:
         LocalError: pip could not install it.
@@ -66,7 +67,7 @@ def install(say: Callable[[str], None]) -> Path:
         if done.returncode:
             raise LocalError(f"pip could not install the embedded AWS: {done.stderr.strip().splitlines()[-1]}")
         stamp.write_text(REQUIREMENTS.read_text())
-    return ENVIRONMENT / "bin" / "ministack"
+    return ENVIRONMENT / "bin" / "python"
 
 
 @contextlib.contextmanager
@@ -83,7 +84,7 @@ def running(folder: Path, *, port: int | None, say: Callable[[str], None]) -> It
     """
     if port is not None and not port_is_free(port):
         raise LocalError(f"port {port} is in use; stop what listens there or choose another with --port")
-    command = install(say)
+    python = install(say)
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "ministack.log"
@@ -91,7 +92,7 @@ def running(folder: Path, *, port: int | None, say: Callable[[str], None]) -> It
     own = {"BIND_HOST": LOOPBACK, "GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PERSIST_STATE": "0"}
     with log.open("wb") as output:
         process = start_tethered(
-            [str(command)],
+            [str(python), "-P", str(STARTER)],  # -P: what stands beside the starter is not for it to import
             environment={**ministack.environment, **own},
             cwd=folder,
             stdout=output,

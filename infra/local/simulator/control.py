@@ -1,7 +1,7 @@
 """What drives the simulator: plain HTTP on the loopback, JSON in, JSON out."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -15,6 +15,7 @@ TOKENS = "/tokens/"
 HELP = {
     "GET /pushes": "what arrived, in order",
     "DELETE /pushes": "forget it",
+    "GET /arrivals": "when each device was pushed to: {token: [epoch seconds, ...]}",
     "GET /summary": "how many arrived, from when to when, with which status; connections and their streams",
     "PUT /tokens/<token>": '{"status": 410, "reason": "Unregistered", "timestamp": <ms>, "retry_after": <s>}',
     "DELETE /tokens/<token>": "answer 200 again",
@@ -48,6 +49,8 @@ class _Control(BaseHTTPRequestHandler):
                 self._reply(200, HELP)
             case "/pushes":
                 self._reply(200, [push.describe() for push in list(self._state.pushes)])
+            case "/arrivals":
+                self._reply(200, _arrivals(self._state))
             case "/summary":
                 self._reply(200, _summary(self._state))
             case _:
@@ -99,6 +102,13 @@ class _Control(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """The control endpoint is not worth a log."""
+
+
+def _arrivals(state: State) -> dict[str, list[float]]:
+    arrivals: dict[str, list[float]] = defaultdict(list)
+    for push in list(state.pushes):
+        arrivals[push.token.decode("utf-8", "replace")].append(push.at)
+    return arrivals
 
 
 def _summary(state: State) -> dict[str, Any]:
