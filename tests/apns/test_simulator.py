@@ -146,6 +146,16 @@ def test_the_control_endpoint_explains_itself(apns: SimulatedApns) -> None:
     assert httpx.request("PUT", apns.control_url + "/faults", content=b"{").status_code == 400
 
 
+def test_arrivals_are_listed_by_device(apns: SimulatedApns) -> None:
+    """`GET /arrivals` says when each device was pushed to, repeats too."""
+    one, other = pushes(2)
+    before = time.time()
+    send(apns.client(), [one, one, other])
+    arrivals = httpx.get(apns.control_url + "/arrivals").json()
+    assert {token: len(at) for token, at in arrivals.items()} == {one.push_token.value: 2, other.push_token.value: 1}
+    assert all(before - 1 < at < time.time() + 1 for times in arrivals.values() for at in times)
+
+
 def test_a_client_that_opens_too_many_streams_is_refused(apns: SimulatedApns) -> None:
     """More streams than SETTINGS allow get REFUSED_STREAM, and are counted."""
     apns.suffers(max_streams=2, latency_ms=200)

@@ -116,6 +116,8 @@ class Bench:
         self._items = boto3.resource("dynamodb").Table(stack.tables["passes"])
         self._apns = httpx.Client(base_url=stack.apns_control_url, timeout=60)
         self._written = 0
+        self.put_seconds: list[float] = []
+        """What each PutItem of this program took: how long anybody's request to the embedded DynamoDB waits."""
 
     def has_passes(self, holders: Sequence[int]) -> list[HeldPass]:
         """Issue passes, then write who holds them: so many devices for each."""
@@ -174,9 +176,10 @@ class Bench:
         written_at = time.time()
         item = {"pass_id": held.pass_id, "template": self._stack.template, "fields": {"gate": f"G{self._written}"}}
         self._items.put_item(Item=item)
+        self.put_seconds.append(time.time() - written_at)
         return written_at
 
-    def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass] = iter(())) -> "Measured":
+    def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass]) -> "Measured":
         """Change a pass so many times, each time waiting for its pushes; meanwhile change the neighbours."""
         latencies: list[float] = []
         last: list[float] = []
@@ -266,6 +269,22 @@ class Measured:
     beside: list[float]
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """Changes of passes that one device holds: seconds to each push, and what each write alone took."""
+
+    latencies: Sequence[float]
+    put_seconds: Sequence[float]
+
+    def summary(self) -> dict[str, float]:
+        return {
+            "changes": len(self.latencies),
+            "p50": _percentile(self.latencies, 50),
+            "p99": _percentile(self.latencies, 99),
+            "one_request_p50": _percentile(self.put_seconds, 50),
+        }
+
+
 def main() -> None:
     """Measure, print, write `.passwire/bench/fanout.json`."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.fanout", description=__doc__)
@@ -281,28 +300,25 @@ def main() -> None:
         console.print(f"written in {time.monotonic() - started:.0f} s")
         passes, neighbours = held[: len(rounds)], iter(held[len(rounds) :])
         report: dict[str, Figures] = {}
-        alone: list[float] = []
-        beside: list[float] = []
+        alone = beside = Neighbours([], ())
         for one, count in zip(passes, rounds.values(), strict=True):
             largest = one is passes[-1]
             if largest:
-                alone = bench.measures_alone(islice(neighbours, NEIGHBOURS))
+                bench.put_seconds.clear()
+                alone = Neighbours(bench.measures_alone(islice(neighbours, NEIGHBOURS)), tuple(bench.put_seconds))
+                bench.put_seconds.clear()
             console.print(f"{len(one.tokens):,} registrations, {count} changes")
             measured = bench.measures(one, count, neighbours=neighbours if largest else iter(()))
             report[str(len(one.tokens))] = measured.figures
-            beside += measured.beside
+            beside = Neighbours(measured.beside, tuple(bench.put_seconds))
     written = {
         "unit": "seconds",
         "registrations": {size: asdict(figures) for size, figures in report.items()},
-        "change_of_another_pass": {"alone": _latency(alone), "during_the_largest": _latency(beside)},
+        "change_of_another_pass": {"alone": alone.summary(), "during_the_largest": beside.summary()},
     }
     (FOLDER / "fanout.json").write_text(json.dumps(written, indent=2) + "\n")
     _print(report, {"alone": alone, "during the largest fan-out": beside})
     console.print(f"written to {FOLDER / 'fanout.json'}")
-
-
-def _latency(seconds: Sequence[float]) -> dict[str, float]:
-    return {"changes": len(seconds), "p50": _percentile(seconds, 50), "p99": _percentile(seconds, 99)}
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
@@ -316,7 +332,7 @@ def _chunks(rows: Sequence[tuple[str, str, str]], size: int) -> list[list[tuple[
     return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
-def _print(report: dict[str, Figures], others: dict[str, list[float]]) -> None:
+def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
     table = Table(title="from the write of a pass to its pushes, in seconds", box=None)
     for heading in ("holders", "p50", "p99", "last", "pushes/s", "CPU s/10,000", "due", "delivered", "repeated"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -334,11 +350,11 @@ def _print(report: dict[str, Figures], others: dict[str, list[float]]) -> None:
         )
     console.print(table)
     table = Table(title="the same for a pass that one device holds", box=None)
-    for heading in ("", "changes", "p50", "p99"):
+    for heading in ("", "changes", "p50", "p99", "one request to DynamoDB, p50"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, seconds in others.items():
-        found = _latency(seconds)
-        table.add_row(name, str(found["changes"]), f"{found['p50']:.2f}", f"{found['p99']:.2f}")
+    for name, neighbours in others.items():
+        found = neighbours.summary()
+        table.add_row(name, str(found["changes"]), *(f"{found[key]:.3f}" for key in ("p50", "p99", "one_request_p50")))
     console.print(table)
     largest = list(report.values())[-1].machine_share
     shares = ", ".join(f"{role.replace('_', ' ')} {share:.0%}" for role, share in largest.items())
