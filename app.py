@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from chalice.app import BaseLambdaEvent, Chalice, DynamoDBEvent, Request, Response, SQSEvent
 
-from chalicelib import log, web
+from chalicelib import link_web, log, web
+from chalicelib.domain.links import PATH
 from chalicelib.domain.updates import Tag
 from chalicelib.flows import logs
 from chalicelib.sandbox import Sandbox
@@ -30,6 +31,7 @@ sandbox = Sandbox()
 DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
 REGISTRATION = DEVICE + "/{serial_number}"
 PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+LINK = PATH + "{token}"
 
 
 @app.middleware("http")
@@ -115,6 +117,20 @@ def note_log() -> Response:
     """A device reports errors (Apple, "Log a Message")."""
     logs.note(web.log_messages(current_request()))
     return web.empty(HTTPStatus.OK)
+
+
+@app.route(LINK, methods=["GET", "HEAD"])
+@link_web.answers
+def open_link(token: str) -> Response:
+    """A person opens a download link: an iPhone gets the pass, everything else a page that shows it."""
+    token = web.path_parameter(sandbox.settings, token)
+    opened = sandbox.link_opener.open(
+        token=token,
+        web_service_url=web.web_service_url(sandbox.settings, current_request()),
+        now=time.time(),
+        asked_for="pass" if link_web.wants_pass(current_request()) else "page",
+    )
+    return link_web.answer(opened, token, settings=sandbox.settings, request=current_request())
 
 
 @app.on_dynamodb_record(stream_arn=PASSES_STREAM, name="push")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.download import Downloader, Press
     from chalicelib.flows.drain import Drain
     from chalicelib.flows.listing import Lister
+    from chalicelib.flows.open_link import LinkOpener
     from chalicelib.flows.personalize import Personalizer
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.wake import Waker
@@ -93,6 +94,12 @@ class Sandbox:
         from chalicelib.flows.download import Downloader
 
         return Downloader(self.store, self.authentication_keys, self.press, window_seconds=self.settings.window_seconds)
+
+    @property
+    def link_opener(self) -> "LinkOpener":
+        from chalicelib.flows.open_link import LinkOpener
+
+        return LinkOpener(self.store, self.authentication_keys, self.press, window_seconds=self.settings.window_seconds)
 
     @property
     def personalizer(self) -> "Personalizer":

@@ -16,6 +16,7 @@ from chalicelib import log
 from chalicelib.domain.conditional import Conditions
 from chalicelib.domain.errors import PasswireError, RefusedError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, IdentifierError, PassId, PushToken
+from chalicelib.domain.links import LinkEndedError, LinkError
 from chalicelib.domain.personalization import (
     AlreadyPersonalizedError,
     NotPersonalizableError,
@@ -64,6 +65,8 @@ _STATUS: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
     (BadRequestError, HTTPStatus.BAD_REQUEST),
     (PersonalizationError, HTTPStatus.BAD_REQUEST),
     (NotPersonalizableError, HTTPStatus.NOT_FOUND),
+    (LinkError, HTTPStatus.NOT_FOUND),
+    (LinkEndedError, HTTPStatus.GONE),
     (AlreadyPersonalizedError, HTTPStatus.CONFLICT),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -158,12 +161,12 @@ def accept_anything(request: Request) -> None:
 
 
 def authorization(request: Request) -> str | None:
-    return _header(request, "authorization")
+    return header(request, "authorization")
 
 
 def conditions(request: Request) -> Conditions:
     return Conditions(
-        if_none_match=_header(request, "if-none-match"), if_modified_since=_header(request, "if-modified-since")
+        if_none_match=header(request, "if-none-match"), if_modified_since=header(request, "if-modified-since")
     )
 
 
@@ -216,7 +219,8 @@ def web_service_url(settings: Settings, request: Request) -> str:
     if settings.web_service_url:
         return settings.web_service_url
     context = request.context
-    base_path, _, _ = context["path"].partition("/v1/")
+    first = request.path.split("/")[1]
+    base_path, _, _ = context["path"].partition(f"/{first}/")
     return f"https://{context['domainName']}{base_path}"
 
 
@@ -253,7 +257,7 @@ def _json(request: Request, *, max_bytes: int) -> Any:  # noqa: ANN401 - what it
         raise BadRequestError("the body is not JSON") from None
 
 
-def _header(request: Request, name: str) -> str | None:
+def header(request: Request, name: str) -> str | None:
     value: str | None = request.headers.get(name)
     return value
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import boto3
 import httpx
 import pytest
 
+from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.links import Link, sign_link
 from chalicelib.secrets import Secrets
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
@@ -102,7 +105,11 @@ class Issuer:
     stack: LocalStack
 
     def token(self, pass_id: PassId) -> str:
-        return Secrets(stage=self.stack.stage).authentication_keys().issue(pass_id, own=None).value
+        return self._keys().issue(pass_id, own=None).value
+
+    def link_token(self, pass_id: PassId, *, lifetime_seconds: int = 3600) -> str:
+        """What a download link ends in."""
+        return sign_link(self._keys(), Link(pass_id, int(time.time()) + lifetime_seconds))
 
     def issues(self, pass_id: PassId) -> httpx.Response:
         return httpx.get(
@@ -110,6 +117,9 @@ class Issuer:
             headers={"Authorization": f"ApplePass {self.token(pass_id)}"},
             timeout=30,
         )
+
+    def _keys(self) -> AuthenticationKeys:
+        return Secrets(stage=self.stack.stage).authentication_keys()
 
 
 @pytest.fixture

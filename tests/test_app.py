@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from chalicelib.domain.identifiers import PassId
 from infra.local.stack import LocalStack
 from tests.conftest import Issuer, Pipeline
 from tests.in_process import DOMAIN, Answer, InProcess
@@ -13,6 +14,7 @@ from tests.in_process import DOMAIN, Answer, InProcess
 DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
 REGISTRATION = DEVICE + "/{serial_number}"
 PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+LINK = "/p/{token}"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -47,6 +49,11 @@ class Caller:
 
     def downloads(self, serial_number: str, **headers: str) -> Answer:
         return self._calls("GET", PASS, serial_number=serial_number, headers=headers)
+
+    def opens(self, serial_number: str, *, query: str = "download") -> Answer:
+        """By a download link."""
+        token = self._issuer.link_token(PassId(self.pass_type_identifier, serial_number))
+        return self.service.calls("GET", LINK, token, query=query)
 
     def _calls(
         self,
@@ -132,6 +139,9 @@ def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
     costs("repeat registration", caller.registers(first), 200)
     costs("list", caller.lists(), 200)
     costs("download", caller.downloads(first), 200)
+    costs("download by link", caller.opens(first), 200)
+    costs("page of a link", caller.opens(first, query=""), 200)
+    costs("link that is none", caller.service.calls("GET", LINK, "none"), 404)
     for serial_number in serial_numbers[1:50]:
         caller.registers(serial_number)
     counted.clear()
@@ -152,5 +162,8 @@ def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
         "list of 51": 3,
         "list of an unknown device": 1,
         "download": 1,
+        "download by link": 1,
+        "page of a link": 1,
+        "link that is none": 0,
         "log": 0,
     }

@@ -17,6 +17,8 @@ from chalicelib.domain.identifiers import AuthenticationToken, PassId
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 MIN_KEY_BYTES = 32
 """RFC 2104, section 3: a key shorter than the hash's output weakens the HMAC."""
+_LINKS = b"download links"
+"""No pass id: those hold a '/'. So what signs links opens no pass, and no token of a pass signs links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class AuthenticationKey:
         digest = hmac.digest(self.key, str(pass_id).encode(), hashlib.sha256)
         return AuthenticationToken(f"{self.key_id}.{urlsafe_b64encode(digest).rstrip(b'=').decode()}")
 
+    def for_links(self) -> bytes:
+        """The key that download links are signed with (`domain/links.py`)."""
+        return hmac.digest(self.key, _LINKS, hashlib.sha256)
+
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationKeys:
@@ -57,9 +63,17 @@ class AuthenticationKeys:
         if not self.keys:
             raise ConfigurationError("authentication keys: there is none; add one with `python -m infra deploy`")
 
+    @property
+    def newest(self) -> AuthenticationKey:
+        return self.keys[-1]
+
+    def get(self, key_id: str) -> AuthenticationKey | None:
+        """The key of that id; None where there is none, or none any more."""
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
     def issue(self, pass_id: PassId, *, own: AuthenticationToken | None) -> AuthenticationToken:
         """The token for a first issue of the pass: its own if its item has one, else derived from the newest key."""
-        return own or self.keys[-1].derive(pass_id)
+        return own or self.newest.derive(pass_id)
 
     def accepts(self, presented: AuthenticationToken, pass_id: PassId, *, own: AuthenticationToken | None) -> bool:
         """Whether this is a token of that pass. The work done does not depend on how much of it is right."""

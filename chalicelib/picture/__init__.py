@@ -7,20 +7,36 @@ style, script and image but its own (Content-Security-Policy), so that nothing i
 """
 
 from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chalicelib.picture.barcodes import qr_code
 from chalicelib.picture.opened import OpenedPass, OpenedPassError
-from chalicelib.picture.views import view
+from chalicelib.picture.views import View, view
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["OpenedPassError", "page"]
+__all__ = ["OpenedPassError", "Page", "link_page", "notice_page", "page"]
 
 _FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page and what it may do.
+
+    Args:
+        html: the whole page.
+        policy: its Content-Security-Policy, which stands in the page too.
+    """
+
+    html: str
+    policy: str
 
 
 def page(pkpass: bytes, *, language: str) -> str:
@@ -33,15 +49,45 @@ def page(pkpass: bytes, *, language: str) -> str:
     Raises:
         OpenedPassError: it is no pass.
     """
-    opened = OpenedPass.read(pkpass, language=language)
-    seen = view(opened)
+    return _page("page.html", ("page.css",), view(OpenedPass.read(pkpass, language=language))).html
+
+
+def link_page(pkpass: bytes, *, language: str, link: str, expires_at: datetime) -> Page:
+    """The page of a pass with a button to add it, and a QR code that takes the link to a phone.
+
+    Args:
+        pkpass: as Wallet gets it.
+        language: of the person who looks.
+        link: the page's own address.
+        expires_at: until when the link leads here, in UTC.
+
+    Raises:
+        OpenedPassError: it is no pass.
+    """
+    seen = view(OpenedPass.read(pkpass, language=language))
+    return _page("link.html", ("page.css", "link.css"), seen, qr=qr_code(link), expires_at=expires_at)
+
+
+def notice_page(heading: str, text: str) -> Page:
+    """A page that says why there is no pass."""
+    style = (_FOLDER / "link.css").read_text()
+    policy = f"default-src 'none'; style-src {_source(style)}; base-uri 'none'"
+    template = _environment().get_template("notice.html")
+    return Page(template.render(heading=heading, text=text, style=style, policy=policy), policy)
+
+
+def _page(template: str, styles: tuple[str, ...], seen: View, **more: object) -> Page:
     script = (_FOLDER / "page.js").read_text()
-    style = seen.palette.style + (_FOLDER / "page.css").read_text()
+    style = seen.palette.style + "".join((_FOLDER / name).read_text() for name in styles)
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; base-uri 'none'"
     )
-    template = _environment().get_template("page.html")
-    return template.render(seen=seen, style=style, script=script, policy=policy, language=opened.language)
+    html = (
+        _environment()
+        .get_template(template)
+        .render(seen=seen, style=style, script=script, policy=policy, language=seen.opened.language, **more)
+    )
+    return Page(html, policy)
 
 
 def _source(text: str) -> str:

@@ -55,6 +55,11 @@ def barcode_picture(content: Mapping[str, Any]) -> BarcodePicture | None:
     return next((picture for picture in drawn if picture.path), drawn[0] if drawn else None)
 
 
+def qr_code(message: str) -> BarcodePicture:
+    """A QR code of our own, with nothing below it."""
+    return _draw({"format": "PKBarcodeFormatQR", "message": message})
+
+
 def _draw(barcode: Mapping[str, Any]) -> BarcodePicture:
     form, message = str(barcode.get("format")), str(barcode.get("message", ""))
     text = str(barcode.get("altText") or "")

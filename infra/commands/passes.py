@@ -1,9 +1,11 @@
 """`pass`: single passes, issued, handed out, changed, looked at, deleted."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self, TypeVar
 
 import typer
 from rich.console import Console
@@ -12,12 +14,138 @@ from rich.text import Text
 
 from chalicelib.domain.identifiers import PassId
 from infra.commands.stack import JsonOption, StageOption
+from infra.passes.change import Change
+from infra.passes.given import GivenError, read_fields, read_lifetime, read_overrides
+from infra.passes.links import DownloadLink, Links
+from infra.passes.qr import terminal_qr
+from infra.passes.serial import new_serial_number
 from infra.passes.table import PassTable
 from infra.stack.deploy import Deployer
 from infra.stack.settings import settings_of
 
-app = typer.Typer(name="pass", help="Passes: show.", no_args_is_help=True)
+MAX_PAGE_SIZE = 1000
+"""Items to read at once where most of them may not be what is looked for."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="pass", help="Passes: issue, link, update, void, unvoid, show, list, delete.", no_args_is_help=True
+)
 PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="<passTypeIdentifier>/<serialNumber>")]
+FieldOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field", metavar="KEY=TEXT", help="A field's value; KEY:=JSON for a number, or a map of Apple's field keys."
+    ),
+]
+OverrideOption = Annotated[
+    str, typer.Option("--override", metavar="JSON", help="Top-level keys of pass.json, as a JSON object.")
+]
+ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link works: 15m, 12h, 7d.")]
+QrOption = Annotated[bool, typer.Option("--qr", help="Show the link as a QR code in the terminal, too.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for scripts.")]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What commands about passes work on."""
+
+    table: PassTable
+    links: Links
+
+    @classmethod
+    def of(cls, stage: str) -> Self:
+        stack = Deployer(stage, say=lambda _: None).describe()
+        settings = settings_of(stack)
+        return cls(PassTable(settings), Links(stack, settings))
+
+
+@app.command()
+def issue(  # noqa: PLR0913 - options of a command
+    pass_: Annotated[str, typer.Argument(metavar="[PASS]", help="<passTypeIdentifier>/<serialNumber>")] = "",
+    *,
+    template: Annotated[str, typer.Option(help="What the pass is made from.")],
+    pass_type: Annotated[str, typer.Option("--type", help="Instead of PASS: its passTypeIdentifier.")] = "",
+    serial: Annotated[str, typer.Option(help="With --type; a new one is made if not given.")] = "",
+    field: FieldOption = None,
+    override: OverrideOption = "{}",
+    expires: ExpiresOption = "7d",
+    qr: QrOption = False,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Issue a pass: write its item, and print a link that hands it out.
+
+    Nothing is written where the pass is there already, or does not fit its template.
+
+    Example: python -m infra pass issue --type pass.com.acme.boarding --template boarding --field gate=A7 --qr
+    """
+    pass_id = _pass_id(pass_, pass_type, serial)
+    change, lifetime = _change(field, override), _given("--expires", read_lifetime, expires)
+    with Console(stderr=True).status("issuing"):
+        found = _Stage.of(stage)
+        found.table.issue(pass_id, template=template, change=change)
+        link = found.links.make(pass_id, lifetime=lifetime)
+    _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
+
+
+@app.command()
+def link(
+    pass_: PassArgument,
+    expires: ExpiresOption = "7d",
+    *,
+    qr: QrOption = False,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Print a new link for a pass that is there, however it was written.
+
+    Example: python -m infra pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
+    """
+    pass_id, lifetime = PassId.parse(pass_), _given("--expires", read_lifetime, expires)
+    with Console(stderr=True).status("making a link"):
+        found = _Stage.of(stage)
+        found.table.prove(pass_id)
+        made = found.links.make(pass_id, lifetime=lifetime)
+    _print_link(f"pass {pass_id}", pass_id, made, qr=qr, as_json=as_json)
+
+
+@app.command()
+def update(
+    pass_: PassArgument,
+    field: FieldOption = None,
+    override: OverrideOption = "{}",
+    *,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Change single values of a pass that is there; everything else of its item stays.
+
+    Example: python -m infra pass update pass.com.acme.boarding/7K2M9Q --field gate=B22 --stage dev
+    """
+    change = _change(field, override)
+    if not change.fields and not change.overrides:
+        raise typer.BadParameter("give a --field or an --override to change")
+    _update("updated", pass_, change, stage, as_json=as_json)
+
+
+@app.command()
+def void(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+    """Have phones show a pass as void. It stays there, and can be made good again with `unvoid`.
+
+    Example: python -m infra pass void pass.com.acme.boarding/7K2M9Q --stage dev
+    """
+    _update("voided", pass_, Change(voided=True), stage, as_json=as_json)
+
+
+@app.command()
+def unvoid(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+    """Have phones show a void pass as good again.
+
+    Example: python -m infra pass unvoid pass.com.acme.boarding/7K2M9Q --stage dev
+    """
+    _update("made good again", pass_, Change(voided=False), stage, as_json=as_json)
 
 
 @app.command()
@@ -28,7 +156,7 @@ def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
     """
     pass_id = PassId.parse(pass_)
     with Console(stderr=True).status("looking"):
-        state = _table(stage).state(pass_id)
+        state = _Stage.of(stage).table.state(pass_id)
     modified = f"{datetime.fromtimestamp(state.version.modified_at, UTC):%Y-%m-%dT%H:%M:%SZ}" if state.version else None
     shown = {
         "item": dict(state.attributes),
@@ -45,6 +173,85 @@ def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
     Console(soft_wrap=True).print(table)
 
 
+@app.command(name="list")
+def list_(
+    pass_type: Annotated[str | None, typer.Option("--type", help="Only passes of this passTypeIdentifier.")] = None,
+    template: Annotated[str | None, typer.Option(help="Only passes of this template.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to list.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="PASS", help="Go on behind this one.")] = None,
+    *,
+    stage: StageOption = "dev",
+    as_json: LinesOption = False,
+) -> None:
+    """List passes, in the table's own order.
+
+    The table has no index to ask: it is read from its start, and every item that is read costs, listed or not. What
+    was read and what it cost is said at the end, and on Ctrl-C. A write of the last second may be missing.
+
+    Example: python -m infra pass list --type pass.com.acme.boarding --limit 20 --json
+    """
+    table = _Stage.of(stage).table
+    pages = table.pages(
+        pass_type_identifier=pass_type,
+        template=template,
+        after=PassId.parse(after) if after is not None else None,
+        page_size=MAX_PAGE_SIZE if pass_type or template else min(limit, MAX_PAGE_SIZE),
+    )
+    progress = Console(stderr=True)
+    listed = read = 0
+    units, last = 0.0, None
+    try:
+        with progress.status("reading") as status:
+            for page in pages:
+                read, units = read + page.read, units + page.units
+                few = page.passes[: limit - listed]
+                for item in few:
+                    _print_listed(item, as_json=as_json)
+                listed, last = listed + len(few), few[-1]["pass_id"] if few else last
+                status.update(f"reading, {read:,} items, {listed:,} passes found")
+                if listed == limit:
+                    break
+            else:
+                last = None
+    finally:
+        progress.print(f"{listed:,} passes listed, {read:,} items read for {units:,.1f} read units", highlight=False)
+        if last is not None:
+            progress.print(f"more may come behind the last: --after '{last}'", markup=False, highlight=False)
+
+
+@app.command()
+def delete(
+    pass_: PassArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a pass for good. Phones that hold it keep it as it is, since Apple lets nobody take a pass away.
+
+    Example: python -m infra pass delete pass.com.acme.boarding/7K2M9Q --stage dev
+    """
+    pass_id, progress = PassId.parse(pass_), Console(stderr=True)
+    with progress.status("looking"):
+        table = _Stage.of(stage).table
+        state = table.state(pass_id)
+    if state.devices:
+        good = "" if state.attributes.get("voided") is True else "; `pass void` it first to have it shown as void there"
+        progress.print(
+            f"{_devices(state.devices)} it: the pass stays on them as it is, and they are told of no change any more"
+            f"{good}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if not yes:
+        typer.confirm(f"delete pass {pass_id}?", abort=True, err=True)
+    table.delete(pass_id)
+    if as_json:
+        print(json.dumps({"pass_id": str(pass_id), "devices": state.devices}, indent=2))
+    else:
+        print(f"deleted pass {pass_id}; its download links lead nowhere any more")
+
+
 def plain(value: object) -> object:
     """A value of DynamoDB's that JSON has no form for."""
     if isinstance(value, Decimal):
@@ -52,12 +259,75 @@ def plain(value: object) -> object:
     return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
 
 
+def _update(done: str, pass_: str, change: Change, stage: str, *, as_json: bool) -> None:
+    pass_id = PassId.parse(pass_)
+    with Console(stderr=True).status("writing"):
+        table = _Stage.of(stage).table
+        table.update(pass_id, change)
+        devices = table.devices(pass_id)
+    if as_json:
+        print(json.dumps({"pass_id": str(pass_id), "devices": devices}, indent=2))
+    else:
+        print(f"{done} pass {pass_id}; {_devices(devices)} it, and are told if this changes what they show")
+
+
+def _devices(count: int) -> str:
+    return "1 device holds" if count == 1 else f"{count:,} devices hold"
+
+
+def _print_link(done: str, pass_id: PassId, link: DownloadLink, *, qr: bool, as_json: bool) -> None:
+    """The link alone goes to the output, so that `$(...)` is it."""
+    console = Console(stderr=True)
+    expires_at = f"{link.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+    console.print(
+        f"{done}; until {expires_at} this link hands it out to whoever has it:",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if as_json:
+        print(json.dumps({"pass_id": str(pass_id), "link": link.url, "expires_at": expires_at}, indent=2))
+    else:
+        print(link.url, flush=True)
+    if not qr:
+        return
+    lines = terminal_qr(link.url)
+    if console.is_terminal and console.width < len(lines[0]):
+        console.print(f"the QR code needs {len(lines[0])} columns; this terminal has {console.width}", highlight=False)
+        return
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _print_listed(item: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(item, default=plain), flush=True)
+    else:
+        void_ = "void" if item.get("voided") is True else ""
+        print(f"{_readable(item['pass_id']):48} {_readable(item.get('template', '')):16} {void_}".rstrip(), flush=True)
+
+
+def _pass_id(pass_: str, pass_type: str, serial: str) -> PassId:
+    if bool(pass_) == bool(pass_type) or (serial and not pass_type):
+        raise typer.BadParameter("name the pass either as PASS, or by --type with or without --serial")
+    return PassId.parse(pass_) if pass_ else PassId(pass_type, serial or new_serial_number())
+
+
+def _change(field: list[str] | None, override: str) -> Change:
+    return Change(
+        fields=_given("--field", read_fields, field or []), overrides=_given("--override", read_overrides, override)
+    )
+
+
+def _given(option: str, read: Callable[[T], R], given: T) -> R:
+    try:
+        return read(given)
+    except GivenError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
 def _readable(value: object) -> str:
     """As it is where that is one line; a terminal never gets a control character of a pipeline's."""
     if isinstance(value, str) and value.isprintable():
         return value
     return json.dumps(value, default=plain, ensure_ascii=False)
-
-
-def _table(stage: str) -> PassTable:
-    return PassTable(settings_of(Deployer(stage, say=lambda _: None).describe()))

@@ -18,7 +18,12 @@ from urllib.parse import quote
 
 import httpx
 
+PKPASS = "application/vnd.apple.pkpass"
 FIELD_GROUPS = ("headerFields", "primaryFields", "secondaryFields", "auxiliaryFields", "backFields", "footerFields")
+SAFARI = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/18.5 Mobile/15E148 Safari/604.1"
+)
 STYLES = ("boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric")
 
 
@@ -93,6 +98,21 @@ class Phone:
 
     def close(self) -> None:
         self._http.close()
+
+    def opens(self, link: str) -> HTTPStatus:
+        """The person scans or taps a download link, and then "Add".
+
+        Returns:
+            As `adds`.
+
+        Raises:
+            PhoneError: the link leads to no pass, or the service refused.
+        """
+        response = self._http.get(link, headers={"User-Agent": SAFARI})
+        _expect(response, HTTPStatus.OK)
+        if response.headers["Content-Type"] != PKPASS:
+            raise PhoneError(f"the link leads to {response.headers['Content-Type']}, not to a pass")
+        return self.adds(response.content, last_modified=response.headers.get("Last-Modified"))
 
     def adds(self, archive: bytes, *, last_modified: str | None = None) -> HTTPStatus:
         """The person taps "Add": the pass is kept, and the web service is told.
@@ -215,6 +235,7 @@ def _authorization(installed: InstalledPass) -> dict[str, str]:
 def _expect(response: httpx.Response, *expected: HTTPStatus) -> HTTPStatus:
     status = HTTPStatus(response.status_code)
     if status not in expected:
-        call = f"{response.request.method} {response.request.url.path}"
+        path = response.request.url.path
+        call = f"{response.request.method} {path[: path.index('/p/')] + '/p/...' if '/p/' in path else path}"
         raise PhoneError(f"{call}: got {status.value}, expected {' or '.join(str(s.value) for s in expected)}")
     return status

@@ -1,23 +1,41 @@
 """The passes of a stage, one at a time, with the tables around them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
+from boto3.dynamodb.conditions import Attr
+from botocore.exceptions import ClientError
 
-from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.errors import ConfigurationError, RefusedError, TransientError
 from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.rendering import prove
 from chalicelib.domain.updates import Version
 from chalicelib.settings import Settings
 from chalicelib.store.versions import version_of
+from chalicelib.template_store import Templates
+from infra.passes.change import Change
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
 """Never shown: the first is the pass's secret, the second is what a person gave at sign-up."""
 
 
+MAX_TRIES = 5
+"""How often a change is worked out anew because somebody else wrote the item meanwhile."""
+
+
 class PassMissingError(RefusedError):
     """There is no such pass."""
+
+
+class PassExistsError(RefusedError):
+    """There is such a pass already, and nothing was written."""
+
+
+class PassBusyError(TransientError):
+    """Others wrote the pass at the same time, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +53,27 @@ class PassState:
     devices: int
 
 
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """Some of the passes of a table.
+
+    Args:
+        passes: those that were asked for: pass_id, template, voided.
+        read: how many items were read for them.
+        units: what that cost, in read units.
+    """
+
+    passes: list[dict[str, object]]
+    read: int
+    units: float
+
+
 class PassTable:
-    """The passes of one stage."""
+    """The passes of one stage. What cannot become a pass is never written."""
 
     def __init__(self, settings: Settings) -> None:
+        self._stage = settings.stage
+        self._templates = Templates(bucket=settings.templates_bucket)
         tables = boto3.resource("dynamodb")
         self._passes = tables.Table(settings.passes_table)
         self._versions = tables.Table(settings.versions_table)
@@ -58,6 +93,105 @@ class PassTable:
             devices=self.devices(pass_id),
         )
 
+    def issue(self, pass_id: PassId, *, template: str, change: Change) -> None:
+        """Write a pass that is not there yet.
+
+        Raises:
+            PassExistsError: it is there.
+            RefusedError: it does not fit its template.
+            ConfigurationError: its pass type has no certificate.
+        """
+        item = change.applied_to({"pass_id": str(pass_id), "template": template})
+        self._prove(item)
+        self._require_certificate(pass_id.pass_type_identifier)
+        try:
+            self._passes.put_item(Item=item, ConditionExpression="attribute_not_exists(pass_id)")
+        except ClientError as error:
+            if _condition_failed(error):
+                raise PassExistsError(
+                    f"pass {pass_id}: is there already; `pass update` changes it, `pass link` hands it out again"
+                ) from None
+            raise
+
+    def update(self, pass_id: PassId, change: Change) -> None:
+        """Change a pass that is there.
+
+        Raises:
+            PassMissingError: it is not there.
+            PassBusyError: others were faster, again and again.
+            RefusedError: it would not fit its template any more.
+        """
+        for _ in range(MAX_TRIES):
+            item = self._item(pass_id)
+            PassItem.parse(item)  # what a pipeline wrote may be of any shape
+            self._prove(change.applied_to(item))
+            try:
+                self._passes.update_item(Key={"pass_id": str(pass_id)}, **change.request(item))
+            except ClientError as error:
+                if not _condition_failed(error):
+                    raise
+            else:
+                return
+        raise PassBusyError(f"pass {pass_id}: others write it at the same time; nothing was changed, try again")
+
+    def prove(self, pass_id: PassId) -> None:
+        """Make sure that a pass is there and can be made.
+
+        Raises:
+            PassMissingError: it is not there.
+            RefusedError: it does not fit its template.
+            ConfigurationError: its pass type has no certificate.
+        """
+        self._prove(self._item(pass_id))
+        self._require_certificate(pass_id.pass_type_identifier)
+
+    def delete(self, pass_id: PassId) -> None:
+        """Delete a pass; its registrations go by themselves when the stream is read.
+
+        Raises:
+            PassMissingError: it is not there.
+        """
+        try:
+            self._passes.delete_item(Key={"pass_id": str(pass_id)}, ConditionExpression="attribute_exists(pass_id)")
+        except ClientError as error:
+            if _condition_failed(error):
+                raise _missing(pass_id) from None
+            raise
+
+    def pages(
+        self, *, pass_type_identifier: str | None, template: str | None, after: PassId | None, page_size: int
+    ) -> Iterator[ListPage]:
+        """Go through the table, in its own order; what was written within the last second may be missing.
+
+        Args:
+            pass_type_identifier: None for any.
+            template: None for any.
+            after: where an earlier look ended.
+            page_size: how many items to read at once, at most.
+        """
+        query: dict[str, Any] = {
+            "ProjectionExpression": "pass_id, #template, voided",
+            "ExpressionAttributeNames": {"#template": "template"},
+            "Limit": page_size,
+            "ReturnConsumedCapacity": "TOTAL",
+        }
+        filters = []
+        if pass_type_identifier is not None:
+            filters.append(Attr("pass_id").begins_with(f"{pass_type_identifier}/"))
+        if template is not None:
+            filters.append(Attr("template").eq(template))
+        if filters:
+            query["FilterExpression"] = filters[0] if len(filters) == 1 else filters[0] & filters[1]
+        if after is not None:
+            query["ExclusiveStartKey"] = {"pass_id": str(after)}
+        while True:
+            page = self._passes.scan(**query)
+            units = float(page.get("ConsumedCapacity", {}).get("CapacityUnits", 0))
+            yield ListPage(list(page["Items"]), page["ScannedCount"], units)
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
     def devices(self, pass_id: PassId) -> int:
         """How many are registered for the pass; a request for every 10,000 of them."""
         query: dict[str, Any] = {
@@ -76,5 +210,27 @@ class PassTable:
     def _item(self, pass_id: PassId) -> dict[str, Any]:
         item = self._passes.get_item(Key={"pass_id": str(pass_id)}, ConsistentRead=True).get("Item")
         if item is None:
-            raise PassMissingError(f"pass {pass_id}: there is none; `pass list` shows those that there are")
+            raise _missing(pass_id)
         return dict(item)
+
+    def _prove(self, attributes: Mapping[str, object]) -> None:
+        item = PassItem.parse(attributes)
+        prove(self._templates.get(item.template), item)
+
+    def _require_certificate(self, pass_type_identifier: str) -> None:
+        secrets = boto3.client("secretsmanager")
+        try:
+            secrets.describe_secret(SecretId=f"passwire/{self._stage}/pass-types/{pass_type_identifier}")
+        except secrets.exceptions.ResourceNotFoundException:
+            raise ConfigurationError(
+                f"pass type {pass_type_identifier}: stage {self._stage} has no certificate for it, so its passes "
+                "cannot be signed; nothing was written"
+            ) from None
+
+
+def _missing(pass_id: PassId) -> PassMissingError:
+    return PassMissingError(f"pass {pass_id}: there is none; `pass list` shows those that there are")
+
+
+def _condition_failed(error: ClientError) -> bool:
+    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")

@@ -1,6 +1,7 @@
 """The picture of a pass: what stands on it, in whose language, and that nothing in a pass becomes markup."""
 
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
@@ -8,12 +9,13 @@ import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.picture import OpenedPassError, page
-from chalicelib.picture.barcodes import BarcodePicture, barcode_picture
+from chalicelib.picture import OpenedPassError, link_page, notice_page, page
+from chalicelib.picture.barcodes import BarcodePicture, barcode_picture, qr_code
 from chalicelib.picture.opened import OpenedPass
 from tests import samples
 
 SCALE = 4
+LINK = "https://abc123.execute-api.eu-central-1.amazonaws.com/api/p/" + "Ab1-_" * 40
 
 
 class Reading(HTMLParser):
@@ -166,3 +168,56 @@ def test_the_page_forbids_itself_every_script_and_source_but_its_own() -> None:
 def test_what_is_no_pass_is_refused(raw: bytes) -> None:
     with pytest.raises(OpenedPassError):
         page(raw, language="en")
+
+
+def handed_out(language: str = "en", **changes: object) -> tuple[Reading, str]:
+    """What the page of a download link shows, and its policy."""
+    pkpass = samples.build(samples.files_of("generic", **changes))
+    page_ = link_page(pkpass, language=language, link=LINK, expires_at=datetime(2026, 12, 2, 16, 20, tzinfo=UTC))
+    return Reading(page_.html), page_.policy
+
+
+def test_the_page_of_a_link_shows_the_pass_with_a_button_and_says_until_when() -> None:
+    shown, _ = handed_out()
+    text = " ".join(" ".join(shown.texts).split())
+    assert "Grace Hopper" in text
+    assert "Add to Apple Wallet" in text
+    assert "until 2026-12-02 16:20 UTC" in text
+    assert ("href", "?download") in shown.attributes
+
+
+def test_a_phone_reads_the_link_from_the_pages_qr_code() -> None:
+    read = drawn(qr_code(LINK))
+    assert read is not None
+    assert read.text == LINK
+    shown, _ = handed_out()
+    assert ("d", qr_code(LINK).path) in shown.attributes
+
+
+@settings(max_examples=30)
+@given(text=HOSTILE, language=HOSTILE)
+def test_no_text_of_a_pass_becomes_markup_of_the_page_that_hands_it_out(text: str, language: str) -> None:
+    def tags(value: str) -> list[str]:
+        fields = [{"key": "a", "label": value, "value": value}]
+        top = {"description": value, "organizationName": value}
+        return handed_out(language, generic={"primaryFields": fields}, **top)[0].tags
+
+    assert tags(text) == tags("harmless")
+
+
+def test_the_page_of_a_link_loads_nothing_and_runs_nothing_but_its_own() -> None:
+    """The address is a secret, which any request to another site could tell it."""
+    shown, policy = handed_out()
+    assert policy in [value for _, value in shown.attributes]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    loaded = [value for name, value in shown.attributes if name in ("src", "srcset", "action", "data", "poster")]
+    assert {value.partition(",")[0] for value in loaded} == {"data:image/png;base64"}
+    assert not {"link", "iframe", "form", "object", "base"} & set(shown.tags)
+    assert ("rel", "noopener noreferrer nofollow") in shown.attributes
+
+
+def test_a_notice_is_text() -> None:
+    shown = notice_page("<b>", "<script>")
+    assert Reading(shown.html).tags == ["html", "head", *["meta"] * 4, "title", "style", "body", "main", "h1", "p"]
+    assert "script-src" not in shown.policy

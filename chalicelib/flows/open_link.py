@@ -1,0 +1,73 @@
+"""A person opens a download link: browser -> API -> the pass, signed, with the token that it will live with."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from chalicelib import log
+from chalicelib.domain.authentication import AuthenticationKeys
+from chalicelib.domain.conditional import Validators, validators_of
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.links import Link, LinkEndedError, read_link
+from chalicelib.domain.updates import Version
+from chalicelib.flows.download import Press
+from chalicelib.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLink:
+    """What a link leads to.
+
+    Args:
+        link: what it grants.
+        pkpass: the signed archive.
+        validators: what a device names this version by when it comes for updates.
+    """
+
+    link: Link
+    pkpass: bytes = field(repr=False)
+    validators: Validators
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpener:
+    """What answers a download link.
+
+    Args:
+        window_seconds: W of the update protocol.
+    """
+
+    store: Store
+    keys: AuthenticationKeys
+    press: Press
+    window_seconds: int
+
+    def open(self, *, token: str, web_service_url: str, now: float, asked_for: str) -> OpenedLink:
+        """The pass as it is now: one read, of item and version together; none where the link is no good.
+
+        Args:
+            token: the end of the link.
+            web_service_url: what the pass names to phones.
+            now: epoch seconds.
+            asked_for: whether the pass itself is handed out or only shown, for the log.
+
+        Raises:
+            LinkError: it is none.
+            LinkEndedError: it has expired, or the pass is gone.
+            RefusedError: the item cannot become a pass; nothing half-built leaves.
+            StoreError, ConfigurationError: it could not be read, or not be signed.
+        """
+        link = read_link(self.keys, token, now=now)
+        stored = self.store.passes.with_version(link.pass_id)
+        if stored is None:
+            raise LinkEndedError(f"download link: pass {link.pass_id} is gone")
+        item = PassItem.parse(stored.attributes)
+        pkpass = self.press.make(
+            item,
+            personalized=stored.personalized,
+            authentication_token=self.keys.issue(link.pass_id, own=item.authentication_token),
+            web_service_url=web_service_url,
+            at=datetime.fromtimestamp(now, UTC),
+        )
+        log.event("link_opened", pass_id=link.pass_id, asked_for=asked_for, bytes=len(pkpass))
+        version = stored.version or Version.before_any_stamp(now, window_seconds=self.window_seconds)
+        return OpenedLink(link, pkpass, validators_of(version))

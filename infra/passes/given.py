@@ -1,0 +1,64 @@
+"""What a person gives on the command line for a pass: `gate=B22` for texts, `points:=1200` for everything else."""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+_LIFETIME = re.compile(r"([1-9]\d{0,5})([mhd])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+class GivenError(ValueError):
+    """It cannot be read; the message says how it is written."""
+
+
+def read_fields(pairs: Iterable[str]) -> dict[str, object]:
+    """Values by field key, as DynamoDB takes them.
+
+    Raises:
+        GivenError: a pair is none, or what follows `:=` is not JSON.
+    """
+    fields: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.rstrip(":"):
+            raise GivenError(f"{pair!r} is not key=text, nor key:=JSON for numbers and maps")
+        fields[key.removesuffix(":")] = _json(pair, text) if key.endswith(":") else text
+    return fields
+
+
+def read_overrides(text: str) -> dict[str, object]:
+    """Top-level keys of pass.json, from a JSON object.
+
+    Raises:
+        GivenError: it is none.
+    """
+    overrides = _json(text, text)
+    if not isinstance(overrides, dict):
+        raise GivenError('it must be a JSON object such as {"relevantDate": "2026-12-01T08:00Z"}')
+    return overrides
+
+
+def read_lifetime(text: str) -> timedelta:
+    """How long a link works.
+
+    Raises:
+        GivenError: it is not so many minutes, hours or days.
+    """
+    found = _LIFETIME.fullmatch(text)
+    if not found:
+        raise GivenError(f"{text!r} is no lifetime; write minutes, hours or days, as 15m, 12h, 7d")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _json(whole: str, text: str) -> Any:  # noqa: ANN401 - any JSON
+    def refuse(constant: str) -> object:
+        raise GivenError(f"{whole!r}: {constant} is no JSON")
+
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise GivenError(f"{whole!r}: what must be JSON is not: {error}") from None

@@ -1,0 +1,38 @@
+"""Making download links for a stage's passes; `chalicelib/domain/links.py` says what a link is."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.links import PATH, Link, sign_link
+from chalicelib.secrets import Secrets
+from chalicelib.settings import Settings
+from infra.stack.deploy import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLink:
+    """A link, as it is handed to a person: the secret is in the address."""
+
+    url: str
+    expires_at: datetime
+
+
+class Links:
+    """Signs links with the stage's newest authentication key."""
+
+    def __init__(self, stack: Stack, settings: Settings) -> None:
+        self._base_url = settings.web_service_url or stack.api_url
+        self._secrets = Secrets(stage=stack.stage)
+
+    def make(self, pass_id: PassId, *, lifetime: timedelta) -> DownloadLink:
+        """A link that works for so long.
+
+        Raises:
+            ConfigurationError: the stage has no authentication key.
+            SecretsError: Secrets Manager did not answer.
+        """
+        expires_at = int(time.time() + lifetime.total_seconds())
+        token = sign_link(self._secrets.authentication_keys(), Link(pass_id, expires_at))
+        return DownloadLink(f"{self._base_url}{PATH}{token}", datetime.fromtimestamp(expires_at, UTC))
