@@ -5,6 +5,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -12,12 +13,15 @@ import httpx
 
 from chalicelib.domain.identifiers import PassId
 from chalicelib.picture import page
-from chalicelib.secrets import Secrets
 from infra.local.ministack import LocalError
 from infra.local.phone import Phone
 from infra.local.stack import LocalStack
+from infra.passes.links import Links
+from infra.stack.deploy import Deployer
+from infra.stack.settings import settings_of
 
 PUSH_TIMEOUT_SECONDS = 30.0
+LINK_LIFETIME = timedelta(hours=1)
 
 
 class Timeline:
@@ -57,11 +61,12 @@ def run_demo(stack: LocalStack, folder: Path, *, say: Callable[[str], None]) -> 
     try:
         passes.put_item(Item={**item, "fields": fields})
         timeline.step(f"pipeline: PutItem {pass_id}, gate A7")
-        archive, last_modified = _issue(stack, pass_id)
-        timeline.step(f"issuer:   the pass is made and signed, {len(archive)} bytes")
+        link = _links(stack).make(pass_id, lifetime=LINK_LIFETIME)
+        timeline.step(f"issuer:   hands it out by a link: {link.url}")
+        status = phone.opens(link.url)
+        timeline.step(f"phone:    opens the link, adds the pass and registers: {status.value} {status.phrase}")
+        archive = phone.passes[stack.pass_type_identifier, pass_id.serial_number].archive
         timeline.step(f"openssl:  {verify_signature(archive, Path(stack.ca_file), folder)}")
-        status = phone.adds(archive, last_modified=last_modified)
-        timeline.step(f"phone:    adds the pass and registers: {status.value} {status.phrase}")
         passes.put_item(Item={**item, "fields": {**fields, "gate": "B22"}})
         timeline.step("pipeline: PutItem, gate B22")
         push = _wait_for_push(stack, phone)
@@ -107,17 +112,9 @@ def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
     return done.stderr.strip()
 
 
-def _issue(stack: LocalStack, pass_id: PassId) -> tuple[bytes, str | None]:
-    """The pass as it is handed to a person: with the token derived for it."""
-    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None)
-    response = httpx.get(
-        f"{stack.api_url}/v1/passes/{pass_id.pass_type_identifier}/{pass_id.serial_number}",
-        headers={"Authorization": f"ApplePass {token.value}"},
-        timeout=30,
-    )
-    if response.status_code != httpx.codes.OK:
-        raise LocalError(f"the pass could not be issued: {response.status_code} {response.text}")
-    return response.content, response.headers.get("Last-Modified")
+def _links(stack: LocalStack) -> Links:
+    deployed = Deployer(stack.stage, say=lambda _: None).describe()
+    return Links(deployed, settings_of(deployed))
 
 
 def _wait_for_push(stack: LocalStack, phone: Phone) -> dict[str, str]:
