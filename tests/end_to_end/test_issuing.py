@@ -43,7 +43,7 @@ def test_a_pass_lives_by_commands_alone(stack: LocalStack, apns: Apns, phone: Ph
     assert "voided" not in phone.passes[kind, serial_number].content
 
     assert command(stack, "delete", pass_id, "--yes")["devices"] == 1
-    assert httpx.get(link).status_code == 410
+    assert httpx.get(link, timeout=30).status_code == 410
     assert (kind, serial_number) in phone.passes
     phone.wakes(kind)
     assert phone.passes[kind, serial_number].fields()["gate"]["value"] == "B22"

@@ -87,13 +87,13 @@ def test_a_pass_is_issued_with_what_was_given_and_its_link_leads_to_it(desk: Des
         "overrides": {"userInfo": {"rate": Decimal("1.5")}},
     }
     assert issued["pass_id"] == str(pass_id)
-    page = httpx.get(issued["link"])
+    page = httpx.get(issued["link"], timeout=30)
     assert "Ada=Lovelace" in page.text
 
 
 def test_only_the_link_is_printed_so_that_a_script_can_take_it(desk: Desk, pass_id: PassId) -> None:
     done = desk.does("issue", pass_id, "--template", "boarding")
-    assert httpx.head(done.stdout.strip()).status_code == 200
+    assert httpx.head(done.stdout.strip(), timeout=30).status_code == 200
     assert f"issued pass {pass_id}; until " in done.stderr
 
 
@@ -281,7 +281,7 @@ def test_deleting_asks_and_says_what_phones_will_show(desk: Desk, pass_id: PassI
     assert desk.item(pass_id)
     assert desk.does("delete", pass_id, answer="y\n").exit_code == 0
     assert desk.item(pass_id) is None
-    assert httpx.get(link).status_code == 410
+    assert httpx.get(link, timeout=30).status_code == 410
 
 
 def drawn(lines: list[str], *, dark: bool) -> zxingcpp.Barcode | None:
