@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
-from infra.commands import local, passes, push, stack, template
+from infra.commands import bulk, history, local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
 from infra.pushes import PushesError
@@ -47,6 +47,9 @@ app.command()(stack.outputs)
 app.command()(stack.destroy)
 app.add_typer(template.app)
 app.add_typer(push.app)
+passes.app.command(name="import")(bulk.import_file)
+passes.app.command(name="export")(bulk.export_file)
+passes.app.command()(history.history)
 app.add_typer(passes.app)
 
 

@@ -30,7 +30,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 app = typer.Typer(
-    name="pass", help="Passes: issue, link, update, void, unvoid, show, list, delete.", no_args_is_help=True
+    name="pass",
+    help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
+    no_args_is_help=True,
 )
 PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="<passTypeIdentifier>/<serialNumber>")]
 FieldOption = Annotated[

@@ -1,1 +1,1 @@
-"""What a team does with passes by hand: issue, hand out, change, look at and delete single ones."""
+"""What a team does with passes by hand: single ones, many of them from and to files, one followed through the logs."""

@@ -4,7 +4,6 @@ A touch writes the template's revision into the item, which counts as a change (
 already is passed over, so the work can be interrupted at any point and begun again, from any machine.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from infra.pace import Pace
 
 WRITERS = 8
 """Touches under way at a time: one takes some milliseconds, most of them waiting."""
@@ -74,7 +75,7 @@ def touch(
         return 1
 
     total = 0
-    pace = _Pace(rate)
+    pace = Pace(rate)
     with ThreadPoolExecutor(WRITERS) as writers:
         for page in pages:
             for start in range(0, len(page), WRITERS):
@@ -84,17 +85,3 @@ def touch(
                 total += done
                 touched(done)
     return total
-
-
-class _Pace:
-    """Lets so many a second through; what was missed while something else was slow is not caught up in a burst."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._due = time.monotonic()
-
-    def wait(self, count: int) -> None:
-        now = time.monotonic()
-        if self._due > now:
-            time.sleep(self._due - now)
-        self._due = max(self._due, now) + count / self._rate

@@ -1,0 +1,140 @@
+"""`pass import`, `pass export`: many passes at once."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from chalicelib.template_store import Templates
+from infra.commands.stack import JsonOption, StageOption
+from infra.passes.exporting import SECRET, export_passes
+from infra.passes.importing import Imported, Plan, import_passes
+from infra.passes.importing import Progress as Progressed
+from infra.passes.rows import open_rows
+from infra.stack.deploy import Deployer
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="FILE.csv, .jsonl or .parquet.", exists=True, dir_okay=False)
+    ],
+    stage: StageOption = "dev",
+    pass_type: Annotated[
+        str | None, typer.Option("--type", help="Pass type of rows that have a serial number alone.")
+    ] = None,
+    template: Annotated[str | None, typer.Option(help="Template of rows that name none.")] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="COLUMN=TARGET",
+            help="What a column is, where its name does not say it: serial_number, a field's key, overrides.KEY, "
+            "attributes.NAME, ...; nothing after = leaves it out.",
+        ),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Rows to write a second, at most.")] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the rows of a file as passes; each replaces the pass that was there. Wrong rows go to FILE.rejected.
+
+    Interrupted, the same command goes on where it was. Ends with 1 where rows were refused.
+
+    Example: python -m infra pass import tickets.csv --type pass.com.acme.boarding --template boarding --map Gate=gate
+    """
+    columns = dict(_split(entry) for entry in mapping or [])
+    console = Console(stderr=True)
+    with console.status(f"reading {file}"):
+        outputs = Deployer(stage, say=lambda _: None).describe().outputs
+        rows = open_rows(file)
+    plan = Plan(
+        table_name=outputs["PassesTableName"],
+        stage=stage,
+        pass_type=pass_type,
+        template=template,
+        mapping=columns,
+        rate=rate,
+    )
+    shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("importing", total=rows.size)
+
+        def told(progress: Progressed) -> None:
+            description = f"{progress.written:,} written, {progress.rejected:,} refused"
+            bar.update(task, completed=progress.position, description=description)
+
+        imported = import_passes(
+            rows,
+            plan,
+            Templates(bucket=outputs["TemplatesBucketName"]),
+            told=told,
+            say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+        )
+    _print(imported, as_json=as_json)
+    if imported.rejected:
+        raise typer.Exit(1)
+
+
+def export_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, .jsonl or .parquet.", dir_okay=False)],
+    stage: StageOption = "dev",
+    *,
+    with_tokens: Annotated[
+        bool, typer.Option("--with-tokens", help="Authentication tokens of passes that have one of their own, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write all passes into a file that `pass import` reads. It is there whole or not at all, for its owner alone.
+
+    Example: python -m infra pass export passes.csv --stage dev
+    """
+    console = Console(stderr=True)
+    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    shown = (SpinnerColumn(), TextColumn("{task.completed:,} passes"))
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("export", total=None)
+        exported = export_passes(
+            outputs["PassesTableName"],
+            file,
+            Templates(bucket=outputs["TemplatesBucketName"]),
+            leave_out=() if with_tokens else (SECRET,),
+            told=lambda count: bar.advance(task, count),
+        )
+    if as_json:
+        done = {"passes": exported.passes, "tokens_left_out": exported.tokens_left_out, "file": str(file)}
+        print(json.dumps(done, indent=2))
+    else:
+        print(f"{exported.passes:,} passes are in {file}")
+    if exported.tokens_left_out:
+        console.print(
+            f"[yellow]warning[/]: {exported.tokens_left_out:,} passes have an authentication token of their own, which "
+            "the file does not hold: importing it over them would shut their phones out; export --with-tokens for that",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _split(entry: str) -> tuple[str, str]:
+    column, equals, target = entry.rpartition("=")
+    if not equals:
+        raise typer.BadParameter(f"{entry!r}: write COLUMN=TARGET", param_hint="--map")
+    return column, target
+
+
+def _print(imported: Imported, *, as_json: bool) -> None:
+    rejects = str(imported.rejects) if imported.rejects else None
+    if as_json:
+        numbers = {"written": imported.written, "skipped": imported.skipped, "rejected": imported.rejected}
+        took = {"seconds": round(imported.seconds, 3), "rows_per_second": round(imported.rows_per_second, 1)}
+        print(json.dumps({**numbers, **took, "rejects": rejects}, indent=2))
+        return
+    earlier = f", {imported.skipped:,} settled by an earlier run" if imported.skipped else ""
+    print(
+        f"{imported.written:,} written, {imported.rejected:,} refused{earlier}, "
+        f"in {imported.seconds:.1f} s ({imported.rows_per_second:,.0f} rows/s)"
+    )
+    if rejects:
+        print(f"refused rows are in {rejects}, each with its line and why; mend them there and import that file")
