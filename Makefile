@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-fanout bench-pass lock clean
+.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-fanout bench-pass bench-import lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench-fanout: $(INSTALLED) ## measure from a write to its pushes through the dep
 
 bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA signature and the peers; node's if it is there
 	$(BIN)/python -m tests.benchmarks.passes
+
+bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare BatchWriteItem loop, and its resume after a kill
+	$(BIN)/python -m tests.benchmarks.imports
 
 lock: $(INSTALLED) ## compile requirements*.txt from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header -q -o requirements.txt
