@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import httpx
+import hypothesis
 import pytest
 
 from chalicelib.domain.authentication import AuthenticationKeys
@@ -20,6 +21,11 @@ from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
 from infra.local.stack import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
 from tests.end_to_end.eventually import Apns
+
+hypothesis.settings.register_profile(
+    "passwire", deadline=None
+)  # how long an example takes says how busy the machine is
+hypothesis.settings.load_profile("passwire")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
