@@ -4,8 +4,8 @@ A link is opened by people, in whatever they have at hand, so every answer is a 
 is the secret, and so no answer is kept, indexed, framed, or named to another site; and nothing of the request stands in
 one, but for a language and a link that was proved to be ours.
 
-Who gets the pass at once: a browser that says that it runs on an iPhone, and whoever asks with `?download`, as the
-page's button does. An iPad says that it is a Mac, and has no Wallet; Safari on a Mac can add passes; a view inside
+Who gets the pass at once: a browser that says that it runs on an iPhone, and whoever asks with `?download=1`, as
+the page's button does. An iPad says that it is a Mac, and has no Wallet; Safari on a Mac can add passes; a view inside
 another app (it names no `Safari`) cannot, though it is on an iPhone: all of these see the page and choose. So does
 everybody where something in between rewrites `User-Agent`.
 """

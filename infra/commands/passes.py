@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
+from infra.commands.dialogue import Terminal
 from infra.commands.stack import JsonOption, StageOption
 from infra.passes.change import Change
 from infra.passes.given import GivenError, read_fields, read_lifetime, read_overrides
@@ -47,6 +49,10 @@ OverrideOption = Annotated[
 ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link works: 15m, 12h, 7d.")]
 QrOption = Annotated[bool, typer.Option("--qr", help="Show the link as a QR code in the terminal, too.")]
 LinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for scripts.")]
+
+
+class DeclinedError(RefusedError):
+    """Whoever was asked said no."""
 
 
 @dataclass(frozen=True)
@@ -233,20 +239,19 @@ def delete(
 
     Example: python -m infra pass delete pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    pass_id, progress = PassId.parse(pass_), Console(stderr=True)
-    with progress.status("looking"):
+    pass_id = PassId.parse(pass_)
+    with Console(stderr=True).status("looking"):
         table = _Stage.of(stage).table
         state = table.state(pass_id)
-    if state.devices:
-        good = "" if state.attributes.get("voided") is True else "; `pass void` it first to have it shown as void there"
-        progress.print(
-            f"{_devices(state.devices)} it: the pass stays on them as it is, and they are told of no change any more"
-            f"{good}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if not yes:
-        typer.confirm(f"delete pass {pass_id}?", abort=True, err=True)
+    with Terminal(stage=stage, yes=yes) as dialogue:
+        if state.devices:
+            good = state.attributes.get("voided") is not True
+            dialogue.say(
+                f"{_devices(state.devices)} it: the pass stays there as it is, and no change of it is told any more"
+                + ("; `pass void` it first to have it shown as void" if good else "")
+            )
+        if not dialogue.allows(f"delete pass {pass_id}?"):
+            raise DeclinedError("declined; nothing was deleted")
     table.delete(pass_id)
     if as_json:
         print(json.dumps({"pass_id": str(pass_id), "devices": state.devices}, indent=2))
