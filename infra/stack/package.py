@@ -1,61 +1,27 @@
 """From the checkout to what CloudFormation takes: Chalice's template and a zip that holds only what runs.
 
-`chalice package` makes both; its zip carries every dependency of Chalice's own command line and every service that
-botocore knows. What a Lambda imports stands in `KEPT`; the rest goes, and what stays is compiled, since Lambda's file
-system is read-only and would compile it anew at every cold start.
+`chalice package` makes both, for the Python that runs it and for the architecture that `.chalice/config.json` says
+(`lambda_architecture`); `slim.py` takes from the zip what does not run.
 """
 
-import compileall
 import json
 import os
-import py_compile
-import shutil
 import subprocess
 import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.stack.resources import resources
+from infra.stack.slim import CompilationError, slim_down
 
 PROJECT = Path(__file__).parents[2]
-KEPT = (
-    "app.py",
-    "chalicelib",
-    "chalice",
-    "botocore",
-    "cffi",
-    "cryptography",
-    "dateutil",
-    "h2",
-    "hpack",
-    "hyperframe",
-    "jinja2",
-    "jmespath",
-    "jwt",
-    "markupsafe",
-    "orjson",
-    "pynamodb",
-    "six.py",
-    "typing_extensions.py",
-    "urllib3",
-)
-"""Top-level names that the functions import, and what those import."""
-KEPT_BINARIES = ("_cffi_backend", "zint.")
-"""How the names begin of the extension modules that stand beside the packages."""
-KEPT_SERVICES = ("dynamodb", "s3", "secretsmanager", "sqs")
-"""What botocore keeps its descriptions of."""
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The date of every member, so that the same content is the same zip."""
-FILE_MODE = 0o100644 << 16
 REGION_TO_PACKAGE = "us-east-1"
 """Chalice wants to know one; nothing in the template depends on it."""
 
 
 class PackagingError(Exception):
-    """Chalice could not package the app; the message is its own."""
+    """The app could not be packaged; the message is Chalice's own, or names the library that is in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +37,16 @@ class Package:
     zip_file: Path
 
 
-def build_package(stage: str, folder: Path) -> Package:
-    """Package the checkout into `folder`.
+def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Package:
+    """Package a checkout into `folder`.
+
+    Args:
+        stage: a stage of `.chalice/config.json`, or one without settings of its own.
+        folder: for what is made.
+        project: the checkout; this one unless told otherwise.
 
     Raises:
-        PackagingError: Chalice refused.
+        PackagingError: Chalice refused, or a library is not for this Python.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chalice = Path(sys.executable).with_name("chalice")
@@ -84,7 +55,7 @@ def build_package(stage: str, folder: Path) -> Package:
     command = [str(chalice), "package", "--stage", stage, "--merge-template", str(merged), str(folder)]
     made = subprocess.run(
         command,
-        cwd=PROJECT,
+        cwd=project,
         env={**os.environ, "AWS_DEFAULT_REGION": REGION_TO_PACKAGE},
         capture_output=True,
         text=True,
@@ -95,38 +66,8 @@ def build_package(stage: str, folder: Path) -> Package:
         raise PackagingError(f"chalice package failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
     original = folder / "deployment.zip"
     slim = folder / "functions.zip"
-    slim_down(original, slim)
+    try:
+        slim_down(original, slim)
+    except CompilationError as error:
+        raise PackagingError(str(error)) from error
     return Package(template=json.loads((folder / "sam.json").read_text()), zip_file=slim)
-
-
-def slim_down(original: Path, slim: Path) -> None:
-    """Write `slim` with what runs of `original`: pruned, compiled, reproducible."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with zipfile.ZipFile(original) as archive:
-            archive.extractall(folder, [m for m in archive.namelist() if _kept(m)])
-        for cache in folder.rglob("__pycache__"):
-            shutil.rmtree(cache)
-        compileall.compile_dir(
-            folder, quiet=2, stripdir=folder, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
-        )
-        with zipfile.ZipFile(slim, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-                member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH)
-                member.external_attr = FILE_MODE
-                member.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(member, path.read_bytes())
-
-
-def _kept(member: str) -> bool:
-    top, _, rest = member.partition("/")
-    if top.startswith(KEPT_BINARIES):
-        return True
-    if top not in KEPT or member.endswith((".pyi", "py.typed")) or "/tests/" in member:
-        return False
-    data, _, path = rest.partition("/")
-    if top == "botocore" and data == "data" and "/" in path:
-        return path.partition("/")[0] in KEPT_SERVICES and not path.endswith(("examples-1.json", "paginators-1.json"))
-    if top == "chalice":
-        return rest.count("/") == 0 and not rest.startswith(("cli", "deploy"))
-    return True
