@@ -18,6 +18,7 @@ from infra.stack.slim import OPERATIONS
 MAX_BYTES = 9_000_000
 UNCHECKED_HASH = 0b01
 """The flags of a `.pyc` that is taken as it is (PEP 552)."""
+pytestmark = pytest.mark.timeout(600)
 ELF_MACHINE = {62: "x86_64", 183: "arm64"}
 """`e_machine`: EM_X86_64 and EM_AARCH64."""
 IMPORT_ALL = """
@@ -47,8 +48,9 @@ def slim(original: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def for_arm64(tmp_path_factory: pytest.TempPathFactory) -> Package:
+def for_arm64(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Packaged for the other architecture, by somebody else on another day: another folder, dates and umask."""
+    assert stack  # only to leave this out of the quick round: pip downloads for a while
     folder = tmp_path_factory.mktemp("arm64")
     project = folder / "checkout"
     project.mkdir()
