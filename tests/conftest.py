@@ -22,9 +22,8 @@ from infra.local.phone import Phone
 from infra.local.stack import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
 from tests.end_to_end.eventually import Apns
 
-hypothesis.settings.register_profile(
-    "passwire", deadline=None
-)  # how long an example takes says how busy the machine is
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("passwire", deadline=None)
 hypothesis.settings.load_profile("passwire")
 
 

@@ -143,12 +143,13 @@ def test_what_is_exported_and_imported_is_what_was_there(
         {
             "1": {"template": "member", "own": own, "fields": fields, "voided": False, "delete_after": 2**40},
             "Ä/2": {"template": "member", "authentication_token": "0123456789abcdef", "template_revision": "abc"},
+            '"3"': {"template": "member", "fields": {"member": "\r", "level": "", "terms": 'a\r\nb,"c";d'}},
         },
     )
     path = tmp_path / f"passes.{ending}"
-    assert exports(table, path, folder, leave_out=()) == Exported(2, 0)
+    assert exports(table, path, folder, leave_out=()) == Exported(3, 0)
     before = empty(table)
-    assert imports(path, table, folder, pass_type=None).written == 2
+    assert imports(path, table, folder, pass_type=None).written == 3
     after = empty(table)
     assert {pass_id: seen(item) for pass_id, item in after.items()} == {
         pass_id: seen(item) for pass_id, item in before.items()
