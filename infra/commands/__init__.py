@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
-from infra.commands import bulk, history, local, passes, push, stack, template
+from infra.commands import bulk, doctor, history, local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
 from infra.pushes import PushesError
@@ -45,6 +45,7 @@ app.command()(stack.deploy)
 app.command()(stack.diff)
 app.command()(stack.outputs)
 app.command()(stack.destroy)
+app.command()(doctor.doctor)
 app.add_typer(template.app)
 app.add_typer(push.app)
 passes.app.command(name="import")(bulk.import_file)

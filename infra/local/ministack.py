@@ -116,7 +116,7 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     """
     api_id = stack.outputs["RestAPIId"]
     gateway = boto3.client("apigateway")
-    _set_binary_media_types(ministack, api_id)
+    set_binary_media_types(ministack, api_id, ["*/*"])
     resources = gateway.get_resources(restApiId=api_id, limit=500)["items"]
     catch_all = next(resource["id"] for resource in resources if resource["path"] == "/{proxy+}")
     gateway.put_method(restApiId=api_id, resourceId=catch_all, httpMethod="ANY", authorizationType="NONE")
@@ -139,9 +139,22 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     return api_url
 
 
-def _set_binary_media_types(ministack: Ministack, api_id: str) -> None:
+def finish_tables(stack: Stack) -> None:
+    """Set what stands in the template and ministack leaves out: expiry, and recovery to a point in time."""
+    dynamodb = boto3.client("dynamodb")
+    for table in stack.tables.values():
+        dynamodb.update_continuous_backups(
+            TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+    dynamodb.update_time_to_live(
+        TableName=stack.tables["passes"],
+        TimeToLiveSpecification={"Enabled": True, "AttributeName": "delete_after"},
+    )
+
+
+def set_binary_media_types(ministack: Ministack, api_id: str, types: list[str]) -> None:
     """A JSON list as the patch's value, which boto3 would refuse; AWS takes them from the template."""
-    body = json.dumps({"patchOperations": [{"op": "replace", "path": "/binaryMediaTypes", "value": ["*/*"]}]})
+    body = json.dumps({"patchOperations": [{"op": "replace", "path": "/binaryMediaTypes", "value": types}]})
     request = AWSRequest(method="PATCH", url=f"{ministack.endpoint_url}/restapis/{api_id}", data=body)
     SigV4Auth(boto3.Session().get_credentials(), "apigateway", REGION).add_auth(request)
     httpx.patch(request.url, content=body, headers=dict(request.headers), trust_env=False).raise_for_status()

@@ -301,7 +301,7 @@ class Connection:
             return
         token = unquote_to_bytes(request.path[len(DEVICE_PATH) :])
         verdict = self._rules.verdict(request.headers, now)
-        answer = wrong_path(request.path) or verdict.wrong or wrong_body(request.body)
+        answer = verdict.wrong or wrong_path(request.path) or wrong_body(request.body)
         if answer is None:
             answer = state.answers.get(token) or state.common_answer() or _OK
         reset = _every(faults.reset_stream_every, self._pushes)

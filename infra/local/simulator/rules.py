@@ -20,6 +20,8 @@ PRIORITIES = (b"1", b"5", b"10")
 KEEP_SECONDS = 1.0
 """How long a verdict on a sender is kept; a token may expire."""
 MAX_KEPT = 1000
+NOBODY = b"f" * 64
+"""A token that APNs never gave to a phone."""
 FOREVER = float("inf")
 
 
@@ -89,7 +91,7 @@ def wrong_path(path: bytes) -> Answer | None:
     token = path[len(DEVICE_PATH) :]
     if not token:
         return Answer(400, "MissingDeviceToken")
-    if not token.isascii() or b"/" in token:
+    if not token.isascii() or b"/" in token or token == NOBODY:
         return Answer(400, "BadDeviceToken")
     return None
 

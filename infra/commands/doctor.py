@@ -1,0 +1,68 @@
+"""`doctor`: is there anything that keeps devices from being updated?"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from infra.commands.stack import JsonOption, StageOption
+from infra.doctor.checks import CHECKS
+from infra.doctor.examination import Result, examine, is_healthy
+from infra.doctor.findings import Severity
+from infra.doctor.patient import Patient
+from infra.stack.deploy import Deployer
+
+COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
+
+
+def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+    """Look for everything that makes devices silently not update; 1 where there is a fault, warnings end with 0.
+
+    Example: python -m infra doctor --stage prod
+    """
+    patient = Patient(Deployer(stage, say=lambda _: None).describe())
+    columns = (TextColumn("examining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(CHECKS))
+        results = examine(patient, done=lambda result: bar.update(task, advance=1, description=result.check.name))
+    if as_json:
+        print(json.dumps(_described(stage, results), indent=2))
+    else:
+        _show(results, Console(markup=False, highlight=False, soft_wrap=True))
+    if not is_healthy(results):
+        raise typer.Exit(1)
+
+
+def _show(results: Sequence[Result], console: Console) -> None:
+    for result in results:
+        worst = _worst(result)
+        console.print(Text(f"{worst.value if worst else 'ok':8}", style=COLORS[worst]), result.check.question)
+        for finding in result.findings:
+            console.print(Text(f"  {finding.severity.value}:", style=COLORS[finding.severity]), finding.found)
+            console.print(f"    to do: {finding.fix}")
+    counts = Counter(finding.severity for result in results for finding in result.findings)
+    console.print(", ".join(f"{counts[s]} {s.value}{'' if counts[s] == 1 else 's'}" for s in Severity))
+
+
+def _worst(result: Result) -> Severity | None:
+    """None where there is nothing to say."""
+    return next((s for s in Severity if any(finding.severity is s for finding in result.findings)), None)
+
+
+def _described(stage: str, results: Sequence[Result]) -> dict[str, object]:
+    return {
+        "stage": stage,
+        "healthy": is_healthy(results),
+        "checks": [
+            {
+                "name": result.check.name,
+                "seconds": round(result.seconds, 3),
+                "findings": [{"severity": f.severity.value, "found": f.found, "fix": f.fix} for f in result.findings],
+            }
+            for result in results
+        ],
+    }

@@ -1,0 +1,165 @@
+"""What passes are signed with and pushes are proved by: certificates, keys, teams, and what APNs says to them."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509 import Certificate, load_pem_x509_certificate, load_pem_x509_certificates
+from cryptography.x509.oid import NameOID
+
+from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.identifiers import PassId, PushToken
+from chalicelib.secrets import PassTypeSecret
+from chalicelib.settings import Settings
+from chalicelib.signing import Signer
+from infra.doctor.findings import Finding, fault, warning
+from infra.doctor.patient import Patient
+
+IMPORT = "import the right one: python -m infra cert import"
+SOON = timedelta(days=30)
+APPLE = "Apple Inc."
+NOBODY = PushToken("f" * 64)
+"""A push token in the form of Apple's that no phone has: APNs calls it bad, after it has looked at who asks."""
+PROBE_SECONDS = 10.0
+REFUSALS = {
+    "InvalidProviderToken": "the .p8 key, its key id or the team is wrong, or the key was revoked",
+    "ExpiredProviderToken": "this machine's clock is wrong",
+    "TooManyProviderTokenUpdates": "another program pushes with tokens of its own from this key: give it another key",
+    "CertificateRefused": "APNs takes this certificate no more: renew it in Apple's developer portal",
+    "BadCertificateEnvironment": "the certificate is one for development: make one for the pass type",
+    "TopicDisallowed": "the key's team does not own this pass type: push with the pass type's own certificate",
+    "BadTopic": "Apple does not know this pass type: look at its spelling",
+    "Unreachable": "let this machine reach APNs; whether the functions do is for Lambda's network to say",
+    "UntrustedServer": "something between here and APNs answers in its place: exempt APNs from inspection",
+}
+"""What to do, by the reason that APNs gave, or that stands for its silence (`Outcome.reason`)."""
+
+
+def certificates(patient: Patient) -> Iterator[Finding]:
+    """Every pass type has a certificate that Apple issued, with its key, for it, and not only for days."""
+    if not patient.pass_types:
+        yield fault("no pass type has a certificate", IMPORT)
+    used = {pass_id.pass_type_identifier for pass_id, _ in patient.sampled_passes}
+    for missing in sorted(used - set(patient.pass_types)):
+        yield fault(f"pass type {missing}: there are passes of it, but no certificate", IMPORT)
+    for name in patient.pass_types:
+        try:
+            secret = patient.pass_type_secret(name)
+            signer = Signer.from_pem(
+                certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
+            )
+        except ConfigurationError as error:
+            yield fault(str(error), IMPORT)
+            continue
+        if signer.pass_type_identifier != name:
+            yield fault(f"pass type {name}: its certificate is that of {signer.pass_type_identifier}", IMPORT)
+        yield from _dates(name, signer)
+        yield from _issuer(name, secret, root=patient.settings("push").apns_ca)
+        if secret.apns is not None and secret.apns.team_identifier != signer.team_identifier:
+            yield fault(
+                f"pass type {name}: belongs to team {signer.team_identifier}, but pushes are signed by team "
+                f"{secret.apns.team_identifier}, to which APNs answers TopicDisallowed",
+                "import a .p8 key of the pass type's team, or none, to push with the certificate",
+            )
+
+
+def apns(patient: Patient) -> Iterator[Finding]:
+    """APNs is reached, and takes the credential of every pass type: it finds fault with the token alone."""
+    settings = patient.settings("push")
+    for name in patient.pass_types:
+        client = _client(patient.pass_type_secret(name), settings)
+        deadline = time.monotonic() + PROBE_SECONDS
+        for outcome in client.push([Push(NOBODY, name)], deadline=deadline):
+            if outcome.reason != "BadDeviceToken":
+                yield _refused(name, settings.apns_url, outcome)
+        client.close()
+
+
+def authentication_keys(patient: Patient) -> Iterator[Finding]:
+    """The keys are there that tell phones' tokens from forged ones."""
+    try:
+        patient.authentication_keys.issue(PassId("pass.of.nobody", "0"), own=None)
+    except ConfigurationError as error:
+        yield fault(
+            str(error),
+            "if it never was there, deploy: it is made. If it was, bring it back from your copy: without it no phone "
+            "is let in, and no installed pass can be given another token",
+        )
+
+
+def _dates(name: str, signer: Signer) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    renew = "renew it in Apple's developer portal and import it: python -m infra cert import"
+    if now < signer.not_valid_before:
+        yield fault(f"pass type {name}: its certificate is valid from {signer.not_valid_before:%Y-%m-%d} on", "wait")
+    elif now > signer.not_valid_after:
+        yield fault(f"pass type {name}: its certificate expired on {signer.not_valid_after:%Y-%m-%d}", renew)
+    elif now > signer.not_valid_after - SOON:
+        days = (signer.not_valid_after - now).days
+        yield warning(f"pass type {name}: its certificate expires in {days} days", renew)
+
+
+def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[Finding]:
+    """The chain: phones trust Apple's root alone, and the stand-in for APNs has a root of its own.
+
+    Args:
+        root: PEM of what is trusted in place of Apple's; empty on AWS.
+    """
+    own = load_pem_x509_certificate(secret.certificate.encode())
+    intermediate = next(
+        issuer for issuer in load_pem_x509_certificates(secret.intermediate.encode()) if _issued(issuer, own)
+    )
+    if datetime.now(UTC) > intermediate.not_valid_after_utc:
+        yield fault(
+            f"pass type {name}: the WWDR certificate that issued its own expired on "
+            f"{intermediate.not_valid_after_utc:%Y-%m-%d}",
+            "get a certificate from Apple's current generation and import it",
+        )
+    if root:
+        trusted = _issued(load_pem_x509_certificate(root.encode()), intermediate)
+    else:
+        organizations = intermediate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        trusted = any(organization.value == APPLE for organization in organizations)
+    if not trusted:
+        yield fault(
+            f"pass type {name}: its certificates lead to {intermediate.issuer.rfc4514_string()}, which phones do not "
+            "trust",
+            "import the certificate that Apple issued, with Apple's WWDR certificate",
+        )
+
+
+def _issued(issuer: Certificate, certificate: Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _client(secret: PassTypeSecret, settings: Settings) -> Client:
+    """As the functions push."""
+    credential: Credential
+    if secret.apns is not None:
+        credential = ProviderToken(
+            team_identifier=secret.apns.team_identifier,
+            key_id=secret.apns.key_id,
+            private_key=secret.apns.private_key,
+        )
+    else:
+        credential = ClientCertificate(certificate=secret.certificate, private_key=secret.private_key)
+    return Client(url=settings.apns_url, credential=credential, ca=settings.apns_ca, push_type=settings.apns_push_type)
+
+
+def _refused(name: str, url: str, outcome: Outcome) -> Finding:
+    reason = outcome.reason or "delivered to nobody"
+    status = f"{outcome.status} " if outcome.status is not None else ""
+    default = (
+        "wait, then look again: APNs is not well"
+        if outcome.kind is OutcomeKind.LATER
+        else 'look the reason up in Apple\'s "Handling notification responses from APNs"'
+    )
+    return fault(f"pass type {name}: APNs at {url} answers {status}{reason}", REFUSALS.get(reason, default))

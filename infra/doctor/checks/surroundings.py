@@ -1,0 +1,41 @@
+"""What is around a stage: the clock, and whether anybody hears of its alarms."""
+
+import re
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+
+from infra.doctor.findings import Finding, warning
+from infra.doctor.patient import Patient
+
+MAX_CLOCK_SECONDS = 30.0
+"""Beyond this, what is signed here looks expired or not yet valid to Apple; AWS refuses requests at five minutes."""
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    """This machine's clock agrees with AWS's."""
+    before = patient.clock()
+    headers = patient.client("sts").get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]
+    here = (before + patient.clock()) / 2
+    off = here - parsedate_to_datetime(headers["date"]).timestamp()
+    if abs(off) > MAX_CLOCK_SECONDS:
+        yield warning(
+            f"this machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} AWS's",
+            "set it by NTP: what is signed here is dated by it",
+        )
+
+
+def alarms(patient: Patient) -> Iterator[Finding]:
+    """No alarm is on, and somebody would hear of one."""
+    name = re.compile(rf"passwire-{re.escape(patient.stage)}-([A-Z]\w*)Alarm")
+    pages = patient.client("cloudwatch").get_paginator("describe_alarms")
+    for page in pages.paginate(AlarmNamePrefix=f"passwire-{patient.stage}-", StateValue="ALARM"):
+        for alarm in page["MetricAlarms"]:
+            if ours := name.match(alarm["AlarmName"]):
+                yield warning(f"alarm {ours[1]} is on: {alarm.get('StateReason', '')}", "README.md, Watching: its line")
+    topic = patient.stack.outputs["AlarmTopicArn"]
+    subscriptions = patient.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    if not any(subscription["SubscriptionArn"].startswith("arn:") for subscription in subscriptions):
+        yield warning(
+            "nobody hears of alarms: their topic has no confirmed subscription",
+            f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOU",
+        )

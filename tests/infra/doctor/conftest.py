@@ -1,0 +1,74 @@
+"""A stage of the doctor's own, on the session's embedded AWS: what is broken here is nobody else's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.doctor.patient import Patient
+from infra.local.certificates import KEY_ID
+from infra.local.ministack import Ministack, finish_gateway, finish_tables
+from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, TEMPLATE, LocalStack
+from infra.stack.changes import Unattended
+from infra.stack.deploy import Deployer, Stack
+from infra.stack.package import Package
+from infra.stack.secrets import ensure_authentication_keys, put_pass_type
+
+STAGE = "sick"
+SERIAL_NUMBER = "HEALTHY-1"
+
+
+@pytest.fixture(scope="package")
+def deployed(stack: LocalStack, stack_folder: Path) -> Stack:
+    """The stage, healthy in all respects: it has a pass, and somebody hears of its alarms."""
+    package = Package(
+        template=json.loads((stack_folder / "package" / "sam.json").read_text()),
+        zip_file=stack_folder / "package" / "functions.zip",
+    )
+    deployed = Deployer(STAGE, say=lambda _: None).deploy(
+        lambda: package,
+        parameters={
+            "ApnsUrl": stack.apns_url,
+            "ApnsCa": Path(stack.ca_file).read_text(),
+            "PathParameters": "decoded",
+        },
+        dialogue=Unattended(),
+    )
+    ensure_authentication_keys(STAGE)
+    put_pass_type(STAGE, PASS_TYPE_IDENTIFIER, credentials(stack_folder))
+    finish_tables(deployed)
+    finish_gateway(deployed, Ministack(stack.aws_endpoint_url))
+    queue = boto3.client("sqs").create_queue(QueueName="who-hears-of-alarms")["QueueUrl"]
+    arn = f"arn:aws:sqs:{stack.region}:000000000000:{queue.rpartition('/')[2]}"
+    boto3.client("sns").subscribe(TopicArn=deployed.outputs["AlarmTopicArn"], Protocol="sqs", Endpoint=arn)
+    item = {"pass_id": f"{PASS_TYPE_IDENTIFIER}/{SERIAL_NUMBER}", "template": TEMPLATE, "fields": {"gate": "A1"}}
+    boto3.resource("dynamodb").Table(deployed.tables["passes"]).put_item(Item=item)
+    return deployed
+
+
+@pytest.fixture
+def patient(deployed: Stack) -> Patient:
+    """The stage as it is now: a patient remembers what it was asked."""
+    return Patient(deployed)
+
+
+def credentials(folder: Path) -> dict[str, Any]:
+    """The secret of a pass type, from the files of development certificates below `folder`."""
+    files = folder / "certificates" if (folder / "certificates").exists() else folder
+    return {
+        "certificate": (files / "pass_type.pem").read_text(),
+        "private_key": (files / "pass_type.key.pem").read_text(),
+        "intermediate": (files / "intermediate.pem").read_text(),
+        "apns": {
+            "team_identifier": TEAM_IDENTIFIER,
+            "key_id": KEY_ID,
+            "private_key": (files / f"AuthKey_{KEY_ID}.p8").read_text(),
+        },
+    }
+
+
+def printed(text: str) -> dict[str, Any]:
+    """What `--json` prints."""
+    return dict(json.loads(text))
