@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
-from infra.commands import bulk, doctor, history, local, passes, push, stack, template
+from infra.backup.errors import BackupError
+from infra.commands import backup, bulk, doctor, history, local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
 from infra.pushes import PushesError
@@ -25,6 +26,7 @@ EXPECTED = (
     DeployError,
     PackagingError,
     PushesError,
+    BackupError,
     BotoCoreError,
     ClientError,
     OSError,
@@ -46,6 +48,8 @@ app.command()(stack.diff)
 app.command()(stack.outputs)
 app.command()(stack.destroy)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(template.app)
 app.add_typer(push.app)
 passes.app.command(name="import")(bulk.import_file)

@@ -26,7 +26,8 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     """
     patient = Patient(Deployer(stage, say=lambda _: None).describe())
     columns = (TextColumn("examining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    progress = Console(stderr=True)
+    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("", total=len(CHECKS))
         results = examine(patient, done=lambda result: bar.update(task, advance=1, description=result.check.name))
     if as_json:

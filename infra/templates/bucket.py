@@ -126,9 +126,13 @@ class TemplatesBucket:
                     pushed.append(PushedTemplate(name, revision, entry["LastModified"]))
         return sorted(pushed, key=lambda template: template.name)
 
+    def packed(self, name: str, revision: str) -> bytes:
+        """A revision's object."""
+        body: bytes = self._client.get_object(Bucket=self._name, Key=revision_key(name, revision))["Body"].read()
+        return body
+
     def _files(self, name: str, revision: str) -> dict[str, bytes]:
-        body = self._client.get_object(Bucket=self._name, Key=revision_key(name, revision))["Body"].read()
-        return unpack(name, body)
+        return unpack(name, self.packed(name, revision))
 
     def _current(self, name: str) -> str | None:
         """None too where the pointer is broken, so that a push mends it."""

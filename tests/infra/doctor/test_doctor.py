@@ -31,7 +31,7 @@ from infra.stack.secrets import put_pass_type
 from infra.templates.bucket import TemplatesBucket
 from tests import samples
 from tests.end_to_end.eventually import eventually
-from tests.infra.doctor.conftest import STAGE, credentials, printed
+from tests.infra.second_stage import STAGE, SecondStage, credentials
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "no recovery": (
         "tables",
         partial(table, role="devices", off=recovery(enabled=False), on=recovery(enabled=True)),
-        "table passwire-sick-devices has no point-in-time recovery",
+        "table passwire-second-devices has no point-in-time recovery",
     ),
     "no expiry": (
         "tables",
@@ -390,7 +390,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "no protection": (
         "tables",
         partial(table, role="versions", off=protection(enabled=False), on=protection(enabled=True)),
-        "table passwire-sick-versions can be deleted",
+        "table passwire-second-versions can be deleted",
     ),
     "no table": ("tables", partial(output, DevicesTableName=lambda _: "nowhere"), "table nowhere is missing"),
     "no stream": (
@@ -491,6 +491,17 @@ def look(deployed: Stack, *names: str) -> list[Finding]:
     return [finding for result in results for finding in result.findings]
 
 
+@pytest.fixture
+def deployed(second_stage: SecondStage) -> Stack:
+    return second_stage.stack
+
+
+@pytest.fixture
+def patient(deployed: Stack) -> Patient:
+    """The stage as it is now: a patient remembers what it was asked."""
+    return Patient(deployed)
+
+
 def test_a_healthy_stage_has_no_finding(deployed: Stack) -> None:
     assert look(deployed) == []
 
@@ -564,7 +575,7 @@ def test_a_check_that_breaks_or_hangs_keeps_no_other_from_being_told(patient: Pa
 def test_a_script_gets_0_and_no_finding_for_a_healthy_stage() -> None:
     done = CliRunner().invoke(app, ["doctor", "--stage", STAGE, "--json"])
     assert done.exit_code == 0, done.output
-    report = printed(done.stdout)
+    report = json.loads(done.stdout)
     assert report["healthy"]
     assert [check["name"] for check in report["checks"]] == [check.name for check in CHECKS]
     assert all(check["findings"] == [] for check in report["checks"])

@@ -1,13 +1,12 @@
-"""A stage of the doctor's own, on the session's embedded AWS: what is broken here is nobody else's."""
+"""A stage beside the session's own, on the same embedded AWS: what is broken or lost here is nobody else's."""
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 
-from infra.doctor.patient import Patient
 from infra.local.certificates import KEY_ID
 from infra.local.ministack import Ministack, finish_gateway, finish_tables
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, TEMPLATE, LocalStack
@@ -16,16 +15,28 @@ from infra.stack.deploy import Deployer, Stack
 from infra.stack.package import Package
 from infra.stack.secrets import ensure_authentication_keys, put_pass_type
 
-STAGE = "sick"
+STAGE = "second"
 SERIAL_NUMBER = "HEALTHY-1"
 
 
-@pytest.fixture(scope="package")
-def deployed(stack: LocalStack, stack_folder: Path) -> Stack:
-    """The stage, healthy in all respects: it has a pass, and somebody hears of its alarms."""
+@dataclass(frozen=True)
+class SecondStage:
+    """The stage, as a deployer and as a phone sees it."""
+
+    stack: Stack
+    local: LocalStack
+
+
+def deploy_second_stage(stack: LocalStack, folder: Path) -> SecondStage:
+    """Healthy in all respects: it has a pass, and somebody hears of its alarms.
+
+    Args:
+        stack: the session's own stage.
+        folder: its folder, whose package and certificates serve for this one too.
+    """
     package = Package(
-        template=json.loads((stack_folder / "package" / "sam.json").read_text()),
-        zip_file=stack_folder / "package" / "functions.zip",
+        template=json.loads((folder / "package" / "sam.json").read_text()),
+        zip_file=folder / "package" / "functions.zip",
     )
     deployed = Deployer(STAGE, say=lambda _: None).deploy(
         lambda: package,
@@ -37,21 +48,26 @@ def deployed(stack: LocalStack, stack_folder: Path) -> Stack:
         dialogue=Unattended(),
     )
     ensure_authentication_keys(STAGE)
-    put_pass_type(STAGE, PASS_TYPE_IDENTIFIER, credentials(stack_folder))
+    put_pass_type(STAGE, PASS_TYPE_IDENTIFIER, credentials(folder))
     finish_tables(deployed)
-    finish_gateway(deployed, Ministack(stack.aws_endpoint_url))
+    api_url = finish_gateway(deployed, Ministack(stack.aws_endpoint_url))
     queue = boto3.client("sqs").create_queue(QueueName="who-hears-of-alarms")["QueueUrl"]
     arn = f"arn:aws:sqs:{stack.region}:000000000000:{queue.rpartition('/')[2]}"
     boto3.client("sns").subscribe(TopicArn=deployed.outputs["AlarmTopicArn"], Protocol="sqs", Endpoint=arn)
     item = {"pass_id": f"{PASS_TYPE_IDENTIFIER}/{SERIAL_NUMBER}", "template": TEMPLATE, "fields": {"gate": "A1"}}
     boto3.resource("dynamodb").Table(deployed.tables["passes"]).put_item(Item=item)
-    return deployed
-
-
-@pytest.fixture
-def patient(deployed: Stack) -> Patient:
-    """The stage as it is now: a patient remembers what it was asked."""
-    return Patient(deployed)
+    return SecondStage(
+        deployed,
+        replace(
+            stack,
+            stage=STAGE,
+            api_url=api_url,
+            tables=deployed.tables,
+            queues=deployed.queues,
+            functions=deployed.functions,
+            templates_bucket=deployed.outputs["TemplatesBucketName"],
+        ),
+    )
 
 
 def credentials(folder: Path) -> dict[str, Any]:
@@ -67,8 +83,3 @@ def credentials(folder: Path) -> dict[str, Any]:
             "private_key": (files / f"AuthKey_{KEY_ID}.p8").read_text(),
         },
     }
-
-
-def printed(text: str) -> dict[str, Any]:
-    """What `--json` prints."""
-    return dict(json.loads(text))

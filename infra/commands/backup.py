@@ -1,0 +1,103 @@
+"""`backup`, `restore`: a stage's data in a file or in S3, and back."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from infra.backup import file
+from infra.backup.errors import BackupError
+from infra.backup.file import KINDS
+from infra.backup.place import Place
+from infra.backup.stage import BackedUpStage, Done
+from infra.commands.stack import JsonOption, StageOption, YesOption, refuse_without_terminal
+from infra.stack.deploy import Deployer, Stack
+
+HOLDS = "it holds push tokens and what people's phones are called: keep it as you keep the tables"
+
+
+def backup(
+    to: Annotated[
+        str, typer.Option("--to", metavar="FILE|s3://BUCKET/KEY", help="Where it goes; nothing is there yet.")
+    ],
+    stage: StageOption = "dev",
+    suffix: Annotated[
+        str, typer.Option(help="Read tables whose names end so: those restored to a point in time (README).")
+    ] = "",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write all tables and templates of a stage into one file, while it runs; secrets are not in it.
+
+    Example: python -m infra backup --stage dev --to dev.jsonl.gz
+    """
+    place = Place.parse(to)
+    progress = Console(stderr=True)
+    backed_up = BackedUpStage(_deployed(stage), suffix=suffix)
+    with _counting("backing up", progress) as (done, uploaded), place.written(uploaded) as path:
+        contents = backed_up.back_up(path, done=done)
+    progress.print(f"{to}: {HOLDS}", markup=False, highlight=False, soft_wrap=True)
+    _print(contents.counts, as_json=as_json)
+
+
+def restore(
+    source: Annotated[str, typer.Option("--from", metavar="FILE|s3://BUCKET/KEY", help="What `backup` wrote.")],
+    stage: StageOption = "dev",
+    *,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a backup back into a stage: passes as they were, and every phone told. Interrupted, it is begun again.
+
+    Example: python -m infra restore --stage dev --from dev.jsonl.gz
+    """
+    refuse_without_terminal(yes=yes)
+    progress = Console(stderr=True)
+    restored = BackedUpStage(_deployed(stage))
+    with Place.parse(source).read() as path:
+        contents = file.verify(path)
+        passes = contents.counts["passes"]
+        question = (
+            f"{source} was made of stage {contents.stage} at {contents.begun_at}. Write its {passes:,} passes over "
+            f"those of stage {stage}, and wake the phones whose passes differ?"
+        )
+        if not yes and not typer.confirm(question, err=True):
+            raise BackupError("declined; nothing was written")
+        with _counting("restoring", progress) as (done, _):
+            try:
+                restored.restore(path, done=done)
+            except KeyboardInterrupt:
+                progress.print("interrupted; the same command begins again, and does not undo what is restored")
+                raise
+    _print(contents.counts, as_json=as_json)
+
+
+def _deployed(stage: str) -> Stack:
+    return Deployer(stage, say=lambda _: None).describe()
+
+
+@contextmanager
+def _counting(what: str, console: Console) -> Iterator[tuple[Done, Callable[[int], object]]]:
+    """A line that counts what is done, by kind, and the bytes that go to S3."""
+    columns = (SpinnerColumn(), TextColumn(what), TextColumn("{task.description}"), TimeElapsedColumn())
+    counts = dict.fromkeys((*KINDS, "bytes uploaded"), 0)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def done(kind: str, count: int) -> None:
+            counts[kind] += count
+            bar.update(task, description=", ".join(f"{number:,} {name}" for name, number in counts.items() if number))
+
+        yield done, lambda count: done("bytes uploaded", count)
+
+
+def _print(counts: Mapping[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dict(counts)))
+        return
+    for kind, count in counts.items():
+        print(f"{kind:14} {count:,}")
