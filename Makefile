@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-fanout bench-pass bench-import lock clean
+.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,13 @@ bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA s
 
 bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare BatchWriteItem loop, and its resume after a kill
 	$(BIN)/python -m tests.benchmarks.imports
+
+bench-cold: $(INSTALLED) ## measure cold starts from the built zip, beside it as packaged, a bare handler and FastAPI; and memory sizes
+	$(BIN)/python -m tests.benchmarks.cold
+
+policies: $(INSTALLED) ## print what each function's policy grants and what the function uses; fail where they differ
+	@$(BIN)/python -m pytest -q tests/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \
+	grep -v '^{' .passwire/policies.txt; exit $$status
 
 lock: $(INSTALLED) ## compile requirements*.txt from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header -q -o requirements.txt

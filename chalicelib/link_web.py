@@ -15,15 +15,18 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from chalice.app import Request, Response
 
 from chalicelib import log
 from chalicelib.domain.errors import PasswireError
 from chalicelib.domain.links import PATH
-from chalicelib.flows.open_link import OpenedLink
 from chalicelib.settings import Settings
 from chalicelib.web import PKPASS, header, query_parameter, status_of, web_service_url
+
+if TYPE_CHECKING:
+    from chalicelib.flows.open_link import OpenedLink
 
 _PRIVATE = {
     "Cache-Control": "private, no-store",
@@ -68,7 +71,7 @@ def wants_pass(request: Request) -> bool:
     return on_iphone or query_parameter(request, "download") is not None
 
 
-def answer(opened: OpenedLink, token: str, *, settings: Settings, request: Request) -> Response:
+def answer(opened: "OpenedLink", token: str, *, settings: Settings, request: Request) -> Response:
     """The pass or the page; `HEAD` gets all but the body."""
     if wants_pass(request):
         # Inline, as iPhones show the pass then; a browser that cannot, stores the file all the same.

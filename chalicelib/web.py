@@ -7,7 +7,7 @@ import functools
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from chalice.app import CaseInsensitiveMapping, Request, Response
@@ -24,10 +24,12 @@ from chalicelib.domain.personalization import (
     PersonalizationError,
 )
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.download import Download
-from chalicelib.flows.listing import Listing
 from chalicelib.flows.logs import MAX_MESSAGE_BYTES, MAX_MESSAGES
 from chalicelib.settings import PathParameters, Settings
+
+if TYPE_CHECKING:
+    from chalicelib.flows.download import Download
+    from chalicelib.flows.listing import Listing
 
 PKPASS = "application/vnd.apple.pkpass"
 MAX_REGISTRATION_BODY_BYTES = 4096
@@ -224,7 +226,7 @@ def web_service_url(settings: Settings, request: Request) -> str:
     return f"https://{context['domainName']}{base_path}"
 
 
-def listing(result: Listing | None) -> Response:
+def listing(result: "Listing | None") -> Response:
     """200 with what to fetch and the tag to come back with; 204 where there is nothing, which is no error."""
     if result is None:
         return empty(HTTPStatus.NO_CONTENT)
@@ -234,7 +236,7 @@ def listing(result: Listing | None) -> Response:
     )
 
 
-def download(result: Download, *, method: str) -> Response:
+def download(result: "Download", *, method: str) -> Response:
     """The pass, or 304 with the same validators; `HEAD` gets all but the body (RFC 9110, section 9.3.2)."""
     headers = {"Cache-Control": "private, no-cache", **result.validators.headers}
     if result.pkpass is None:

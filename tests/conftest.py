@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
 from infra.local.stack import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
 from tests.end_to_end.eventually import Apns
+from tests.permissions import functions, granted, recorder
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("passwire", deadline=None)
@@ -32,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"stack", "service"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("stack")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whatever was tested, the service used nothing that its policies do not grant."""
+    for name, policy in functions().items():
+        if missing := sorted(recorder.uses.get(name, set()) - granted(policy)):
+            sys.stderr.write(f"\n{policy.name} does not grant what {name} was seen to use: {missing}\n")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

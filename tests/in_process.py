@@ -46,6 +46,45 @@ class LambdaContext:
         return int(self._remaining_seconds * 1000)
 
 
+def gateway_event(
+    method: str,
+    route: str,
+    *parameters: str,
+    query: str = "",
+    headers: dict[str, str] | None = None,
+    body: bytes | None = None,
+) -> dict[str, Any]:
+    """A request as AWS's REST API hands it over. `parameters` fill the route's placeholders, percent-encoded."""
+    names = [part[1:-1] for part in route.split("/") if part.startswith("{")]
+    path = route
+    for name, value in zip(names, parameters, strict=True):
+        path = path.replace(f"{{{name}}}", value)
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    sent = {"Host": DOMAIN, **(headers or {})}
+    return {
+        "resource": route,
+        "path": path,
+        "httpMethod": method,
+        "headers": sent,
+        "multiValueHeaders": {name: [value] for name, value in sent.items()},
+        "queryStringParameters": pairs or None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in pairs.items()} or None,
+        "pathParameters": dict(zip(names, parameters, strict=True)) or None,
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": route,
+            "httpMethod": method,
+            "path": f"/api{path}",
+            "stage": "api",
+            "domainName": DOMAIN,
+            "requestId": str(uuid.uuid4()),
+            "identity": {"sourceIp": "203.0.113.7"},
+        },
+        "body": base64.b64encode(body).decode() if body is not None else None,
+        "isBase64Encoded": body is not None,
+    }
+
+
 class InProcess:
     """A sandbox of its own, as cold as a new one."""
 
@@ -66,37 +105,8 @@ class InProcess:
         body: bytes | None = None,
     ) -> Answer:
         """One request. `parameters` fill the route's placeholders, percent-encoded as in the request's path."""
-        names = [part[1:-1] for part in route.split("/") if part.startswith("{")]
-        path = route
-        for name, value in zip(names, parameters, strict=True):
-            path = path.replace(f"{{{name}}}", value)
-        pairs = dict(parse_qsl(query, keep_blank_values=True))
-        sent = {"Host": DOMAIN, **(headers or {})}
-        answer = self.app.app(
-            {
-                "resource": route,
-                "path": path,
-                "httpMethod": method,
-                "headers": sent,
-                "multiValueHeaders": {name: [value] for name, value in sent.items()},
-                "queryStringParameters": pairs or None,
-                "multiValueQueryStringParameters": {name: [value] for name, value in pairs.items()} or None,
-                "pathParameters": dict(zip(names, parameters, strict=True)) or None,
-                "stageVariables": None,
-                "requestContext": {
-                    "resourcePath": route,
-                    "httpMethod": method,
-                    "path": f"/api{path}",
-                    "stage": "api",
-                    "domainName": DOMAIN,
-                    "requestId": str(uuid.uuid4()),
-                    "identity": {"sourceIp": "203.0.113.7"},
-                },
-                "body": base64.b64encode(body).decode() if body is not None else None,
-                "isBase64Encoded": body is not None,
-            },
-            LambdaContext(),
-        )
+        event = gateway_event(method, route, *parameters, query=query, headers=headers, body=body)
+        answer = self.app.app(event, LambdaContext())
         content = answer["body"]
         raw = base64.b64decode(content) if answer.get("isBase64Encoded") else content.encode()
         several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}

@@ -16,13 +16,10 @@ from pynamodb.exceptions import PynamoDBException, TransactGetError, TransactWri
 from pynamodb.models import Model
 from pynamodb.transactions import TransactWrite
 
+from chalicelib import aws
 from chalicelib.domain.errors import TransientError
 from chalicelib.settings import Settings
 
-CONNECT_TIMEOUT_SECONDS = 2
-READ_TIMEOUT_SECONDS = 3
-"""A request that DynamoDB has not answered by then is repeated; all of ours may be."""
-MAX_RETRY_ATTEMPTS = 3
 MAX_CONFLICTS = 6
 """How often a transaction that met another one is tried again: ten passes added at once meet in one device row."""
 CONFLICT_BACKOFF_SECONDS = 0.02
@@ -74,11 +71,8 @@ class Tables:
     """The stage's tables behind one connection. It lives as long as the sandbox; make one."""
 
     def __init__(self, settings: Settings) -> None:
-        self.connection = Connection(
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-            read_timeout_seconds=READ_TIMEOUT_SECONDS,
-            max_retry_attempts=MAX_RETRY_ATTEMPTS,
-        )
+        self.connection = Connection()
+        self.connection._client = aws.client("dynamodb")  # noqa: SLF001 - pynamodb would make a session of its own
         self.passes = settings.passes_table
         self.items = self._bind(ItemRow, settings.passes_table)
         self.versions = self._bind(VersionRow, settings.versions_table)

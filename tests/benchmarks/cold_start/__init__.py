@@ -1,0 +1,1 @@
+"""What `make bench-cold` starts in fresh processes, and what answers them."""

@@ -1,0 +1,55 @@
+"""Runs as a program of its own: one cold start, then the same function warm; its measurements are its last line.
+
+    python -I -S -B first_call.py FOLDERS MODULE HANDLER EVENTS
+
+No site-packages, no environment of Python's, nothing compiled on the way: what there is, is in the folders, as in a
+Lambda. What Lambda's own bootstrap has loaded by then (json, logging) is loaded here before the clock starts.
+"""
+
+import json
+import logging
+import os
+import resource
+import sys
+import time
+import uuid
+
+assert logging
+folders, module, handler_name, events_file = sys.argv[1:]
+with open(events_file) as file:  # noqa: PTH123 - pathlib would be loaded before the clock starts
+    events = json.load(file)
+
+
+class Context:
+    """As far as functions ask."""
+
+    aws_request_id = str(uuid.UUID(int=0))
+    function_name = "benchmark"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 20_000
+
+
+cpu, started = time.process_time(), time.perf_counter()
+sys.path[:0] = folders.split(os.pathsep)
+handler = getattr(__import__(module), handler_name)
+imported = time.perf_counter()
+answer = handler(events[0], Context())
+called, first_cpu = time.perf_counter(), time.process_time()
+for event in events[1:]:
+    handler(event, Context())
+warm, warm_cpu = time.perf_counter(), time.process_time()
+sys.stdout.write(
+    json.dumps(
+        {
+            "answer": answer,
+            "import_ms": (imported - started) * 1000,
+            "call_ms": (called - imported) * 1000,
+            "cpu_ms": (first_cpu - cpu) * 1000,
+            "warm_ms": (warm - called) * 1000 / max(1, len(events) - 1),
+            "warm_cpu_ms": (warm_cpu - first_cpu) * 1000 / max(1, len(events) - 1),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+            "modules": sorted(sys.modules),
+        }
+    )
+)

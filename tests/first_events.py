@@ -1,0 +1,124 @@
+"""What the first event of each function is, in a world in which it has something to do."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import httpx
+from boto3.dynamodb.types import TypeSerializer
+
+from chalicelib.domain.identifiers import PassId
+from chalicelib.secrets import Secrets
+from infra.local.phone import Phone
+from infra.local.stack import LocalStack
+from tests.in_process import gateway_event
+
+DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
+REGISTRATION = DEVICE + "/{serial_number}"
+PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+PASSES = 3
+"""How many the device holds."""
+_SERIALIZER = TypeSerializer()
+
+
+@dataclass(frozen=True)
+class Calls:
+    """A function to call, and with what.
+
+    Args:
+        function: its role in the stack.
+        handler: its name in app.py.
+        events: the first, and those that find it warm.
+    """
+
+    function: str
+    handler: str
+    events: tuple[dict[str, Any], ...]
+
+
+def first_calls(stack: LocalStack, *, warm: int = 0) -> dict[str, Calls]:
+    """Each flow's, by name: a phone holds three passes, one of them changes, and another phone adds it."""
+    serial_numbers = [secrets.token_hex(8) for _ in range(PASSES)]
+    items = [_writes(stack, serial_number) for serial_number in serial_numbers]
+    phone = Phone()
+    authorizations = [_authorization(stack, serial_number) for serial_number in serial_numbers]
+    for serial_number, authorization in zip(serial_numbers, authorizations, strict=True):
+        url = f"{stack.api_url}/v1/passes/{stack.pass_type_identifier}/{serial_number}"
+        phone.adds(httpx.get(url, headers=authorization, timeout=30).raise_for_status().content)
+    phone.close()
+    authorization = authorizations[0]
+    one = (stack.pass_type_identifier, quote(serial_numbers[0]))
+    calls = range(1 + warm)
+    return {
+        "register": Calls(
+            "api",
+            "app",
+            tuple(
+                gateway_event(
+                    "POST",
+                    REGISTRATION,
+                    secrets.token_hex(16),
+                    *one,
+                    headers={"Content-Type": "application/json", **authorization},
+                    body=json.dumps({"pushToken": secrets.token_hex(32)}).encode(),
+                )
+                for _ in calls
+            ),
+        ),
+        "list": Calls(
+            "api",
+            "app",
+            tuple(
+                gateway_event("GET", DEVICE, phone.device_library_identifier, stack.pass_type_identifier) for _ in calls
+            ),
+        ),
+        "download": Calls("api", "app", tuple(gateway_event("GET", PASS, *one, headers=authorization) for _ in calls)),
+        "push": Calls("push", "push", tuple(_change(items[0], number) for number in calls)),
+    }
+
+
+def environment(stack: LocalStack, function: str) -> dict[str, str]:
+    """What Lambda sets for a function, as it is deployed."""
+    configuration = boto3.client("lambda").get_function_configuration(FunctionName=stack.functions[function])
+    variables: dict[str, str] = configuration["Environment"]["Variables"]
+    return {**variables, **stack.credentials, "AWS_LAMBDA_FUNCTION_NAME": stack.functions[function]}
+
+
+def _writes(stack: LocalStack, serial_number: str) -> dict[str, Any]:
+    item = {
+        "pass_id": f"{stack.pass_type_identifier}/{serial_number}",
+        "template": stack.template,
+        "fields": {"gate": "A7"},
+    }
+    boto3.resource("dynamodb").Table(stack.tables["passes"]).put_item(Item=item)
+    return item
+
+
+def _authorization(stack: LocalStack, serial_number: str) -> dict[str, str]:
+    pass_id = PassId(stack.pass_type_identifier, serial_number)
+    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None).value
+    return {"Authorization": f"ApplePass {token}"}
+
+
+def _change(item: dict[str, Any], number: int) -> dict[str, Any]:
+    """As the stream tells it."""
+    old, new = ({**item, "fields": {"gate": f"B{gate}"}} for gate in (number, number + 1))
+    return {
+        "Records": [
+            {
+                "eventName": "MODIFY",
+                "eventSource": "aws:dynamodb",
+                "dynamodb": {
+                    "Keys": {"pass_id": {"S": item["pass_id"]}},
+                    "SequenceNumber": str(number),
+                    "ApproximateCreationDateTime": time.time(),
+                    "OldImage": _SERIALIZER.serialize(old)["M"],
+                    "NewImage": _SERIALIZER.serialize(new)["M"],
+                },
+            }
+        ]
+    }

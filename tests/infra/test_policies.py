@@ -1,0 +1,213 @@
+"""Least privilege: each function's policy grants what its flows use, and what Lambda itself needs, and no more.
+
+A tour through every flow by the functions' own entry points, against the stack's real tables, queues, secrets and
+bucket; `tests/permissions.py` records what botocore is asked for on the way. Whatever the rest of the suite uses is
+compared at its end (`tests/conftest.py`).
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import boto3
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+from rich.console import Console
+from rich.table import Table
+
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, encode
+from infra.local.phone import Phone
+from infra.local.stack import LocalStack
+from infra.stack.slim import OPERATIONS
+from tests.conftest import Issuer, Pipeline
+from tests.end_to_end.eventually import Apns, eventually
+from tests.first_events import DEVICE, PASS, REGISTRATION
+from tests.in_process import InProcess, LambdaContext
+from tests.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recorder
+
+pytestmark = pytest.mark.timeout(300)
+JSON = {"Content-Type": "application/json"}
+SIGN_UP = {
+    "personalizationToken": "dG9rZW4=",
+    "requiredPersonalizationInfo": {"fullName": "Ada Lovelace", "emailAddress": "ada@example.com"},
+}
+_SERIALIZER = TypeSerializer()
+
+
+class Tour:
+    """A phone that can be told to be gone, and everything that can happen to it."""
+
+    def __init__(self, stack: LocalStack, pipeline: Pipeline, issuer: Issuer) -> None:
+        self._stack, self._pipeline, self._issuer = stack, pipeline, issuer
+        self._api, self._push, self._drain = (InProcess(stack) for _ in range(3))
+        """A sandbox each: what one function reads, it does not read for the others."""
+        dynamodb = boto3.resource("dynamodb")
+        self._versions, self._devices = (dynamodb.Table(stack.tables[role]) for role in ("versions", "devices"))
+        self.device = DeviceLibraryIdentifier(secrets.token_hex(16))
+        self.push_token = secrets.token_hex(32)
+
+    def holds(self, *, template: str = "boarding") -> PassId:
+        """A pass that was issued, stamped, and registered for."""
+        pass_id = self._pipeline.writes(secrets.token_hex(8), template=template)
+        eventually(lambda: self._stamped(pass_id), "the first stamp")
+        assert self.registers(pass_id) == 201
+        return pass_id
+
+    def holds_many(self) -> None:
+        """More passes than a transaction can let go of."""
+        self._devices.update_item(
+            Key={"device_library_identifier": self.device.value},
+            UpdateExpression="ADD passes :passes",
+            ExpressionAttributeValues={":passes": {f"pass.dev.passwire.boarding/many-{n}" for n in range(120)}},
+        )
+
+    def registers(self, pass_id: PassId) -> int:
+        body = json.dumps({"pushToken": self.push_token}).encode()
+        return self._calls("POST", REGISTRATION, self.device.value, *_path(pass_id), of=pass_id, body=body)
+
+    def unregisters(self, pass_id: PassId) -> int:
+        return self._calls("DELETE", REGISTRATION, self.device.value, *_path(pass_id), of=pass_id)
+
+    def lists(self, pass_id: PassId) -> int:
+        return self._calls("GET", DEVICE, self.device.value, pass_id.pass_type_identifier, of=pass_id)
+
+    def downloads(self, pass_id: PassId) -> int:
+        return self._calls("GET", PASS, *_path(pass_id), of=pass_id)
+
+    def personalizes(self, pass_id: PassId) -> int:
+        return self._calls(
+            "POST", PASS + "/personalize", *_path(pass_id), of=pass_id, body=json.dumps(SIGN_UP).encode()
+        )
+
+    def changes(self, *pass_ids: PassId, **new: object) -> None:
+        """The stream tells of a change; without attributes, of a deletion."""
+        records = []
+        for pass_id in pass_ids:
+            old = {"pass_id": str(pass_id), "template": "boarding", "fields": {"gate": "A1"}}
+            images = {"OldImage": old, **({"NewImage": {**old, **new}} if new else {})}
+            records.append(
+                {
+                    "dynamodb": {
+                        "Keys": {"pass_id": {"S": str(pass_id)}},
+                        "SequenceNumber": str(time.monotonic_ns()),
+                        "ApproximateCreationDateTime": time.time(),
+                        **{name: _SERIALIZER.serialize(image)["M"] for name, image in images.items()},
+                    }
+                }
+            )
+        answer = self._push.app.push({"Records": records}, LambdaContext())
+        assert answer == {"batchItemFailures": []}
+
+    def drains(self, *orders: Order) -> None:
+        """The queue hands orders over. Their receipts are none, so they can't be postponed; they are told to be."""
+        records = [
+            {
+                "messageId": str(number),
+                "receiptHandle": secrets.token_hex(8),
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "body": encode(order),
+            }
+            for number, order in enumerate(orders)
+        ]
+        self._drain.app.drain({"Records": records}, LambdaContext())
+
+    def deletes(self, pass_id: PassId) -> None:
+        self._pipeline.deletes(pass_id)
+
+    def _stamped(self, pass_id: PassId) -> bool:
+        return "Item" in self._versions.get_item(Key={"pass_id": str(pass_id)}, ConsistentRead=True)
+
+    def _calls(self, method: str, route: str, *parameters: str, of: PassId, body: bytes | None = None) -> int:
+        headers = {"Authorization": f"ApplePass {self._issuer.token(of)}", **(JSON if body else {})}
+        return self._api.calls(method, route, *parameters, headers=headers, body=body).status
+
+
+@pytest.fixture
+def tour(stack: LocalStack, pipeline: Pipeline, issuer: Issuer) -> Tour:
+    return Tour(stack, pipeline, issuer)
+
+
+def test_policies_grant_what_is_used_and_no_more(tour: Tour, apns: Apns, phone: Phone) -> None:
+    before = {name: set(uses) for name, uses in recorder.uses.items()}
+    recorder.uses.clear()
+    recorder.operations.clear()
+    _go_everywhere(tour, apns, phone)
+    used = {name: recorder.uses.get(name, set()) | LAMBDAS_OWN[name] for name in functions()}
+    allowed = {name: granted(policy) for name, policy in functions().items()}
+    called = {service: {o for s, o in recorder.operations if s == service} for service in OPERATIONS}
+    for name, uses in before.items():
+        recorder.uses.setdefault(name, set()).update(uses)
+    _print(used, allowed)
+    assert {name: sorted(allowed[name] - used[name]) for name in used} == {name: [] for name in used}, "granted in vain"
+    assert {name: sorted(used[name] - allowed[name]) for name in used} == {name: [] for name in used}, "not granted"
+    assert not [name for name in OPERATIONS if not called[name] <= OPERATIONS[name]], "infra/stack/slim.py lacks one"
+
+
+def test_only_what_has_no_resource_is_granted_on_everything() -> None:
+    everything = {action for policy in functions().values() for action, on in granted(policy) if on == "*"}
+    assert everything <= WITHOUT_RESOURCE
+    assert not [action for policy in functions().values() for action, _ in granted(policy) if "*" in action]
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    assert len(set(functions().values())) == len(functions())
+
+
+def _go_everywhere(tour: Tour, apns: Apns, phone: Phone) -> None:
+    phone.push_token = tour.push_token
+    held, other = tour.holds(), tour.holds()
+    assert tour.registers(held) == 200
+    assert tour.lists(held) == 200
+    assert tour.downloads(held) == 200
+    assert tour.personalizes(tour.holds(template="rewards")) == 200
+
+    tour.changes(held, fields={"gate": "B2"})
+    assert tour.registers(held) == 200  # asks for a push, since the pass has changed since its issue
+    assert apns.pushes_to(phone)
+    tour.changes(held, template="none of ours")
+    tour.drains(WakeDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    tour.drains(FanOut(held, after=None, changed_at=time.time()))
+
+    apns.answers(phone, status=503, reason="ServiceUnavailable")
+    tour.drains(WakeDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    apns.answers(phone, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 60_000)
+    tour.holds_many()
+    tour.changes(held, fields={"gate": "B3"})  # forgets the phone
+    apns.is_well_again(phone)
+    for pass_id in (held, other):
+        assert tour.registers(pass_id) == 201
+    apns.answers(phone, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 60_000)
+    tour.holds_many()
+    tour.drains(WakeDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    apns.is_well_again(phone)
+
+    assert tour.registers(held) == 201
+    assert tour.unregisters(held) == 200
+    assert tour.registers(other) == 201
+    tour.deletes(other)
+    tour.changes(other)
+    tour.drains(Forget(other))
+
+
+def _path(pass_id: PassId) -> tuple[str, str]:
+    return pass_id.pass_type_identifier, quote(pass_id.serial_number, safe="")
+
+
+def _print(used: Mapping[str, set[tuple[str, str]]], allowed: Mapping[str, set[tuple[str, str]]]) -> None:
+    """`pytest tests/infra/test_policies.py -rP` shows it."""
+    table = Table(title="IAM actions: granted and used")
+    for heading in ("action", "on", *used):
+        table.add_column(heading)
+    for action, on in sorted(set[tuple[str, str]]().union(*used.values(), *allowed.values())):
+        cells = []
+        for name in used:
+            grants, uses = (action, on) in allowed[name], (action, on) in used[name]
+            own = " (Lambda)" if (action, on) in LAMBDAS_OWN[name] else ""
+            cells.append(
+                {(1, 1): f"yes{own}", (1, 0): "GRANTED, NOT USED", (0, 1): "USED, NOT GRANTED"}.get((grants, uses), "")
+            )
+        table.add_row(action, on, *cells)
+    Console(width=150).print(table)

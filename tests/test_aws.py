@@ -1,0 +1,86 @@
+"""The connections to AWS that a sandbox shares: whom they trust, and what they read for that."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import SSLError
+
+from chalicelib import aws
+from infra.local.certificates import DevelopmentChain
+from tests.benchmarks.cold_start.tape import Player, Tape
+
+ONCE = aws.CONFIG.merge(Config(retries={"total_max_attempts": 1}))
+SECRET = json.dumps({"Name": "a", "SecretString": "{}"}).encode()
+QUEUE = json.dumps({"Successful": [], "Failed": []}).encode()
+
+
+def _answer(body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
+
+
+@pytest.fixture
+def endpoint(chain: DevelopmentChain, monkeypatch: pytest.MonkeyPatch) -> Iterator[Player]:
+    """Services behind TLS, and a sandbox that has not talked to any yet."""
+    player = Player(chain.apns_server_certificate, chain.apns_server_key, "http://localhost:9")
+    tape: Tape = defaultdict(list)
+    tape["secretsmanager.GetSecretValue"] = [_answer(SECRET)]
+    tape["AmazonSQS.SendMessageBatch"] = [_answer(QUEUE)]
+    player.play(tape)
+    for name, value in {
+        "AWS_ENDPOINT_URL": player.url,
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    with player.running():
+        yield player
+    _forget()
+
+
+def _forget() -> None:
+    aws._connections.cache_clear()
+    aws._session.cache_clear()
+
+
+def test_roots_are_read_once_for_all_services(
+    endpoint: Player, chain: DevelopmentChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = tmp_path / "roots.pem"
+    shutil.copy(chain.root, roots)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(roots))
+    aws.client("secretsmanager").get_secret_value(SecretId="a")
+    roots.unlink()
+    aws._connections().close()  # and for every later connection
+    aws.client("sqs").send_message_batch(QueueUrl=f"{endpoint.url}/0/q", Entries=[])
+    assert endpoint.wrong is None
+
+
+def test_a_server_that_no_root_vouches_for_is_not_talked_to(
+    endpoint: Player, chain: DevelopmentChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(chain.provider_key.with_name("nobody.pem")))
+    chain.provider_key.with_name("nobody.pem").write_bytes(chain.intermediate.read_bytes())
+    monkeypatch.setattr(aws, "CONFIG", ONCE)
+    with pytest.raises(SSLError):
+        aws.client("secretsmanager").get_secret_value(SecretId="a")
+    assert endpoint.played.total() == 0
+
+
+def test_a_server_of_another_name_is_not_talked_to(
+    endpoint: Player, chain: DevelopmentChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(chain.root))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.url.replace("localhost", "127.1"))
+    monkeypatch.setattr(aws, "CONFIG", ONCE)
+    with pytest.raises(SSLError):
+        aws.client("secretsmanager").get_secret_value(SecretId="a")
