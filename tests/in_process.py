@@ -25,11 +25,17 @@ DOMAIN = "abc123.execute-api.eu-central-1.amazonaws.com"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the handler gave back to API Gateway."""
+    """What the handler gave back to API Gateway.
+
+    Args:
+        body: decoded, where it was base64.
+        base64: whether it was, which is how API Gateway knows bytes from text.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
+    base64: bool
 
     def json(self) -> Any:  # noqa: ANN401
         return json.loads(self.body)
@@ -108,9 +114,10 @@ class InProcess:
         event = gateway_event(method, route, *parameters, query=query, headers=headers, body=body)
         answer = self.app.app(event, LambdaContext())
         content = answer["body"]
-        raw = base64.b64decode(content) if answer.get("isBase64Encoded") else content.encode()
+        encoded = bool(answer.get("isBase64Encoded"))
+        raw = base64.b64decode(content) if encoded else content.encode()
         several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
-        return Answer(answer["statusCode"], {**several, **answer["headers"]}, raw)
+        return Answer(answer["statusCode"], {**several, **answer["headers"]}, raw, encoded)
 
     def dynamodb_requests(self) -> Counter[str]:
         """Counts every request to DynamoDB from now on, by operation."""

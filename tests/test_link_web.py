@@ -95,7 +95,9 @@ def test_the_pass_has_the_token_that_it_will_live_with_and_the_date_that_updates
 
 def test_the_page_is_text_to_the_gateway_and_holds_no_secret_of_the_pass(visitor: Visitor, issuer: Issuer) -> None:
     """With binary media types `*/*`, what Chalice took for binary would arrive as base64."""
-    html = visitor.opens(**{"Accept-Language": "de-AT,en;q=0.8"}).body.decode()
+    page = visitor.opens(**{"Accept-Language": "de-AT,en;q=0.8", "Accept": "text/html,*/*;q=0.8"})
+    assert (page.base64, visitor.opens(SAFARI).base64, visitor.opens(token="none").base64) == (False, True, False)
+    html = page.body.decode()
     assert html.startswith('<!DOCTYPE html>\n<html lang="de-AT">')
     assert "&lt;b&gt;Ada&lt;/b&gt;" in html
     assert issuer.token(visitor.pass_id) not in html

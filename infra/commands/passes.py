@@ -275,7 +275,7 @@ def _update(done: str, pass_: str, change: Change, stage: str, *, as_json: bool)
     if as_json:
         print(json.dumps({"pass_id": str(pass_id), "devices": devices}, indent=2))
     else:
-        print(f"{done} pass {pass_id}; {_devices(devices)} it, and are told if this changes what they show")
+        print(f"{done} pass {pass_id}; {_devices(devices)} it, and each is told if what it shows has changed")
 
 
 def _devices(count: int) -> str:
