@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
@@ -89,7 +89,6 @@ def test_what_was_not_signed_here_as_a_link_is_none(token: str) -> None:
     assert str(refused.value) == "download link: it is none of this stage's"
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_changing_any_bit_of_a_link_makes_it_none(data: st.DataObject) -> None:
     """But for bits that base64 leaves out of what it encodes."""
@@ -102,7 +101,6 @@ def test_changing_any_bit_of_a_link_makes_it_none(data: st.DataObject) -> None:
         read_link(KEYS, ".".join(parts), now=NOW)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200) | st.lists(st.binary(max_size=40).map(encoded), min_size=3, max_size=3).map(".".join))
 def test_a_text_that_is_no_link_never_does_harm(token: str) -> None:
     with pytest.raises(LinkError):

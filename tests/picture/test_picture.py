@@ -136,7 +136,7 @@ HOSTILE = st.text(alphabet=st.sampled_from("<>\"'&/=;:{}()\\a\n\0-!ö")) | st.sa
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=HOSTILE, language=HOSTILE)
 def test_no_text_of_a_pass_becomes_markup(text: str, language: str) -> None:
     def tags(value: str) -> list[str]:
@@ -194,7 +194,7 @@ def test_a_phone_reads_the_link_from_the_pages_qr_code() -> None:
     assert ("d", qr_code(LINK).path) in shown.attributes
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(text=HOSTILE, language=HOSTILE)
 def test_no_text_of_a_pass_becomes_markup_of_the_page_that_hands_it_out(text: str, language: str) -> None:
     def tags(value: str) -> list[str]:
