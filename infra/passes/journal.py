@@ -4,10 +4,11 @@ A line is one write to the kernel, so it outlives the process however that ends.
 forgets of it is written again, which changes nothing.
 """
 
+import errno
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,7 +81,9 @@ class Journal:
     def note(self, settled: Settled) -> None:
         """Write down what was settled."""
         s = settled
-        os.write(self._file, f"{s.first} {s.last} {s.written} {s.rejected} {s.rejects_size}\n".encode())
+        line = f"{s.first} {s.last} {s.written} {s.rejected} {s.rejects_size}\n".encode()
+        if os.write(self._file, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._add(settled)
 
     def remove(self) -> None:
@@ -95,9 +98,10 @@ class Journal:
             if _key(head) == key:
                 size = len(head)
                 for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # the last thing that a killed process did
-                    self._add(Settled(*map(int, line.split())))
+                    numbers = line.split()
+                    if not line.endswith(b"\n") or len(numbers) != len(fields(Settled)):
+                        break  # the last thing that a killed process did, or that a full disk took
+                    self._add(Settled(*map(int, numbers)))
                     size += len(line)
             else:
                 self.of_another = head != b""

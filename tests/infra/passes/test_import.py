@@ -369,14 +369,16 @@ def test_a_file_is_imported_by_one_at_a_time(table: str, folder: Path, tmp_path:
         imports(path, table, folder)
 
 
-def test_a_journal_that_was_torn_in_its_last_line_is_read_to_the_one_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [b"51 7", b"51 783 85 3 0 99\n", b"51 75 25 0 9986 90 5 0 99\n"])
+def test_a_journal_is_read_to_the_line_that_was_torn(tmp_path: Path, torn: bytes) -> None:
+    """By a kill, or by a full disk with more written after it."""
     path = tmp_path / "journal"
     with Journal(path, "key") as journal:
         journal.note(Settled(26, 50, 25, 0, 0))
         journal.note(Settled(1, 25, 20, 5, 99))
         journal.note(Settled(76, 80, 5, 0, 99))
     with path.open("ab") as file:
-        file.write(b"51 7")
+        file.write(torn)
     with Journal(path, "key") as journal:
         assert [n for n in range(1, 100) if journal.settled(n)] == [*range(1, 51), *range(76, 81)]
         assert (journal.written, journal.rejected, journal.rejects_size) == (50, 5, 99)
