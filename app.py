@@ -4,6 +4,7 @@ Nothing is decided here. A route reads its request (`chalicelib/web.py`), calls 
 the sandbox keeps (`chalicelib/sandbox.py`), and puts the result into a response.
 """
 
+import os
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,15 +18,17 @@ from chalicelib.domain.updates import Tag
 from chalicelib.flows import logs
 from chalicelib.sandbox import Sandbox
 
-PASSES_STREAM = "arn:aws:dynamodb:*:*:table/passes/stream/*"
-"""A placeholder: the stack's template names the real stream, which Chalice cannot refer to."""
-PUSH_QUEUE = "arn:aws:sqs:*:*:push"
+PASSES_STREAM = os.environ.get("PASSWIRE_PASSES_STREAM", "arn:aws:dynamodb:*:*:table/passes/stream/*")
+"""`chalice deploy` reads it from the stage that `prepare` wrote; in the one stack the template names the real one."""
+PUSH_QUEUE = os.environ.get("PASSWIRE_PUSH_QUEUE", "arn:aws:sqs:*:*:push")
 """Likewise."""
 PUSH_RESERVE_SECONDS = 3.0
 """What an invocation keeps for queueing what could not be pushed."""
 
 app = Chalice(app_name="passwire")
 app.api.binary_types.append(web.PKPASS)
+if "AWS_CHALICE_CLI_MODE" in os.environ:  # where it is deployed from: the gateway must hand everything on as it is
+    app.api.binary_types.append("*/*")
 sandbox = Sandbox()
 
 DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
@@ -133,7 +136,7 @@ def open_link(token: str) -> Response:
     return link_web.answer(opened, token, settings=sandbox.settings, request=current_request())
 
 
-@app.on_dynamodb_record(stream_arn=PASSES_STREAM, name="push")
+@app.on_dynamodb_record(stream_arn=PASSES_STREAM, name="push", batch_size=100, starting_position="TRIM_HORIZON")
 def push(event: DynamoDBEvent) -> dict[str, Any]:
     """Passes changed: stamp them, and wake every device that holds one."""
     with log.invocation(request_id=request_id(event)):
@@ -141,7 +144,7 @@ def push(event: DynamoDBEvent) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 
 
-@app.on_sqs_message(queue_arn=PUSH_QUEUE, name="drain")
+@app.on_sqs_message(queue_arn=PUSH_QUEUE, name="drain", batch_size=10, maximum_concurrency=20)
 def drain(event: SQSEvent) -> dict[str, Any]:
     """What could not be settled at once: carry it out, and name what must come again."""
     with log.invocation(request_id=request_id(event)):

@@ -12,9 +12,10 @@ from rich.markup import escape
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
 from infra.backup.errors import BackupError
-from infra.commands import backup, bulk, doctor, history, local, passes, push, stack, template
+from infra.commands import backup, bulk, chalice, doctor, history, local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
+from infra.logs import LogsError
 from infra.pushes import PushesError
 from infra.stack.deploy import DeployError
 from infra.stack.package import PackagingError
@@ -22,6 +23,7 @@ from infra.stack.package import PackagingError
 EXPECTED = (
     PasswireError,
     LocalError,
+    LogsError,
     PhoneError,
     DeployError,
     PackagingError,
@@ -46,7 +48,10 @@ app.command()(local.demo)
 app.command()(stack.deploy)
 app.command()(stack.diff)
 app.command()(stack.outputs)
+app.command()(stack.logs)
 app.command()(stack.destroy)
+app.command()(chalice.prepare)
+app.command()(chalice.finish)
 app.command()(doctor.doctor)
 app.command()(backup.backup)
 app.command()(backup.restore)

@@ -1,15 +1,16 @@
 """`up`, `demo`: the service on this machine."""
 
 import signal
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infra.local.demo import run_demo
-from infra.local.logs import follow_logs
 from infra.local.processes import PROJECT
 from infra.local.stack import DESCRIPTION, LocalStack, local_stack
+from infra.logs import read_logs
 
 FOLDER = PROJECT / ".passwire"
 
@@ -31,8 +32,9 @@ def up(
                 _say(f"{name:18} {getattr(stack, name)}")
             _say(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
             _say("Ctrl-C stops it")
-            for line in follow_logs(stack):
-                _say(line)
+            for line in read_logs(stack.functions, since=int(time.time() * 1000), follow=True):
+                if line.readable:
+                    _say(line.readable)
     except KeyboardInterrupt:
         _say("stopped")
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 
 from infra.aws import is_embedded
 from infra.commands.dialogue import Terminal
+from infra.logs import parse_since, read_logs
+from infra.stack.by_chalice import ChaliceStage
 from infra.stack.checkout import read_checkout
 from infra.stack.deploy import Deployer, DeployError
 from infra.stack.package import build_package
@@ -90,6 +93,24 @@ def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     print_values(Deployer(stage, say=lambda _: None).describe().outputs, as_json=as_json)
 
 
+def logs(
+    stage: StageOption = "dev",
+    since: Annotated[str, typer.Option(help="How long ago (30s, 10m, 2h, 1d) or when (2026-11-25T10:00).")] = "10m",
+    *,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every line as a JSON object, for scripts.")] = False,
+) -> None:
+    """Print what all functions of a stage wrote, in order.
+
+    Example: python -m infra logs --stage dev --since 1h --follow
+    """
+    functions = Deployer(stage, say=lambda _: None).describe().functions
+    for line in read_logs(functions, since=parse_since(since, now=time.time()), follow=follow):
+        text = line.as_json if as_json else line.readable
+        if text:
+            print(text, flush=True)
+
+
 def destroy(
     stage: Annotated[str, typer.Option("--stage", help="Which deployment to delete.")],
     *,
@@ -113,7 +134,11 @@ def destroy(
         named = confirm or typer.prompt("type the stage's name to go on", err=True)
         if named != stage:
             raise DeployError(f"declined: {named!r} is not {stage!r}; nothing was deleted")
+        by_chalice = deployer.by_chalice
         kept = deployer.destroy(with_data=with_data, dialogue=dialogue)
+        if by_chalice:
+            ChaliceStage(stage, say=dialogue.say).forget()
+            dialogue.say(f"its functions and its API are Chalice's; now run: chalice delete --stage {stage}")
     for names in kept.values():
         for name in names:
             print(f"{'deleted' if with_data else 'kept':8} {name}")

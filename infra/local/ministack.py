@@ -21,6 +21,9 @@ from botocore.awsrequest import AWSRequest
 
 from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
 from infra.stack.deploy import Stack
+from infra.stack.expressions import replaced
+from infra.stack.gateway import put_paths
+from infra.stack.resources import resources
 
 REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
 STARTER = Path(__file__).with_name("embedded_aws.py")
@@ -117,18 +120,10 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     api_id = stack.outputs["RestAPIId"]
     gateway = boto3.client("apigateway")
     set_binary_media_types(ministack, api_id, ["*/*"])
-    resources = gateway.get_resources(restApiId=api_id, limit=500)["items"]
-    catch_all = next(resource["id"] for resource in resources if resource["path"] == "/{proxy+}")
-    gateway.put_method(restApiId=api_id, resourceId=catch_all, httpMethod="ANY", authorizationType="NONE")
     function = stack.outputs["APIHandlerArn"]
-    gateway.put_integration(
-        restApiId=api_id,
-        resourceId=catch_all,
-        httpMethod="ANY",
-        type="AWS_PROXY",
-        integrationHttpMethod="POST",
-        uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations",
-    )
+    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
+    paths = resources()["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
+    put_paths(api_id, replaced(paths, lambda _: uri))
     gateway.create_deployment(restApiId=api_id, stageName="api")
     api_url = f"{ministack.endpoint_url}/restapis/{api_id}/api/_user_request_"
     functions = boto3.client("lambda")

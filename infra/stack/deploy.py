@@ -13,7 +13,9 @@ import boto3
 from infra.stack.bucket import DeployBucket
 from infra.stack.changes import KEPT_TYPES, Change, ChangeSet, CloudStack, Dialogue
 from infra.stack.checkout import read_checkout
+from infra.stack.data_stack import API_ID
 from infra.stack.errors import DeployError
+from infra.stack.expressions import PREFIX
 from infra.stack.gateway_logs import ensure_gateway_may_log
 from infra.stack.kept import delete_kept, is_there
 from infra.stack.package import Package
@@ -31,10 +33,6 @@ from infra.stack.template import (
 )
 
 STAGE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?")
-INTERNAL = "Value"
-"""How the names of outputs begin that only `prepare` and `finish` read."""
-CHALICE_PARAMETER = "ApiId"
-"""Only the stack of a stage whose functions `chalice deploy` makes has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,7 @@ class Deployer:
             {
                 output["OutputKey"]: output["OutputValue"]
                 for output in stack.get("Outputs", [])
-                if not output["OutputKey"].startswith(INTERNAL)
+                if not output["OutputKey"].startswith(PREFIX)
             },
         )
 
@@ -194,13 +192,18 @@ class Deployer:
 
     @property
     def by_chalice(self) -> bool:
-        """Whether `chalice deploy` makes this stage's functions."""
-        return CHALICE_PARAMETER in self._stack.parameters()
+        """Whether `chalice deploy` makes this stage's functions: only such a stage's stack is told the API's id."""
+        return API_ID in self._stack.parameters()
+
+    @property
+    def is_one_stack(self) -> bool:
+        """Whether this stage's functions are in its stack."""
+        return bool((self._stack.described() or {}).get("Outputs")) and not self.by_chalice
 
     def values(self) -> dict[str, str]:
         """The outputs that only `prepare` and `finish` read."""
         outputs = (self._stack.described() or {}).get("Outputs", [])
-        return {o["OutputKey"]: o["OutputValue"] for o in outputs if o["OutputKey"].startswith(INTERNAL)}
+        return {o["OutputKey"]: o["OutputValue"] for o in outputs if o["OutputKey"].startswith(PREFIX)}
 
     def exists(self) -> bool:
         """Whether there is a stack of this stage, more than one that was made to look at."""

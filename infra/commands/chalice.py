@@ -1,0 +1,51 @@
+"""`prepare`, `finish`: what goes before and after `chalice deploy`."""
+
+import typer
+
+from infra.commands.dialogue import Terminal
+from infra.commands.stack import (
+    ApnsPushTypeOption,
+    JsonOption,
+    SetOption,
+    StageOption,
+    WebServiceUrlOption,
+    YesOption,
+    print_values,
+    refuse_without_terminal,
+    warn_of_dirty_checkout,
+)
+from infra.stack.by_chalice import ChaliceStage
+from infra.stack.parameters import read_parameters
+from infra.stack.secrets import ensure_authentication_keys
+
+
+def prepare(
+    stage: StageOption = "dev",
+    web_service_url: WebServiceUrlOption = None,
+    apns_push_type: ApnsPushTypeOption = None,
+    parameters: SetOption = None,
+    *,
+    yes: YesOption = False,
+) -> None:
+    """Make what a stage of `chalice deploy` needs: tables, queues, alarms; and write its environment and policies.
+
+    Example: python -m infra prepare --stage dev
+    """
+    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    refuse_without_terminal(yes=yes)
+    with Terminal(stage=stage, yes=yes) as dialogue:
+        warn_of_dirty_checkout(dialogue, yes=yes)
+        ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
+    ensure_authentication_keys(stage)
+    typer.echo(f"now run: chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
+
+
+def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Set what `chalice deploy` cannot: triggers, error answers, limits, access logs. Run it after each of them.
+
+    Example: python -m infra finish --stage dev
+    """
+    refuse_without_terminal(yes=yes)
+    with Terminal(stage=stage, yes=yes) as dialogue:
+        finished = ChaliceStage(stage, say=dialogue.say).finish(dialogue=dialogue)
+    print_values(finished.outputs, as_json=as_json)

@@ -1,0 +1,69 @@
+"""The settings of what fires a function, made to be what `resources()` says, whoever made the trigger: idempotent."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+
+from infra.stack.errors import DeployError
+
+SOURCES = ("Stream", "Queue")
+SETTABLE = {
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+    "ParallelizationFactor",
+    "FunctionResponseTypes",
+    "BisectBatchOnFunctionError",
+    "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds",
+    "TumblingWindowInSeconds",
+    "DestinationConfig",
+    "ScalingConfig",
+    "FilterCriteria",
+}
+SETTLING_SECONDS = 120.0
+POLL_SECONDS = 0.5
+
+
+def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
+    """Set what differs; whether anything did.
+
+    Args:
+        function_name: whose trigger it is.
+        properties: of the event in `resources()`, without expressions.
+
+    Raises:
+        DeployError: the function has no such trigger, or it does not settle.
+    """
+    client = boto3.client("lambda")
+    source = next(properties[kind] for kind in SOURCES if kind in properties)
+    mappings = client.list_event_source_mappings(FunctionName=function_name, EventSourceArn=source)
+    if not mappings["EventSourceMappings"]:
+        raise DeployError(
+            f"function {function_name} is not fired by {source}; run `prepare` and `chalice deploy` again"
+        )
+    mapping = mappings["EventSourceMappings"][0]
+    wanted = {name: _as_lambda_says(name, value) for name, value in properties.items() if name in SETTABLE}
+    differing = {name: value for name, value in wanted.items() if mapping.get(name) != value}
+    if not differing:
+        return False
+    client.update_event_source_mapping(UUID=mapping["UUID"], **differing)
+    _settle(client, mapping["UUID"])
+    return True
+
+
+def _as_lambda_says(name: str, value: Any) -> Any:  # noqa: ANN401 - a property
+    """SAM has a destination's type beside it, Lambda only its ARN."""
+    if name == "DestinationConfig":
+        return {"OnFailure": {"Destination": value["OnFailure"]["Destination"]}}
+    return value
+
+
+def _settle(client: Any, uuid: str) -> None:  # noqa: ANN401 - a boto3 client
+    until = time.monotonic() + SETTLING_SECONDS
+    while time.monotonic() < until:
+        if client.get_event_source_mapping(UUID=uuid)["State"] in ("Enabled", "Disabled"):
+            return
+        time.sleep(POLL_SECONDS)
+    raise DeployError(f"event source mapping {uuid} does not settle; run `finish` again")

@@ -1,0 +1,50 @@
+"""Chalice's command line, for an embedded AWS that makes nothing of an API's description: routes one by one instead.
+
+Run as `python -m tests.infra.chalice_on_ministack deploy --stage S`; all else is Chalice's own.
+"""
+
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from chalice.awsclient import TypedAWSClient
+from chalice.cli import main
+
+from infra.stack.gateway import resource_id
+
+INTEGRATION = "x-amazon-apigateway-integration"
+
+
+def create_api(_: TypedAWSClient, swagger_document: dict[str, Any], endpoint_type: str) -> str:
+    """What ImportRestApi does."""
+    api = boto3.client("apigateway").create_rest_api(
+        name=swagger_document["info"]["title"],
+        binaryMediaTypes=swagger_document["x-amazon-apigateway-binary-media-types"],
+        endpointConfiguration={"types": [endpoint_type]},
+    )
+    update_api(_, api["id"], swagger_document)
+    return str(api["id"])
+
+
+def update_api(_: TypedAWSClient, rest_api_id: str, swagger_document: dict[str, Any]) -> None:
+    """What PutRestApi does; routes that are gone stay."""
+    client = boto3.client("apigateway")
+    for path, methods in swagger_document["paths"].items():
+        where = {"restApiId": rest_api_id, "resourceId": resource_id(client, rest_api_id, path)}
+        known = client.get_resource(**where).get("resourceMethods", {})
+        for method, description in methods.items():
+            here = {**where, "httpMethod": method.upper()}
+            if method.upper() not in known:
+                client.put_method(**here, authorizationType="NONE")
+            integration = description[INTEGRATION]
+            client.put_integration(
+                **here,
+                type=integration["type"].upper(),
+                integrationHttpMethod=integration["httpMethod"],
+                uri=integration["uri"],
+            )
+
+
+if __name__ == "__main__":
+    with patch.multiple(TypedAWSClient, import_rest_api=create_api, update_api_from_swagger=update_api):
+        main()
