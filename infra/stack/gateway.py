@@ -79,7 +79,7 @@ def resource_id(client: Any, api_id: str, path: str) -> str:  # noqa: ANN401 - a
 def _stage_patch(properties: Mapping[str, Any]) -> list[dict[str, str]]:
     access_log = properties["AccessLogSetting"]
     patch = {
-        "/accessLogSettings/destinationArn": access_log["DestinationArn"],
+        "/accessLogSettings/destinationArn": access_log["DestinationArn"].removesuffix(":*"),
         "/accessLogSettings/format": access_log["Format"],
     }
     for setting in properties["MethodSettings"]:

@@ -5,6 +5,9 @@ import pty
 import signal
 import subprocess
 import sys
+import time
+
+import psutil
 
 from infra.local.processes import PROJECT
 
@@ -42,7 +45,11 @@ class AtTerminal:
                 raise AssertionError(f"it ended without {text!r}: {self.shown}") from None
 
     def interrupts(self) -> None:
-        """What Ctrl-C does."""
+        """What Ctrl-C does, once it waits for an answer: a moment before, readline would not see the signal."""
+        until = time.monotonic() + 30
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_SLEEPING:
+            assert time.monotonic() < until
+            time.sleep(0.05)
         self.process.send_signal(signal.SIGINT)
 
     def ends(self) -> int:

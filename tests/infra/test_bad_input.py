@@ -9,7 +9,7 @@ import pytest
 
 from infra.commands import main
 from infra.stack.changes import CloudStack
-from infra.stack.checkout import read_checkout
+from infra.stack.checkout import Checkout, read_checkout
 from infra.stack.deploy import Deployer, DeployError
 from tests.infra.aws_refusing import answering, refusing
 from tests.infra.command_line import infra
@@ -121,6 +121,13 @@ def test_a_dirty_checkout_is_named_and_noted(tmp_path: Path) -> None:
     dirty = read_checkout(tmp_path)
     assert dirty.name == f"{clean.name}-dirty"
     assert "app.py" in dirty.warning
+
+
+def test_a_script_does_not_deploy_what_nobody_committed(
+    monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]
+) -> None:
+    monkeypatch.setattr("infra.commands.stack.read_checkout", lambda: Checkout("abc", ("app.py",)))
+    assert "uncommitted changes (app.py)" in says("deploy", "--stage", "dev", "--yes")
 
 
 @pytest.mark.parametrize(

@@ -220,8 +220,22 @@ def without_a_table(template: dict[str, Any]) -> None:
     template["Resources"]["PassesTable"]["Properties"]["TableName"] = "another-name"
 
 
-def test_a_deployment_that_would_lose_a_table_is_refused_before_it_begins(stage: Stage) -> None:
-    stage.deploys()
+def test_a_domain_is_a_matter_of_parameters_and_a_deployment_that_would_lose_a_table_is_refused(stage: Stage) -> None:
+    zone = boto3.client("route53").create_hosted_zone(Name="acme.example", CallerReference=stage.name)["HostedZone"][
+        "Id"
+    ]
+    zone = zone.removeprefix("/hostedzone/")
+    domain = f"{stage.name}.acme.example"
+    stage.deploys(DomainName=domain, CertificateArn="arn:aws:acm:eu-central-1:1:certificate/1", HostedZoneId=zone)
+    deployed = stage.deployer.describe()
+    assert deployed.outputs["WebServiceUrl"] == f"https://{domain}"
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=deployed.functions["api"])
+    assert variables["Environment"]["Variables"]["PASSWIRE_WEB_SERVICE_URL"] == f"https://{domain}"
+    (mapping,) = boto3.client("apigateway").get_base_path_mappings(domainName=domain)["items"]
+    assert (mapping["restApiId"], mapping["stage"]) == (deployed.outputs["RestAPIId"], "api")
+    records = boto3.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    assert domain in {record["Name"].rstrip(".") for record in records}
+
     with pytest.raises(DeployError, match=r"refused: Modify +PassesTable .* REPLACED.*would lose data"):
         stage.deploys(without_a_table)
     assert stage.status == "CREATE_COMPLETE"
@@ -233,7 +247,9 @@ def test_a_deployment_that_would_lose_a_table_is_refused_before_it_begins(stage:
 def test_diff_tells_what_would_change_and_leaves_nothing(stage: Stage, commands: Commands) -> None:
     done = commands("diff", "--stage", stage.name, "--json")
     assert done.code == 3, done.err
-    assert {"PassesTable", "Push", "RestAPI"} <= {change["logical_id"] for change in json.loads(done.out)}
+    assert {"PassesTable", "Push", "RestAPI", "AccessLogGroup"} <= {
+        change["logical_id"] for change in json.loads(done.out)
+    }
     assert stage.status is None
     assert tables_of(stage) == []
 
@@ -248,7 +264,7 @@ def test_a_person_who_declines_or_interrupts_finds_nothing_changed(stage: Stage)
     assert stage.status is None
 
     interrupting = AtTerminal("deploy", "--stage", stage.name)
-    interrupting.until("changes to stage")
+    interrupting.until("[y/N]: ")
     interrupting.interrupts()
     assert interrupting.ends() == 130
     assert stage.status is None
@@ -286,3 +302,15 @@ def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage
         ]
         == 110
     )
+
+
+def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.stack.deploy.BODY_LIMIT_BYTES", 1000)
+    assert stage.deployer.diff(lambda: stage.package, parameters={})
+    s3 = boto3.client("s3")
+    bucket = next(one["Name"] for one in s3.list_buckets()["Buckets"] if "passwire-deploy-" in one["Name"])
+    (template,) = s3.list_objects_v2(Bucket=bucket, Prefix=f"{stage.name}/")["Contents"]
+    assert template["Key"].endswith(".json")
+    assert template["Size"] > 1000
