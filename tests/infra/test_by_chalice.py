@@ -25,6 +25,7 @@ from infra.stack.resources import resources
 from infra.stack.secrets import ensure_authentication_keys
 from tests.end_to_end.eventually import eventually
 
+pytestmark = pytest.mark.timeout(600)  # three deployments are made before the first test begins
 STAGE = "chalice"
 OF_ITS_OWN = {"UUID", "EventSourceArn", "FunctionArn", "EventSourceMappingArn", "LastModified", "LastProcessingResult"}
 
