@@ -14,9 +14,12 @@ What is restored must not make phones believe that they are up to date (`chalice
 
 1. Versions come first, and never replace a later stamp. So a pass that comes back is stamped as changed once more, and
    not as first issued, which would wake nobody.
-2. Registrations and devices come next; what phones have registered meanwhile stays.
-3. Passes come last. The stream stamps each whose content is another than what is there with the time of the restore,
+2. Passes come next. The stream stamps each whose content is another than what is there with the time of the restore,
    which is later than every stamp and every tag that phones hold, and wakes the phones: they fetch what was restored.
+3. Registrations come last, since those of a pass that is not there may just be being forgotten. One that was lost is
+   made anew as a phone makes it: with the time of the restore, so that whoever forgets the former one does not mean it
+   and the next list call names the pass, and with a push to its device, which the stream may have missed. What phones
+   have registered meanwhile stays.
 
 Every write can be repeated, so a restore that was interrupted is begun again.
 """

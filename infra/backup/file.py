@@ -21,7 +21,7 @@ from typing import Any
 from infra.backup.errors import BackupError
 
 VERSION = 1
-KINDS = ("versions", "registrations", "devices", "templates", "passes")
+KINDS = ("versions", "templates", "passes", "devices", "registrations")
 """In the order in which they are restored."""
 PRIVATE = 0o600
 """It holds push tokens and device library identifiers."""

@@ -1,5 +1,7 @@
 """What a backup is made of and brought back into: a stage's tables and templates."""
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,6 +13,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.orders import WakeDevices, encode, in_chunks
 from chalicelib.template_store import unpack
 from infra.backup import file
 from infra.backup.file import KINDS, Contents
@@ -40,6 +44,7 @@ class BackedUpStage:
         self._suffix = suffix
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
         self._dynamodb = boto3.client("dynamodb", config=config)
+        self._sqs = boto3.client("sqs")
         self._templates = TemplatesBucket(stack.outputs["TemplatesBucketName"])
 
     def back_up(self, path: Path, *, done: Done) -> Contents:
@@ -54,18 +59,21 @@ class BackedUpStage:
 
     def restore(self, path: Path, *, done: Done) -> None:
         """Bring everything back that a verified file holds; what phones did since stays."""
-        write: dict[str, Callable[[Mapping[str, Any]], None]] = {
+        write: dict[str, Callable[[Mapping[str, Any]], object]] = {
             "versions": self._restore_version,
-            "registrations": self._restore_registration,
-            "devices": self._restore_device,
             "templates": self._restore_template,
             "passes": self._restore_pass,
+            "devices": self._restore_device,
+            "registrations": self._restore_registration,
         }
         for kind in KINDS:
             # Whatever is of one kind is written before the next kind begins: the order is what keeps updates.
             with ThreadPoolExecutor(WRITERS) as writers:
                 for some in _chunks(file.read(path, kind)):
-                    done(kind, len(list(writers.map(write[kind], some))))
+                    written = list(writers.map(write[kind], some))
+                    if kind == "registrations":
+                        self._wake(item for item, was_lost in zip(some, written, strict=True) if was_lost)
+                    done(kind, len(some))
 
     def _items(self, kind: str, done: Done) -> Iterator[Mapping[str, Any]]:
         for page in self._template_pages() if kind == "templates" else self._table_pages(kind):
@@ -101,13 +109,14 @@ class BackedUpStage:
             ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
         )
 
-    def _restore_registration(self, item: Mapping[str, Any]) -> None:
-        self._unless_refused(
+    def _restore_registration(self, item: Mapping[str, Any]) -> bool:
+        """Whether it was lost."""
+        return self._unless_refused(
             TableName=self._stack.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
             UpdateExpression="SET registered_at = :registered_at",
             ConditionExpression="attribute_not_exists(registered_at)",
-            ExpressionAttributeValues={":registered_at": item["registered_at"]},
+            ExpressionAttributeValues={":registered_at": {"N": str(int(time.time()))}},
         )
 
     def _restore_device(self, item: Mapping[str, Any]) -> None:
@@ -135,12 +144,25 @@ class BackedUpStage:
     def _restore_pass(self, item: Mapping[str, Any]) -> None:
         self._dynamodb.put_item(TableName=self._stack.tables["passes"], Item=item)
 
-    def _unless_refused(self, **request: Any) -> None:  # noqa: ANN401 - of UpdateItem
+    def _wake(self, registrations: Iterable[Mapping[str, Any]]) -> None:
+        """Order a push to the device of each."""
+        devices: defaultdict[str, set[DeviceLibraryIdentifier]] = defaultdict(set)
+        for item in registrations:
+            pass_type_identifier = PassId.parse(item["pass_id"]["S"]).pass_type_identifier
+            devices[pass_type_identifier].add(DeviceLibraryIdentifier(item["device_library_identifier"]["S"]))
+        for pass_type_identifier, lost in devices.items():
+            for order in in_chunks(WakeDevices(pass_type_identifier, tuple(sorted(lost)), time.time())):
+                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(order))
+
+    def _unless_refused(self, **request: Any) -> bool:  # noqa: ANN401 - of UpdateItem
+        """Whether it was carried out."""
         try:
             self._dynamodb.update_item(**request)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
+            return False
+        return True
 
 
 def _chunks(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
 from infra.backup.errors import BackupError
-from infra.commands import backup, bulk, chalice, doctor, history, local, passes, push, stack, template
+from infra.commands import backup, bulk, chalice, cost, doctor, history, local, passes, push, stack, template
 from infra.local.ministack import LocalError
 from infra.local.phone import PhoneError
 from infra.logs import LogsError
@@ -55,6 +55,7 @@ app.command()(chalice.finish)
 app.command()(doctor.doctor)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(cost.cost)
 app.add_typer(template.app)
 app.add_typer(push.app)
 passes.app.command(name="import")(bulk.import_file)

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.orders import Forget, encode
 from infra.backup import file
 from infra.backup.errors import BackupError
 from infra.backup.stage import BackedUpStage
@@ -103,12 +104,43 @@ def test_a_restore_brings_back_what_was_lost_and_wakes_the_phones(
     done = infra("restore", "--from", path, "--yes", "--json")
     assert done.exit_code == 0, done.output
     eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of the restore")
-    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"]
+    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the pass as backed up")
 
     seen = len(apns.pushes_to(phone))
     pipeline.writes(serial_number, fields={"gate": "D4"})
     eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of a change after the restore")
-    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to D4"]
+    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to D4"], "the change")
+    pipeline.deletes(pass_id)
+
+
+def test_a_pass_that_is_just_being_forgotten_is_restored_with_its_registrations(
+    second_stage: SecondStage,
+    pipeline: Pipeline,
+    issuer: Issuer,
+    phone: Phone,
+    apns: Apns,
+    serial_number: str,
+    tmp_path: Path,
+) -> None:
+    """The order to forget its registrations comes while they are restored: it finds the pass there, and leaves them."""
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
+    adds(phone, issuer, pass_id)
+    stage, queue = BackedUpStage(second_stage.stack), second_stage.local.queues["push"]
+    stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
+    lose_everything(second_stage.local)
+    forgotten: list[str] = []
+
+    def forget(kind: str, _: int) -> None:
+        forgotten.append(kind)
+        boto3.client("sqs").send_message(QueueUrl=queue, MessageBody=encode(Forget(pass_id)))
+
+    stage.restore(tmp_path / "b.gz", done=forget)
+    assert "registrations" in forgotten
+    eventually(lambda: apns.pushes_to(phone), "the push of the restore")
+    seen = len(apns.pushes_to(phone))
+    pipeline.writes(serial_number, fields={"gate": "B2"})
+    eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of a change after the restore")
+    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the change")
     pipeline.deletes(pass_id)
 
 
@@ -157,7 +189,7 @@ def test_a_restore_that_was_interrupted_is_begun_again(second_stage: SecondStage
     dynamodb.Table(local.tables["passes"]).put_item(Item=own)
     stage = BackedUpStage(second_stage.stack)
     stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
-    before = {role: rows(local, role) for role in ("passes", "registrations", "devices")}
+    before = {role: rows(local, role) for role in ("passes", "devices")}
     lose_everything(local)
 
     def stop(kind: str, _: int) -> None:

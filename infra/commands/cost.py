@@ -1,0 +1,55 @@
+"""`cost`: what a stage costs a month, before it is deployed."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.commands.stack import JsonOption
+from infra.cost import prices
+from infra.cost.bill import Line, Usage, bill
+
+
+def cost(
+    devices: Annotated[int, typer.Option(min=0, help="Phones that hold a pass.")],
+    updates_per_day: Annotated[float, typer.Option(min=0, help="How often a day what a phone holds changes.")],
+    passes_per_device: Annotated[int, typer.Option(min=1, help="Passes of one type on a phone.")] = 1,
+    devices_per_pass: Annotated[int, typer.Option(min=1, help="Phones that hold the same pass.")] = 1,
+    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a pass as it is downloaded.")] = 40,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Work out a month's bill from counted requests and list prices; free tiers and discounts are left out.
+
+    Example: python -m infra cost --devices 100000 --updates-per-day 3
+    """
+    usage = Usage(
+        devices=devices,
+        updates_per_day=updates_per_day,
+        passes_per_device=passes_per_device,
+        devices_per_pass=devices_per_pass,
+        pass_kilobytes=pass_kilobytes,
+    )
+    lines = bill(usage)
+    total = sum(line.dollars for line in lines)
+    if as_json:
+        found = [{"what": line.what, "quantity": line.quantity, "dollars": round(line.dollars, 4)} for line in lines]
+        report = {"region": prices.REGION, "prices_of": prices.READ_ON, "usage": asdict(usage), "lines": found}
+        print(json.dumps({**report, "dollars_a_month": round(total, 2)}, indent=2))
+        return
+    _show(lines, total)
+
+
+def _show(lines: list[Line], total: float) -> None:
+    table = Table("a month", "quantity", "US dollars", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in lines:
+        table.add_row(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}")
+    table.add_row("in all", "", f"{total:,.2f}")
+    console = Console()
+    console.print(table)
+    console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount", highlight=False)

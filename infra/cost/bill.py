@@ -1,0 +1,137 @@
+"""A month's bill of a stage, line by line."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chalicelib.apns.reasons import OutcomeKind
+from infra.cost import prices
+from infra.cost.flows import (
+    DOWNLOAD,
+    LAMBDAS_OWN_BYTES,
+    REGISTER,
+    REQUESTS_PER_MESSAGE,
+    UNREGISTER,
+    Flow,
+    change,
+    listing,
+)
+from infra.stack import watching
+from infra.stack.package import PROJECT
+
+DAYS = 30
+TURNOVER = 1
+"""So often a month a device adds a pass and removes one."""
+ROWS_BYTES = 1200
+"""Of a held pass in all tables: the item itself, its version, registration and device."""
+POLLS = 5 * 3 * 60 * 24 * DAYS
+"""Of an idle queue by Lambda: five pollers that wait 20 seconds each (AWS, "Amazon SQS event source mappings")."""
+REASONS = 6
+"""Of pushes' outcomes, as many as a service that is well sees."""
+OWN_METRICS = 5 + 1 + len(watching.CALLS) + 3 + len(OutcomeKind) + 1 + REASONS
+"""Counters and latencies by stage, calls by name, pushes by outcome and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a stage is used.
+
+    Args:
+        devices: phones that hold a pass.
+        updates_per_day: how often a day what a device holds changes, so that it is woken and fetches it.
+        passes_per_device: of one type.
+        devices_per_pass: how many hold the same pass.
+        pass_kilobytes: of a pass as it is downloaded.
+    """
+
+    devices: int
+    updates_per_day: float
+    passes_per_device: int = 1
+    devices_per_pass: int = 1
+    pass_kilobytes: float = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """So much of something at its price."""
+
+    what: str
+    quantity: float
+    price: float
+
+    @property
+    def dollars(self) -> float:
+        return self.quantity * self.price
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A flow, as often as it runs in a month.
+
+    Args:
+        function: whose memory it takes.
+        by_phone: whether it comes in by the gateway.
+    """
+
+    flow: Flow
+    count: float
+    function: str
+    by_phone: bool
+
+
+def bill(usage: Usage) -> list[Line]:
+    """What a month costs. The month has 30 days, and every update reaches every phone at once."""
+    runs = _runs(usage)
+    wakes = usage.devices * usage.updates_per_day * DAYS
+    memory = _memory()
+    gigabytes = usage.devices * usage.passes_per_device * ROWS_BYTES / 1e9
+    calls = sum(run.count for run in runs if run.by_phone)
+    return [
+        Line("DynamoDB, write units", _sum(run.count * run.flow.write_units for run in runs), prices.PER_WRITE_UNIT),
+        Line("DynamoDB, read units", _sum(run.count * run.flow.read_units for run in runs), prices.PER_READ_UNIT),
+        Line("DynamoDB, GB stored", gigabytes, prices.PER_STORED_GB + prices.PER_RECOVERABLE_GB),
+        Line("API Gateway, calls of phones", calls, prices.PER_API_CALL),
+        Line("Lambda, invocations", _sum(run.count * (1 + run.flow.messages) for run in runs), prices.PER_INVOCATION),
+        Line(
+            "Lambda, GB-seconds",
+            _sum(run.count * run.flow.milliseconds / 1000 * memory[run.function] / 1024 for run in runs),
+            prices.PER_GB_SECOND,
+        ),
+        Line(
+            "SQS, requests",
+            POLLS + _sum(run.count * run.flow.messages * REQUESTS_PER_MESSAGE for run in runs),
+            prices.PER_QUEUE_REQUEST,
+        ),
+        Line(
+            "CloudWatch, GB of logs",
+            _sum(run.count * (run.flow.logged_bytes + LAMBDAS_OWN_BYTES) for run in runs) / 1e9,
+            prices.PER_LOGGED_GB,
+        ),
+        Line("CloudWatch, metrics of our own", OWN_METRICS, prices.PER_METRIC),
+        Line("CloudWatch, alarms", len(watching.ALARMS), prices.PER_ALARM),
+        Line("CloudWatch, dashboards", 1, prices.PER_DASHBOARD),
+        Line("Secrets Manager, secrets", 2, prices.PER_SECRET),
+        Line("data to phones, GB", wakes * usage.pass_kilobytes / 1e6, prices.PER_GB_OUT),
+    ]
+
+
+def _runs(usage: Usage) -> tuple[Runs, ...]:
+    wakes = usage.devices * usage.updates_per_day * DAYS
+    turnover = usage.devices * TURNOVER
+    return (
+        Runs(change(devices=usage.devices_per_pass), wakes / usage.devices_per_pass, "push", by_phone=False),
+        Runs(listing(held=usage.passes_per_device), wakes, "api_handler", by_phone=True),
+        Runs(DOWNLOAD, wakes + turnover, "api_handler", by_phone=True),
+        Runs(REGISTER, turnover, "api_handler", by_phone=True),
+        Runs(UNREGISTER, turnover, "api_handler", by_phone=True),
+    )
+
+
+def _memory() -> dict[str, int]:
+    """Megabytes by function, as they are deployed."""
+    functions = json.loads((PROJECT / ".chalice" / "config.json").read_text())["lambda_functions"]
+    return {name: int(function["lambda_memory_size"]) for name, function in functions.items()}
+
+
+def _sum(values: Iterable[float]) -> float:
+    return float(sum(values))

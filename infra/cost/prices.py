@@ -1,0 +1,25 @@
+"""Public list prices of AWS in US dollars, as they were read; other regions differ by up to a fifth.
+
+Sources: the pages "Pricing" of each service, and AWS's price list of DynamoDB published on 2026-09-11. Discounts by
+volume and free tiers are left out.
+"""
+
+REGION = "us-east-1"
+READ_ON = "2026-09"
+
+MILLION = 1e6
+PER_WRITE_UNIT = 0.625 / MILLION
+PER_READ_UNIT = 0.125 / MILLION
+PER_STORED_GB = 0.25
+PER_RECOVERABLE_GB = 0.20
+"""For recovery to a point in time."""
+PER_API_CALL = 3.50 / MILLION
+PER_INVOCATION = 0.20 / MILLION
+PER_GB_SECOND = 0.0000166667
+PER_QUEUE_REQUEST = 0.40 / MILLION
+PER_LOGGED_GB = 0.50
+PER_METRIC = 0.30
+PER_ALARM = 0.10
+PER_DASHBOARD = 3.00
+PER_SECRET = 0.40
+PER_GB_OUT = 0.09

@@ -1,0 +1,118 @@
+"""What a stage costs: the model's requests are those that the service makes, and its bill is their product."""
+
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from typer.testing import CliRunner
+
+from infra.commands import app
+from infra.cost.bill import Usage, bill
+from infra.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change, listing
+from infra.local.stack import LocalStack
+from tests.conftest import Issuer, Pipeline
+from tests.in_process import Answer, InProcess
+from tests.test_app import Caller
+
+FIXED = {"CloudWatch, metrics of our own", "CloudWatch, alarms", "CloudWatch, dashboards", "Secrets Manager, secrets"}
+
+
+def dollars(usage: Usage) -> dict[str, float]:
+    return {line.what: line.dollars for line in bill(usage)}
+
+
+@pytest.mark.parametrize("devices", [1, 150])
+def test_a_change_makes_the_requests_that_the_model_counts(
+    stack: LocalStack, pipeline: Pipeline, devices: int, serial_number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
+    hold(stack, str(pass_id), devices)
+    service = InProcess(stack)
+    counted = service.dynamodb_requests()
+    key = {"pass_id": {"S": str(pass_id)}}
+    item = {**key, "template": {"S": stack.template}}
+    record = {
+        "eventID": "1",
+        "dynamodb": {
+            "Keys": key,
+            "SequenceNumber": "1",
+            "ApproximateCreationDateTime": time.time(),
+            "OldImage": {**item, "fields": {"M": {"gate": {"S": "A1"}}}},
+            "NewImage": {**item, "fields": {"M": {"gate": {"S": "B2"}}}},
+        },
+    }
+    capsys.readouterr()
+    assert service.app.sandbox.changes.handle([record], deadline=time.monotonic() + 20) == []
+    flow = change(devices=devices)
+    assert counted == Counter(flow.requests)
+    if devices == 1:
+        assert flow.logged_bytes / 3 < len(capsys.readouterr().out) <= flow.logged_bytes
+
+
+def hold(stack: LocalStack, pass_id: str, count: int) -> None:
+    """So many devices register, without each of them calling."""
+    resource = boto3.resource("dynamodb")
+    names = [secrets.token_hex(16) for _ in range(count)]
+    with resource.Table(stack.tables["registrations"]).batch_writer() as batch:
+        for name in names:
+            batch.put_item(Item={"pass_id": pass_id, "device_library_identifier": name, "registered_at": 1})
+    with resource.Table(stack.tables["devices"]).batch_writer() as batch:
+        for name in names:
+            device: dict[str, Any] = {"push_token": secrets.token_hex(32), "updated_at": 1, "passes": {pass_id}}
+            batch.put_item(Item={"device_library_identifier": name, **device})
+
+
+def test_no_call_logs_more_than_the_model_pays_for(
+    stack: LocalStack, pipeline: Pipeline, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caller = Caller(InProcess(stack), pipeline, issuer)
+    serial_number = caller.gets_a_pass()
+    calls: tuple[tuple[Flow, Callable[[], Answer]], ...] = (
+        (REGISTER, lambda: caller.registers(serial_number)),
+        (listing(held=1), caller.lists),
+        (DOWNLOAD, lambda: caller.downloads(serial_number)),
+        (UNREGISTER, lambda: caller.unregisters(serial_number)),
+    )
+    for flow, call in calls:
+        capsys.readouterr()
+        call()
+        assert flow.logged_bytes / 3 < len(capsys.readouterr().out) <= flow.logged_bytes
+
+
+def test_a_pass_that_many_hold_goes_through_the_queue() -> None:
+    assert change(devices=1000).messages == 0
+    many = change(devices=101_000)
+    assert many.requests == {"UpdateItem": 1, "Query": 21, "BatchGetItem": 1010}
+    assert many.messages == 201
+
+
+def test_nobody_costs_what_is_paid_anyway() -> None:
+    bought = {what for what, amount in dollars(Usage(devices=0, updates_per_day=3)).items() if amount}
+    assert bought == {*FIXED, "SQS, requests"}
+
+
+def test_twice_the_phones_cost_twice_what_they_use() -> None:
+    once, twice = (dollars(Usage(devices=devices, updates_per_day=3)) for devices in (1000, 2000))
+    for what in once.keys() - FIXED - {"SQS, requests"}:
+        assert twice[what] == pytest.approx(2 * once[what]), what
+
+
+def test_a_pass_that_many_share_is_cheaper_to_change() -> None:
+    own, shared = (
+        sum(dollars(Usage(devices=10_000, updates_per_day=1, devices_per_pass=count)).values()) for count in (1, 1000)
+    )
+    assert shared < own
+
+
+def test_a_script_gets_the_lines_and_their_sum() -> None:
+    done = CliRunner().invoke(app, ["cost", "--devices", "100000", "--updates-per-day", "3", "--json"])
+    report = json.loads(done.stdout)
+    assert report["dollars_a_month"] == pytest.approx(sum(line["dollars"] for line in report["lines"]), abs=0.01)
+    shown = CliRunner().invoke(app, ["cost", "--devices", "100000", "--updates-per-day", "3"]).stdout
+    assert f"{report['dollars_a_month']:,.2f}" in shown
+    assert report["prices_of"] in shown
