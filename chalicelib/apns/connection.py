@@ -3,10 +3,10 @@
 Theory of operation
 -------------------
 A connection is `h2`'s: preface, SETTINGS and what they change, PING, flow control (RFC 9113, sections 3.4 and 6). The
-streams are ours. All of them have one shape, HEADERS and two bytes of DATA out, HEADERS and for an error DATA in, so
-each is a few lines here where a general state machine pays for every other shape too: it took three quarters of all
-time. And after a GOAWAY h2 refuses the answers that the peer still owes to older streams (section 6.8); here they
-count.
+streams are ours, and their headers (`header_blocks.py`). All of them have one shape, HEADERS and two bytes of DATA
+out, HEADERS and for an error DATA in, so each is a few lines here where a general state machine pays for every other
+shape too: it took three quarters of all time. And after a GOAWAY h2 refuses the answers that the peer still owes to
+older streams (section 6.8); here they count.
 
 All headers but `:path` are the same for every push of a topic. They are encoded once, which puts them into the HPACK
 table (RFC 7541, section 2.3.2); after that a block is `:path` as a literal that is never indexed, for it holds a push
@@ -30,7 +30,9 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
-from hpack import Encoder, HPACKError, NeverIndexedHeaderTuple
+from hpack import Encoder, NeverIndexedHeaderTuple
+
+from chalicelib.apns.header_blocks import HeaderBlockError, HeaderBlocks
 
 BODY = b"{}"
 """A pass's push is empty (Apple, "Adding a Web Service to Update Passes")."""
@@ -121,6 +123,7 @@ class Connection:
         self._h2.local_settings = h2.settings.Settings(
             client=True, initial_values={h2.settings.SettingCodes.ENABLE_PUSH: 0}
         )
+        self._blocks = HeaderBlocks()
         self._encoder = _RequestEncoder()
         self._h2.encoder = self._encoder
         self._h2.initiate_connection()
@@ -244,8 +247,8 @@ class Connection:
     def _response(self, stream_id: int, flags: int, block: bytes, events: list[Event]) -> None:
         """Read a header block. It is read for a request that was given up too: it may have filled the table."""
         try:
-            headers = self._h2.decoder.decode(block, raw=True)
-        except HPACKError as error:
+            headers = self._blocks.read(block)
+        except HeaderBlockError as error:
             raise ConnectionBrokenError("headers cannot be read") from error
         if stream_id not in self._open:
             self._check_known(stream_id)

@@ -8,7 +8,7 @@ token changes.
 
     values.py         what can be told to it, and what it remembers
     rules.py          what APNs would say to a request
-    header_blocks.py  HPACK, read fast
+    header_blocks.py  requests' headers, read fast
     connection.py     HTTP/2 without I/O
     server.py         sockets and TLS
     control.py        the HTTP endpoint that drives it

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from urllib.parse import unquote_to_bytes
 
-from infra.local.simulator.header_blocks import HeaderBlockError, HeaderBlocks
+from chalicelib.apns.header_blocks import HeaderBlockError
+from infra.local.simulator.header_blocks import RequestBlocks
 from infra.local.simulator.rules import DEVICE_PATH, MAX_PAYLOAD_BYTES, Rules, wrong_body, wrong_path
 from infra.local.simulator.values import DELIVERED, NO_FAULTS, Answer, Faults, Headers, Push, State
 
@@ -111,7 +112,7 @@ class Connection:
         self._held: deque[bytes] = deque()
         self._input = b""
         self._greeted = False
-        self._blocks = HeaderBlocks()
+        self._blocks = RequestBlocks()
         self._block: tuple[int, int, bytes] | None = None
         self._requests: dict[int, _Request] = {}
         self._open: set[int] = set()
@@ -231,7 +232,7 @@ class Connection:
 
     def _request(self, stream_id: int, flags: int, block: bytes, now: float) -> None:
         try:
-            path, headers = self._blocks.read(block)
+            path, headers = self._blocks.read_request(block)
         except HeaderBlockError:
             raise _BrokenError(COMPRESSION_ERROR) from None
         if stream_id in self._requests:  # trailers: nothing in them is of interest
