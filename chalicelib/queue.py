@@ -1,6 +1,7 @@
 """SQS: orders for pushes that could not be settled at once, and the dead letters that a person must look at."""
 
 import json
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from chalicelib.domain.orders import Order, encode
 MESSAGES_PER_REQUEST = 10
 MAX_REQUEST_BYTES = 256 * 1024
 MAX_DELAY_SECONDS = 900
+PAUSE_SECONDS = 0.5
 
 
 class QueueError(TransientError):
@@ -28,15 +30,21 @@ class Queue:
         self._push_queue_url = push_queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
 
-    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0) -> None:
+    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         """Hand orders to whoever drains the queue, not before `delay_seconds` (at most 900) from now.
+
+        Args:
+            orders: which.
+            delay_seconds: how long they wait.
+            until: monotonic seconds up to which what SQS does not take is tried again. Where pushes are out already,
+                giving up means that they are repeated, so it is for the time that is left to say when.
 
         Raises:
             QueueError: SQS did not take all of them. Some may be in the queue already.
         """
         messages = [encode(order) for order in orders]
         for batch in _batches(messages):
-            self._send(self._push_queue_url, batch, delay_seconds=delay_seconds)
+            self._send(self._push_queue_url, batch, delay_seconds=delay_seconds, until=until)
 
     def refuse(self, records: Sequence[RefusedRecord]) -> None:
         """Put pass items that cannot become a pass where a person looks, with what is wrong with them.
@@ -49,7 +57,7 @@ class Queue:
             for r in records
         ]
         for batch in _batches(messages):
-            self._send(self._dead_letter_queue_url, batch, delay_seconds=0)
+            self._send(self._dead_letter_queue_url, batch, delay_seconds=0, until=0.0)
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:
         """Let a received message come again after `seconds`, sooner or later than the queue itself would.
@@ -70,17 +78,24 @@ class Queue:
     def _sqs(self) -> Any:  # noqa: ANN401
         return aws.client("sqs")
 
-    def _send(self, url: str, bodies: Sequence[str], *, delay_seconds: int) -> None:
-        entries = [
-            {"Id": str(index), "MessageBody": body, "DelaySeconds": min(delay_seconds, MAX_DELAY_SECONDS)}
-            for index, body in enumerate(bodies)
-        ]
-        try:
-            failed = self._sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
-        except (BotoCoreError, ClientError) as error:
-            raise QueueError(f"SQS: SendMessageBatch failed with {type(error).__name__}") from error
-        if failed:
-            raise QueueError(f"SQS: refused {len(failed)} of {len(entries)} messages: {failed[0].get('Code')}")
+    def _send(self, url: str, bodies: Sequence[str], *, delay_seconds: int, until: float) -> None:
+        delay = min(delay_seconds, MAX_DELAY_SECONDS)
+        while True:
+            entries = [
+                {"Id": str(index), "MessageBody": body, "DelaySeconds": delay} for index, body in enumerate(bodies)
+            ]
+            try:
+                failed = self._sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
+            except (BotoCoreError, ClientError) as error:
+                problem = QueueError(f"SQS: SendMessageBatch failed with {type(error).__name__}")
+            else:
+                if not failed:
+                    return
+                problem = QueueError(f"SQS: refused {len(failed)} of {len(entries)} messages: {failed[0].get('Code')}")
+                bodies = [bodies[int(entry["Id"])] for entry in failed]
+            if time.monotonic() >= until:
+                raise problem
+            time.sleep(PAUSE_SECONDS)
 
 
 def _batches(bodies: Sequence[str]) -> list[list[str]]:

@@ -78,9 +78,8 @@ class Outcome:
         push: which.
         kind: what is to be done.
         status: APNs' status, or None where there was no answer.
-        reason: APNs' reason; ours where there was no answer: Unreachable, UntrustedServer, CertificateRefused,
-            ConnectionLost, ConnectionBroken, GoAway, StreamReset, RefusedStream, Timeout, Deadline; the reason of
-            another push's answer where that spared this one. None for a push that was delivered.
+        reason: APNs' reason; ours (`reasons.OWN`) where there was no answer; the reason of another push's answer where
+            that spared this one. None for a push that was delivered.
         apns_id: the id that APNs gave to the push.
         timestamp: epoch milliseconds since which the device is gone (410 only).
         retry_after: seconds that APNs asks to wait (429 and 503 may).

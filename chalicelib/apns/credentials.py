@@ -5,6 +5,12 @@ A provider token is good for an hour, and APNs refuses a team whose token change
 thousand sandboxes. So that they all present one token and share nothing, a token is a function of the key and the time
 alone: it is issued at the start of the current period of 40 minutes, and signed with the deterministic ECDSA of
 RFC 6979. The same period, the same bytes, everywhere.
+
+At the end of a period, two sandboxes whose clocks disagree by a second present two tokens for that second: the old one
+and the new one, issued 40 minutes apart, so that no more than two stand within any 20 minutes. A token that is kept in
+a table has that time too, and longer: until the last sandbox has read the new one. Should APNs answer one of them with
+TooManyProviderTokenUpdates, that batch is for later, 5 seconds later at first, when all clocks have passed the end.
+A new key (`kid`) is a new token at any time; the answer to it may be the same, and so is what comes of it.
 """
 
 import json

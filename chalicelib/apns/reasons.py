@@ -67,6 +67,31 @@ FOR_ALL: frozenset[tuple[int, str]] = frozenset(
 """What is said of the sender or the topic, not of the device: every other push would be told the same."""
 
 
+OWN = frozenset(
+    {
+        "Unreachable",
+        "UntrustedServer",
+        "CertificateRefused",
+        "ConnectionLost",
+        "ConnectionBroken",
+        "GoAway",
+        "StreamReset",
+        "RefusedStream",
+        "Timeout",
+        "Deadline",
+    }
+)
+"""Our reasons, where there was no answer."""
+_COUNTED = OWN | {reason for _, reason in KINDS}
+
+
+def counted(reason: str | None) -> str:
+    """A reason as a metric has it: whatever APNs comes to say, metrics stay as many as this page has lines."""
+    if reason is None:
+        return "none"
+    return reason if reason in _COUNTED else "unknown"
+
+
 def kind_of(status: int, reason: str) -> OutcomeKind:
     """What an answer means."""
     if status == DELIVERED_STATUS:

@@ -136,7 +136,7 @@ class Changes:
             log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
             unsettled = frozenset(target.devices)
         left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at, log.request_id())
-        self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS)
+        self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS, until=deadline)
 
 
 def read_batch(

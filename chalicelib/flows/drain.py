@@ -98,10 +98,14 @@ class Drain:
             except TransientError as error:
                 log.event("wake_failed", pass_type_identifier=pass_type_identifier, changes=changes, error=str(error))
                 woken = Woken(frozenset(devices))
-            failed.extend(message.message_id for message, order in orders if not self._settled(message, order, woken))
+            failed.extend(
+                message.message_id
+                for message, order in orders
+                if not self._settled(message, order, woken, deadline=deadline)
+            )
         return failed
 
-    def _settled(self, message: Message, order: WakeDevices, woken: Woken) -> bool:
+    def _settled(self, message: Message, order: WakeDevices, woken: Woken, *, deadline: float) -> bool:
         """Whether the message may go. What is left of one that got on becomes a message of its own, so that nobody
         is pushed to twice; one that got nowhere comes again, later each time, and after the queue's limit of receives
         it is a dead letter.
@@ -114,7 +118,7 @@ class Drain:
             self._postpone(message, seconds=delay)
             return False
         try:
-            self.queue.send([replace(order, devices=left)], delay_seconds=delay)
+            self.queue.send([replace(order, devices=left)], delay_seconds=delay, until=deadline)
         except TransientError as error:
             log.event("put_off_failed", message_id=message.message_id, error=str(error))
             return False
@@ -134,7 +138,7 @@ class Drain:
             try:
                 page = self.store.registrations.page(order.pass_id, after=after, limit=FAN_OUT_PAGE)
                 wake = WakeDevices(order.pass_id.pass_type_identifier, page.devices, order.changed_at, order.change)
-                self.queue.send(in_chunks(wake))
+                self.queue.send(in_chunks(wake), until=deadline - RESERVE_SECONDS)
             except TransientError:
                 if after == order.after:
                     raise
@@ -144,7 +148,7 @@ class Drain:
             if not page.more:
                 return
             after = page.devices[-1]
-        self.queue.send([replace(order, after=after)])
+        self.queue.send([replace(order, after=after)], until=deadline)
 
     def _forget(self, order: Forget, *, deadline: float) -> None:
         """Remove the registrations of a pass that is gone, unless it came back in the meantime.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chalicelib import log
 from chalicelib.apns.client import Client, Outcome, Push
-from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.apns.reasons import OutcomeKind, counted
 from chalicelib.domain.errors import ConfigurationError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PushToken
 from chalicelib.metrics import Metrics, Unit
@@ -96,16 +96,16 @@ class Waker:
             return Woken(everyone, misconfigured=isinstance(error, ConfigurationError))
         pushes = [Push(token, pass_type_identifier) for token in by_token]
         unsettled: set[DeviceLibraryIdentifier] = set()
-        counted: Counter[tuple[OutcomeKind, str]] = Counter()
+        ended: Counter[tuple[OutcomeKind, str]] = Counter()
         connections = client.connections
         for outcome in client.push(pushes, deadline=deadline):
-            counted[outcome.kind, outcome.reason or "none"] += 1
+            ended[outcome.kind, counted(outcome.reason)] += 1
             found = by_token[outcome.push.push_token]
             if outcome.kind is not OutcomeKind.DELIVERED or len(by_token) <= MAX_NOTED_DELIVERIES:
                 _note(outcome, found, named)
             unsettled.update(self._unsettled_by(outcome, found))
         kinds: Counter[OutcomeKind] = Counter()
-        for (kind, reason), count in counted.items():
+        for (kind, reason), count in ended.items():
             kinds[kind] += count
             self.metrics.count("Pushes", count, outcome=kind.value, reason=reason)
         if opened := client.connections - connections:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.apns.credentials import TOKEN_PERIOD_SECONDS, ClientCertificate, ProviderToken
+from chalicelib.apns.credentials import CLOCK_SLACK_SECONDS, TOKEN_PERIOD_SECONDS, ClientCertificate, ProviderToken
 from chalicelib.domain.errors import ConfigurationError
 from infra.local.certificates import KEY_ID, DevelopmentChain
 from infra.local.stack import TEAM_IDENTIFIER
@@ -66,6 +66,16 @@ def test_a_token_changes_no_more_often_than_apple_allows() -> None:
     issued = [_issued_at(token.authorization(NOW + minute * 60)) for minute in range(24 * 60)]
     changes = sorted(set(issued))
     assert {after - before for before, after in itertools.pairwise(changes)} == {2400}
+
+
+@given(st.floats(min_value=NOW, max_value=NOW + 10 * TOKEN_PERIOD_SECONDS), st.floats(min_value=-2, max_value=2))
+def test_clocks_that_disagree_present_two_tokens_for_no_longer_than_they_do(now: float, skew: float) -> None:
+    """A sandbox whose clock is seconds off has the others' token but for those seconds, then the neighbouring one."""
+    one, other = (_issued_at(_token().authorization(at)) for at in (now, now + skew))
+    assert abs(one - other) in {0, TOKEN_PERIOD_SECONDS}
+    if one != other:
+        boundary = max(one, other) + CLOCK_SLACK_SECONDS
+        assert min(now, now + skew) < boundary <= max(now, now + skew)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 """Each answer that APNs can give comes to what the table says, through a real connection."""
 
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 
+from chalicelib.apns import client
 from chalicelib.apns.client import Push
-from chalicelib.apns.reasons import FOR_ALL, KINDS, OutcomeKind, kind_of
+from chalicelib.apns.reasons import FOR_ALL, KINDS, OWN, OutcomeKind, counted, kind_of
 from chalicelib.domain.identifiers import PushToken
 from infra.local.stack import PASS_TYPE_IDENTIFIER
 from tests.apns.simulated import SimulatedApns, pushes, send
@@ -56,6 +61,20 @@ def test_an_unknown_reason_is_for_later() -> None:
     """What stands in no table is tried again, whatever its status; a new reason must not lose a device."""
     assert kind_of(410, "SomethingNew") is OutcomeKind.LATER
     assert kind_of(418, "") is OutcomeKind.LATER
+
+
+def test_metrics_are_as_many_as_the_reasons_that_are_known() -> None:
+    """A reason that APNs makes up makes no metric of its own; every one that is known does."""
+    assert counted("SomethingNew\n") == "unknown"
+    assert counted(None) == "none"
+    assert all(counted(reason) == reason for _, reason in KINDS)
+
+
+def test_every_reason_of_the_clients_own_is_listed() -> None:
+    """What the client ends a push with where there was no answer stands in `OWN`, and nothing else does."""
+    source = Path(inspect.getfile(client)).read_text()
+    said = re.findall(r'(?:_Ending\(|otherwise=|reason=)"(\w+)"', source)
+    assert set(said) == OWN
 
 
 @pytest.mark.parametrize("answer", sorted(FOR_ALL), ids=str)

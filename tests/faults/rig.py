@@ -17,7 +17,8 @@ import boto3
 from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSResponse
 
-from chalicelib.apns.client import Client
+from chalicelib import queue
+from chalicelib.apns.client import Client, Outcome
 from chalicelib.domain.errors import TransientError
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import PassItem
@@ -195,8 +196,13 @@ class Rig:
     # ------------------------------------------------------------ what goes wrong
 
     @contextlib.contextmanager
-    def services_answer(self, wrong: Callable[[int], tuple[int, str] | None]) -> Iterator[None]:
-        """The nth request to DynamoDB or SQS is answered with this status and error code, or (None) as it should be."""
+    def services_answer(self, wrong: Callable[[int], tuple[int, str] | None], *, of: str = "") -> Iterator[None]:
+        """The nth request is answered with this status and error code, or (None) as it should be.
+
+        Args:
+            wrong: by the request's number.
+            of: the service, dynamodb or sqs; empty for both.
+        """
         numbers = iter(range(1, 1_000_000))
 
         def answer(request: Any, **_: object) -> AWSResponse | None:  # noqa: ANN401 - botocore's
@@ -206,7 +212,11 @@ class Rig:
             body = f'{{"__type": "com.amazonaws#{code}", "message": "injected"}}'.encode()
             return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, _Raw(body))
 
-        clients = [self.store.passes._tables.connection.client, self.queue._sqs]
+        clients = [
+            client
+            for client in (self.store.passes._tables.connection.client, self.queue._sqs)
+            if of in client.meta.service_model.service_name
+        ]
         for client in clients:
             client.meta.events.register_first("before-send.*", answer)
         try:
@@ -227,6 +237,20 @@ class Rig:
         for client in [self.store.passes._tables.connection.client, self.queue._sqs]:
             client.meta.events.register_first("before-call.*", die)
         yield
+
+    @contextlib.contextmanager
+    def dies_after_outcomes(self, number: int) -> Iterator[None]:
+        """The sandbox is killed when APNs has answered so many pushes, and before anything is made of that."""
+        push = self.client.push
+
+        def dying(*arguments: Any, **options: Any) -> Iterator[Outcome]:  # noqa: ANN401 - Client.push's
+            for count, outcome in enumerate(push(*arguments, **options)):
+                if count == number:
+                    raise Killed
+                yield outcome
+
+        with patch.object(self.client, "push", dying):
+            yield
 
 
 class _Raw:
@@ -252,5 +276,6 @@ def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
         patches.enter_context(patch.object(change, "RETRY_SECONDS", 0))
         patches.enter_context(patch.object(drain, "FAN_OUT_PAGE", PAGE))
         patches.enter_context(patch.object(drain, "retry_seconds", lambda _: 0))
+        patches.enter_context(patch.object(queue, "PAUSE_SECONDS", 0))
         patches.enter_context(patch.object(drain, "MISCONFIGURED_RETRY_SECONDS", 0))
         yield Rig(apns, patches.enter_context(ScratchTables()))

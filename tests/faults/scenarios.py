@@ -3,6 +3,7 @@
 `python -m tests.faults.scenarios` plays them all and prints the table.
 """
 
+import contextlib
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from chalicelib.apns import client as apns_client
+from chalicelib.apns.credentials import ClientCertificate
 from infra.local.certificates import make_development_chain
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_stack
 from tests.apns.simulated import SimulatedApns
@@ -77,6 +79,19 @@ def killed_at_each_step(rig: Rig) -> None:
             rig.drains()
 
 
+def killed_in_the_middle_of_pushing(rig: Rig) -> None:
+    """Half of the pushes are out; nobody has noted which."""
+    record = rig.record(rig.has_a_pass("P", devices=FEW))
+
+    def once(_: int) -> None:
+        dying.close()
+
+    with contextlib.ExitStack() as dying:
+        dying.enter_context(rig.dies_after_outcomes(FEW // 2))
+        rig.delivers([record], between=once)
+    rig.drains()
+
+
 def same_batch_twice(rig: Rig) -> None:
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     rig.delivers([record])
@@ -106,6 +121,15 @@ def dynamodb_and_sqs_away_for_long(rig: Rig) -> None:
         rig.drains()
 
 
+def sqs_refuses(rig: Rig) -> None:
+    """For longer than all tries of one invocation, while a batch is handled and again while a page is fanned out."""
+    pass_id = rig.has_a_pass("P", devices=MANY)
+    with rig.services_answer(lambda n: (403, "OverLimit") if n in range(1, 10) else None, of="sqs"):
+        rig.delivers([rig.record(pass_id)])
+    with rig.services_answer(lambda n: (403, "OverLimit") if n in range(2, 10) else None, of="sqs"):
+        rig.drains()
+
+
 def malformed_item_among_99(rig: Rig) -> None:
     records = [rig.record(rig.has_a_pass(f"P{number}", devices=1)) for number in range(99)]
     bad = rig.has_a_pass("BAD", devices=0)
@@ -122,6 +146,25 @@ def credential_rejected_until_mended(rig: Rig) -> None:
     rig.apns.suffers(answer={"status": 403, "reason": "InvalidProviderToken"})
     rig.delivers([record])
     rig.drains(between=lambda attempt: rig.apns.recovers() if attempt == 3 else None)
+
+
+def certificate_refused_until_replaced(rig: Rig) -> None:
+    """The handshake fails, as with a certificate that has expired."""
+    with tempfile.TemporaryDirectory() as folder:
+        foreign = make_development_chain(
+            Path(folder), pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
+        )
+        credential = ClientCertificate(
+            certificate=foreign.pass_type_certificate.read_text(), private_key=foreign.pass_type_key.read_text()
+        )
+    good, rig.client = rig.client, rig.new_client(credential=credential)
+    rig.delivers([rig.record(rig.has_a_pass("P", devices=FEW))])
+
+    def replaced(attempt: int) -> None:
+        if attempt == 3:
+            rig.client = good
+
+    rig.drains(between=replaced)
 
 
 def provider_token_expired(rig: Rig) -> None:
@@ -156,21 +199,23 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "GOAWAY every 300 pushes": goaway_every_300_pushes,
     "a frozen sandbox": frozen_sandbox,
     "Lambda killed at each step": killed_at_each_step,
+    "Lambda killed in the middle of pushing": killed_in_the_middle_of_pushing,
     "the same batch delivered twice": same_batch_twice,
     "DynamoDB and SQS throttle every other request": dynamodb_throttles,
     "DynamoDB and SQS answer every other request with 500": dynamodb_and_sqs_answer_500,
     "DynamoDB and SQS away for longer than one invocation": dynamodb_and_sqs_away_for_long,
+    "SQS refuses": sqs_refuses,
     "a malformed item among 99 good ones": malformed_item_among_99,
     "a credential that is rejected until it is mended": credential_rejected_until_mended,
+    "a certificate that is refused until it is replaced": certificate_refused_until_replaced,
     "a provider token that expired": provider_token_expired,
     "the clock jumped by an hour, and back": clock_jumped_by_an_hour,
 }
-REPEATS = {"every tenth stream reset", "Lambda killed at each step", "the same batch delivered twice"} | {
+REPEATS = {
+    "Lambda killed at each step",
+    "Lambda killed in the middle of pushing",
+    "the same batch delivered twice",
     "the clock jumped by an hour, and back",
-    "DynamoDB and SQS answer every other request with 500",
-    "DynamoDB and SQS away for longer than one invocation",
-    "DynamoDB and SQS throttle every other request",
-    "a frozen sandbox",
 }
 """Where a push is sent again because nobody can know whether it was taken, or because there were two changes."""
 

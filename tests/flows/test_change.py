@@ -72,8 +72,9 @@ class Side:
     def tokens(self) -> list[str]:
         return sorted(push.push_token.value for push in self.pushed)
 
-    def _send(self, orders: Sequence[Order], *, delay_seconds: int = 0) -> None:
+    def _send(self, orders: Sequence[Order], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert delay_seconds >= 0
+        assert until >= 0
         self.orders.extend(orders)
 
     def _client_for(self, _: str) -> Client:
