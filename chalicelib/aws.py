@@ -1,10 +1,12 @@
 """One way to make an AWS client: botocore's own, since boto3's import costs a cold start 60 ms more.
 
-All clients share what botocore reads once a session (70 ms for a second one) and one pool of connections, which reads
-the roots that it trusts once: botocore alone reads them for each connection, at 30 ms.
+All clients share what botocore reads once a session (70 ms for a second one) and one pool of connections. botocore
+reads all the roots that it trusts for each connection, at 30 ms. The zip has them in a folder, a file each
+(`infra/stack/slim.py`), of which OpenSSL reads the one that it needs; without that folder, they are read once.
 """
 
 from functools import cache, cached_property
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
@@ -12,6 +14,8 @@ from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 from botocore.session import Session, get_session
 
+ROOTS = Path(__file__).parents[1] / "roots"
+"""In the zip only."""
 CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 3
 """A request that was not answered by then is repeated; all of ours may be."""
@@ -39,8 +43,9 @@ def _session() -> Session:
 @cache
 def _connections() -> "Connections":
     """For the life of the sandbox."""
-    roots = _session().get_config_variable("ca_bundle")
-    return Connections(verify=roots or True, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+    own = str(ROOTS) if ROOTS.is_dir() else True
+    roots = _session().get_config_variable("ca_bundle") or own
+    return Connections(verify=roots, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
 
 
 class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no types
@@ -53,7 +58,7 @@ class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no type
 
     @cached_property
     def _trusted(self) -> set[str]:
-        """The files of roots that the context holds."""
+        """The files and folders of roots that the context knows."""
         return set()
 
     def _get_ssl_context(self) -> SSLContext:
@@ -63,6 +68,7 @@ class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no type
         super()._setup_ssl_cert(conn, url, verify)
         if conn.ca_certs is not None:
             if conn.ca_certs not in self._trusted:
-                self._context.load_verify_locations(conn.ca_certs)
+                kind = "capath" if Path(conn.ca_certs).is_dir() else "cafile"
+                self._context.load_verify_locations(**{kind: conn.ca_certs})
                 self._trusted.add(conn.ca_certs)
             conn.ca_certs = None

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,11 +66,22 @@ def test_roots_are_read_once_for_all_services(
     assert endpoint.wrong is None
 
 
-def test_a_server_that_no_root_vouches_for_is_not_talked_to(
-    endpoint: Player, chain: DevelopmentChain, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_of_roots_serves_as_a_file_does(
+    endpoint: Player, chain: DevelopmentChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(chain.provider_key.with_name("nobody.pem")))
-    chain.provider_key.with_name("nobody.pem").write_bytes(chain.intermediate.read_bytes())
+    """The zip has one."""
+    shutil.copy(chain.root, tmp_path / "root.pem")
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    monkeypatch.setattr(aws, "ROOTS", tmp_path)
+    aws.client("secretsmanager").get_secret_value(SecretId="a")
+    assert endpoint.played.total() == 1
+
+
+def test_a_server_that_no_root_vouches_for_is_not_talked_to(
+    endpoint: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    monkeypatch.setattr(aws, "ROOTS", tmp_path)
     monkeypatch.setattr(aws, "CONFIG", ONCE)
     with pytest.raises(SSLError):
         aws.client("secretsmanager").get_secret_value(SecretId="a")

@@ -7,6 +7,7 @@ without their sources, whose lines a traceback still names; the service keeps it
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from chalicelib.aws import ROOTS
 
 OWN = ("app.py", "chalicelib")
 LIBRARIES = (
@@ -73,6 +76,7 @@ take a third of a cold start.
 SHARED_DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json")
 SERVICE_DATA = ("service-2", "service-2.sdk-extras", "endpoint-rule-set-1")
 """What botocore reads of a service to call it; the rest is for paginators, waiters and documentation."""
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member, so that the same content is the same zip."""
 FILE_MODE = 0o100644 << 16
@@ -87,12 +91,14 @@ def slim_down(original: Path, slim: Path) -> None:
 
     Raises:
         CompilationError: something in it is no Python of this version.
+        OSError: `openssl` is missing.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with zipfile.ZipFile(original) as archive:
             archive.extractall(folder, [member for member in archive.namelist() if _runs(member)])
         _slim_data(folder / "botocore" / "data")
+        _spread_roots(folder / "botocore" / "cacert.pem", folder / ROOTS.name)
         _compile(folder)
         with zipfile.ZipFile(slim, "w") as archive:
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -153,6 +159,21 @@ def _slim_service(service: Path, operations: frozenset[str]) -> None:
         path.unlink()
         if kind in SERVICE_DATA:
             _write(newest / f"{kind}.json", _pruned(content, operations) if kind == "service-2" else content)
+
+
+def _spread_roots(bundle: Path, folder: Path) -> None:
+    """Put each root that botocore trusts where OpenSSL looks for it when it verifies a chain; all would take 30 ms."""
+    folder.mkdir()
+    for number, root in enumerate(_CERTIFICATE.findall(bundle.read_text())):
+        (folder / f"{number:03}.pem").write_text(root)
+    bundle.unlink()
+    subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
+    for link in [path for path in folder.iterdir() if path.is_symlink()]:
+        content = link.read_bytes()
+        link.unlink()
+        link.write_bytes(content)
+    for numbered in folder.glob("*.pem"):
+        numbered.unlink()
 
 
 def _pruned(model: dict[str, Any], operations: frozenset[str]) -> dict[str, Any]:
