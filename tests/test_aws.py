@@ -42,6 +42,7 @@ def endpoint(chain: DevelopmentChain, monkeypatch: pytest.MonkeyPatch) -> Iterat
         "AWS_SECRET_ACCESS_KEY": "test",
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     _forget()
     with player.running():
         yield player
