@@ -44,6 +44,16 @@ class Stack:
 
     @property
     def api_url(self) -> str:
+        """The base that `/v1/...` follows.
+
+        Raises:
+            DeployError: `chalice deploy` has not made the API yet, or `finish` has not noted it.
+        """
+        if "ApiUrl" not in self.outputs:
+            raise DeployError(
+                f"stage {self.stage} has no API yet; run: chalice deploy --stage {self.stage}, "
+                f"then: python -m infra finish --stage {self.stage}"
+            )
         return self.outputs["ApiUrl"]
 
     @property
