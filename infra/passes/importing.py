@@ -3,8 +3,8 @@
 Rows go out in requests of up to 25, several under way at a time. A request that holds a pass which another one under
 way holds too waits for it, so that rows are written as if one after the other: of two rows of one pass the later wins.
 What was settled is noted request by request (`journal.py`); a run that ended in the middle, however it ended, goes on
-with what was not. At most the requests that were under way then, `MAX_ROWS_AGAIN` rows, are written a second time, with
-the content that they have already: that wakes no phone.
+with what was not. What became of the requests that were under way then, `MAX_ROWS_IN_DOUBT` rows at most, nobody noted:
+these rows are read first, and one that stands in the table as it is to be is not written again.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.errors import RefusedError, TransientError
 from chalicelib.template_store import Templates
 from infra.aws import explain
@@ -34,7 +35,7 @@ from infra.passes.rows import Row, RowFile
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
 REQUESTS_AT_ONCE = 8
-MAX_ROWS_AGAIN = ROWS_PER_REQUEST * REQUESTS_AT_ONCE
+MAX_ROWS_IN_DOUBT = ROWS_PER_REQUEST * REQUESTS_AT_ONCE
 MAX_ROWS_OF_BATCH = 500
 """Rows that are noted together, the refused ones among them."""
 FIRST_BACKOFF_SECONDS = 0.05
@@ -63,7 +64,7 @@ class Imported:
 
     Args:
         written: rows that this run wrote.
-        skipped: rows that an earlier run had settled.
+        skipped: rows that an earlier run had settled, or written when it ended.
         rejected: rows that were refused, by this run or an earlier one of the same import.
         seconds: of this run.
         rejects: where the refused rows are; None where there are none.
@@ -103,12 +104,13 @@ class Plan:
 
 @dataclass(slots=True)
 class _Batch:
-    """Rows that are settled together: items to write, and lines for the reject file."""
+    """Rows that are settled together: items to write, how many were there already, and lines for the reject file."""
 
     first: int = 0
     last: int = 0
     position: int = 0
     items: dict[str, tuple[Row, dict[str, Any]]] = field(default_factory=dict)
+    there: int = 0
     rejected: list[tuple[Row, str]] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
@@ -171,6 +173,8 @@ class _Import:
         self._rejects_path, self._told = rejects, told
         self._rejects: BinaryIO | None = None
         self._skipped = 0
+        self._there = 0
+        self._in_doubt = MAX_ROWS_IN_DOUBT if journal.resumed else 0
         self._stop = threading.Event()
         config = Config(
             max_pool_connections=REQUESTS_AT_ONCE,
@@ -192,6 +196,7 @@ class _Import:
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             try:
                 for batch in self._batches():
+                    self._leave_out_what_is_there(batch)
                     while len(under_way) >= REQUESTS_AT_ONCE or _meets(batch, under_way.values()):
                         self._settle_some(under_way)
                     if not batch.items:
@@ -211,8 +216,8 @@ class _Import:
                     self._rejects.close()
         self._journal.remove()
         return Imported(
-            written=self._journal.written - before,
-            skipped=self._skipped,
+            written=self._journal.written - before - self._there,
+            skipped=self._skipped + self._there,
             rejected=self._journal.rejected,
             seconds=time.monotonic() - started,
             rejects=self._rejects_path if self._journal.rejected else None,
@@ -250,6 +255,28 @@ class _Import:
             return None, str(error)
         except (TypeError, ArithmeticError) as error:
             return None, f"holds a value that DynamoDB cannot: {error}"
+
+    def _leave_out_what_is_there(self, batch: _Batch) -> None:
+        """Drop from the first rows of a run that goes on what the run before had written without noting it.
+
+        Raises:
+            ImportStoppedError: they could not be read.
+        """
+        if self._in_doubt <= 0 or not batch.items:
+            return
+        self._in_doubt -= len(batch.items)
+        table = self._plan.table_name
+        keys = [{"pass_id": item["Item"]["pass_id"]} for _, item in batch.items.values()]
+        try:
+            answer = self._client.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
+        except (BotoCoreError, ClientError) as error:
+            raise ImportStoppedError(self._stopped(error)) from error
+        for found in answer["Responses"].get(table, []):
+            pass_id = found["pass_id"]["S"]
+            if plain_item(found) == plain_item(batch.items[pass_id][1]["Item"]):
+                del batch.items[pass_id]
+                batch.there += 1
+                self._there += 1
 
     def _write(self, rows: Sequence[tuple[Row, dict[str, Any]]]) -> list[tuple[Row, str]]:
         """Write rows with one request, and again what DynamoDB left; those that it refuses, with its reason."""
@@ -305,7 +332,7 @@ class _Import:
         if self._rejects is not None:
             self._rejects.flush()
             size = self._rejects.tell()
-        written = len(batch.items) - len(refused)
+        written = batch.there + len(batch.items) - len(refused)
         self._journal.note(Settled(batch.first, batch.last, written, len(rejected), size))
         self._told(Progress(batch.position, self._journal.written, self._journal.rejected))
 

@@ -57,7 +57,7 @@ class Journal:
         except BlockingIOError:
             os.close(self._file)
             raise ImportRunsError(f"{path}: another import of this file runs; wait for it") from None
-        self.of_another = False
+        self.of_another = self.resumed = False
         self.written = self.rejected = self.rejects_size = 0
         self._through = 0
         self._beyond: dict[int, int] = {}
@@ -96,6 +96,7 @@ class Journal:
             file.seek(0)
             head = file.readline()
             if _key(head) == key:
+                self.resumed = True
                 size = len(head)
                 for line in file:
                     numbers = line.split()

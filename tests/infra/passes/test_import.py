@@ -25,7 +25,7 @@ from chalicelib.domain.errors import RefusedError
 from chalicelib.template_store import Templates
 from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
-from infra.passes.importing import MAX_ROWS_AGAIN, Imported, ImportStoppedError, Plan, import_passes
+from infra.passes.importing import Imported, ImportStoppedError, Plan, import_passes
 from infra.passes.journal import ImportRunsError, Journal, Settled
 from infra.passes.rows import open_rows
 from tests import samples
@@ -322,9 +322,8 @@ def test_a_killed_import_goes_on_with_what_was_not_written(
     before = wire.writes()
     done = imports(path, table, folder)
     assert before < 2970
-    assert done.skipped >= 1700 - 2 * MAX_ROWS_AGAIN
-    assert len(held(table)) == len(wire.written) == 2970
-    assert wire.writes() - 2970 <= 2 * MAX_ROWS_AGAIN
+    assert done.skipped >= 1700
+    assert len(held(table)) == wire.writes() == 2970
     assert done.rejected == 30
     assert done.rejects is not None
     lines = [line.split(",")[0] for line in done.rejects.read_text().splitlines()[1:]]
@@ -343,9 +342,8 @@ def test_a_network_that_goes_away_stops_the_import_which_goes_on_when_it_is_back
     assert int(settled.replace(",", "")) >= 800
     wire.cut_after = None
     done = imports(path, table, folder)
-    assert done.skipped == int(settled.replace(",", ""))
-    assert len(held(table)) == 1980
-    assert wire.writes() - 1980 <= MAX_ROWS_AGAIN
+    assert done.skipped >= int(settled.replace(",", ""))
+    assert len(held(table)) == wire.writes() == 1980
 
 
 def test_a_file_that_changed_is_imported_from_its_first_row(
