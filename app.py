@@ -7,10 +7,11 @@ the sandbox keeps (`chalicelib/sandbox.py`), and puts the result into a response
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, cast
 
-from chalice.app import BaseLambdaEvent, Chalice, DynamoDBEvent, Request, Response, SQSEvent
+from chalice.app import BaseLambdaEvent, Chalice, CloudWatchEvent, DynamoDBEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib import link_web, log, web
 from chalicelib.domain.links import PATH
@@ -150,6 +151,13 @@ def drain(event: SQSEvent) -> dict[str, Any]:
     with log.invocation(request_id=request_id(event)):
         failed = sandbox.drain.handle(event.to_dict()["Records"], deadline=deadline(event))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+@app.schedule(Rate(1, unit=Rate.DAYS), name="watch")
+def watch(event: CloudWatchEvent) -> None:
+    """A day has passed: measure how long the certificates still hold."""
+    with log.invocation(request_id=request_id(event)):
+        sandbox.expiry_watch.measure(datetime.now(UTC))
 
 
 def current_request() -> Request:

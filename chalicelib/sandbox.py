@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.change import Changes
     from chalicelib.flows.download import Downloader, Press
     from chalicelib.flows.drain import Drain
+    from chalicelib.flows.expiry import ExpiryWatch
     from chalicelib.flows.listing import Lister
     from chalicelib.flows.open_link import LinkOpener
     from chalicelib.flows.personalize import Personalizer
@@ -36,8 +37,9 @@ class Sandbox:
     """The collaborators of the flows. What a function does not use is not even imported: cold starts are paid here."""
 
     def __init__(self) -> None:
-        self._signers: dict[PassTypeSecret, Signer] = {}
+        self._signers: dict[str, tuple[PassTypeSecret, Signer]] = {}
         self._clients: dict[PassTypeSecret | ProviderKey, Client] = {}
+        self._identities: dict[str, PassTypeSecret | ProviderKey] = {}
 
     @cached_property
     def settings(self) -> Settings:
@@ -126,7 +128,7 @@ class Sandbox:
         prove(self.templates.get(item.template), item)
 
     def signer_for(self, pass_type_identifier: str) -> "Signer":
-        """The signer of a pass type: its key is parsed once for each secret, not for each pass.
+        """The signer of a pass type: its key is parsed once, not for each pass, and lives until the secret changes.
 
         Raises:
             ConfigurationError: the secret is missing, or its certificate and key do not fit.
@@ -135,14 +137,17 @@ class Sandbox:
         from chalicelib.signing import Signer
 
         secret = self.secrets.pass_type(pass_type_identifier)
-        if secret not in self._signers:
-            self._signers[secret] = Signer.from_pem(
-                certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
-            )
-        return self._signers[secret]
+        kept = self._signers.get(pass_type_identifier)
+        if kept is not None and kept[0] == secret:
+            return kept[1]
+        signer = Signer.from_pem(
+            certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
+        )
+        self._signers[pass_type_identifier] = (secret, signer)
+        return signer
 
     def client_for(self, pass_type_identifier: str) -> "Client":
-        """The APNs client that a pass type is pushed with: one connection for each credential.
+        """The APNs client that a pass type is pushed with: one connection for each credential, until it is replaced.
 
         Raises:
             ConfigurationError: the secret is missing, or is no credential.
@@ -169,7 +174,16 @@ class Sandbox:
                 ca=self.settings.apns_ca,
                 push_type=self.settings.apns_push_type,
             )
+        self._identities[pass_type_identifier] = identity
+        for replaced in self._clients.keys() - set(self._identities.values()):
+            self._clients.pop(replaced).close()
         return self._clients[identity]
+
+    @property
+    def expiry_watch(self) -> "ExpiryWatch":
+        from chalicelib.flows.expiry import ExpiryWatch
+
+        return ExpiryWatch(self.secrets, self.metrics, self.signer_for)
 
     @cached_property
     def waker(self) -> "Waker":

@@ -75,6 +75,26 @@ class Secrets:
         except (KeyError, TypeError, Base64Error) as error:
             raise ConfigurationError(f'secret {name}: must be {{"keys": [{{"id": ..., "key": base64}}]}}') from error
 
+    def pass_types(self) -> list[str]:
+        """The pass types that have credentials; AWS may need some minutes to name a new one.
+
+        Raises:
+            SecretsError: Secrets Manager did not answer.
+        """
+        prefix = self._pass_type_name("")
+        found: list[str] = []
+        page: dict[str, str] = {}
+        while True:
+            try:
+                answer = self._client.list_secrets(Filters=[{"Key": "name", "Values": [prefix]}], **page)
+            except (BotoCoreError, ClientError) as error:
+                raise SecretsError(f"Secrets Manager: secrets could not be listed: {type(error).__name__}") from None
+            names = (str(secret["Name"]) for secret in answer["SecretList"])
+            found += [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+            if "NextToken" not in answer:
+                return sorted(found)
+            page = {"NextToken": answer["NextToken"]}
+
     def pass_type(self, pass_type_identifier: str) -> PassTypeSecret:
         """The credentials of a pass type.
 
@@ -82,7 +102,7 @@ class Secrets:
             ConfigurationError: the secret is missing or not in its form.
             SecretsError: Secrets Manager did not answer.
         """
-        name = f"{self._prefix}/pass-types/{pass_type_identifier}"
+        name = self._pass_type_name(pass_type_identifier)
         content = self._read(name)
         try:
             apns = content.get("apns")
@@ -100,6 +120,9 @@ class Secrets:
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+
+    def _pass_type_name(self, pass_type_identifier: str) -> str:
+        return f"{self._prefix}/pass-types/{pass_type_identifier}"
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401

@@ -37,20 +37,32 @@ _UTC_TIME_LENGTH, _DIGEST_LENGTH = 13, 32
 
 
 @dataclass(frozen=True, slots=True)
+class Validity:
+    """When a certificate is valid, with time zone."""
+
+    begins_at: datetime
+    ends_at: datetime
+
+    @classmethod
+    def of(cls, certificate: "Certificate") -> Self:
+        return cls(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
+@dataclass(frozen=True, slots=True)
 class Signer:
     """A certificate with its key and issuer, checked to fit together.
 
     Args:
         pass_type_identifier: the certificate's UID, whose passes it signs.
         team_identifier: the certificate's organizational unit.
-        not_valid_before: with time zone.
-        not_valid_after: with time zone.
+        certificate: when the certificate is valid.
+        intermediate: when the WWDR certificate is valid that issued it.
     """
 
     pass_type_identifier: str
     team_identifier: str
-    not_valid_before: datetime
-    not_valid_after: datetime
+    certificate: "Validity"
+    intermediate: "Validity"
     _mould: "_Mould" = field(repr=False)
 
     @classmethod
@@ -95,8 +107,8 @@ class Signer:
         return cls(
             pass_type_identifier=uid,
             team_identifier=unit,
-            not_valid_before=own.not_valid_before_utc,
-            not_valid_after=own.not_valid_after_utc,
+            certificate=Validity.of(own),
+            intermediate=Validity.of(issuer),
             _mould=_Mould.of(own, key, issuer),
         )
 
@@ -108,14 +120,37 @@ class Signer:
             at: now, the signing time, with time zone.
 
         Raises:
-            ConfigurationError: the certificate is not valid at that time.
+            ConfigurationError: the certificate or its intermediate is not valid at that time.
         """
-        if not self.not_valid_before <= at <= self.not_valid_after:
-            raise ConfigurationError(
-                f"pass type {self.pass_type_identifier}: its certificate is valid from {self.not_valid_before:%Y-%m-%d}"
-                f" to {self.not_valid_after:%Y-%m-%d}; renew it in Apple's developer portal and import it"
-            )
+        for name, validity in (("certificate", self.certificate), ("WWDR intermediate", self.intermediate)):
+            if not validity.begins_at <= at <= validity.ends_at:
+                raise ConfigurationError(
+                    f"pass type {self.pass_type_identifier}: its {name} is valid from {validity.begins_at:%Y-%m-%d} to "
+                    f"{validity.ends_at:%Y-%m-%d}; renew the certificate in Apple's developer portal, and run: "
+                    "python -m infra cert rotate"
+                )
         return self._mould.cast(content, at)
+
+    def require(self, pass_type_identifier: str) -> None:
+        """Hold that this is the signer of a pass type.
+
+        Raises:
+            ConfigurationError: it is that of another.
+        """
+        if self.pass_type_identifier != pass_type_identifier:
+            raise ConfigurationError(
+                f"pass type {pass_type_identifier}: its certificate is that of {self.pass_type_identifier}; "
+                "import the right one"
+            )
+
+    @property
+    def expires_at(self) -> datetime:
+        """When nothing can be signed any more: an intermediate ends too, and phones refuse what it vouches for."""
+        return min(self.certificate.ends_at, self.intermediate.ends_at)
+
+    def days_left(self, at: datetime) -> int:
+        """Whole days from then to the end; negative after it."""
+        return (self.expires_at - at).days
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from chalicelib import log
 from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.conditional import Conditions, Validators, validators_of
-from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.identifiers import AuthenticationToken, PassId
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.rendering import render
@@ -46,13 +45,8 @@ class Press:
             ConfigurationError: the pass type has no valid certificate.
         """
         template = self.templates.get(item.template)
-        pass_type_identifier = item.pass_id.pass_type_identifier
-        signer = self.signer_for(pass_type_identifier)
-        if signer.pass_type_identifier != pass_type_identifier:
-            raise ConfigurationError(
-                f"pass type {pass_type_identifier}: its certificate is that of {signer.pass_type_identifier}; "
-                "import the right one"
-            )
+        signer = self.signer_for(item.pass_id.pass_type_identifier)
+        signer.require(item.pass_id.pass_type_identifier)
         pass_json = render(
             template,
             item,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +24,7 @@ KEY_ID = "DEVKEY0001"
 PRIVATE_FILE = 0o600
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +58,70 @@ class _Issuer:
     key: PrivateKey
 
 
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What stands in for Apple's developer portal: it issues pass type certificates, for any key.
+
+    Args:
+        root: a root of its own.
+        intermediate: what stands in for Apple's WWDR certificate.
+    """
+
+    root: _Issuer
+    intermediate: _Issuer
+
+    @classmethod
+    def open(cls, *, lifetime: timedelta = LIFETIME) -> Self:
+        """A new one, whose intermediate has the name of every other's."""
+        root = _certificate_authority("Root CA", issuer=None)
+        return cls(root, _certificate_authority("WWDR stand-in", issuer=root, unit="G4", lifetime=lifetime))
+
+    def issue(
+        self,
+        public_key: PublicKey,
+        *,
+        pass_type_identifier: str,
+        team_identifier: str,
+        lifetime: timedelta = LIFETIME,
+    ) -> x509.Certificate:
+        """A pass type certificate that began a little while ago."""
+        return _issue(
+            x509.Name(
+                [
+                    x509.NameAttribute(NameOID.USER_ID, pass_type_identifier),
+                    x509.NameAttribute(NameOID.COMMON_NAME, f"Pass Type ID: {pass_type_identifier}"),
+                    x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, team_identifier),
+                    x509.NameAttribute(NameOID.ORGANIZATION_NAME, NOT_APPLE),
+                    x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
+                ]
+            ),
+            public_key,
+            issuer=self.intermediate,
+            usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+            lifetime=lifetime,
+        )
+
+
 def make_development_chain(folder: Path, *, pass_type_identifier: str, team_identifier: str) -> DevelopmentChain:
     """Make all of it in `folder`, which is created if need be; whatever is there is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    root = _certificate_authority("Root CA", issuer=None)
-    intermediate = _certificate_authority("WWDR stand-in", issuer=root, unit="G4")
+    portal = Portal.open()
     pass_type_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pass_type = _issue(
-        x509.Name(
-            [
-                x509.NameAttribute(NameOID.USER_ID, pass_type_identifier),
-                x509.NameAttribute(NameOID.COMMON_NAME, f"Pass Type ID: {pass_type_identifier}"),
-                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, team_identifier),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, NOT_APPLE),
-                x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
-            ]
-        ),
-        pass_type_key,
-        issuer=intermediate,
-        usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+    pass_type = portal.issue(
+        pass_type_key.public_key(), pass_type_identifier=pass_type_identifier, team_identifier=team_identifier
     )
     server_key = ec.generate_private_key(ec.SECP256R1())
     server = _issue(
-        _name("APNs stand-in"), server_key, issuer=root, usage=ExtendedKeyUsageOID.SERVER_AUTH, localhost=True
+        _name("APNs stand-in"),
+        server_key.public_key(),
+        issuer=portal.root,
+        usage=ExtendedKeyUsageOID.SERVER_AUTH,
+        localhost=True,
     )
     provider_key = ec.generate_private_key(ec.SECP256R1())
     return DevelopmentChain(
-        root=_write(folder / "root.pem", _pem(root.certificate)),
-        intermediate=_write(folder / "intermediate.pem", _pem(intermediate.certificate)),
+        root=_write(folder / "root.pem", _pem(portal.root.certificate)),
+        intermediate=_write(folder / "intermediate.pem", _pem(portal.intermediate.certificate)),
         pass_type_certificate=_write(folder / "pass_type.pem", _pem(pass_type)),
         pass_type_key=_write(folder / "pass_type.key.pem", _key_pem(pass_type_key)),
         apns_server_certificate=_write(folder / "apns_server.pem", _pem(server)),
@@ -98,11 +136,13 @@ def make_development_chain(folder: Path, *, pass_type_identifier: str, team_iden
     )
 
 
-def _certificate_authority(name: str, *, issuer: _Issuer | None, unit: str | None = None) -> _Issuer:
+def _certificate_authority(
+    name: str, *, issuer: _Issuer | None, unit: str | None = None, lifetime: timedelta = LIFETIME
+) -> _Issuer:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = _name(name, unit=unit)
     certificate = (
-        _builder(subject, key, issuer=issuer)
+        _builder(subject, key.public_key(), issuer=issuer, lifetime=lifetime)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else 1), critical=True)
         .add_extension(_key_usage(certificates=True), critical=True)
         .sign(issuer.key if issuer else key, hashes.SHA256())
@@ -112,14 +152,15 @@ def _certificate_authority(name: str, *, issuer: _Issuer | None, unit: str | Non
 
 def _issue(
     subject: x509.Name,
-    key: PrivateKey,
+    public_key: PublicKey,
     *,
     issuer: _Issuer,
     usage: x509.ObjectIdentifier,
+    lifetime: timedelta = LIFETIME,
     localhost: bool = False,
 ) -> x509.Certificate:
     builder = (
-        _builder(subject, key, issuer=issuer)
+        _builder(subject, public_key, issuer=issuer, lifetime=lifetime)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -130,19 +171,21 @@ def _issue(
     return builder.sign(issuer.key, hashes.SHA256())
 
 
-def _builder(subject: x509.Name, key: PrivateKey, *, issuer: _Issuer | None) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, public_key: PublicKey, *, issuer: _Issuer | None, lifetime: timedelta
+) -> x509.CertificateBuilder:
     start = datetime.now(UTC) - BACKDATE
-    issuer_key = issuer.key if issuer else key
+    issuer_key = issuer.key.public_key() if issuer else public_key
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
+        .public_key(public_key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + LIFETIME)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .not_valid_after(start + lifetime)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
     )
 
 

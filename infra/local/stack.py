@@ -45,7 +45,7 @@ class LocalStack:
         apns_control_url: where the pushes that arrived are listed, and answers programmed.
         ca_file: the root to trust for `apns_url` and for the signatures.
         certificates: of the signing chain: root, intermediate, pass_type.
-        functions: names of the Lambda functions by role: api, push, drain.
+        functions: names of the Lambda functions by role: api, push, drain, watch.
         stage: whose secrets stand under `passwire/<stage>/`.
         credentials: environment variables with which an AWS SDK talks to it.
     """

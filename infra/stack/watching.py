@@ -17,8 +17,10 @@ Value = str | dict[str, Any]
 
 STAGE: Value = {"Ref": "Stage"}
 API: Mapping[str, Value] = {"ApiName": {"Fn::Sub": "passwire-${Stage}"}, "Stage": "api"}
-FUNCTIONS: Mapping[str, str] = {"Api": "APIHandler", "Push": "Push", "Drain": "Drain"}
+FUNCTIONS: Mapping[str, str] = {"Api": "APIHandler", "Push": "Push", "Drain": "Drain", "Watch": "Watch"}
 """Logical ids by role."""
+SCHEDULED = "Watch"
+"""Runs once a day: Lambda itself tries again what failed, so what is left of it is worth a person's time."""
 QUEUES: Mapping[str, str] = {
     "push": "PushQueue",
     "dead letter": "DeadLetterQueue",
@@ -58,9 +60,11 @@ class Alarm:
         name: as the README's runbook has it; the resource is called so with `Alarm` behind it.
         meaning: what has happened, for somebody who was woken by it.
         metric: what is looked at.
-        threshold: what must be exceeded.
+        threshold: what must be exceeded, unless `comparison` says otherwise.
         periods: for so many periods in a row.
         seconds: of a period.
+        comparison: CloudWatch's name.
+        missing: what no data means; mostly that nothing is wrong, since a service that nobody uses is healthy.
     """
 
     name: str
@@ -69,17 +73,19 @@ class Alarm:
     threshold: float
     periods: int = 1
     seconds: int = 300
+    comparison: str = "GreaterThanThreshold"
+    missing: str = "notBreaching"
 
     def resource(self) -> dict[str, Any]:
-        """Of the template. No data is no breach: a service that nobody uses is healthy."""
+        """Of the template."""
         percentile = self.metric.statistic.startswith("p")
         return {
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
                 "AlarmDescription": f"{self.meaning}. What to do: README.md, Watching, {self.name}",
                 "AlarmActions": [{"Ref": "AlarmTopic"}],
-                "TreatMissingData": "notBreaching",
-                "ComparisonOperator": "GreaterThanThreshold",
+                "TreatMissingData": self.missing,
+                "ComparisonOperator": self.comparison,
                 "EvaluationPeriods": self.periods,
                 "Threshold": self.threshold,
                 "Namespace": self.metric.namespace,
@@ -174,6 +180,15 @@ ALARMS: tuple[Alarm, ...] = (
         threshold=3000,
         periods=3,
     ),
+    Alarm(
+        "CertificateExpiry",
+        "A certificate ends within 30 days, has ended, or cannot be used",
+        own("CertificateDaysLeft", "Minimum"),
+        threshold=30,
+        seconds=86_400,
+        comparison="LessThanOrEqualToThreshold",
+        missing="ignore",
+    ),
     *(
         Alarm(
             f"{role}Errors",
@@ -183,6 +198,13 @@ ALARMS: tuple[Alarm, ...] = (
             periods=3,
         )
         for role in FUNCTIONS
+        if role != SCHEDULED
+    ),
+    Alarm(
+        f"{SCHEDULED}Errors",
+        "The certificates could not be looked at today",
+        of_function(SCHEDULED, "Errors", "Sum"),
+        threshold=0,
     ),
     *(
         Alarm(
@@ -193,6 +215,7 @@ ALARMS: tuple[Alarm, ...] = (
             periods=2,
         )
         for role in FUNCTIONS
+        if role != SCHEDULED
     ),
 )
 
@@ -250,6 +273,7 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
                 of_queue("push", "ApproximateAgeOfOldestMessage", "pushes in the queue, s"),
             ),
         ),
+        Graph("Days until the first certificate ends", (own("CertificateDaysLeft", "Minimum"),)),
     ),
 )
 

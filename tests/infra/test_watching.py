@@ -17,6 +17,7 @@ from infra.stack import watching
 from infra.stack.resources import resources
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
+from tests.test_credentials import EVERY_DAY
 
 AWS_METRICS = {
     ("AWS/ApiGateway", frozenset({"ApiName", "Stage"})): {"4XXError", "5XXError", "Count", "Latency"},
@@ -55,6 +56,7 @@ def test_every_metric_of_ours_is_one_that_the_functions_write(
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: apns.pushes_to(phone), "the push")
     assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"]
+    boto3.client("lambda").invoke(FunctionName=stack.functions["watch"], Payload=json.dumps(EVERY_DAY))
     wanted = {(m.name, frozenset(m.dimensions)) for m in watched() if m.namespace == "Passwire"}
     eventually(lambda: wanted <= written(stack), f"that these are written: {wanted - written(stack)}")
 

@@ -1,0 +1,49 @@
+"""How long the certificates of a stage still hold: what the alarm looks at that comes before phones refuse its passes.
+
+A secret that cannot be used at all counts as expired, so that the one alarm finds it too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib import log
+from chalicelib.domain.errors import ConfigurationError
+from chalicelib.metrics import Metrics, Unit
+from chalicelib.secrets import Secrets
+from chalicelib.signing import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryWatch:
+    """What measures.
+
+    Args:
+        secrets: which pass types there are.
+        metrics: `CertificateDaysLeft`, for each pass type; its minimum by stage is the first to end.
+        signer_for: the signer of a pass type; raises ConfigurationError where it has none.
+    """
+
+    secrets: Secrets
+    metrics: Metrics
+    signer_for: Callable[[str], Signer]
+
+    def measure(self, now: datetime) -> None:
+        """Write the days left of every pass type.
+
+        Raises:
+            SecretsError: Secrets Manager did not answer; the trigger tries again.
+        """
+        for pass_type_identifier in self.secrets.pass_types():
+            days_left = self._days_left(pass_type_identifier, now)
+            log.event("certificate_measured", pass_type_identifier=pass_type_identifier, days_left=days_left)
+            self.metrics.put({"CertificateDaysLeft": days_left}, Unit.COUNT, pass_type_identifier=pass_type_identifier)
+
+    def _days_left(self, pass_type_identifier: str, now: datetime) -> int:
+        try:
+            signer = self.signer_for(pass_type_identifier)
+            signer.require(pass_type_identifier)
+        except ConfigurationError as error:
+            log.event("certificate_unusable", pass_type_identifier=pass_type_identifier, error=str(error))
+            return 0
+        return signer.days_left(now)
