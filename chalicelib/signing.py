@@ -122,12 +122,14 @@ class Signer:
         Raises:
             ConfigurationError: the certificate or its intermediate is not valid at that time.
         """
-        for name, validity in (("certificate", self.certificate), ("WWDR intermediate", self.intermediate)):
+        for name, validity, remedy in (
+            ("certificate", self.certificate, "renew it in Apple's developer portal"),
+            ("WWDR intermediate", self.intermediate, "get a certificate of today's in Apple's developer portal"),
+        ):
             if not validity.begins_at <= at <= validity.ends_at:
                 raise ConfigurationError(
                     f"pass type {self.pass_type_identifier}: its {name} is valid from {validity.begins_at:%Y-%m-%d} to "
-                    f"{validity.ends_at:%Y-%m-%d}; renew the certificate in Apple's developer portal, and run: "
-                    "python -m infra cert rotate"
+                    f"{validity.ends_at:%Y-%m-%d}; {remedy}, and run: python -m infra cert rotate"
                 )
         return self._mould.cast(content, at)
 
