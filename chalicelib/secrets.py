@@ -88,7 +88,7 @@ class Secrets:
             try:
                 answer = self._client.list_secrets(Filters=[{"Key": "name", "Values": [prefix]}], **page)
             except (BotoCoreError, ClientError) as error:
-                raise SecretsError(f"Secrets Manager: secrets could not be listed: {type(error).__name__}") from None
+                raise SecretsError(f"Secrets Manager: secrets could not be listed: {type(error).__name__}") from error
             names = (str(secret["Name"]) for secret in answer["SecretList"])
             found += [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
             if "NextToken" not in answer:
@@ -139,7 +139,7 @@ class Secrets:
         except (BotoCoreError, ClientError) as error:
             if kept is not None:
                 return kept[1]  # an old credential serves better than none while Secrets Manager is away
-            raise SecretsError(f"Secrets Manager: {name} could not be read: {type(error).__name__}") from None
+            raise SecretsError(f"Secrets Manager: {name} could not be read: {type(error).__name__}") from error
         try:
             content: dict[str, Any] = json.loads(text)
         except ValueError:

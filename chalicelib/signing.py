@@ -97,7 +97,7 @@ class Signer:
             raise ConfigurationError(f"pass type {uid}: its private key is not an unencrypted PEM key") from None
         if not isinstance(key, RSAPrivateKey) or key.public_key() != own.public_key():
             raise ConfigurationError(f"pass type {uid}: the private key is not the certificate's; import both again")
-        issuer = next((candidate for candidate in issuers if _issued(candidate, own)), None)
+        issuer = next((candidate for candidate in issuers if issued(candidate, own)), None)
         if issuer is None:
             there = " and ".join(candidate.subject.rfc4514_string() for candidate in issuers)
             raise ConfigurationError(
@@ -207,7 +207,7 @@ class _Mould:
         return b"".join((self.before, _IMPLICIT_SET, attributes[1:], self.between, signature))
 
 
-def _issued(issuer: "Certificate", certificate: "Certificate") -> bool:
+def issued(issuer: "Certificate", certificate: "Certificate") -> bool:
     """Generations of WWDR share names, so the signature decides."""
     from cryptography.exceptions import InvalidSignature
 

@@ -13,6 +13,9 @@ from chalicelib.metrics import Metrics, Unit
 from chalicelib.secrets import Secrets
 from chalicelib.signing import Signer
 
+WARNING_DAYS = 30
+"""From so many days left on a person is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExpiryWatch:

@@ -15,7 +15,7 @@ from infra.stack.deploy import Deployer
 
 
 def history(
-    pass_: Annotated[str, typer.Argument(metavar="PASS", help="<passTypeIdentifier>/<serialNumber>")],
+    pass_: Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")],
     stage: StageOption = "dev",
     since: Annotated[str, typer.Option(help="How far back: 30m, 24h, 7d, or a date.")] = "24h",
     *,

@@ -36,7 +36,7 @@ app = typer.Typer(
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )
-PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="<passTypeIdentifier>/<serialNumber>")]
+PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 FieldOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -71,7 +71,7 @@ class _Stage:
 
 @app.command()
 def issue(  # noqa: PLR0913 - options of a command
-    pass_: Annotated[str, typer.Argument(metavar="[PASS]", help="<passTypeIdentifier>/<serialNumber>")] = "",
+    pass_: Annotated[str, typer.Argument(metavar="[PASS]", help="`<passTypeIdentifier>/<serialNumber>`")] = "",
     *,
     template: Annotated[str, typer.Option(help="What the pass is made from.")],
     pass_type: Annotated[str, typer.Option("--type", help="Instead of PASS: its passTypeIdentifier.")] = "",

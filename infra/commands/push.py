@@ -67,7 +67,7 @@ def redrive(
 
 @app.command()
 def send(
-    passes: Annotated[list[str], typer.Argument(metavar="PASS...", help="<passTypeIdentifier>/<serialNumber>")],
+    passes: Annotated[list[str], typer.Argument(metavar="PASS...", help="`<passTypeIdentifier>/<serialNumber>`")],
     stage: StageOption = "dev",
 ) -> None:
     """Push to every device that holds a pass, whether it changed or not; what changed is then theirs to ask.

@@ -4,7 +4,7 @@ import base64
 import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -28,3 +28,35 @@ def put_pass_type(stage: str, pass_type_identifier: str, content: Mapping[str, A
         client.create_secret(Name=name, SecretString=text)
     except client.exceptions.ResourceExistsException:
         client.put_secret_value(SecretId=name, SecretString=text)
+
+
+def pending_key(stage: str, pass_type_identifier: str) -> str | None:
+    """The key whose certificate is not there yet, PEM."""
+    client = boto3.client("secretsmanager")
+    try:
+        secret = client.get_secret_value(SecretId=_pending(stage, pass_type_identifier))
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    return str(json.loads(secret["SecretString"])["private_key"])
+
+
+def ensure_pending_key(stage: str, pass_type_identifier: str, make: Callable[[], str]) -> str:
+    """Make a key that waits for its certificate; one that waits already stays, also where two people ask at once."""
+    client = boto3.client("secretsmanager")
+    while (key := pending_key(stage, pass_type_identifier)) is None:
+        with contextlib.suppress(client.exceptions.ResourceExistsException):
+            client.create_secret(
+                Name=_pending(stage, pass_type_identifier), SecretString=json.dumps({"private_key": make()})
+            )
+    return key
+
+
+def drop_pending_key(stage: str, pass_type_identifier: str) -> None:
+    """Its certificate is there, and both are stored together."""
+    boto3.client("secretsmanager").delete_secret(
+        SecretId=_pending(stage, pass_type_identifier), ForceDeleteWithoutRecovery=True
+    )
+
+
+def _pending(stage: str, pass_type_identifier: str) -> str:
+    return f"passwire/{stage}/pending/{pass_type_identifier}"

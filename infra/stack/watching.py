@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.flows.expiry import WARNING_DAYS
 from chalicelib.metrics import NAMESPACE
 
 Value = str | dict[str, Any]
@@ -182,9 +183,9 @@ ALARMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         "CertificateExpiry",
-        "A certificate ends within 30 days, has ended, or cannot be used",
+        f"A certificate ends within {WARNING_DAYS} days, has ended, or cannot be used",
         own("CertificateDaysLeft", "Minimum"),
-        threshold=30,
+        threshold=WARNING_DAYS,
         seconds=86_400,
         comparison="LessThanOrEqualToThreshold",
         missing="ignore",

@@ -44,6 +44,9 @@ class AtTerminal:
             except OSError:
                 raise AssertionError(f"it ended without {text!r}: {self.shown}") from None
 
+    def types(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
     def interrupts(self) -> None:
         """What Ctrl-C does, once it waits for an answer: a moment before, readline would not see the signal."""
         until = time.monotonic() + 30

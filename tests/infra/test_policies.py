@@ -27,6 +27,7 @@ from tests.end_to_end.eventually import Apns, eventually
 from tests.first_events import DEVICE, PASS, REGISTRATION
 from tests.in_process import InProcess, LambdaContext
 from tests.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recorder
+from tests.test_credentials import EVERY_DAY
 
 pytestmark = pytest.mark.timeout(300)
 JSON = {"Content-Type": "application/json"}
@@ -42,7 +43,7 @@ class Tour:
 
     def __init__(self, stack: LocalStack, pipeline: Pipeline, issuer: Issuer) -> None:
         self._stack, self._pipeline, self._issuer = stack, pipeline, issuer
-        self._api, self._push, self._drain = (InProcess(stack) for _ in range(3))
+        self._api, self._push, self._drain, self._watch = (InProcess(stack) for _ in range(4))
         """A sandbox each: what one function reads, it does not read for the others."""
         dynamodb = boto3.resource("dynamodb")
         self._versions, self._devices = (dynamodb.Table(stack.tables[role]) for role in ("versions", "devices"))
@@ -113,6 +114,10 @@ class Tour:
             for number, order in enumerate(orders)
         ]
         self._drain.app.drain({"Records": records}, LambdaContext())
+
+    def measures(self) -> None:
+        """A day has passed."""
+        self._watch.app.watch(EVERY_DAY, LambdaContext())
 
     def deletes(self, pass_id: PassId) -> None:
         self._pipeline.deletes(pass_id)
@@ -190,6 +195,7 @@ def _go_everywhere(tour: Tour, apns: Apns, phone: Phone) -> None:
     tour.deletes(other)
     tour.changes(other)
     tour.drains(Forget(other))
+    tour.measures()
 
 
 def _path(pass_id: PassId) -> tuple[str, str]:

@@ -4,8 +4,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509 import Certificate, load_pem_x509_certificate, load_pem_x509_certificates
+from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 from cryptography.x509.oid import NameOID
 
 from chalicelib.apns.client import Client, Outcome, Push
@@ -13,14 +12,15 @@ from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderT
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.identifiers import PassId, PushToken
+from chalicelib.flows.expiry import WARNING_DAYS
 from chalicelib.secrets import PassTypeSecret
 from chalicelib.settings import Settings
-from chalicelib.signing import Signer
+from chalicelib.signing import Signer, issued
 from infra.doctor.findings import Finding, fault, warning
 from infra.doctor.patient import Patient
 
 IMPORT = "import the right one: python -m infra cert import"
-SOON = timedelta(days=30)
+SOON = timedelta(days=WARNING_DAYS)
 APPLE = "Apple Inc."
 NOBODY = PushToken("f" * 64)
 """A push token in the form of Apple's that no phone has: APNs calls it bad, after it has looked at who asks."""
@@ -93,13 +93,15 @@ def authentication_keys(patient: Patient) -> Iterator[Finding]:
 
 def _dates(name: str, signer: Signer) -> Iterator[Finding]:
     now = datetime.now(UTC)
-    renew = "renew it in Apple's developer portal and import it: python -m infra cert import"
-    if now < signer.not_valid_before:
-        yield fault(f"pass type {name}: its certificate is valid from {signer.not_valid_before:%Y-%m-%d} on", "wait")
-    elif now > signer.not_valid_after:
-        yield fault(f"pass type {name}: its certificate expired on {signer.not_valid_after:%Y-%m-%d}", renew)
-    elif now > signer.not_valid_after - SOON:
-        days = (signer.not_valid_after - now).days
+    renew = "renew it in Apple's developer portal, then: python -m infra cert rotate"
+    if now < signer.certificate.begins_at:
+        yield fault(
+            f"pass type {name}: its certificate is valid from {signer.certificate.begins_at:%Y-%m-%d} on", "wait"
+        )
+    elif now > signer.certificate.ends_at:
+        yield fault(f"pass type {name}: its certificate expired on {signer.certificate.ends_at:%Y-%m-%d}", renew)
+    elif now > signer.certificate.ends_at - SOON:
+        days = (signer.certificate.ends_at - now).days
         yield warning(f"pass type {name}: its certificate expires in {days} days", renew)
 
 
@@ -111,7 +113,7 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[Finding
     """
     own = load_pem_x509_certificate(secret.certificate.encode())
     intermediate = next(
-        issuer for issuer in load_pem_x509_certificates(secret.intermediate.encode()) if _issued(issuer, own)
+        issuer for issuer in load_pem_x509_certificates(secret.intermediate.encode()) if issued(issuer, own)
     )
     if datetime.now(UTC) > intermediate.not_valid_after_utc:
         yield fault(
@@ -120,7 +122,7 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[Finding
             "get a certificate from Apple's current generation and import it",
         )
     if root:
-        trusted = _issued(load_pem_x509_certificate(root.encode()), intermediate)
+        trusted = issued(load_pem_x509_certificate(root.encode()), intermediate)
     else:
         organizations = intermediate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
         trusted = any(organization.value == APPLE for organization in organizations)
@@ -130,14 +132,6 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[Finding
             "trust",
             "import the certificate that Apple issued, with Apple's WWDR certificate",
         )
-
-
-def _issued(issuer: Certificate, certificate: Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _client(secret: PassTypeSecret, settings: Settings) -> Client:
