@@ -27,7 +27,7 @@ QUEUES: Mapping[str, str] = {
     "dead letter": "DeadLetterQueue",
     "stream failure": "StreamFailureQueue",
 }
-CALLS = ("register", "unregister", "list_changed", "download")
+CALLS = ("register", "unregister", "list_changed", "download", "open_link")
 """What phones do most, as the functions of app.py are named."""
 
 ROW_HEIGHT = 6
