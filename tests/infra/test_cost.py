@@ -1,6 +1,7 @@
 """What a stage costs: the model's requests are those that the service makes, and its bill is their product."""
 
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from infra.commands import app
 from infra.cost.bill import Usage, bill
 from infra.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change, listing
+from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
 from tests.conftest import Issuer, Pipeline
 from tests.in_process import Answer, InProcess
@@ -116,3 +118,12 @@ def test_a_script_gets_the_lines_and_their_sum() -> None:
     shown = CliRunner().invoke(app, ["cost", "--devices", "100000", "--updates-per-day", "3"]).stdout
     assert f"{report['dollars_a_month']:,.2f}" in shown
     assert report["prices_of"] in shown
+
+
+def test_the_readme_says_what_the_command_prints() -> None:
+    """To a fiftieth: an alarm more is no reason to write it anew."""
+    page = (PROJECT / "README.md").read_text()
+    (total,) = re.findall(r"^ in all +([0-9.,]+)$", page, re.MULTILINE)
+    assert "--devices 100000 --updates-per-day 3\n a month" in page
+    expected = sum(dollars(Usage(devices=100_000, updates_per_day=3)).values())
+    assert float(total.replace(",", "")) == pytest.approx(expected, rel=0.02)

@@ -85,13 +85,11 @@ def lag(patient: Patient) -> Iterator[Finding]:
     depths = {role: _depth(patient, url) for role, url in patient.stack.queues.items()}
     if depths["stream_failure"]:
         yield fault(
-            f"{depths['stream_failure']} batches of changes were given up: their devices were not told",
+            f"batches of changes that were given up: {depths['stream_failure']}; their devices were not told",
             "mend what the push function's log says, then: python -m infra push redrive",
         )
     if depths["dead_letter"]:
-        yield fault(
-            f"{depths['dead_letter']} refused pass items or given-up pushes lie in the dead-letter queue", STATUS
-        )
+        yield fault(f"refused pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
     queue = patient.stack.queues["push"].rpartition("/")[2]
     waited = patient.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
     if waited is not None and waited > MAX_QUEUE_AGE_SECONDS:

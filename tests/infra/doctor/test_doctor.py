@@ -455,9 +455,13 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "a batch that was given up": (
         "lag",
         partial(message, queue="stream_failure"),
-        "1 batches of changes were given up",
+        "batches of changes that were given up: 1",
     ),
-    "a dead letter": ("lag", partial(message, queue="dead_letter"), "1 refused pass items or given-up pushes"),
+    "a dead letter": (
+        "lag",
+        partial(message, queue="dead_letter"),
+        "refused pass items or given-up pushes in the dead-letter queue: 1",
+    ),
     "a variable that is missing": (
         "functions",
         partial(variables, role="drain", change=without("PASSWIRE_PUSH_QUEUE_URL")),
@@ -589,7 +593,7 @@ def test_a_fault_ends_with_1_and_is_shown_with_what_to_do(deployed: Stack) -> No
     finally:
         sqs.purge_queue(QueueUrl=deployed.queues["dead_letter"])
     assert done.exit_code == 1
-    assert "fault: 1 refused pass items or given-up pushes lie in the dead-letter queue" in done.stdout
+    assert "fault: refused pass items or given-up pushes in the dead-letter queue: 1" in done.stdout
     assert "to do: see what they are: python -m infra push status" in done.stdout
     assert "1 fault, 0 warnings" in done.stdout
 
