@@ -29,6 +29,10 @@ from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
 from tests.infra.second_stage import STAGE, SecondStage
 
+pytestmark = pytest.mark.timeout(400)
+"""The first of them brings up two stages, which takes minutes on a busy machine."""
+
+
 Item = dict[str, Any]
 
 

@@ -33,6 +33,9 @@ from tests import samples
 from tests.end_to_end.eventually import eventually
 from tests.infra.second_stage import STAGE, SecondStage, credentials
 
+pytestmark = pytest.mark.timeout(400)
+"""The first of them brings up two stages, which takes minutes on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Ward:
