@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ REPOSITORY = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "cold_start"
 FOLDER = REPOSITORY / ".passwire" / "bench"
 USUAL = ("fastapi==0.165.0", "mangum==0.22.0", "boto3==1.44.5")
-WARM_CALLS = 20
+WARM_CALLS = 10
+"""After the first call of ours, for what memory sizes make of them."""
 TARGETS = {"register": 1.3, "list": 1.3, "download": 1.6, "push": 1.8}
 """At most so many times `bare`."""
 AS_PACKAGED = "as-packaged-"
@@ -153,15 +154,14 @@ def _prepare(work: Path, stack: LocalStack, player: Player, usual: Path) -> dict
     on_tape = {"AWS_ENDPOINT_URL": player.url, "HOME": str(work)}
     ours = {role: {**environment(stack, role), **on_tape} for role in ("api", "push")}
     variables = {role: {**of, "AWS_CA_BUNDLE": str(roots)} for role, of in ours.items()}
-    listing = Calls("api", "handler", calls["list"].events)
+    once = {name: replace(of, events=of.events[:1]) for name, of in calls.items()}
+    listing = replace(once["list"], handler="handler")
     starters = {
         **{name: Starter((slim,), "app", of, ours[of.function]) for name, of in calls.items()},
         "bare": Starter((bare, slim), "bare", listing, variables["api"]),
         "fastapi-mangum": Starter((usual,), "usual", listing, variables["api"]),
         USUAL_COMPILED: Starter((compiled,), "usual", listing, variables["api"]),
-        **{
-            AS_PACKAGED + name: Starter((as_packaged,), "app", of, variables[of.function]) for name, of in calls.items()
-        },
+        **{AS_PACKAGED + name: Starter((as_packaged,), "app", of, variables[of.function]) for name, of in once.items()},
     }
     for starter in starters.values():
         player.record(starter.tape)
