@@ -217,7 +217,9 @@ def _report(starters: Mapping[str, Starter], rounds: int) -> None:
         ratio = starters[name].total / bare
         met = "[green]met[/]   " if ratio <= target else "[red]missed[/]"
         console.print(f"{met} {name}: {ratio:.2f} times bare (at most {target})", highlight=False)
-    console.print(memory_table({name: starters[name].work(function) for name, function in FUNCTIONS.items()}))
+    Console(width=120).print(
+        memory_table({name: starters[name].work(function) for name, function in FUNCTIONS.items()})
+    )
     console.print(f"written to {FOLDER / 'cold.json'}")
 
 

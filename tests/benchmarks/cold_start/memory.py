@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 CONFIG = Path(__file__).parents[3] / ".chalice" / "config.json"
-SIZES = (128, 256, 384, 512, 768, 1024, 1536, 1769)
+SIZES = (128, 256, 512, 768, 1024, 1769)
 CORE_MB = 1769
 SERVICE_MS = 5.0
 """Assumed of DynamoDB, S3, SQS and Secrets Manager alike."""
@@ -67,16 +67,15 @@ def configured() -> dict[str, int]:
 
 def memory_table(works: Mapping[str, Work]) -> Table:
     """First call, warm call and price at each size; the configured one is marked, and the smallest that would do."""
-    table = Table(title=f"first call ms / warm call ms / $ per million calls (at most {MAX_FIRST_MS:.0f} ms cold)")
+    table = Table(title=f"first call, ms/warm call, ms/$ per million calls (at most {MAX_FIRST_MS:.0f} ms cold)")
     table.add_column("flow")
     for size in SIZES:
-        table.add_column(f"{size} MB", justify="right")
-    for heading in ("peak MB", "smallest", "configured"):
+        table.add_column(f"{size} MB", justify="right", no_wrap=True)
+    for heading in ("peak MB", "smallest", "now"):
         table.add_column(heading, justify="right")
     for name, work in works.items():
         figures = (
-            f"{work.first_ms(size):.0f} / {work.warm_ms(size):.0f} / {work.dollars_per_million(size):.2f}"
-            for size in SIZES
+            f"{work.first_ms(size):.0f}/{work.warm_ms(size):.0f}/{work.dollars_per_million(size):.2f}" for size in SIZES
         )
         table.add_row(name, *figures, f"{work.peak_mb:.0f}", str(work.smallest), str(configured()[work.function]))
     return table
