@@ -121,7 +121,17 @@ class Tour:
 
     def lives_a_day(self) -> None:
         """The daily schedule fires."""
-        event = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+        event = {
+            "version": "0",
+            "id": "1",
+            "account": "000000000000",
+            "region": "eu-central-1",
+            "time": "2026-11-25T00:00:00Z",
+            "source": "aws.events",
+            "detail-type": "Scheduled Event",
+            "resources": [],
+            "detail": {},
+        }
         self._watch.app.watch(event, LambdaContext())
 
     def deletes(self, pass_id: PassId) -> None:
