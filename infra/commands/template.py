@@ -184,7 +184,7 @@ def _notify(table_name: str, name: str, revision: str, rate: float, console: Con
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} passes touched"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("touch", total=None)
-        started = datetime.now(UTC)
+        started, advice = datetime.now(UTC), "; interrupted: repeat the command to go on"
         try:
             touch(
                 table_name,
@@ -194,11 +194,12 @@ def _notify(table_name: str, name: str, revision: str, rate: float, console: Con
                 rate=rate,
                 touched=lambda count: bar.advance(task, count),
             )
+            advice = ""
         finally:
             seconds = (datetime.now(UTC) - started).total_seconds()
             count = int(bar.tasks[task].completed)
             console.print(
-                f"touched {count:,} passes in {seconds:.1f} s; repeat the command if it was interrupted",
+                f"touched {count:,} passes in {seconds:.1f} s{advice}",
                 highlight=False,
             )
     return count

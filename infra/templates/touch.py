@@ -16,6 +16,8 @@ from infra.pace import Pace
 
 WRITERS = 8
 """Touches under way at a time: one takes some milliseconds, most of them waiting."""
+BURST_SECONDS = 0.1
+"""So much of a second's touches go out together: a low rate is not one burst and a long wait."""
 
 
 def untouched(table_name: str, *, template: str, revision: str) -> Iterator[list[str]]:
@@ -76,10 +78,11 @@ def touch(
 
     total = 0
     pace = Pace(rate)
+    together = max(1, min(WRITERS, round(rate * BURST_SECONDS)))
     with ThreadPoolExecutor(WRITERS) as writers:
         for page in pages:
-            for start in range(0, len(page), WRITERS):
-                few = page[start : start + WRITERS]
+            for start in range(0, len(page), together):
+                few = page[start : start + together]
                 pace.wait(len(few))
                 done = sum(writers.map(write, few))
                 total += done

@@ -270,7 +270,7 @@ def main() -> None:
 
 def _print(rates: dict[str, list[float]], medians: dict[str, float]) -> None:
     table = Table(title="passes a second, one process, RSA-2048")
-    table.add_column("maker")
+    table.add_column("maker", min_width=max(map(len, rates)))
     for heading in ("passes/s", "lowest", "highest", "of the limit", "passwire is"):
         table.add_column(heading, justify="right")
     for name, of in rates.items():
