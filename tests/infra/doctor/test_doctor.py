@@ -15,6 +15,8 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
 from infra.commands import app
@@ -33,6 +35,7 @@ from tests import samples
 from tests.end_to_end.eventually import eventually
 from tests.infra.second_stage import STAGE, SecondStage, credentials
 
+PRIVATE_KEY = "private_key"
 pytestmark = pytest.mark.timeout(400)
 """The first of them brings up two stages, which takes minutes on a busy machine."""
 
@@ -59,6 +62,23 @@ class Ward:
             folder, pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
         )
         return credentials(folder)
+
+    def of_lifetime(self, lifetime: timedelta) -> dict[str, Any]:
+        """A certificate of another authority, for so long."""
+        portal, key = certificates.Portal.open(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        own = portal.issue(
+            key.public_key(),
+            pass_type_identifier=PASS_TYPE_IDENTIFIER,
+            team_identifier=TEAM_IDENTIFIER,
+            lifetime=lifetime,
+        )
+        pem, intermediate = Encoding.PEM, portal.intermediate.certificate
+        return {
+            **self.secret(),
+            "certificate": own.public_bytes(pem).decode(),
+            PRIVATE_KEY: key.private_bytes(pem, PrivateFormat.PKCS8, NoEncryption()).decode(),
+            "intermediate": intermediate.public_bytes(pem).decode(),
+        }
 
 
 Break = Callable[[Ward], AbstractContextManager[None]]
@@ -304,7 +324,6 @@ def untrusted(before: dict[str, str], ward: Ward) -> dict[str, str]:
     return {**before, "PASSWIRE_WEB_SERVICE_URL": ward.local.apns_url}
 
 
-PRIVATE_KEY = "private_key"
 UNREACHED = f"https://127.0.0.1:{free_port()}"
 NEW_KEYS = json.dumps({"keys": [{"id": "9", "key": "A" * 43 + "="}]})
 FAULTS: dict[str, tuple[str, Break, str]] = {
@@ -331,12 +350,12 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "not Apple's": ("certificates", partial(secret, change=lambda ward: ward.other_secret("c")), "do not trust"),
     "expired": (
         "certificates",
-        partial(secret, change=lambda ward: ward.other_secret("d", LIFETIME=timedelta(minutes=30))),
+        partial(secret, change=lambda ward: ward.of_lifetime(timedelta(minutes=30))),
         "its certificate expired on",
     ),
     "soon expired": (
         "certificates",
-        partial(secret, change=lambda ward: ward.other_secret("e", LIFETIME=timedelta(days=8, hours=3))),
+        partial(secret, change=lambda ward: ward.of_lifetime(timedelta(days=8, hours=3))),
         "its certificate expires in 8 days",
     ),
     "not valid yet": (
@@ -406,10 +425,10 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         partial(mapping, role="push", broken={"Enabled": False}, whole={"Enabled": True}),
         "function push is not called: its event source mapping is Disabled",
     ),
-    "another batch size": (
+    "another number of readers": (
         "mappings",
-        partial(mapping, role="push", broken={"BatchSize": 7}, whole={"BatchSize": 100}),
-        "has BatchSize 7, not 100",
+        partial(mapping, role="push", broken={"ParallelizationFactor": 1}, whole={"ParallelizationFactor": 2}),
+        "has ParallelizationFactor 1, not 2",
     ),
     "no partial batch responses": (
         "mappings",
