@@ -213,7 +213,7 @@ def test_a_password_comes_from_the_environment_too(desk: Desk, monkeypatch: pyte
 
 def test_a_password_is_asked_for_at_a_terminal_and_not_shown(desk: Desk) -> None:
     terminal = AtTerminal("cert", "import", PASS_TYPE, str(desk.p12()), "--stage", desk.stage)
-    terminal.until("password of pass.p12")
+    terminal.until("password of pass.p12: ")  # the space comes once what is typed is read
     terminal.types(f"{PASSWORD}\n")
     assert terminal.ends() == 0, terminal.shown
     assert PASSWORD not in terminal.shown
@@ -222,7 +222,7 @@ def test_a_password_is_asked_for_at_a_terminal_and_not_shown(desk: Desk) -> None
 
 def test_ctrl_c_at_the_password_stores_nothing(desk: Desk) -> None:
     terminal = AtTerminal("cert", "import", PASS_TYPE, str(desk.p12()), "--stage", desk.stage)
-    terminal.until("password of pass.p12")
+    terminal.until("password of pass.p12: ")  # the space comes once what is typed is read
     terminal.interrupts()
     assert terminal.ends() == 130
     assert desk.stored() == {}
