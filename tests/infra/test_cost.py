@@ -12,6 +12,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
+from chalicelib.domain.identifiers import PassId
 from infra.commands import app
 from infra.cost.bill import Usage, bill
 from infra.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change, listing
@@ -30,9 +31,10 @@ def dollars(usage: Usage) -> dict[str, float]:
 
 @pytest.mark.parametrize("devices", [1, 150])
 def test_a_change_makes_the_requests_that_the_model_counts(
-    stack: LocalStack, pipeline: Pipeline, devices: int, serial_number: str, capsys: pytest.CaptureFixture[str]
+    stack: LocalStack, devices: int, serial_number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
+    """The pass is in no table, so that the stack's own function does not stamp it within the same second."""
+    pass_id = PassId(stack.pass_type_identifier, serial_number)
     hold(stack, str(pass_id), devices)
     service = InProcess(stack)
     counted = service.dynamodb_requests()
