@@ -4,10 +4,14 @@
 (`lambda_architecture`); `slim.py` takes from the zip what does not run.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,15 +57,16 @@ def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Packa
     merged = folder / "resources.json"
     merged.write_text(json.dumps(resources()))
     command = [str(chalice), "package", "--stage", stage, "--merge-template", str(merged), str(folder)]
-    made = subprocess.run(
-        command,
-        cwd=project,
-        env={**os.environ, "AWS_DEFAULT_REGION": REGION_TO_PACKAGE},
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    with whole_packages(project / ".chalice" / "deployments"):
+        made = subprocess.run(
+            command,
+            cwd=project,
+            env={**os.environ, "AWS_DEFAULT_REGION": REGION_TO_PACKAGE},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     if made.returncode:
         raise PackagingError(f"chalice package failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
     original = folder / "deployment.zip"
@@ -71,3 +76,19 @@ def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Packa
     except CompilationError as error:
         raise PackagingError(str(error)) from error
     return Package(template=json.loads((folder / "sam.json").read_text()), zip_file=slim)
+
+
+@contextlib.contextmanager
+def whole_packages(folder: Path) -> Iterator[None]:
+    """Keep Chalice from taking a zip that is not whole for one of an earlier run.
+
+    It writes a zip under the name by which it finds it again, so one that a killed run left there, or that another run
+    is still writing, would be taken as it is: the former go, the latter are waited for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in folder.glob("*.zip"):
+            if not zipfile.is_zipfile(path):
+                path.unlink()
+        yield

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.stack import LocalStack
-from infra.stack.package import PROJECT, Package, build_package
+from infra.stack.package import PROJECT, Package, build_package, whole_packages
 from infra.stack.slim import OPERATIONS
 
 MAX_BYTES = 9_000_000
@@ -66,6 +66,16 @@ def for_arm64(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Pa
         return build_package("graviton", folder / "package", project=project)
     finally:
         os.umask(before)
+
+
+def test_a_zip_that_a_killed_run_left_is_made_anew(original: Path, tmp_path: Path) -> None:
+    """With the session's zip for a run of Chalice: making one anew takes most of a minute."""
+    (torn, whole) = (tmp_path / "torn.zip", tmp_path / "whole.zip")
+    torn.write_bytes(original.read_bytes()[:-1000])
+    shutil.copyfile(original, whole)
+    with whole_packages(tmp_path):
+        assert not torn.exists()
+        assert whole.exists()
 
 
 def test_the_zip_is_small(slim: Path) -> None:
