@@ -1,8 +1,7 @@
 """One way to make an AWS client: botocore's own, since boto3's import costs a cold start 60 ms more.
 
-All clients share what botocore reads once a session (70 ms for a second one) and one pool of connections. botocore
-reads all the roots that it trusts for each connection, at 30 ms. The zip has them in a folder, a file each
-(`infra/stack/slim.py`), of which OpenSSL reads the one that it needs; without that folder, they are read once.
+All clients share what botocore reads once a session (70 ms for a second one) and one pool of connections, which knows
+the roots that it trusts: botocore itself reads them all for each connection.
 """
 
 from functools import cache, cached_property
@@ -14,8 +13,8 @@ from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 from botocore.session import Session, get_session
 
-ROOTS = Path(__file__).parents[1] / "roots"
-"""In the zip only."""
+from chalicelib import roots
+
 CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 3
 """A request that was not answered by then is repeated; all of ours may be."""
@@ -43,9 +42,8 @@ def _session() -> Session:
 @cache
 def _connections() -> "Connections":
     """For the life of the sandbox."""
-    own = str(ROOTS) if ROOTS.is_dir() else True
-    roots = _session().get_config_variable("ca_bundle") or own
-    return Connections(verify=roots, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+    trusted = _session().get_config_variable("ca_bundle") or roots.folder() or True
+    return Connections(verify=trusted, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
 
 
 class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no types

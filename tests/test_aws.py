@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import SSLError
 
-from chalicelib import aws
+from chalicelib import aws, roots
 from infra.local.certificates import DevelopmentChain
 from tests.benchmarks.cold_start.tape import Player, Tape
 
@@ -57,11 +57,11 @@ def _forget() -> None:
 def test_roots_are_read_once_for_all_services(
     endpoint: Player, chain: DevelopmentChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    roots = tmp_path / "roots.pem"
-    shutil.copy(chain.root, roots)
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(roots))
+    bundle = tmp_path / "roots.pem"
+    shutil.copy(chain.root, bundle)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
     aws.client("secretsmanager").get_secret_value(SecretId="a")
-    roots.unlink()
+    bundle.unlink()
     aws._connections().close()  # and for every later connection
     aws.client("sqs").send_message_batch(QueueUrl=f"{endpoint.url}/0/q", Entries=[])
     assert endpoint.wrong is None
@@ -73,7 +73,7 @@ def test_a_folder_of_roots_serves_as_a_file_does(
     """The zip has one."""
     shutil.copy(chain.root, tmp_path / "root.pem")
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
-    monkeypatch.setattr(aws, "ROOTS", tmp_path)
+    monkeypatch.setattr(roots, "FOLDER", tmp_path)
     aws.client("secretsmanager").get_secret_value(SecretId="a")
     assert endpoint.played.total() == 1
 
@@ -82,7 +82,7 @@ def test_a_server_that_no_root_vouches_for_is_not_talked_to(
     endpoint: Player, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
-    monkeypatch.setattr(aws, "ROOTS", tmp_path)
+    monkeypatch.setattr(roots, "FOLDER", tmp_path)
     monkeypatch.setattr(aws, "CONFIG", ONCE)
     with pytest.raises(SSLError):
         aws.client("secretsmanager").get_secret_value(SecretId="a")

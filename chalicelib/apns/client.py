@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
+from chalicelib import roots
 from chalicelib.apns.connection import (
     Answered,
     Connection,
@@ -513,7 +514,7 @@ class _Line:
 
 
 def _make_context(ca: str, credential: Credential) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(capath=roots.folder())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     if ca:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from chalicelib.aws import ROOTS
+from chalicelib import roots
 
 OWN = ("app.py", "chalicelib")
 LIBRARIES = (
@@ -54,6 +54,7 @@ NEVER_IMPORTED = (
     "urllib3/contrib/socks.py",
 )
 """Of the libraries: for Windows, for browsers, for libraries that are not there, for Chalice's command line."""
+MOZILLAS_ROOTS = "certifi/cacert.pem"
 OPERATIONS: Mapping[str, frozenset[str]] = {
     "dynamodb": frozenset(
         {
@@ -98,7 +99,8 @@ def slim_down(original: Path, slim: Path) -> None:
         with zipfile.ZipFile(original) as archive:
             archive.extractall(folder, [member for member in archive.namelist() if _runs(member)])
         _slim_data(folder / "botocore" / "data")
-        _spread_roots(folder / "botocore" / "cacert.pem", folder / ROOTS.name)
+        _spread_roots(folder / MOZILLAS_ROOTS, folder / roots.FOLDER.name)
+        (folder / "botocore" / "cacert.pem").unlink()
         _compile(folder)
         with zipfile.ZipFile(slim, "w") as archive:
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -109,7 +111,7 @@ def slim_down(original: Path, slim: Path) -> None:
 
 def _runs(member: str) -> bool:
     top = member.partition("/")[0]
-    if top.startswith(BINARIES):
+    if top.startswith(BINARIES) or member == MOZILLAS_ROOTS:
         return True
     if top not in OWN + LIBRARIES or member.startswith(NEVER_IMPORTED) or "/tests/" in member:
         return False
@@ -162,11 +164,11 @@ def _slim_service(service: Path, operations: frozenset[str]) -> None:
 
 
 def _spread_roots(bundle: Path, folder: Path) -> None:
-    """Put each root that botocore trusts where OpenSSL looks for it when it verifies a chain; all would take 30 ms."""
+    """Put each of Mozilla's roots where OpenSSL looks for it when it verifies a chain (`chalicelib/roots.py`)."""
     folder.mkdir()
     for number, root in enumerate(_CERTIFICATE.findall(bundle.read_text())):
         (folder / f"{number:03}.pem").write_text(root)
-    bundle.unlink()
+    shutil.rmtree(bundle.parent)
     subprocess.run(["openssl", "rehash", str(folder)], check=True, capture_output=True)
     for link in [path for path in folder.iterdir() if path.is_symlink()]:
         content = link.read_bytes()

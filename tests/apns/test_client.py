@@ -3,14 +3,18 @@
 `send` holds for each of these that every push ended in exactly one outcome.
 """
 
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from chalicelib import roots
 from chalicelib.apns.client import IDLE_SECONDS, PING_TIMEOUT_SECONDS, Client, Outcome, Push
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.apns.reasons import OutcomeKind
@@ -308,6 +312,15 @@ def test_a_certificate_that_is_refused_is_for_a_person(
     assert {(outcome.kind, outcome.reason) for outcome in outcomes} == {
         (OutcomeKind.CONFIGURATION, "CertificateRefused")
     }
+
+
+def test_a_root_of_the_zip_is_trusted(apns: SimulatedApns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zip has the roots in a folder, a file each."""
+    shutil.copy(apns.chain.root, tmp_path / "root.pem")
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    monkeypatch.setattr(roots, "FOLDER", tmp_path)
+    outcomes = send(Client(url=apns.url, credential=apns.certificate()), pushes(20))
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.DELIVERED}
 
 
 def test_a_server_that_is_not_apns_gets_nothing(apns: SimulatedApns) -> None:

@@ -105,10 +105,10 @@ def test_nothing_in_the_zip_is_compiled_at_a_cold_start(slim: Path) -> None:
     assert set(compiled) == {expected}
 
 
-def test_the_functions_trust_every_root_that_botocore_does(original: Path, slim: Path) -> None:
+def test_the_functions_trust_every_root_that_mozilla_does(original: Path, slim: Path) -> None:
     """A file each, under the name by which OpenSSL looks for it."""
     with zipfile.ZipFile(original) as archive:
-        bundle = archive.read("botocore/cacert.pem").decode()
+        bundle = archive.read("certifi/cacert.pem").decode()
     with zipfile.ZipFile(slim) as archive:
         roots = {name: archive.read(name).decode() for name in archive.namelist() if name.startswith("roots/")}
     assert bundle.count("BEGIN CERTIFICATE") == len(roots) == sum(root.count("BEGIN CERT") for root in roots.values())
