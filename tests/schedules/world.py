@@ -616,12 +616,13 @@ class World:
 
 @dataclass
 class WorldQueue:
-    """SQS, as the flows know it."""
+    """SQS, as the flows know it; it gives up at once, which is harder on them than trying again `until` would be."""
 
     world: World
 
-    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0) -> None:
+    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert delay_seconds >= 0
+        assert until >= 0
         for order in orders:
             self.world.request(lambda order=order: self._put(order), QueueError)  # type: ignore[misc]
 
