@@ -6,6 +6,7 @@ the roots that it trusts: botocore itself reads them all for each connection.
 
 from functools import cache, cached_property
 from pathlib import Path
+from socket import IPPROTO_TCP, TCP_NODELAY
 from ssl import SSLContext
 from typing import Any
 
@@ -43,7 +44,11 @@ def _session() -> Session:
 def _connections() -> "Connections":
     """For the life of the sandbox."""
     trusted = _session().get_config_variable("ca_bundle") or roots.folder() or True
-    return Connections(verify=trusted, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+    return Connections(
+        verify=trusted,
+        timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+        socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # else a request's body waits 40 ms for its headers' ACK
+    )
 
 
 class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no types
