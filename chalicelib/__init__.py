@@ -2,7 +2,7 @@
 
 import gc
 
-gc.set_threshold(50_000)
-"""A cold start makes some hundred thousand objects that live as long as the sandbox. To look for garbage among them at
-every 700 new ones, as Python does by itself, takes a seventh of it.
+gc.set_threshold(200_000)
+"""A cold start makes over a hundred thousand objects that live as long as the sandbox. To look for garbage among them
+at every 700 new ones, as Python does by itself, takes a seventh of it. So much garbage is some 50 MB at most.
 """
