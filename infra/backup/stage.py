@@ -93,20 +93,25 @@ class BackedUpStage:
             yield [{"name": template.name, "revision": template.revision, "zip": packed}]
 
     def _restore_version(self, item: Mapping[str, Any]) -> None:
-        """Never back to an earlier stamp; a row that has none yet gets this one."""
+        """Never back to an earlier stamp; a row that has none yet gets this one, or rather now: of a row that was lost
+        phones may have seen later stamps than the backup has.
+        """
         values = {name: value for name, value in item.items() if name != "pass_id"}
         if not values:
             return
         condition = "attribute_not_exists(modified_at)"
+        backed_up = {}
         if "modified_at" in values:
-            condition += " OR modified_at < :modified_at"
+            condition += " OR modified_at < :backed_up"
+            backed_up = {":backed_up": values["modified_at"]}
+            values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time())))}
         self._unless_refused(
             TableName=self._stack.tables["versions"],
             Key={"pass_id": item["pass_id"]},
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
             ConditionExpression=condition,
             ExpressionAttributeNames={f"#{name}": name for name in values},
-            ExpressionAttributeValues={f":{name}": value for name, value in values.items()},
+            ExpressionAttributeValues={**{f":{name}": value for name, value in values.items()}, **backed_up},
         )
 
     def _restore_registration(self, item: Mapping[str, Any]) -> bool:

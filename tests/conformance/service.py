@@ -87,10 +87,11 @@ class Device:
 class Service:
     """What is tested."""
 
-    def __init__(self, api_url: str, *, known: Pass | None, table: Any = None, local: Mapping[str, Any]) -> None:  # noqa: ANN401
+    def __init__(self, api_url: str, *, known: Pass | None, tables: Any = None, local: Mapping[str, Any]) -> None:  # noqa: ANN401
         self.api_url = api_url
         self._known = known
-        self._table = table
+        self._tables = tables
+        self._table: Any = tables.Table(local["tables"]["passes"]) if tables is not None else None
         self._local = local
 
     @classmethod
@@ -107,7 +108,7 @@ class Service:
             aws_access_key_id="local",
             aws_secret_access_key="local",
         )
-        return cls(local["api_url"], known=None, table=resource.Table(local["tables"]["passes"]), local=local)
+        return cls(local["api_url"], known=None, tables=resource, local=local)
 
     @property
     def certificates(self) -> dict[str, str]:
@@ -154,6 +155,15 @@ class Service:
         self._needs_a_table()
         key = {"pass_id": f"{held.pass_type_identifier}/{held.serial_number}"}
         return dict(self._table.get_item(Key=key, ConsistentRead=True)["Item"])
+
+    def is_registered(self, device: Device, held: Pass) -> bool:
+        """Whether the table of registrations holds it: a list call names no pass that is gone, registered or not."""
+        self._needs_a_table()
+        table = self._tables.Table(self._local["tables"]["registrations"])
+        key = {"pass_id": f"{held.pass_type_identifier}/{held.serial_number}"}
+        return "Item" in table.get_item(
+            Key={**key, "device_library_identifier": device.identifier}, ConsistentRead=True
+        )
 
     def pushes_to(self, device: Device) -> int:
         """How many pushes reached the device."""

@@ -259,7 +259,8 @@ def test_d4_a_wrong_token_and_an_unknown_pass_get_nothing(service: Service, devi
 def test_d4_a_deleted_pass_is_gone_with_its_registrations(service: Service, device: Device, held: Pass) -> None:
     service.deletes(held)
     assert device.downloads(held).status_code == 401
-    eventually(lambda: device.lists(held.pass_type_identifier).status_code == 204, "the end of the registration")
+    eventually(lambda: device.lists(held.pass_type_identifier).status_code == 204, "the end of the pass")
+    eventually(lambda: not service.is_registered(device, held), "the end of the registration")
     service.writes(held)
     assert device.names(held.pass_type_identifier) == []
 

@@ -6,6 +6,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,24 @@ def test_what_came_since_the_backup_stays(second_stage: SecondStage, tmp_path: P
     assert now("devices") == {**since["devices"], "passes": {"pass.x/other", f"pass.x/{name}"}}
     for role in before:
         wipe(local, role)
+
+
+def test_a_stamp_that_was_lost_comes_back_as_one_that_no_phone_has_seen(
+    second_stage: SecondStage, tmp_path: Path
+) -> None:
+    """The pass may have changed up to the loss: with the backup's stamp, its next could be one that was handed out."""
+    versions = boto3.resource("dynamodb").Table(second_stage.local.tables["versions"])
+    version = {"pass_id": f"pass.x/{secrets.token_hex(4)}", "modified_at": 1000, "revision": 3}
+    versions.put_item(Item=version)
+    stage = BackedUpStage(second_stage.stack)
+    stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
+    versions.delete_item(Key={"pass_id": version["pass_id"]})
+    lost_at = int(time.time())
+    stage.restore(tmp_path / "b.gz", done=lambda *_: None)
+    restored = versions.get_item(Key={"pass_id": version["pass_id"]}, ConsistentRead=True)["Item"]
+    assert restored["modified_at"] >= lost_at
+    assert restored["revision"] == version["revision"]
+    versions.delete_item(Key={"pass_id": version["pass_id"]})
 
 
 def test_a_restore_that_was_interrupted_is_begun_again(second_stage: SecondStage, tmp_path: Path) -> None:
