@@ -13,8 +13,8 @@ For a snapshot, restore all tables to one point in time with AWS's own means, an
 What is restored must not make phones believe that they are up to date (`chalicelib/domain/updates.py`):
 
 1. Versions come first, and never replace a later stamp. So a pass that comes back is stamped as changed once more, and
-   not as first issued, which would wake nobody. One that was lost gets the time of the restore, since phones may have
-   seen later stamps than the backup has.
+   not as first issued, which would wake nobody. One that was lost gets a stamp a minute after the restore, since
+   phones may have seen later stamps than the backup has.
 2. Passes come next. The stream stamps each whose content is another than what is there with the time of the restore,
    which is later than every stamp and every tag that phones hold, and wakes the phones: they fetch what was restored.
 3. Registrations come last, since those of a pass that is not there may just be being forgotten. One that was lost is

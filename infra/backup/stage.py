@@ -27,6 +27,8 @@ AT_ONCE = 500
 """Writes handed out before the count is told."""
 ATTEMPTS = 10
 """While a table that was just made warms up, it throttles."""
+AHEAD_SECONDS = 60
+"""A pass that changes more often than once a second is stamped ahead of the clock; no pass does so for longer."""
 
 Done = Callable[[str, int], object]
 """Takes a kind, and how many more of it are done."""
@@ -93,8 +95,8 @@ class BackedUpStage:
             yield [{"name": template.name, "revision": template.revision, "zip": packed}]
 
     def _restore_version(self, item: Mapping[str, Any]) -> None:
-        """Never back to an earlier stamp; a row that has none yet gets this one, or rather now: of a row that was lost
-        phones may have seen later stamps than the backup has.
+        """Never back to an earlier stamp; a row that has none yet gets this one, or rather a minute from now: of a row
+        that was lost phones may have seen later stamps than the backup has.
         """
         values = {name: value for name, value in item.items() if name != "pass_id"}
         if not values:
@@ -104,7 +106,7 @@ class BackedUpStage:
         if "modified_at" in values:
             condition += " OR modified_at < :backed_up"
             backed_up = {":backed_up": values["modified_at"]}
-            values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time())))}
+            values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time()) + AHEAD_SECONDS))}
         self._unless_refused(
             TableName=self._stack.tables["versions"],
             Key={"pass_id": item["pass_id"]},

@@ -258,6 +258,7 @@ def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -
     client = apns.client(timer=timer)
     send(client, pushes(1))
     apns.suffers(black_hole=True)
+    list(client.push(pushes(1), deadline=timer() + 0.3))  # the connection goes silent when it hears something
     apns.recovers()
     started = time.monotonic()
     assert _delivered(_after_a_freeze(timer, client)) == 5
