@@ -153,27 +153,10 @@ class Sandbox:
             ConfigurationError: the secret is missing, or is no credential.
             SecretsError: Secrets Manager did not answer.
         """
-        from chalicelib.apns.client import Client
-        from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
-
         secret = self.secrets.pass_type(pass_type_identifier)
         identity = secret.apns or secret
         if identity not in self._clients:
-            credential: Credential
-            if secret.apns is not None:
-                credential = ProviderToken(
-                    team_identifier=secret.apns.team_identifier,
-                    key_id=secret.apns.key_id,
-                    private_key=secret.apns.private_key,
-                )
-            else:
-                credential = ClientCertificate(certificate=secret.certificate, private_key=secret.private_key)
-            self._clients[identity] = Client(
-                url=self.settings.apns_url,
-                credential=credential,
-                ca=self.settings.apns_ca,
-                push_type=self.settings.apns_push_type,
-            )
+            self._clients[identity] = push_client(secret, self.settings)
         self._identities[pass_type_identifier] = identity
         for replaced in self._clients.keys() - set(self._identities.values()):
             self._clients.pop(replaced).close()
@@ -209,3 +192,24 @@ class Sandbox:
         from chalicelib.flows.drain import Drain
 
         return Drain(store=self.store, queue=self.queue, waker=self.waker)
+
+
+def push_client(secret: "PassTypeSecret", settings: Settings) -> "Client":
+    """A client that pushes for a pass type: with its team's provider key where there is one, else with its certificate.
+
+    Raises:
+        ConfigurationError: the secret is no credential.
+    """
+    from chalicelib.apns.client import Client
+    from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+
+    credential: Credential
+    if secret.apns is not None:
+        credential = ProviderToken(
+            team_identifier=secret.apns.team_identifier,
+            key_id=secret.apns.key_id,
+            private_key=secret.apns.private_key,
+        )
+    else:
+        credential = ClientCertificate(certificate=secret.certificate, private_key=secret.private_key)
+    return Client(url=settings.apns_url, credential=credential, ca=settings.apns_ca, push_type=settings.apns_push_type)

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 from cryptography.x509.oid import NameOID
 
-from chalicelib.apns.client import Client, Outcome, Push
-from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+from chalicelib.apns.client import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.identifiers import PassId, PushToken
 from chalicelib.flows.expiry import WARNING_DAYS
+from chalicelib.sandbox import push_client
 from chalicelib.secrets import PassTypeSecret
-from chalicelib.settings import Settings
 from chalicelib.signing import Signer, issued
 from infra.doctor.findings import Finding, fault, warning
 from infra.doctor.patient import Patient
@@ -71,7 +70,7 @@ def apns(patient: Patient) -> Iterator[Finding]:
     """APNs is reached, and takes the credential of every pass type: it finds fault with the token alone."""
     settings = patient.settings("push")
     for name in patient.pass_types:
-        client = _client(patient.pass_type_secret(name), settings)
+        client = push_client(patient.pass_type_secret(name), settings)
         deadline = time.monotonic() + PROBE_SECONDS
         for outcome in client.push([Push(NOBODY, name)], deadline=deadline):
             if outcome.reason != "BadDeviceToken":
@@ -132,20 +131,6 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[Finding
             "trust",
             "import the certificate that Apple issued, with Apple's WWDR certificate",
         )
-
-
-def _client(secret: PassTypeSecret, settings: Settings) -> Client:
-    """As the functions push."""
-    credential: Credential
-    if secret.apns is not None:
-        credential = ProviderToken(
-            team_identifier=secret.apns.team_identifier,
-            key_id=secret.apns.key_id,
-            private_key=secret.apns.private_key,
-        )
-    else:
-        credential = ClientCertificate(certificate=secret.certificate, private_key=secret.private_key)
-    return Client(url=settings.apns_url, credential=credential, ca=settings.apns_ca, push_type=settings.apns_push_type)
 
 
 def _refused(name: str, url: str, outcome: Outcome) -> Finding:
