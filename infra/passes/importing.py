@@ -197,7 +197,11 @@ class _Import:
             try:
                 for batch in self._batches():
                     self._leave_out_what_is_there(batch)
-                    while len(under_way) >= REQUESTS_AT_ONCE or _meets(batch, under_way.values()):
+                    while (
+                        len(under_way) >= REQUESTS_AT_ONCE
+                        or _meets(batch, under_way.values())
+                        or any(future.done() for future in under_way)
+                    ):
                         self._settle_some(under_way)
                     if not batch.items:
                         self._settle(batch, [])

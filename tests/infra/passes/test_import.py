@@ -438,7 +438,7 @@ def test_ctrl_c_ends_an_import_with_130_and_the_same_command_goes_on(stack: Loca
     assert "Traceback" not in said
     done = infra(*command, "--json")
     told = json.loads(done.stdout)
-    assert told["skipped"] >= 4
+    assert 4 <= told["skipped"] < 24
     assert told["written"] == 24 - told["skipped"]
     assert "going on after" in done.stderr
 
