@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -48,12 +49,18 @@ class AtTerminal:
         os.write(self._terminal, text.encode())
 
     def interrupts(self) -> None:
-        """What Ctrl-C does, once it waits for an answer: a moment before, readline would not see the signal."""
-        until = time.monotonic() + 30
+        """What Ctrl-C does, once it waits for an answer; and again, as a person would, where it met the moment before:
+        Python does not see a signal between its last look and the read that then waits.
+        """
+        until = time.monotonic() + 60
         while psutil.Process(self.process.pid).status() != psutil.STATUS_SLEEPING:
             assert time.monotonic() < until
             time.sleep(0.05)
-        self.process.send_signal(signal.SIGINT)
+        while self.process.poll() is None:
+            assert time.monotonic() < until
+            self.process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
 
     def ends(self) -> int:
         """Its exit code."""
