@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,15 +44,10 @@ def endpoint(chain: DevelopmentChain, monkeypatch: pytest.MonkeyPatch) -> Iterat
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
-    _forget()
+    for name in ("_session", "_connections"):  # the test session's own come back afterwards
+        monkeypatch.setattr(aws, name, cache(getattr(aws, name).__wrapped__))
     with player.running():
         yield player
-    _forget()
-
-
-def _forget() -> None:
-    aws._connections.cache_clear()
-    aws._session.cache_clear()
 
 
 def test_roots_are_read_once_for_all_services(

@@ -170,7 +170,7 @@ def test_a_visit_is_logged_with_its_pass_and_without_the_link(
 
 
 def test_a_database_that_is_away_is_said_to_come_back(stack: LocalStack, issuer: Issuer, visitor: Visitor) -> None:
-    away = InProcess(stack, PASSWIRE_PASSES_TABLE="there-is-no-such-table")
+    away = InProcess(stack, PASSWIRE_PASSES_TABLE="there-are-no-passes")
     answer = away.calls("GET", LINK, issuer.link_token(visitor.pass_id))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
     assert b"Open the link again in a minute" in answer.body
