@@ -10,20 +10,16 @@ another app (it names no `Safari`) cannot, though it is on an iPhone: all of the
 everybody where something in between rewrites `User-Agent`.
 """
 
-import functools
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from chalice.app import Request, Response
 
-from chalicelib import log
-from chalicelib.domain.errors import PasswireError
 from chalicelib.domain.links import PATH
 from chalicelib.settings import Settings
-from chalicelib.web import PKPASS, header, query_parameter, status_of, web_service_url
+from chalicelib.web import PKPASS, answering, header, query_parameter, web_service_url
 
 if TYPE_CHECKING:
     from chalicelib.flows.open_link import OpenedLink
@@ -48,20 +44,8 @@ _NOTICES = {
 _OUR_FAULT = ("The pass cannot be made at the moment", "Its issuer has been told. Open the link again later.")
 RETRY_AFTER_SECONDS = 60
 
-
-def answers(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Turns the errors of a view into pages: why there is no pass, no secret, nothing of our inside."""
-
-    @functools.wraps(view)
-    def answer(*args: str, **path_parameters: str) -> Response:
-        try:
-            return view(*args, **path_parameters)
-        except PasswireError as error:
-            status = status_of(error)
-            log.event("request_failed", status=status.value, error=str(error))
-            return _notice(status)
-
-    return answer
+answers = answering(lambda _, status: _notice(status))
+"""For people: a page that says why there is no pass."""
 
 
 def wants_pass(request: Request) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chalicelib.domain.authentication import AuthenticationKeys
     from chalicelib.domain.items import PassItem
     from chalicelib.flows.change import Changes
-    from chalicelib.flows.download import Downloader, Press
+    from chalicelib.flows.download import Downloader
     from chalicelib.flows.drain import Drain
     from chalicelib.flows.expiry import ExpiryWatch
     from chalicelib.flows.listing import Lister
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.wake import Waker
     from chalicelib.metrics import Metrics
+    from chalicelib.press import Press
     from chalicelib.queue import Queue
     from chalicelib.secrets import PassTypeSecret, ProviderKey, Secrets
     from chalicelib.signing import Signer
@@ -111,7 +112,7 @@ class Sandbox:
 
     @cached_property
     def press(self) -> "Press":
-        from chalicelib.flows.download import Press
+        from chalicelib.press import Press
 
         return Press(templates=self.templates, signer_for=self.signer_for)
 

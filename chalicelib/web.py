@@ -47,20 +47,29 @@ class TooLargeError(RefusedError):
     """413: the body is larger than anything that the protocol asks for."""
 
 
-def answers(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Turns the errors of a view into responses: a clear status for devices, no secret, nothing of our inside."""
+View = Callable[..., Response]
 
-    @functools.wraps(view)
-    def answer(*args: str, **path_parameters: str) -> Response:
-        try:
-            return view(*args, **path_parameters)
-        except PasswireError as error:
-            status = status_of(error)
-            log.event("request_failed", status=status.value, error=str(error))
-            return error_response(status, _public_message(error, status))
 
-    return answer
+def answering(respond: Callable[[PasswireError, HTTPStatus], Response]) -> Callable[[View], View]:
+    """What turns the errors of a view into responses that `respond` makes: no secret, nothing of our inside."""
 
+    def answers(view: View) -> View:
+        @functools.wraps(view)
+        def answer(*args: str, **path_parameters: str) -> Response:
+            try:
+                return view(*args, **path_parameters)
+            except PasswireError as error:
+                status = status_of(error)
+                log.event("request_failed", status=status.value, error=str(error))
+                return respond(error, status)
+
+        return answer
+
+    return answers
+
+
+answers = answering(lambda error, status: error_response(status, _public_message(error, status)))
+"""For the calls of devices: a clear status, and a sentence as JSON."""
 
 _STATUS: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
     (UnauthorizedError, HTTPStatus.UNAUTHORIZED),

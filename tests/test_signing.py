@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.domain.template import Template
-from chalicelib.flows.download import Press
+from chalicelib.press import Press
 from chalicelib.signing import Signer
 from chalicelib.template_store import Templates
 from infra.local.certificates import DevelopmentChain, make_development_chain

@@ -1,61 +1,17 @@
 """A device downloads a pass: device -> API -> the pass, signed, unless the device has it already."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from chalicelib import log
 from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.conditional import Conditions, Validators, validators_of
-from chalicelib.domain.identifiers import AuthenticationToken, PassId
+from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import PassItem
-from chalicelib.domain.rendering import render
 from chalicelib.domain.updates import Version
 from chalicelib.flows.authorize import check, read_header
-from chalicelib.signing import Signer
+from chalicelib.press import Press
 from chalicelib.store import Store
-from chalicelib.template_store import Templates
-
-
-@dataclass(frozen=True, slots=True)
-class Press:
-    """What makes passes.
-
-    Args:
-        templates: by name.
-        signer_for: the signer of a pass type; raises ConfigurationError where it has none.
-    """
-
-    templates: Templates
-    signer_for: Callable[[str], Signer]
-
-    def make(
-        self,
-        item: PassItem,
-        *,
-        personalized: bool,
-        authentication_token: AuthenticationToken,
-        web_service_url: str,
-        at: datetime,
-    ) -> bytes:
-        """The `.pkpass` of an item, signed as of `at`. One that is personalized asks for nothing any more.
-
-        Raises:
-            RefusedError: the item does not fit its template.
-            ConfigurationError: the pass type has no valid certificate.
-        """
-        template = self.templates.get(item.template)
-        signer = self.signer_for(item.pass_id.pass_type_identifier)
-        signer.require(item.pass_id.pass_type_identifier)
-        pass_json = render(
-            template,
-            item,
-            web_service_url=web_service_url,
-            authentication_token=authentication_token,
-            team_identifier=signer.team_identifier,
-        )
-        archive = template.personalized_archive if personalized else template.archive
-        return archive.with_pass(pass_json, sign=lambda manifest: signer.sign(manifest, at=at))
 
 
 @dataclass(frozen=True, slots=True)

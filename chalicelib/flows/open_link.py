@@ -9,7 +9,7 @@ from chalicelib.domain.conditional import Validators, validators_of
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.links import Link, LinkEndedError, read_link
 from chalicelib.domain.updates import Version
-from chalicelib.flows.download import Press
+from chalicelib.press import Press
 from chalicelib.store import Store
 
 

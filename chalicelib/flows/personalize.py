@@ -13,8 +13,8 @@ from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.personalization import AlreadyPersonalizedError, NotPersonalizableError, Personalization
 from chalicelib.flows.authorize import check, read_header
-from chalicelib.flows.download import Press
 from chalicelib.flows.stamp import stamp
+from chalicelib.press import Press
 from chalicelib.store import Store
 
 

@@ -40,12 +40,13 @@ from chalicelib.domain.orders import Order, encode
 from chalicelib.domain.updates import Tag, window_seconds
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.change import Changes
-from chalicelib.flows.download import Downloader, Press
+from chalicelib.flows.download import Downloader
 from chalicelib.flows.drain import Drain
 from chalicelib.flows.listing import Lister
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.wake import Waker
 from chalicelib.metrics import Metrics
+from chalicelib.press import Press
 from chalicelib.queue import Queue, QueueError
 from chalicelib.store import Store
 from chalicelib.store.tables import StoreError

@@ -1,0 +1,52 @@
+"""Where a pass is made: a template and an item become pass.json, and that a signed archive."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from chalicelib.domain.identifiers import AuthenticationToken
+from chalicelib.domain.items import PassItem
+from chalicelib.domain.rendering import render
+from chalicelib.signing import Signer
+from chalicelib.template_store import Templates
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What makes passes.
+
+    Args:
+        templates: by name.
+        signer_for: the signer of a pass type; raises ConfigurationError where it has none.
+    """
+
+    templates: Templates
+    signer_for: Callable[[str], Signer]
+
+    def make(
+        self,
+        item: PassItem,
+        *,
+        personalized: bool,
+        authentication_token: AuthenticationToken,
+        web_service_url: str,
+        at: datetime,
+    ) -> bytes:
+        """The `.pkpass` of an item, signed as of `at`. One that is personalized asks for nothing any more.
+
+        Raises:
+            RefusedError: the item does not fit its template.
+            ConfigurationError: the pass type has no valid certificate.
+        """
+        template = self.templates.get(item.template)
+        signer = self.signer_for(item.pass_id.pass_type_identifier)
+        signer.require(item.pass_id.pass_type_identifier)
+        pass_json = render(
+            template,
+            item,
+            web_service_url=web_service_url,
+            authentication_token=authentication_token,
+            team_identifier=signer.team_identifier,
+        )
+        archive = template.personalized_archive if personalized else template.archive
+        return archive.with_pass(pass_json, sign=lambda manifest: signer.sign(manifest, at=at))
