@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import aws
 from chalicelib.domain.changes import RefusedRecord
 from chalicelib.domain.errors import TransientError
-from chalicelib.domain.orders import Order, encode
+from chalicelib.domain.orders import Order, encode, message_group
 
 MESSAGES_PER_REQUEST = 10
 MAX_REQUEST_BYTES = 256 * 1024
 MAX_DELAY_SECONDS = 900
 PAUSE_SECONDS = 0.5
+Entry = dict[str, Any]
+"""A message, as SendMessageBatch takes it."""
 
 
 class QueueError(TransientError):
@@ -42,9 +44,10 @@ class Queue:
         Raises:
             QueueError: SQS did not take all of them. Some may be in the queue already.
         """
-        messages = [encode(order) for order in orders]
-        for batch in _batches(messages):
-            self._send(self._push_queue_url, batch, delay_seconds=delay_seconds, until=until)
+        delay = min(delay_seconds, MAX_DELAY_SECONDS)
+        entries = [{**_entry(encode(order), group=message_group(order)), "DelaySeconds": delay} for order in orders]
+        for batch in _batches(entries):
+            self._send(self._push_queue_url, batch, until=until)
 
     def refuse(self, records: Sequence[RefusedRecord]) -> None:
         """Put pass items that cannot become a pass where a person looks, with what is wrong with them.
@@ -52,12 +55,12 @@ class Queue:
         Raises:
             QueueError: SQS did not take all of them.
         """
-        messages = [
-            json.dumps({"refused": r.pass_id, "error": str(r.error), "sequence_number": r.sequence_number})
+        entries = [
+            _entry(json.dumps({"refused": r.pass_id, "error": str(r.error), "sequence_number": r.sequence_number}))
             for r in records
         ]
-        for batch in _batches(messages):
-            self._send(self._dead_letter_queue_url, batch, delay_seconds=0, until=0.0)
+        for batch in _batches(entries):
+            self._send(self._dead_letter_queue_url, batch, until=0.0)
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:
         """Let a received message come again after `seconds`, sooner or later than the queue itself would.
@@ -78,12 +81,9 @@ class Queue:
     def _sqs(self) -> Any:  # noqa: ANN401
         return aws.client("sqs")
 
-    def _send(self, url: str, bodies: Sequence[str], *, delay_seconds: int, until: float) -> None:
-        delay = min(delay_seconds, MAX_DELAY_SECONDS)
+    def _send(self, url: str, batch: Sequence[Entry], *, until: float) -> None:
         while True:
-            entries = [
-                {"Id": str(index), "MessageBody": body, "DelaySeconds": delay} for index, body in enumerate(bodies)
-            ]
+            entries = [{**entry, "Id": str(index)} for index, entry in enumerate(batch)]
             try:
                 failed = self._sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
             except (BotoCoreError, ClientError) as error:
@@ -92,21 +92,25 @@ class Queue:
                 if not failed:
                     return
                 problem = QueueError(f"SQS: refused {len(failed)} of {len(entries)} messages: {failed[0].get('Code')}")
-                bodies = [bodies[int(entry["Id"])] for entry in failed]
+                batch = [batch[int(entry["Id"])] for entry in failed]
             if time.monotonic() >= until:
                 raise problem
             time.sleep(PAUSE_SECONDS)
 
 
-def _batches(bodies: Sequence[str]) -> list[list[str]]:
+def _entry(body: str, *, group: str | None = None) -> Entry:
+    return {"MessageBody": body, **({"MessageGroupId": group} if group else {})}
+
+
+def _batches(entries: Iterable[Entry]) -> list[list[Entry]]:
     """What one SendMessageBatch takes: ten messages, 256 KiB together."""
-    batches: list[list[str]] = []
+    batches: list[list[Entry]] = []
     size = 0
-    for body in bodies:
-        length = len(body.encode())
+    for entry in entries:
+        length = len(entry["MessageBody"].encode())
         if not batches or len(batches[-1]) == MESSAGES_PER_REQUEST or size + length > MAX_REQUEST_BYTES:
             batches.append([])
             size = 0
-        batches[-1].append(body)
+        batches[-1].append(entry)
         size += length
     return batches

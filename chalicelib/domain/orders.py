@@ -78,6 +78,15 @@ def _origin(order: WakeDevices | FanOut) -> dict[str, object]:
     return {"changed_at": order.changed_at, **({"change": order.change} if order.change else {})}
 
 
+def message_group(order: Order) -> str | None:
+    """Whose share of the queue an order takes; None where it stands for itself.
+
+    The orders of one change are one tenant of the queue, so that a pass which a million devices hold does not keep the
+    pushes of others waiting (AWS, "Amazon SQS fair queues").
+    """
+    return order.change or None if isinstance(order, WakeDevices | FanOut) else None
+
+
 def decode(text: str) -> Order:
     """Read an order. One that an older version wrote says nothing of its change.
 
