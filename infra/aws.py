@@ -3,7 +3,6 @@
 import os
 import re
 
-import boto3
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -15,6 +14,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     TokenRetrievalError,
 )
+from botocore.session import get_session
 
 BAD_CREDENTIALS = {
     "AuthFailure",
@@ -66,4 +66,4 @@ def _refusal(error: ClientError) -> str:
 
 
 def _region() -> str:
-    return repr(boto3.Session().region_name)
+    return repr(get_session().get_config_variable("region"))

@@ -10,6 +10,8 @@ from typing import Any
 
 import boto3
 
+from chalicelib.domain.errors import PasswireError
+
 POLL_SECONDS = 0.5
 LATE_SECONDS = 10.0
 """How long after its moment a line may appear; that far back is looked at again."""
@@ -18,7 +20,7 @@ AGO = re.compile(r"(\d+)([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class LogsError(Exception):
+class LogsError(PasswireError):
     """A time that cannot be read."""
 
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import boto3
 
-from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.errors import PasswireError, RefusedError
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, decode, encode
 from infra.stack.deploy import Stack
@@ -26,7 +26,7 @@ RECEIVED_AT_ONCE = 10
 READ_SECONDS = 30.0
 
 
-class PushesError(Exception):
+class PushesError(PasswireError):
     """What was asked for could not be done; the message says why."""
 
 

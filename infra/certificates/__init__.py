@@ -4,6 +4,8 @@
 (apple.com/certificateauthority, "Worldwide Developer Relations - G4"); it ends in December 2030.
 """
 
+from chalicelib.domain.errors import PasswireError
 
-class CertificateError(Exception):
+
+class CertificateError(PasswireError):
     """A file cannot be read, or something does not fit: nothing was stored. The message says what to do."""

@@ -8,44 +8,9 @@ from typer._completion_classes import completion_init
 
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
-from infra.backup.errors import BackupError
-from infra.certificates import CertificateError
-from infra.commands import (
-    backup,
-    bulk,
-    cert,
-    chalice,
-    completion,
-    cost,
-    doctor,
-    history,
-    local,
-    passes,
-    push,
-    stack,
-    template,
-)
-from infra.local.ministack import LocalError
-from infra.local.phone import PhoneError
-from infra.logs import LogsError
-from infra.pushes import PushesError
-from infra.stack.deploy import DeployError
-from infra.stack.package import PackagingError
+from infra.commands import completion, lazy
 
-EXPECTED = (
-    PasswireError,
-    CertificateError,
-    LocalError,
-    LogsError,
-    PhoneError,
-    DeployError,
-    PackagingError,
-    PushesError,
-    BackupError,
-    BotoCoreError,
-    ClientError,
-    OSError,
-)
+EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
 INTERRUPTED = 130
 
@@ -57,8 +22,31 @@ understood; 3 `diff` found something to change; 130 interrupted.
 Example: python -m infra deploy --stage dev
 """
 
+COMMANDS = {
+    "up": "local.up",
+    "demo": "local.demo",
+    "deploy": "stack.deploy",
+    "diff": "stack.diff",
+    "outputs": "stack.outputs",
+    "logs": "stack.logs",
+    "destroy": "stack.destroy",
+    "prepare": "chalice.prepare",
+    "finish": "chalice.finish",
+    "doctor": "doctor.doctor",
+    "backup": "backup.backup",
+    "restore": "backup.restore",
+    "cost": "cost.cost",
+    "completion": "completion.completion",
+    "cert": "cert.app",
+    "template": "template.app",
+    "push": "push.app",
+    "pass": "passes.app",
+}
+
 app = typer.Typer(
     name="python -m infra",
+    cls=lazy.having(COMMANDS),
+    callback=lambda: None,  # else Typer would have no group without commands of its own
     help=HELP,
     add_completion=False,  # it would complete `python`; `completion` gives the command line a name
     no_args_is_help=True,
@@ -66,27 +54,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(local.up)
-app.command()(local.demo)
-app.command()(stack.deploy)
-app.command()(stack.diff)
-app.command()(stack.outputs)
-app.command()(stack.logs)
-app.command()(stack.destroy)
-app.command()(chalice.prepare)
-app.command()(chalice.finish)
-app.command()(doctor.doctor)
-app.command()(backup.backup)
-app.command()(backup.restore)
-app.command()(cost.cost)
-app.command()(completion.completion)
-app.add_typer(cert.app)
-app.add_typer(template.app)
-app.add_typer(push.app)
-passes.app.command(name="import")(bulk.import_file)
-passes.app.command(name="export")(bulk.export_file)
-passes.app.command()(history.history)
-app.add_typer(passes.app)
 
 
 def main() -> int:

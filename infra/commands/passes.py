@@ -14,6 +14,7 @@ from rich.text import Text
 
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
+from infra.commands import lazy
 from infra.commands.dialogue import Terminal
 from infra.commands.stack import JsonOption, StageOption
 from infra.passes.change import Change
@@ -33,6 +34,7 @@ R = TypeVar("R")
 
 app = typer.Typer(
     name="pass",
+    cls=lazy.having({"import": "bulk.import_file", "export": "bulk.export_file", "history": "history.history"}),
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )

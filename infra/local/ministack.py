@@ -19,6 +19,7 @@ import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from chalicelib.domain.errors import PasswireError
 from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
 from infra.stack.deploy import Stack
 from infra.stack.expressions import replaced
@@ -32,7 +33,7 @@ REGION = "eu-central-1"
 START_TIMEOUT_SECONDS = 60.0
 
 
-class LocalError(Exception):
+class LocalError(PasswireError):
     """The local run cannot go on; the message says why in one sentence."""
 
 

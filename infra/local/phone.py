@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 import httpx
 
+from chalicelib.domain.errors import PasswireError
+
 PKPASS = "application/vnd.apple.pkpass"
 FIELD_GROUPS = ("headerFields", "primaryFields", "secondaryFields", "auxiliaryFields", "backFields", "footerFields")
 SAFARI = (
@@ -27,7 +29,7 @@ SAFARI = (
 STYLES = ("boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric")
 
 
-class PhoneError(Exception):
+class PhoneError(PasswireError):
     """The web service answered what a phone cannot go on with."""
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chalicelib.domain.errors import PasswireError
 from infra.stack.resources import resources
 from infra.stack.slim import CompilationError, slim_down
 
@@ -24,7 +25,7 @@ REGION_TO_PACKAGE = "us-east-1"
 """Chalice wants to know one; nothing in the template depends on it."""
 
 
-class PackagingError(Exception):
+class PackagingError(PasswireError):
     """The app could not be packaged; the message is Chalice's own, or names the library that is in the way."""
 
 
