@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ from tests.permissions import functions, granted, recorder
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("passwire", deadline=None)
 hypothesis.settings.load_profile("passwire")
+
+
+def pytest_configure() -> None:
+    """A shell has what runs in its background ignore Ctrl-C, and what the tests start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -153,18 +153,19 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
     """
     outputs = Deployer(stage, say=lambda _: None).describe().outputs
     pushed = TemplatesBucket(outputs["TemplatesBucketName"]).list()
-    rows = [
+    rows: list[tuple[str, str, str | None]] = [
         (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
         for template in pushed
     ]
-    rows += [(name, "packaged", "") for name in packaged_names() if name not in {template.name for template in pushed}]
+    there = {template.name for template in pushed}
+    rows += [(name, "packaged", None) for name in packaged_names() if name not in there]
+    rows.sort(key=lambda row: row[0])
     if as_json:
-        print(
-            json.dumps([dict(zip(("template", "revision", "pushed_at"), row, strict=True)) for row in rows], indent=2)
-        )
-    else:
-        for name, revision, pushed_at in sorted(rows):
-            print(f"{name:24} {revision:18} {pushed_at}".rstrip())
+        keys = ("template", "revision", "pushed_at")
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        return
+    for name, revision, pushed_at in rows:
+        print(f"{name:24} {revision:18} {pushed_at or ''}".rstrip())
 
 
 def _warn_of_lost_fields(before: Template | None, after: Template, console: Console) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from typing import Any
 
 import psutil
 
@@ -20,6 +21,18 @@ def infra(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
+
+
+def interrupt(process: subprocess.Popen[Any]) -> None:
+    """What Ctrl-C does where it waits for an answer; and again, as a person would, where it met the moment before:
+    Python does not see a signal between its last look and the read that then waits.
+    """
+    until = time.monotonic() + 60
+    while process.poll() is None:
+        assert time.monotonic() < until
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
 
 
 class AtTerminal:
@@ -49,18 +62,12 @@ class AtTerminal:
         os.write(self._terminal, text.encode())
 
     def interrupts(self) -> None:
-        """What Ctrl-C does, once it waits for an answer; and again, as a person would, where it met the moment before:
-        Python does not see a signal between its last look and the read that then waits.
-        """
+        """What Ctrl-C does, once it waits for an answer."""
         until = time.monotonic() + 60
         while psutil.Process(self.process.pid).status() != psutil.STATUS_SLEEPING:
             assert time.monotonic() < until
             time.sleep(0.05)
-        while self.process.poll() is None:
-            assert time.monotonic() < until
-            self.process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
+        interrupt(self.process)
 
     def ends(self) -> int:
         """Its exit code."""

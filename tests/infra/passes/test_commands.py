@@ -27,6 +27,7 @@ from infra.local.stack import LocalStack
 from infra.passes.qr import terminal_qr
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import eventually
+from tests.infra.command_line import interrupt
 
 SCALE = 4
 
@@ -331,7 +332,7 @@ def test_ctrl_c_at_the_question_deletes_nothing(desk: Desk, pass_id: PassId) -> 
     said = ""
     while "delete pass" not in said:
         said += process.stderr.read(1)
-    process.send_signal(2)
+    interrupt(process)
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert desk.item(pass_id)

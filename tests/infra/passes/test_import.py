@@ -423,7 +423,7 @@ def test_ctrl_c_ends_an_import_with_130_and_the_same_command_goes_on(stack: Loca
     command = ["pass", "import", boarding, "--stage", stack.stage, "--type", stack.pass_type_identifier]
     command += ["--template", "boarding", "--map", "Gate=gate"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "infra", *map(str, command), "--rate", "4"],
+        [sys.executable, "-m", "infra", *map(str, command), "--rate", "1"],
         cwd=PROJECT,
         stderr=subprocess.PIPE,
         text=True,
@@ -438,7 +438,7 @@ def test_ctrl_c_ends_an_import_with_130_and_the_same_command_goes_on(stack: Loca
     assert "Traceback" not in said
     done = infra(*command, "--json")
     told = json.loads(done.stdout)
-    assert 4 <= told["skipped"] < 24
+    assert 0 < told["skipped"] < 24
     assert told["written"] == 24 - told["skipped"]
     assert "going on after" in done.stderr
 

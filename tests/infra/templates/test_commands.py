@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def test_a_pushed_template_is_listed_and_pulled_as_it_was(
     assert "is current already" in run("push", folder, "--stage", stack.stage).output
     rows = {row["template"]: row for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
     assert rows[name]["revision"] == revision
-    assert rows["boarding"]["revision"] == "packaged"
+    assert datetime.fromisoformat(rows[name]["pushed_at"]) <= datetime.now(UTC)
+    assert rows["boarding"] == {"template": "boarding", "revision": "packaged", "pushed_at": None}
     into = tmp_path / "pulled"
     into.mkdir()
     assert run("pull", name, "--stage", stack.stage, "--into", into).exit_code == 0
@@ -214,7 +216,7 @@ def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_go_on(
 ) -> None:
     command = [sys.executable, "-m", "infra", "template", "push", str(folder), "--stage", stack.stage]
     process = subprocess.Popen(
-        [*command, "--notify", "--rate", "2"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        [*command, "--notify", "--rate", "0.5"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
     until = time.monotonic() + PATIENCE_SECONDS
