@@ -11,7 +11,9 @@ import boto3
 import httpx
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.links import PATH, Link, sign_link
+from chalicelib.domain.orders import WakeDevices, encode, in_chunks
 from chalicelib.secrets import Secrets
 from infra.local.phone import Phone
 from infra.local.stack import LocalStack
@@ -20,6 +22,19 @@ from tests.in_process import gateway_event
 DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
 REGISTRATION = DEVICE + "/{serial_number}"
 PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+LINK = PATH + "{token}"
+EVERY_DAY = {
+    "version": "0",
+    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "123456789012",
+    "time": "2026-11-25T00:00:00Z",
+    "region": "eu-central-1",
+    "resources": ["arn:aws:events:eu-central-1:123456789012:rule/watch"],
+    "detail": {},
+}
+"""As EventBridge sends it (AWS, "Using AWS Lambda with Amazon EventBridge")."""
 PASSES = 3
 """How many the device holds."""
 _SERIALIZER = TypeSerializer()
@@ -40,8 +55,14 @@ class Calls:
     events: tuple[dict[str, Any], ...]
 
 
-def first_calls(stack: LocalStack, *, warm: int = 0) -> dict[str, Calls]:
-    """Each flow's, by name: a phone holds three passes, one of them changes, and another phone adds it."""
+def first_calls(stack: LocalStack, *, warm: int = 0, drained: int = 1) -> dict[str, Calls]:
+    """Each flow's, by name: a phone holds three passes, one of them changes, and another phone adds it.
+
+    Args:
+        stack: where all this is.
+        warm: how many calls there are after the first.
+        drained: how many devices the push queue says to wake, in orders of 500.
+    """
     serial_numbers = [secrets.token_hex(8) for _ in range(PASSES)]
     items = [_writes(stack, serial_number) for serial_number in serial_numbers]
     phone = Phone()
@@ -77,7 +98,12 @@ def first_calls(stack: LocalStack, *, warm: int = 0) -> dict[str, Calls]:
             ),
         ),
         "download": Calls("api", "app", tuple(gateway_event("GET", PASS, *one, headers=authorization) for _ in calls)),
+        "link": Calls(
+            "api", "app", tuple(gateway_event("GET", LINK, _link_token(stack, serial_numbers[0])) for _ in calls)
+        ),
         "push": Calls("push", "push", tuple(_change(items[0], number) for number in calls)),
+        "drain": Calls("drain", "drain", (_orders(stack, drained),) * len(calls)),
+        "watch": Calls("watch", "watch", (EVERY_DAY,) * len(calls)),
     }
 
 
@@ -102,6 +128,39 @@ def _authorization(stack: LocalStack, serial_number: str) -> dict[str, str]:
     pass_id = PassId(stack.pass_type_identifier, serial_number)
     token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None).value
     return {"Authorization": f"ApplePass {token}"}
+
+
+def _link_token(stack: LocalStack, serial_number: str) -> str:
+    keys = Secrets(stage=stack.stage).authentication_keys()
+    return sign_link(keys, Link(PassId(stack.pass_type_identifier, serial_number), int(time.time()) + 3600))
+
+
+def _orders(stack: LocalStack, count: int) -> dict[str, Any]:
+    """A batch from the push queue that wakes so many devices, whose rows are there."""
+    devices = [DeviceLibraryIdentifier(f"{number:032x}") for number in range(count)]
+    with boto3.resource("dynamodb").Table(stack.tables["devices"]).batch_writer() as rows:
+        for device in devices:
+            rows.put_item(
+                Item={
+                    "device_library_identifier": device.value,
+                    "push_token": device.value * 2,
+                    "passes": {f"{stack.pass_type_identifier}/drained"},
+                    "updated_at": int(time.time() * 1000),
+                }
+            )
+    order = WakeDevices(stack.pass_type_identifier, tuple(devices), time.time())
+    return {
+        "Records": [
+            {
+                "messageId": str(number),
+                "receiptHandle": str(number),
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "body": encode(piece),
+                "eventSource": "aws:sqs",
+            }
+            for number, piece in enumerate(in_chunks(order))
+        ]
+    }
 
 
 def _change(item: dict[str, Any], number: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from infra.local.certificates import KEY_ID, LIFETIME, DevelopmentChain, Portal
 from infra.local.simulator import Simulator
 from infra.local.stack import LocalStack
 from infra.stack.secrets import put_pass_type
+from tests.first_events import EVERY_DAY
 from tests.in_process import InProcess, LambdaContext
 
 TEAM_A, TEAM_B = "TEAMAAAAAA", "TEAMBBBBBB"
@@ -265,20 +266,6 @@ def test_a_download_fails_clearly_where_the_certificate_or_its_intermediate_has_
 def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     lines = capsys.readouterr().out.splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]
-
-
-EVERY_DAY = {
-    "version": "0",
-    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-    "detail-type": "Scheduled Event",
-    "source": "aws.events",
-    "account": "123456789012",
-    "time": "2026-11-25T00:00:00Z",
-    "region": "eu-central-1",
-    "resources": ["arn:aws:events:eu-central-1:123456789012:rule/watch"],
-    "detail": {},
-}
-"""As EventBridge sends it (AWS, "Using AWS Lambda with Amazon EventBridge")."""
 
 
 def test_every_day_the_days_left_of_every_pass_type_are_measured(

@@ -44,8 +44,20 @@ AS_PACKAGED = "as-packaged-"
 USUAL_COMPILED = "fastapi-mangum, compiled"
 """Not as SAM leaves it, but for the record."""
 
-FUNCTIONS = {"register": "api_handler", "list": "api_handler", "download": "api_handler", "push": "push"}
+FUNCTIONS = {
+    "register": "api_handler",
+    "list": "api_handler",
+    "download": "api_handler",
+    "link": "api_handler",
+    "push": "push",
+    "drain": "drain",
+    "watch": "watch",
+}
 """By flow, as `.chalice/config.json` names them."""
+FOR_SIZES_ALONE = ("link", "drain", "watch")
+"""What is measured for the memory sizes, beside nobody else's."""
+DRAINED = 5000
+"""Devices that a full batch of the push queue wakes: ten orders of 500."""
 
 console = Console()
 
@@ -150,9 +162,9 @@ def _prepare(work: Path, stack: LocalStack, player: Player, usual: Path) -> dict
     )
     shutil.copy(stack.ca_file, slim / "roots" / f"{hashed.stdout.strip()}.0")
 
-    calls = first_calls(stack, warm=WARM_CALLS)
+    calls = first_calls(stack, warm=WARM_CALLS, drained=DRAINED)
     on_tape = {"AWS_ENDPOINT_URL": player.url, "HOME": str(work)}
-    ours = {role: {**environment(stack, role), **on_tape} for role in ("api", "push")}
+    ours = {role: {**environment(stack, role), **on_tape} for role in stack.functions}
     variables = {role: {**of, "AWS_CA_BUNDLE": str(roots)} for role, of in ours.items()}
     once = {name: replace(of, events=of.events[:1]) for name, of in calls.items()}
     listing = replace(once["list"], handler="handler")
@@ -161,7 +173,11 @@ def _prepare(work: Path, stack: LocalStack, player: Player, usual: Path) -> dict
         "bare": Starter((bare, slim), "bare", listing, variables["api"]),
         "fastapi-mangum": Starter((usual,), "usual", listing, variables["api"]),
         USUAL_COMPILED: Starter((compiled,), "usual", listing, variables["api"]),
-        **{AS_PACKAGED + name: Starter((as_packaged,), "app", of, variables[of.function]) for name, of in once.items()},
+        **{
+            AS_PACKAGED + name: Starter((as_packaged,), "app", of, variables[of.function])
+            for name, of in once.items()
+            if name not in FOR_SIZES_ALONE
+        },
     }
     for starter in starters.values():
         player.record(starter.tape)
@@ -197,7 +213,7 @@ def _install_usual() -> Path:
 
 
 def _report(starters: Mapping[str, Starter], rounds: int) -> None:
-    named = {name: starter for name, starter in starters.items() if name != USUAL_COMPILED}
+    named = {name: of for name, of in starters.items() if name not in (USUAL_COMPILED, *FOR_SIZES_ALONE)}
     report = {
         "unit": "ms",
         "rounds": rounds,

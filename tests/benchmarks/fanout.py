@@ -2,7 +2,9 @@
 
 One pass is held by 1, 100, 10,000 and 100,000 devices, whose rows are written straight into the tables. It is changed
 with PutItem, and the stand-in for APNs says when each device was pushed to. Beside that, passes of one holder each are
-changed while nothing else goes on and while the largest fan-out does: their pushes must not wait for it.
+changed while nothing else goes on and while the largest fan-out does: their pushes must not wait for it. As many
+functions as the stage allows at once are more than the embedded AWS can serve, and everybody's requests wait for each
+other; so the largest fan-out is also played with the fewest that SQS allows, which leave it room.
 
 All of AWS is one Python process here, and it, the functions and APNs share this machine. So CPU time is measured for
 each of them: the functions' is this service's own cost, and the rest says what bounds the wall-clock times.
@@ -41,6 +43,8 @@ ROWS_PER_REQUEST = 25
 SEEDING_SECONDS = 120.0
 """Rows that are not written by then are left out, and the figures name the registrations that there are."""
 PATIENCE_SECONDS = 120.0
+FEWEST_FUNCTIONS = 2
+"""The least that an SQS trigger can be bound to (AWS, "ScalingConfig")."""
 QUIET_SECONDS = 2.0
 """After the last push that was due: a repeated one would come in this time."""
 
@@ -179,6 +183,16 @@ class Bench:
         self.put_seconds.append(time.time() - written_at)
         return written_at
 
+    def binds_the_drain(self, functions_at_once: int) -> None:
+        """Let no more functions drain the push queue at the same time."""
+        client = boto3.client("lambda")
+        (trigger,) = client.list_event_source_mappings(FunctionName=self._stack.functions["drain"])[
+            "EventSourceMappings"
+        ]
+        client.update_event_source_mapping(
+            UUID=trigger["UUID"], ScalingConfig={"MaximumConcurrency": functions_at_once}
+        )
+
     def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass]) -> "Measured":
         """Change a pass so many times, each time waiting for its pushes; meanwhile change the neighbours."""
         latencies: list[float] = []
@@ -295,29 +309,43 @@ def main() -> None:
         stack.use()
         bench = Bench(stack)
         started = time.monotonic()
-        console.print(f"writing {sum(rounds) + 2 * NEIGHBOURS:,} registrations")
-        held = bench.has_passes([*rounds, *[1] * (2 * NEIGHBOURS)])
+        console.print(f"writing {sum(rounds) + 3 * NEIGHBOURS:,} registrations")
+        held = bench.has_passes([*rounds, *[1] * (3 * NEIGHBOURS)])
         console.print(f"written in {time.monotonic() - started:.0f} s")
         passes, neighbours = held[: len(rounds)], iter(held[len(rounds) :])
         report: dict[str, Figures] = {}
-        alone = beside = Neighbours([], ())
-        for one, count in zip(passes, rounds.values(), strict=True):
-            largest = one is passes[-1]
-            if largest:
-                bench.put_seconds.clear()
-                alone = Neighbours(bench.measures_alone(islice(neighbours, NEIGHBOURS)), tuple(bench.put_seconds))
-                bench.put_seconds.clear()
+        for one, count in zip(passes[:-1], rounds.values(), strict=False):
             console.print(f"{len(one.tokens):,} registrations, {count} changes")
-            measured = bench.measures(one, count, neighbours=neighbours if largest else iter(()))
-            report[str(len(one.tokens))] = measured.figures
-            beside = Neighbours(measured.beside, tuple(bench.put_seconds))
+            report[str(len(one.tokens))] = bench.measures(one, count, neighbours=iter(())).figures
+        largest, count = passes[-1], list(rounds.values())[-1]
+        console.print(f"{len(largest.tokens):,} registrations, {count} changes, and other passes beside them")
+        bench.put_seconds.clear()
+        alone = Neighbours(bench.measures_alone(islice(neighbours, NEIGHBOURS)), tuple(bench.put_seconds))
+        bench.put_seconds.clear()
+        measured = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
+        report[str(len(largest.tokens))] = measured.figures
+        beside = Neighbours(measured.beside, tuple(bench.put_seconds))
+        console.print(f"the same, {FEWEST_FUNCTIONS} functions at once")
+        bench.binds_the_drain(FEWEST_FUNCTIONS)
+        bench.put_seconds.clear()
+        bounded = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
+        beside_bounded = Neighbours(bounded.beside, tuple(bench.put_seconds))
     written = {
         "unit": "seconds",
         "registrations": {size: asdict(figures) for size, figures in report.items()},
-        "change_of_another_pass": {"alone": alone.summary(), "during_the_largest": beside.summary()},
+        "largest_with_fewest_functions": asdict(bounded.figures),
+        "change_of_another_pass": {
+            "alone": alone.summary(),
+            "during_the_largest": beside.summary(),
+            "during_the_largest_with_fewest_functions": beside_bounded.summary(),
+        },
     }
     (FOLDER / "fanout.json").write_text(json.dumps(written, indent=2) + "\n")
-    _print(report, {"alone": alone, "during the largest fan-out": beside})
+    named = f"the same, by {FEWEST_FUNCTIONS} functions at once"
+    _print(
+        {**report, named: bounded.figures},
+        {"alone": alone, "during the largest fan-out": beside, named: beside_bounded},
+    )
     console.print(f"written to {FOLDER / 'fanout.json'}")
 
 
@@ -338,7 +366,7 @@ def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for size, figures in report.items():
         table.add_row(
-            f"{int(size):,}",
+            f"{int(size):,}" if size.isdecimal() else size,
             f"{figures.latency_p50:.2f}",
             f"{figures.latency_p99:.2f}",
             f"{figures.last_push:.2f}",
@@ -356,9 +384,9 @@ def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
         found = neighbours.summary()
         table.add_row(name, str(found["changes"]), *(f"{found[key]:.3f}" for key in ("p50", "p99", "one_request_p50")))
     console.print(table)
-    largest = list(report.values())[-1].machine_share
-    shares = ", ".join(f"{role.replace('_', ' ')} {share:.0%}" for role, share in largest.items())
-    console.print(f"during the largest, of the machine's {psutil.cpu_count()} cores: {shares}", highlight=False)
+    for size, figures in list(report.items())[-2:]:
+        shares = ", ".join(f"{role.replace('_', ' ')} {share:.0%}" for role, share in figures.machine_share.items())
+        console.print(f"{size}: of the machine's {psutil.cpu_count()} cores: {shares}", highlight=False)
     console.print("the embedded AWS is one Python process and bounds the times here; CPU s are of this code alone")
 
 

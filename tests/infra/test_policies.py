@@ -24,10 +24,9 @@ from infra.local.stack import LocalStack
 from infra.stack.slim import OPERATIONS
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
-from tests.first_events import DEVICE, PASS, REGISTRATION
+from tests.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION
 from tests.in_process import InProcess, LambdaContext
 from tests.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recorder
-from tests.test_credentials import EVERY_DAY
 
 pytestmark = pytest.mark.timeout(300)
 JSON = {"Content-Type": "application/json"}
@@ -83,6 +82,9 @@ class Tour:
     def downloads(self, pass_id: PassId) -> int:
         return self._calls("GET", PASS, *_path(pass_id), of=pass_id)
 
+    def opens_link(self, pass_id: PassId) -> int:
+        return self._api.calls("GET", LINK, self._issuer.link_token(pass_id)).status
+
     def personalizes(self, pass_id: PassId) -> int:
         return self._calls(
             "POST", PASS + "/personalize", *_path(pass_id), of=pass_id, body=json.dumps(SIGN_UP).encode()
@@ -123,21 +125,6 @@ class Tour:
     def measures(self) -> None:
         """A day has passed."""
         self._watch.app.watch(EVERY_DAY, LambdaContext())
-
-    def lives_a_day(self) -> None:
-        """The daily schedule fires."""
-        event = {
-            "version": "0",
-            "id": "1",
-            "account": "000000000000",
-            "region": "eu-central-1",
-            "time": "2026-11-25T00:00:00Z",
-            "source": "aws.events",
-            "detail-type": "Scheduled Event",
-            "resources": [],
-            "detail": {},
-        }
-        self._watch.app.watch(event, LambdaContext())
 
     def deletes(self, pass_id: PassId) -> None:
         self._pipeline.deletes(pass_id)
@@ -186,6 +173,7 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
     assert tour.registers(held) == 200
     assert tour.lists(held) == 200
     assert tour.downloads(held) == 200
+    assert tour.opens_link(held) == 200
     assert tour.personalizes(tour.holds(template="rewards")) == 200
 
     tour.changes(held, fields={"gate": "B2"})
@@ -211,7 +199,6 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
         assert tour.registers(alone) == 201
         apns.is_well_again(tour.phone)
 
-    tour.lives_a_day()
     assert tour.registers(held) == 201
     assert tour.unregisters(held) == 200
     assert tour.registers(other) == 201

@@ -17,7 +17,7 @@ from infra.stack import watching
 from infra.stack.resources import resources
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
-from tests.test_credentials import EVERY_DAY
+from tests.first_events import EVERY_DAY
 
 AWS_METRICS = {
     ("AWS/ApiGateway", frozenset({"ApiName", "Stage"})): {"4XXError", "5XXError", "Count", "Latency"},

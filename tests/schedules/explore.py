@@ -1,11 +1,14 @@
 """Running schedules: `python -m tests.schedules.explore` explores many and prints what breaking each guard leads to."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
 from random import Random
-from typing import Any
 from unittest.mock import patch
 
 from chalicelib import log
@@ -46,16 +49,45 @@ def schedule_in_memory(random: Random, *, steps: int = STEPS) -> World:
     return world
 
 
-def first_loss(seeds: range, mutation: Any = None) -> tuple[int, str] | None:  # noqa: ANN401 - a patch
-    """The first seed whose schedule loses an update, and what it loses."""
+Loss = tuple[int, str]
+"""The first seed whose schedule loses an update, and what it loses."""
+
+
+def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
+    """Of the schedules with these seeds, where one guard is broken or none is."""
     with ExitStack() as patches:
         patches.enter_context(small_and_silent())
-        if mutation is not None:
-            patches.enter_context(mutation)
+        if guard is not None:
+            patches.enter_context(MUTATIONS[guard]())
         for seed in seeds:
             if lost := schedule_in_memory(Random(seed)).lost():  # noqa: S311 - a schedule, no secret
                 return seed, lost[0]
     return None
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What was found.
+
+    Args:
+        as_it_is: with all guards in place.
+        broken: by the guard that was broken.
+    """
+
+    as_it_is: Loss | None
+    broken: dict[str, Loss | None]
+
+
+def explore(schedules: int) -> Explored:
+    """So many schedules as it is, and up to `MAX_SCHEDULES_PER_MUTATION` for each guard, on all cores."""
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
+        broken = {guard: processes.submit(first_loss, range(MAX_SCHEDULES_PER_MUTATION), guard) for guard in MUTATIONS}
+        as_it_is = [processes.submit(first_loss, range(start, schedules, 4 * cores)) for start in range(4 * cores)]
+        return Explored(
+            as_it_is=min((loss for part in as_it_is if (loss := part.result())), default=None),
+            broken={guard: found.result() for guard, found in broken.items()},
+        )
 
 
 def say(line: str, end: str = "\n") -> None:
@@ -66,17 +98,16 @@ def say(line: str, end: str = "\n") -> None:
 def main() -> None:
     schedules = int(sys.argv[1]) if len(sys.argv) > 1 else SCHEDULES
     started = time.monotonic()
-    loss = first_loss(range(schedules))
-    say(
-        f"as it is: {schedules} schedules of {STEPS} steps and their ends, {time.monotonic() - started:.0f} s: ", end=""
-    )
-    say("nothing lost" if loss is None else f"seed {loss[0]} loses: {loss[1]}")
+    explored = explore(schedules)
+    loss = explored.as_it_is
+    said = "nothing lost" if loss is None else f"seed {loss[0]} loses: {loss[1]}"
+    say(f"as it is: {schedules} schedules of {STEPS} steps and their ends: {said}")
     say("")
     say(f"{'guard broken':48} {'found in schedule':>17}  counterexample")
-    for name, mutation in MUTATIONS.items():
-        found = first_loss(range(MAX_SCHEDULES_PER_MUTATION), mutation())
+    for guard, found in explored.broken.items():
         seed, example = found if found is not None else ("never", "")
-        say(f"{name:48} {seed:>17}  {example}")
+        say(f"{guard:48} {seed:>17}  {example}")
+    say(f"in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ SERVICE_MS = 5.0
 DOLLARS_PER_GB_SECOND = 0.0000166667
 """x86, list price as of November 2026; arm64 costs a fifth less."""
 MAX_FIRST_MS = 1000.0
-"""What a function may take when it is cold."""
+"""What a function that somebody waits for may take when it is cold."""
+NOBODY_WAITS = ("drain", "watch")
+"""Functions of queued work and of the daily schedule: memory alone bounds them from below, and price decides."""
 ROOM = 2.0
 """How many times the measured peak of memory must fit: templates and batches can be larger than the benchmark's."""
 
@@ -54,8 +56,9 @@ class Work:
 
     @property
     def smallest(self) -> int:
-        """The smallest size that is quick enough cold and has room."""
-        fitting = (s for s in SIZES if self.first_ms(s) <= MAX_FIRST_MS and self.peak_mb * ROOM <= s)
+        """The smallest size that has room, and is quick enough cold where that matters."""
+        quick = (s for s in SIZES if self.function in NOBODY_WAITS or self.first_ms(s) <= MAX_FIRST_MS)
+        fitting = (s for s in quick if self.peak_mb * ROOM <= s)
         return next(fitting, SIZES[-1])
 
 
