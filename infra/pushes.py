@@ -73,10 +73,16 @@ class Pushes:
         """Every queue by role."""
         return {role: self._state(url) for role, url in self._stack.queues.items()}
 
-    def dead_letters(self) -> Counter[str]:
-        """What lies in the dead-letter and stream-failure queues, summed up in sentences without secrets."""
+    def dead_letters(self, queues: Mapping[str, QueueState]) -> Counter[str]:
+        """What lies in the dead-letter and stream-failure queues, summed up in sentences without secrets.
+
+        Args:
+            queues: how full they are; what is empty is not looked into.
+        """
         found: Counter[str] = Counter()
         for role in ("dead_letter", "stream_failure"):
+            if not queues[role].waiting:
+                continue
             with_handles = list(self._received(role))
             found.update(_summary(message["Body"]) for message in with_handles)
             for message in with_handles:

@@ -14,7 +14,8 @@ from infra.backup.errors import BackupError
 from infra.backup.file import KINDS
 from infra.backup.place import Place
 from infra.backup.stage import BackedUpStage, Done
-from infra.commands.stack import JsonOption, StageOption, YesOption, refuse_without_terminal
+from infra.commands.options import JsonOption, StageOption, YesOption
+from infra.commands.stack import refuse_without_terminal
 from infra.stack.deploy import Deployer, Stack
 
 HOLDS = "it holds push tokens and what people's phones are called: keep it as you keep the tables"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from chalicelib.template_store import Templates
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 from infra.passes.exporting import SECRET, export_passes
 from infra.passes.importing import Imported, Plan, import_passes
 from infra.passes.importing import Progress as Progressed

@@ -17,7 +17,7 @@ from chalicelib.secrets import KEEP_SECONDS
 from infra.certificates import CertificateError
 from infra.certificates.files import Password, read
 from infra.certificates.stage import StageCertificates, Status
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
 WIDTH_OF_A_PIPE = 300

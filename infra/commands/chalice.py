@@ -3,17 +3,15 @@
 import typer
 
 from infra.commands.dialogue import Terminal
-from infra.commands.stack import (
+from infra.commands.options import (
     ApnsPushTypeOption,
     JsonOption,
     SetOption,
     StageOption,
     WebServiceUrlOption,
     YesOption,
-    print_values,
-    refuse_without_terminal,
-    warn_of_dirty_checkout,
 )
+from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
 from infra.stack.by_chalice import ChaliceStage
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.commands.stack import JsonOption
+from infra.commands.options import JsonOption
 from infra.cost import prices
 from infra.cost.bill import Line, Usage, bill
 

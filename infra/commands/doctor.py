@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 from infra.doctor.checks import CHECKS
 from infra.doctor.examination import Result, examine, is_healthy
 from infra.doctor.findings import Severity

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from chalicelib.domain.identifiers import PassId
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 from infra.passes.history import Entry, History, parse_since
 from infra.stack.deploy import Deployer
 

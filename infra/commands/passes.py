@@ -16,7 +16,7 @@ from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
 from infra.commands import lazy
 from infra.commands.dialogue import Terminal
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 from infra.passes.change import Change
 from infra.passes.given import GivenError, read_fields, read_lifetime, read_overrides
 from infra.passes.links import DownloadLink, Links

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chalicelib.domain.identifiers import PassId
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 from infra.pushes import Pushes
 from infra.stack.deploy import Deployer
 
@@ -23,7 +23,8 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     Example: python -m infra push status --stage dev
     """
     pushes = _pushes(stage)
-    queues, letters = pushes.queues(), pushes.dead_letters()
+    queues = pushes.queues()
+    letters = pushes.dead_letters(queues)
     if as_json:
         found = {role: asdict(state) for role, state in queues.items()}
         print(json.dumps({"queues": found, "dead_letters": dict(letters)}, indent=2))

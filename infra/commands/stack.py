@@ -13,6 +13,14 @@ import typer
 
 from infra.aws import is_embedded
 from infra.commands.dialogue import Terminal
+from infra.commands.options import (
+    ApnsPushTypeOption,
+    JsonOption,
+    SetOption,
+    StageOption,
+    WebServiceUrlOption,
+    YesOption,
+)
 from infra.logs import parse_since, read_logs
 from infra.stack.by_chalice import ChaliceStage
 from infra.stack.checkout import read_checkout
@@ -21,17 +29,6 @@ from infra.stack.package import build_package
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys
 
-StageOption = Annotated[str, typer.Option("--stage", help="Which deployment: its name is part of every resource's.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before changing anything.")]
-WebServiceUrlOption = Annotated[
-    str | None, typer.Option(help="The API's URL where phones reach it by another; passes name it to them.")
-]
-ApnsPushTypeOption = Annotated[str | None, typer.Option(help="Value of apns-push-type: alert or background.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the template; what is not given keeps its value."),
-]
 DIFFERS = 3
 """Exit code of `diff` where a deployment would change something."""
 

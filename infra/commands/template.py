@@ -17,7 +17,7 @@ from chalicelib.domain.rendering import render
 from chalicelib.domain.template import Template
 from chalicelib.picture import page
 from chalicelib.template_store import KEEP_SECONDS, pack, packaged_names
-from infra.commands.stack import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption
 from infra.local.processes import PROJECT
 from infra.stack.deploy import Deployer
 from infra.templates.bucket import TemplatesBucket

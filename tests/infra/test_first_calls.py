@@ -20,10 +20,10 @@ NOT_NEEDED = {
     "register": (*SIGNING, *PUSHING, *SHOWING, *NEVER),
     "list": (*SIGNING, *PUSHING, *SHOWING, *NEVER, "chalicelib.secrets", "chalicelib.queue"),
     "download": (*PUSHING, *SHOWING, *NEVER, "chalicelib.queue"),
-    "link": (*PUSHING, *NEVER, "chalicelib.queue"),
+    "link": ("h2", "hpack", "chalicelib.apns", *NEVER, "chalicelib.queue"),
     "push": (*SHOWING, *NEVER, "chalicelib.signing", "chalicelib.flows.drain"),
     "drain": (*SHOWING, *NEVER, "chalicelib.signing", "chalicelib.template_store", "chalicelib.flows.change"),
-    "watch": (*PUSHING, *SHOWING, *NEVER, "chalicelib.template_store", "chalicelib.store", "chalicelib.queue"),
+    "watch": (*PUSHING, *SHOWING, *NEVER, "chalicelib.template_store", "chalicelib.queue"),
 }
 
 
