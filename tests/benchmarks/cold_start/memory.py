@@ -69,16 +69,14 @@ def configured() -> dict[str, int]:
 
 
 def memory_table(works: Mapping[str, Work]) -> Table:
-    """First call, warm call and price at each size; the configured one is marked, and the smallest that would do."""
-    table = Table(title=f"first call, ms/warm call, ms/$ per million calls (at most {MAX_FIRST_MS:.0f} ms cold)")
-    table.add_column("flow")
-    for size in SIZES:
-        table.add_column(f"{size} MB", justify="right", no_wrap=True)
-    for heading in ("peak MB", "smallest", "now"):
-        table.add_column(heading, justify="right")
+    """First and warm call at each size, the price at the configured one, and the smallest that would do."""
+    table = Table(title=f"first/warm call in ms by memory (at most {MAX_FIRST_MS:.0f} ms cold where somebody waits)")
+    table.add_column("flow", no_wrap=True)
+    for heading in (*(f"{size} MB" for size in SIZES), "peak MB", "smallest", "now", "$ per million"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, work in works.items():
-        figures = (
-            f"{work.first_ms(size):.0f}/{work.warm_ms(size):.0f}/{work.dollars_per_million(size):.2f}" for size in SIZES
-        )
-        table.add_row(name, *figures, f"{work.peak_mb:.0f}", str(work.smallest), str(configured()[work.function]))
+        now = configured()[work.function]
+        figures = (f"{work.first_ms(size):.0f}/{work.warm_ms(size):.0f}" for size in SIZES)
+        price = f"{work.dollars_per_million(now):.2f}"
+        table.add_row(name, *figures, f"{work.peak_mb:.0f}", str(work.smallest), str(now), price)
     return table
