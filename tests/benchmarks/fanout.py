@@ -13,11 +13,12 @@ each of them: the functions' is this service's own cost, and the rest says what 
 import argparse
 import json
 import math
+import re
 import secrets
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -45,10 +46,11 @@ SEEDING_SECONDS = 120.0
 PATIENCE_SECONDS = 120.0
 FEWEST_FUNCTIONS = 2
 """The least that an SQS trigger can be bound to (AWS, "ScalingConfig")."""
+DURATION = re.compile(r"REPORT .*\tDuration: (\d+)")
 QUIET_SECONDS = 2.0
 """After the last push that was due: a repeated one would come in this time."""
 
-console = Console(width=100)
+console = Console(width=130)
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,17 @@ class Bench:
             UUID=trigger["UUID"], ScalingConfig={"MaximumConcurrency": functions_at_once}
         )
 
+    def invocations(self, *, since: float) -> list[float]:
+        """Seconds that each invocation of the stream's function took, by Lambda's own log; `since` is epoch seconds."""
+        pages = boto3.client("logs").get_paginator("filter_log_events")
+        group = f"/aws/lambda/{self._stack.functions['push']}"
+        lines = (
+            event["message"]
+            for page in pages.paginate(logGroupName=group, startTime=int(since * 1000))
+            for event in page["events"]
+        )
+        return [int(found[1]) / 1000 for line in lines if (found := DURATION.match(line))]
+
     def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass]) -> "Measured":
         """Change a pass so many times, each time waiting for its pushes; meanwhile change the neighbours."""
         latencies: list[float] = []
@@ -285,9 +298,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Changes of passes that one device holds: seconds to each push, and what each write alone took."""
+    """Changes of passes that one device holds: seconds to each push, of its function alone, and of each write alone."""
 
     latencies: Sequence[float]
+    function_seconds: Sequence[float]
     put_seconds: Sequence[float]
 
     def summary(self) -> dict[str, float]:
@@ -295,6 +309,7 @@ class Neighbours:
             "changes": len(self.latencies),
             "p50": _percentile(self.latencies, 50),
             "p99": _percentile(self.latencies, 99),
+            "function_p50": _percentile(self.function_seconds, 50),
             "one_request_p50": _percentile(self.put_seconds, 50),
         }
 
@@ -319,32 +334,41 @@ def main() -> None:
             report[str(len(one.tokens))] = bench.measures(one, count, neighbours=iter(())).figures
         largest, count = passes[-1], list(rounds.values())[-1]
         console.print(f"{len(largest.tokens):,} registrations, {count} changes, and other passes beside them")
-        bench.put_seconds.clear()
-        alone = Neighbours(bench.measures_alone(islice(neighbours, NEIGHBOURS)), tuple(bench.put_seconds))
-        bench.put_seconds.clear()
-        measured = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
-        report[str(len(largest.tokens))] = measured.figures
-        beside = Neighbours(measured.beside, tuple(bench.put_seconds))
+
+        def beside(change: Callable[[], list[float]]) -> Neighbours:
+            bench.put_seconds.clear()
+            since = time.time()
+            latencies = change()
+            return Neighbours(latencies, bench.invocations(since=since), tuple(bench.put_seconds))
+
+        figures: list[Figures] = []
+
+        def fan_out() -> list[float]:
+            measured = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
+            figures.append(measured.figures)
+            return measured.beside
+
+        alone = beside(lambda: bench.measures_alone(islice(neighbours, NEIGHBOURS)))
+        during = beside(fan_out)
         console.print(f"the same, {FEWEST_FUNCTIONS} functions at once")
         bench.binds_the_drain(FEWEST_FUNCTIONS)
-        bench.put_seconds.clear()
-        bounded = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
-        beside_bounded = Neighbours(bounded.beside, tuple(bench.put_seconds))
+        during_bounded = beside(fan_out)
+        report[str(len(largest.tokens))], bounded = figures
     written = {
         "unit": "seconds",
         "registrations": {size: asdict(figures) for size, figures in report.items()},
-        "largest_with_fewest_functions": asdict(bounded.figures),
+        "largest_with_fewest_functions": asdict(bounded),
         "change_of_another_pass": {
             "alone": alone.summary(),
-            "during_the_largest": beside.summary(),
-            "during_the_largest_with_fewest_functions": beside_bounded.summary(),
+            "during_the_largest": during.summary(),
+            "during_the_largest_with_fewest_functions": during_bounded.summary(),
         },
     }
     (FOLDER / "fanout.json").write_text(json.dumps(written, indent=2) + "\n")
-    named = f"the same, by {FEWEST_FUNCTIONS} functions at once"
+    named = f"by {FEWEST_FUNCTIONS} functions at once"
     _print(
-        {**report, named: bounded.figures},
-        {"alone": alone, "during the largest fan-out": beside, named: beside_bounded},
+        {**report, named: bounded},
+        {"alone": alone, "during the largest fan-out": during, named: during_bounded},
     )
     console.print(f"written to {FOLDER / 'fanout.json'}")
 
@@ -378,11 +402,12 @@ def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
         )
     console.print(table)
     table = Table(title="the same for a pass that one device holds", box=None)
-    for heading in ("", "changes", "p50", "p99", "one request to DynamoDB, p50"):
+    for heading in ("", "changes", "p50", "p99", "in the function, p50", "one request to DynamoDB, p50"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, neighbours in others.items():
         found = neighbours.summary()
-        table.add_row(name, str(found["changes"]), *(f"{found[key]:.3f}" for key in ("p50", "p99", "one_request_p50")))
+        keys = ("p50", "p99", "function_p50", "one_request_p50")
+        table.add_row(name, str(found["changes"]), *(f"{found[key]:.3f}" for key in keys))
     console.print(table)
     for size, figures in list(report.items())[-2:]:
         shares = ", ".join(f"{role.replace('_', ' ')} {share:.0%}" for role, share in figures.machine_share.items())
