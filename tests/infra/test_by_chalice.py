@@ -24,6 +24,7 @@ from infra.stack.deploy import Deployer, DeployError, Stack
 from infra.stack.resources import resources
 from infra.stack.secrets import ensure_authentication_keys
 from tests.end_to_end.eventually import eventually
+from tests.infra.command_line import infra
 
 pytestmark = pytest.mark.timeout(600)  # three deployments are made before the first test begins
 STAGE = "chalice"
@@ -217,3 +218,23 @@ def test_running_it_again_changes_nothing_and_the_other_way_is_refused(finished:
 def test_a_stage_of_one_stack_cannot_be_prepared(stack: LocalStack) -> None:
     with pytest.raises(DeployError, match="has its functions too"):
         ChaliceStage(stack.stage, say=lambda _: None).prepare(parameters={}, dialogue=Unattended())
+
+
+def test_the_other_commands_know_such_a_stage(finished: Stack, stack: LocalStack) -> None:
+    """They look for functions, tables and queues, which the two ways keep in different places."""
+
+    def told(*arguments: str, code: int = 0) -> Any:  # noqa: ANN401 - JSON
+        done = infra(*arguments, "--stage", STAGE, "--json")
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    chosen = ("--type", stack.pass_type_identifier, "--template", "boarding", "--field", "gate=A7")
+    issued = told("pass", "issue", *chosen)
+    assert issued["link"].startswith("https://passes.example/p/")
+    eventually(lambda: told("pass", "show", issued["pass_id"])["revision"], "the first stamp")
+    assert told("outputs")["ApiFunctionName"] == finished.functions["api"]
+    assert told("push", "status")["queues"]["push"]["waiting"] == 0
+    assert [row["pass_type_identifier"] for row in told("cert", "status")] == [stack.pass_type_identifier]
+    found = {check["name"]: check["findings"] for check in told("doctor", code=1)["checks"]}
+    faults = {name for name, findings in found.items() if any(of["severity"] == "fault" for of in findings)}
+    assert faults == {"gateway", "download"}, "https://passes.example leads nowhere, and nothing else is wrong"
