@@ -1,5 +1,7 @@
 """The command line, a file for each group of commands."""
 
+import errno
+
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
@@ -12,6 +14,7 @@ from infra.commands import completion, lazy
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTED = 130
 
 HELP = """Passwire: updatable Apple Wallet passes, serverless.
@@ -75,4 +78,6 @@ def _sentence(error: BaseException) -> str:
     for said in (error, error.__cause__):
         if isinstance(said, (BotoCoreError, ClientError)):
             return explain(said)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.filename or 'a file'} cannot be written: {error.strerror}; make room and repeat the command"
     return str(error)

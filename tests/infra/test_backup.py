@@ -374,5 +374,7 @@ def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode == 1
-    assert re.fullmatch(r"error: .*File too large.*\n", done.stderr), done.stderr
+    assert re.fullmatch(
+        r"error: .*cannot be written: File too large; make room and repeat the command\n", done.stderr
+    ), done.stderr
     assert list(tmp_path.iterdir()) == []
