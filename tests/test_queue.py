@@ -42,6 +42,8 @@ def test_the_orders_of_one_change_are_one_tenant_of_the_queue(url: str) -> None:
         (FanOut(PASS_ID, DEVICE, 12.5, "change-1"), "change-1"),
         (FanOut(PASS_ID, None, 12.5, "change-2"), "change-2"),
         (WakeDevices(PASS_ID.pass_type_identifier, (DEVICE,), 12.5), None),
+        (WakeDevices(PASS_ID.pass_type_identifier, (DEVICE,), 12.5, "no name that SQS takes"), None),
+        (FanOut(PASS_ID, None, 12.5, "x" * 129), None),
         (Forget(PASS_ID), None),
     ]
     Queue(push_queue_url=url, dead_letter_queue_url=url).send([order for order, _ in grouped])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 
+MAX_GROUP_LENGTH = 128
 MAX_DEVICES_PER_ORDER = 500
 """500 identifiers of the longest length stay under SQS's 256 KiB; usual ones (32 hex digits) make 18 KiB."""
 
@@ -84,7 +85,15 @@ def message_group(order: Order) -> str | None:
     The orders of one change are one tenant of the queue, so that a pass which a million devices hold does not keep the
     pushes of others waiting (AWS, "Amazon SQS fair queues").
     """
-    return order.change or None if isinstance(order, WakeDevices | FanOut) else None
+    match order:
+        case WakeDevices(change=change) | FanOut(change=change) if _may_name_a_group(change):
+            return change
+    return None
+
+
+def _may_name_a_group(text: str) -> bool:
+    """SQS refuses any other (AWS, "SendMessage"): up to 128 letters, digits and punctuation of ASCII."""
+    return 0 < len(text) <= MAX_GROUP_LENGTH and text.isascii() and text.isprintable() and " " not in text
 
 
 def decode(text: str) -> Order:
