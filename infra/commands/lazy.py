@@ -1,6 +1,7 @@
 """Commands whose modules are imported once they are asked for: all of them together take most of a second."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -27,32 +28,18 @@ def having(places: Mapping[str, str]) -> type[TyperGroup]:
     return Group
 
 
-class _Commands(MutableMapping[str, Any]):
+class _Commands(UserDict[str, Any]):
     """Commands, or where they are until they are asked for."""
 
     def __init__(self, commands: dict[str, Any], markup: MarkupMode) -> None:
-        self._commands, self._markup = commands, markup
+        super().__init__(commands)
+        self._markup = markup
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - Typer's own, which it does not name
-        found = self._commands[name]
+        found = super().__getitem__(name)
         if isinstance(found, str):
-            self._commands[name] = found = _load(name, found, markup=self._markup)
+            self[name] = found = _load(name, found, markup=self._markup)
         return found
-
-    def __setitem__(self, name: str, command: Any) -> None:  # noqa: ANN401 - likewise
-        self._commands[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._commands[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._commands
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._commands)
-
-    def __len__(self) -> int:
-        return len(self._commands)
 
 
 def _load(name: str, place: str, *, markup: MarkupMode) -> Any:  # noqa: ANN401 - likewise
