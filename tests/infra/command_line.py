@@ -16,11 +16,10 @@ from infra.local.processes import PROJECT
 COMMAND = [sys.executable, "-m", "infra"]
 
 
-def infra(*arguments: str) -> subprocess.CompletedProcess[str]:
+def infra(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run it to its end, without a terminal."""
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
 def interrupt(process: subprocess.Popen[Any]) -> None:

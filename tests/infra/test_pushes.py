@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,16 +12,10 @@ import pytest
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.domain.orders import WakeDevices, encode
 from infra.local.phone import Phone
-from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
-
-
-def infra(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "infra", *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
+from tests.infra.command_line import infra
 
 
 def status() -> dict[str, Any]:
