@@ -192,10 +192,10 @@ def _prepare(work: Path, stack: LocalStack, player: Player, usual: Path) -> dict
 
 
 def _measure(starters: Mapping[str, Starter], player: Player, work: Path, rounds: int) -> None:
-    compared = {name: starters[name] for name in (*TARGETS, "bare")}
+    again = [(name, starters[name]) for name in (*TARGETS, "bare")] * AGAIN
     for number in range(rounds):
         console.print(f"round {number + 1} of {rounds}")
-        for name, starter in (*starters.items(), *(AGAIN * list(compared.items()))):
+        for name, starter in (*starters.items(), *again):
             player.play(starter.tape)
             starter.samples.append(starter.start(work))
             if player.wrong:

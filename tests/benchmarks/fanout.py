@@ -18,7 +18,7 @@ import secrets
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -122,7 +122,7 @@ class Bench:
         self._items = boto3.resource("dynamodb").Table(stack.tables["passes"])
         self._apns = httpx.Client(base_url=stack.apns_control_url, timeout=60)
         self._written = 0
-        self.put_seconds: list[float] = []
+        self._put_seconds: list[float] = []
         """What each PutItem of this program took: how long anybody's request to the embedded DynamoDB waits."""
 
     def has_passes(self, holders: Sequence[int]) -> list[HeldPass]:
@@ -182,7 +182,7 @@ class Bench:
         written_at = time.time()
         item = {"pass_id": held.pass_id, "template": self._stack.template, "fields": {"gate": f"G{self._written}"}}
         self._items.put_item(Item=item)
-        self.put_seconds.append(time.time() - written_at)
+        self._put_seconds.append(time.time() - written_at)
         return written_at
 
     def binds_the_drain(self, functions_at_once: int) -> None:
@@ -195,7 +195,7 @@ class Bench:
             UUID=trigger["UUID"], ScalingConfig={"MaximumConcurrency": functions_at_once}
         )
 
-    def invocations(self, *, since: float) -> list[float]:
+    def _invocations(self, *, since: float) -> list[float]:
         """Seconds that each invocation of the stream's function took, by Lambda's own log; `since` is epoch seconds."""
         pages = boto3.client("logs").get_paginator("filter_log_events")
         group = f"/aws/lambda/{self._stack.functions['push']}"
@@ -214,6 +214,7 @@ class Bench:
         spread = 0.0
         beside: list[float] = []
         connections = 0
+        since = self._begin()
         before = Processes.cpu_seconds()
         for _ in range(rounds):
             self._apns.delete("/pushes").raise_for_status()
@@ -250,11 +251,12 @@ class Bench:
                 },
                 connections=connections,
             ),
-            beside,
+            self._neighbours(beside, since=since),
         )
 
-    def measures_alone(self, neighbours: Iterator[HeldPass]) -> list[float]:
-        """Change passes that one device holds, with nothing else going on; seconds to each push."""
+    def measures_alone(self, neighbours: Iterator[HeldPass]) -> "Neighbours":
+        """Change passes that one device holds, with nothing else going on."""
+        since = self._begin()
         self._apns.delete("/pushes").raise_for_status()
         changes: list[tuple[HeldPass, float]] = []
         for one in neighbours:
@@ -262,7 +264,15 @@ class Bench:
             time.sleep(NEIGHBOUR_EVERY_SECONDS)
         time.sleep(QUIET_SECONDS)
         arrivals = self._arrivals()
-        return [arrivals[one.tokens[0]][0] - at for one, at in changes if one.tokens[0] in arrivals]
+        latencies = [arrivals[one.tokens[0]][0] - at for one, at in changes if one.tokens[0] in arrivals]
+        return self._neighbours(latencies, since=since)
+
+    def _begin(self) -> float:
+        self._put_seconds.clear()
+        return time.time()
+
+    def _neighbours(self, latencies: Sequence[float], *, since: float) -> "Neighbours":
+        return Neighbours(latencies, self._invocations(since=since), tuple(self._put_seconds))
 
     def _wait(self, due: int, changed: "_Changes", neighbours: Iterator[HeldPass]) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
@@ -290,10 +300,10 @@ class _Changes:
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of a pass, and its neighbours' latencies."""
+    """The figures of a pass, and of its neighbours meanwhile."""
 
     figures: Figures
-    beside: list[float]
+    beside: "Neighbours"
 
 
 @dataclass(frozen=True)
@@ -334,41 +344,27 @@ def main() -> None:
             report[str(len(one.tokens))] = bench.measures(one, count, neighbours=iter(())).figures
         largest, count = passes[-1], list(rounds.values())[-1]
         console.print(f"{len(largest.tokens):,} registrations, {count} changes, and other passes beside them")
-
-        def beside(change: Callable[[], list[float]]) -> Neighbours:
-            bench.put_seconds.clear()
-            since = time.time()
-            latencies = change()
-            return Neighbours(latencies, bench.invocations(since=since), tuple(bench.put_seconds))
-
-        figures: list[Figures] = []
-
-        def fan_out() -> list[float]:
-            measured = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
-            figures.append(measured.figures)
-            return measured.beside
-
-        alone = beside(lambda: bench.measures_alone(islice(neighbours, NEIGHBOURS)))
-        during = beside(fan_out)
+        alone = bench.measures_alone(islice(neighbours, NEIGHBOURS))
+        full = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
+        report[str(len(largest.tokens))] = full.figures
         console.print(f"the same, {FEWEST_FUNCTIONS} functions at once")
         bench.binds_the_drain(FEWEST_FUNCTIONS)
-        during_bounded = beside(fan_out)
-        report[str(len(largest.tokens))], bounded = figures
+        bounded = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
     written = {
         "unit": "seconds",
         "registrations": {size: asdict(figures) for size, figures in report.items()},
-        "largest_with_fewest_functions": asdict(bounded),
+        "largest_with_fewest_functions": asdict(bounded.figures),
         "change_of_another_pass": {
             "alone": alone.summary(),
-            "during_the_largest": during.summary(),
-            "during_the_largest_with_fewest_functions": during_bounded.summary(),
+            "during_the_largest": full.beside.summary(),
+            "during_the_largest_with_fewest_functions": bounded.beside.summary(),
         },
     }
     (FOLDER / "fanout.json").write_text(json.dumps(written, indent=2) + "\n")
     named = f"by {FEWEST_FUNCTIONS} functions at once"
     _print(
-        {**report, named: bounded},
-        {"alone": alone, "during the largest fan-out": during, named: during_bounded},
+        {**report, named: bounded.figures},
+        {"alone": alone, "during the largest fan-out": full.beside, named: bounded.beside},
     )
     console.print(f"written to {FOLDER / 'fanout.json'}")
 
