@@ -95,8 +95,6 @@ def used(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Us
     match service, operation:
         case "dynamodb", "BatchGetItem":
             yield from ((f"dynamodb:{operation}", _table(name)) for name in params["RequestItems"])
-        case "dynamodb", "TransactGetItems":
-            yield from (("dynamodb:GetItem", _table(member["Get"]["TableName"])) for member in params["TransactItems"])
         case "dynamodb", "TransactWriteItems":
             for member in params["TransactItems"]:
                 ((kind, request),) = member.items()

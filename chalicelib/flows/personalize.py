@@ -46,12 +46,13 @@ class Personalizer:
             NotPersonalizableError, AlreadyPersonalizedError, PersonalizationError: likewise.
             StoreError, ConfigurationError: it may have been carried out, or it could not be signed.
         """
-        stored = self.store.passes.with_version(pass_id)
+        stored = self.store.passes.for_download(pass_id)
         if authorization is not None:
             check(self.keys, pass_id, stored.attributes if stored else None, presented=read_header(authorization))
-        if stored is None:
+        attributes = self.store.passes.content(pass_id) if stored else None
+        if stored is None or attributes is None:
             raise NotPersonalizableError
-        item = PassItem.parse(stored.attributes)
+        item = PassItem.parse(attributes)
         asked = self.press.templates.get(item.template).personalization
         if asked is None:
             raise NotPersonalizableError
