@@ -145,6 +145,8 @@ def test_a_pass_type_without_a_certificate_is_not_issued(desk: Desk, serial_numb
         ["issue", "a/b", "--template", "t", "--override", "[]"],
         ["issue", "a/b", "--template", "t", "--override", "{"],
         ["issue", "a/b", "--template", "t", "--expires", "1y"],
+        ["issue", "a/b", "--template", "t", "--expires", "367d"],
+        ["link", "a/b", "--expires", "999999d"],
         ["issue", "a/b", "--template", "t", "--type", "a"],
         ["issue", "a/b", "--template", "t", "--serial", "b"],
         ["issue", "--template", "t"],
