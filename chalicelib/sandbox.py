@@ -163,7 +163,7 @@ class Sandbox:
             ConfigurationError: the secret is missing, or is no credential.
             SecretsError: Secrets Manager did not answer.
         """
-        secret = self.secrets.pass_type(pass_type_identifier)
+        secret = self.secrets.pass_type_with_apns(pass_type_identifier)
         identity = secret.apns or secret
         if identity not in self._clients:
             self._clients[identity] = push_client(secret, self.settings)
