@@ -1,5 +1,7 @@
 """`prepare`, `finish`: what goes before and after `chalice deploy`."""
 
+import shlex
+
 import typer
 
 from infra.commands.dialogue import Terminal
@@ -13,6 +15,7 @@ from infra.commands.options import (
 )
 from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
 from infra.stack.by_chalice import ChaliceStage
+from infra.stack.package import PROJECT, pip_environment
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys
 
@@ -35,7 +38,8 @@ def prepare(
         warn_of_dirty_checkout(dialogue, yes=yes)
         ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
     ensure_authentication_keys(stage)
-    typer.echo(f"now run: chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
+    verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
+    typer.echo(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
 
 
 def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonOption = False) -> None:
