@@ -18,6 +18,7 @@ from infra.certificates import CertificateError
 from infra.certificates.files import Password, read
 from infra.certificates.stage import StageCertificates, Status
 from infra.commands.options import JsonOption, StageOption
+from infra.private_files import open_private
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
 WIDTH_OF_A_PIPE = 300
@@ -71,7 +72,7 @@ def request(
         made = StageCertificates(stage).request(pass_type)
     target = output or Path(f"{pass_type}.csr")
     try:
-        with target.open("xb") as file:
+        with open_private(target, "xb") as file:
             file.write(made)
     except FileExistsError:
         if target.read_bytes() != made:

@@ -226,7 +226,7 @@ def _attributes(path: Path | None) -> dict[str, object]:
         return {}
     try:
         attributes = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RefusedError(f"{path}: cannot be read as a pass item: {error}") from None
     if not isinstance(attributes, dict):
         raise RefusedError(f'{path}: must be a JSON object such as {{"fields": {{"gate": "B22"}}}}')
