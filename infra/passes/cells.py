@@ -18,11 +18,12 @@ from typing import Annotated, Any
 from boto3.dynamodb.types import TypeSerializer
 from pydantic import TypeAdapter, ValidationError
 
-from chalicelib.domain.numbers import NumberError, parse_number
+from chalicelib.domain.numbers import MAX_DIGITS, NumberError, parse_number
 from chalicelib.domain.template import Template
 from infra.templates.model import Pass
 
 TYPED = "$dynamodb"
+SCALARS = frozenset({str, int, bool, Decimal, type(None)})
 SPREADSHEET_ERRORS = frozenset(
     {"#CALC!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#VALUE!", "#GETTING_DATA"}
 )
@@ -204,11 +205,16 @@ def _read(text: str, convert: Callable[[object], object]) -> object:
 
 
 def _whole(text: str) -> int | _Refused:
+    if len(text) <= MAX_DIGITS:
+        return int(text)
     found = _decimal(text)
     return found if isinstance(found, _Refused) else int(found)
 
 
 def _decimal(text: str) -> Decimal | _Refused:
+    """A number of a JSON text, whose grammar is checked; most are too short to be out of range."""
+    if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:
+        return Decimal(text)
     try:
         return parse_number(text)
     except NumberError as error:
@@ -242,8 +248,10 @@ def _members(value: object, convert: Callable[[object], object]) -> object:
         case _Refused(problem):
             raise CellError(problem)
         case dict():
-            steps = [(str(key), key, member) for key, member in value.items()]
-            return {key: _converted(step, member, convert) for step, key, member in steps}
+            return {
+                key: member if type(member) in SCALARS else _converted(str(key), member, convert)
+                for key, member in value.items()
+            }
         case list():
             return [_converted(f"[{index}]", member, convert) for index, member in enumerate(value)]
     return value

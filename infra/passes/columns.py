@@ -26,6 +26,8 @@ OURS = "passwire_"
 ATTRIBUTES = ("pass_id", "template", "voided", "delete_after", "authentication_token")
 MAPS = ("fields", "overrides", "attributes")
 SERIAL_NUMBER = "serial_number"
+CHECKED_BY_PARSE = frozenset({"pass_id", "template", "voided", "fields", "overrides", "authentication_token"})
+"""Attributes whose numbers `PassItem.parse` checks, or refuses."""
 
 
 class ColumnsError(RefusedError):
@@ -144,7 +146,8 @@ class Columns:
             RefusedError: it cannot become a pass.
             TemplateStoreError: its template could not be read.
         """
-        self._refuse_leftovers(values)
+        if self._cells:
+            self._refuse_leftovers(values)
         given, members = self._sorted(values)
         item: dict[str, Any] = {"pass_id": self._pass_id(given)}
         template = given.pop("template", self._default.name if self._default else None)
@@ -157,8 +160,11 @@ class Columns:
         own = item.pop("attributes", {})
         if not isinstance(own, dict):
             raise ItemError(item["pass_id"], "attributes", "must be a map of the pipeline's own attributes")
-        item = {**own, **{name: _without_nulls(name, value) for name, value in item.items()}}
-        _check_numbers(item["pass_id"], "", item)
+        _drop_nulls(item)
+        item = {**own, **item}
+        for name, value in item.items():
+            if name not in CHECKED_BY_PARSE:
+                _check_numbers(item["pass_id"], name, value)
         if item.get(TOKEN) == LEFT_OUT:
             raise ItemError(
                 item["pass_id"], TOKEN, "was left out of the file of refused rows; copy it from the file before that"
@@ -183,10 +189,11 @@ class Columns:
     def _refuse_leftovers(self, values: Mapping[str, object]) -> None:
         """Refuse formulas and error values of spreadsheets, in columns that are imported."""
         for column, value in values.items():
-            imported = self._cells and isinstance(value, str) and self._targets[column][0]
-            if imported and (problem := spreadsheet_leftover(str(value))):
+            if not isinstance(value, str) or not value.startswith(("=", "#")) or not self._targets[column][0]:
+                continue
+            if problem := spreadsheet_leftover(value):
                 raise RefusedError(
-                    f"column {column!r}: {str(value)[:MAX_SHOWN]!r} {problem}; write the value itself, as plain text"
+                    f"column {column!r}: {value[:MAX_SHOWN]!r} {problem}; write the value itself, as plain text"
                 )
 
     @staticmethod
@@ -243,20 +250,18 @@ class Columns:
             raise _item_error(pass_id, f"{name}.{key}", error) from None
 
 
-def _without_nulls(name: str, value: object) -> object:
-    """A map of the item without the members that are null, as a file's null is an absent value everywhere.
+def _drop_nulls(item: dict[str, Any]) -> None:
+    """Take the null members out of an item's maps, as null is an absent value wherever a file has it.
 
     A field's own keys are such members too; what is deeper is a value of Apple's and is checked as it is.
     """
-    if name not in ("fields", "overrides") or not isinstance(value, Mapping):
-        return value
-    kept = {key: member for key, member in value.items() if member is not None}
-    if name == "overrides":
-        return kept
-    return {
-        key: {inner: part for inner, part in member.items() if part is not None} if isinstance(member, dict) else member
-        for key, member in kept.items()
-    }
+    for name in ("fields", "overrides"):
+        if isinstance(item.get(name), dict):
+            item[name] = {key: value for key, value in item[name].items() if value is not None}
+    if isinstance(fields := item.get("fields"), dict):
+        for key, field in fields.items():
+            if isinstance(field, dict):
+                fields[key] = {inner: part for inner, part in field.items() if part is not None}
 
 
 def _item_error(pass_id: str, attribute: str, error: CellError) -> ItemError:

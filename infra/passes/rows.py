@@ -420,11 +420,15 @@ class _Lines(Iterator[str]):
     """The lines of a file, numbered; some can be given back."""
 
     def __init__(self, path: Path, *, encoding: str, newline: str) -> None:
-        self._file = path.open(encoding=encoding, newline=newline)
-        self._encoding = encoding.removesuffix("-sig") if encoding.startswith("utf-8") else f"{encoding[:6]}-le"
+        self._bytes = path.open("rb")
+        self._file = io.TextIOWrapper(self._bytes, encoding, newline=newline)
         self._returned: deque[str] = deque()
         self.number = 0
-        self.position = 0
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file are read, to the next few kilobytes."""
+        return self._bytes.tell()
 
     def __enter__(self) -> Self:
         return self
@@ -439,7 +443,6 @@ class _Lines(Iterator[str]):
             line = self._file.readline()
             if not line:
                 raise StopIteration
-            self.position += len(line.encode(self._encoding))
         self.number += 1
         return line
 
