@@ -114,8 +114,10 @@ class Secrets:
                 private_key=str(content["private_key"]),
                 intermediate=str(content["intermediate"]),
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+        except (TypeError, AttributeError):
+            raise ConfigurationError(f"secret {name}: is not in its form; import the certificate again") from None
 
     def pass_type_with_apns(self, pass_type_identifier: str) -> PassTypeSecret:
         """What a pass type is signed and pushed with.
@@ -154,7 +156,7 @@ class Secrets:
         if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
             return kept[1]
         try:
-            text = self._client.get_secret_value(SecretId=name)["SecretString"]
+            text = self._client.get_secret_value(SecretId=name).get("SecretString", "")
         except self._client.exceptions.ResourceNotFoundException:
             raise ConfigurationError(f"secret {name} is missing in Secrets Manager") from None
         except (BotoCoreError, ClientError) as error:
@@ -162,8 +164,10 @@ class Secrets:
                 return kept[1]  # an old credential serves better than none while Secrets Manager is away
             raise SecretsError(f"Secrets Manager: {name} could not be read: {type(error).__name__}") from error
         try:
-            content: dict[str, Any] = json.loads(text)
-        except ValueError:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
             raise ConfigurationError(f"secret {name}: is not JSON") from None
+        if not isinstance(content, dict):
+            raise ConfigurationError(f"secret {name}: is not a JSON object")
         self._kept[name] = (self._clock(), content)
         return content
