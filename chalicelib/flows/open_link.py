@@ -9,6 +9,7 @@ from chalicelib.domain.conditional import Validators, validators_of
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.links import Link, LinkEndedError, read_link
 from chalicelib.domain.updates import Version
+from chalicelib.flows.read_pass import read_pass
 from chalicelib.press import Press
 from chalicelib.store import Store
 
@@ -42,7 +43,7 @@ class LinkOpener:
     window_seconds: int
 
     def open(self, *, token: str, web_service_url: str, now: float, asked_for: str) -> OpenedLink:
-        """The pass as it is now: one read, of item and version together; none where the link is no good.
+        """The pass as it is now, by two reads; none where the link is invalid.
 
         Args:
             token: the end of the link.
@@ -57,7 +58,7 @@ class LinkOpener:
             StoreError, ConfigurationError: it could not be read, or not be signed.
         """
         link = read_link(self.keys, token, now=now)
-        stored = self.store.passes.with_version(link.pass_id)
+        stored = read_pass(self.store, link.pass_id)
         if stored is None:
             raise LinkEndedError(f"download link: pass {link.pass_id} is gone")
         item = PassItem.parse(stored.attributes)

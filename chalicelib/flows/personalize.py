@@ -13,6 +13,7 @@ from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.personalization import AlreadyPersonalizedError, NotPersonalizableError, Personalization
 from chalicelib.flows.authorize import check, read_header
+from chalicelib.flows.read_pass import read_pass
 from chalicelib.flows.stamp import stamp
 from chalicelib.press import Press
 from chalicelib.store import Store
@@ -46,7 +47,7 @@ class Personalizer:
             NotPersonalizableError, AlreadyPersonalizedError, PersonalizationError: likewise.
             StoreError, ConfigurationError: it may have been carried out, or it could not be signed.
         """
-        stored = self.store.passes.with_version(pass_id)
+        stored = read_pass(self.store, pass_id)
         if authorization is not None:
             check(self.keys, pass_id, stored.attributes if stored else None, presented=read_header(authorization))
         if stored is None:

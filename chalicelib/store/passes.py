@@ -1,30 +1,12 @@
-"""Reading the pipelines' items: for authorization, and for a download together with the version."""
+"""Reads the pipelines' items: the whole item, or the key and token that authorization needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.updates import Version
 from chalicelib.store.tables import Tables
-from chalicelib.store.versions import version_of
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPass:
-    """A pass item as it stands in the table, not yet parsed, with the version that it is at least as new as.
-
-    Args:
-        attributes: all of the item's.
-        version: None before the first stamp.
-        personalized: whether a person has signed up with it.
-    """
-
-    attributes: dict[str, object] = field(repr=False)
-    version: Version | None = None
-    personalized: bool = False
 
 
 class Passes:
@@ -51,29 +33,18 @@ class Passes:
         item = response.get("Item")
         return plain_item(item) if item else None
 
-    def with_version(self, pass_id: PassId) -> StoredPass | None:
-        """The whole item and its version in one TransactGetItems, so that the content is never older than the stamp.
+    def get(self, pass_id: PassId) -> dict[str, object] | None:
+        """All attributes of the item, not yet parsed; None where there is no such pass.
 
         Raises:
-            StoreError: DynamoDB did not answer, or writers were in the way for too long.
+            StoreError: DynamoDB did not answer.
         """
-        key = {"pass_id": {"S": str(pass_id)}}
         response = self._tables.call(
-            "TransactGetItems",
-            {
-                "TransactItems": [
-                    {"Get": {"TableName": self._tables.passes, "Key": key}},
-                    {"Get": {"TableName": self._tables.versions.Meta.table_name, "Key": key}},
-                ]
-            },
+            "GetItem",
+            {"TableName": self._tables.passes, "Key": {"pass_id": {"S": str(pass_id)}}, "ConsistentRead": True},
         )
-        item, version = (member.get("Item") for member in response["Responses"])
-        if not item:
-            return None
-        row = plain_item(version or {})
-        return StoredPass(
-            attributes=plain_item(item), version=version_of(row), personalized=bool(row.get("personalized"))
-        )
+        item = response.get("Item")
+        return plain_item(item) if item else None
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
         """Keep what a person gave on the item, and beside its version that they did.

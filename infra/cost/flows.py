@@ -58,7 +58,7 @@ UNREGISTER = Flow(
     milliseconds=60,
     logged_bytes=800,
 )
-DOWNLOAD = Flow({"TransactGetItems": 1}, read_units=4, milliseconds=60, logged_bytes=800)
+DOWNLOAD = Flow({"GetItem": 2}, read_units=2, milliseconds=60, logged_bytes=800)
 
 
 def listing(*, held: int) -> Flow:

@@ -62,7 +62,6 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
             "DeleteItem",
             "GetItem",
             "Query",
-            "TransactGetItems",
             "TransactWriteItems",
             "UpdateItem",
         }

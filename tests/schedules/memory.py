@@ -12,9 +12,9 @@ from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushT
 from chalicelib.domain.updates import HeldPass, Version
 from chalicelib.store import Store
 from chalicelib.store.devices import FORGOTTEN_PASSES_PER_REQUEST, Device, Devices
-from chalicelib.store.passes import Passes, StoredPass
+from chalicelib.store.passes import Passes
 from chalicelib.store.registrations import Page, Registrations
-from chalicelib.store.versions import Versions
+from chalicelib.store.versions import PassState, Versions
 
 Held = dict[DeviceLibraryIdentifier, int]
 """`registered_at` by device."""
@@ -48,11 +48,9 @@ class MemoryPasses:
         item = self.rows.items.get(pass_id)
         return None if item is None else {k: v for k, v in item.items() if k in ("pass_id", "authentication_token")}
 
-    def with_version(self, pass_id: PassId) -> StoredPass | None:
+    def get(self, pass_id: PassId) -> dict[str, object] | None:
         item = self.rows.items.get(pass_id)
-        if item is None:
-            return None
-        return StoredPass(dict(item), self.rows.versions.get(pass_id), pass_id in self.rows.personalized)
+        return None if item is None else dict(item)
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
         if pass_id not in self.rows.items or pass_id in self.rows.personalized:
@@ -68,6 +66,9 @@ class MemoryVersions:
 
     def get(self, pass_id: PassId) -> Version | None:
         return self.rows.versions.get(pass_id)
+
+    def state(self, pass_id: PassId) -> PassState:
+        return PassState(self.get(pass_id), personalized=pass_id in self.rows.personalized)
 
     def stamp_at(self, pass_id: PassId, *, now: int, changes: int, deleted: bool) -> Version | None:
         version = self.rows.versions.get(pass_id)

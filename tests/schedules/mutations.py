@@ -6,16 +6,20 @@ of the schedules must then find a lost update.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
 from chalicelib.domain.changes import PassChange
+from chalicelib.domain.conditional import validators_of
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.items import PassItem
 from chalicelib.domain.orders import Forget, WakeDevices
 from chalicelib.domain.updates import HeldPass, Tag, Version
 from chalicelib.flows import stamp, wake
-from chalicelib.flows.authorize import authorize
+from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
 from chalicelib.flows.change import Changes, Targets
+from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.drain import Drain
 from chalicelib.flows.listing import Lister, Listing
 from chalicelib.flows.register import Registrar
@@ -52,6 +56,31 @@ def read_before_write_at_registration() -> Mutation:
         return first_time
 
     return patch.object(Registrar, "register", register)
+
+
+def item_read_before_version_at_download() -> Mutation:
+    """The content may then be older than the stamp that it is served under."""
+
+    def download(self: Downloader, **call: Any) -> Download:  # noqa: ANN401
+        authorize(self.store, self.keys, call["pass_id"], authorization=call["authorization"])
+        attributes = self.store.passes.get(call["pass_id"])
+        version = self.store.versions.get(call["pass_id"])
+        if attributes is None:
+            raise UnauthorizedError
+        if version is not None and call["conditions"].hold(version):
+            return Download(None, validators_of(version))
+        if version is None:
+            version = Version.before_any_stamp(call["now"], window_seconds=self.window_seconds)
+        pkpass = self.press.make(
+            PassItem.parse(attributes),
+            personalized=False,
+            authentication_token=read_header(call["authorization"]),
+            web_service_url=call["web_service_url"],
+            at=datetime.fromtimestamp(call["now"], UTC),
+        )
+        return Download(pkpass, validators_of(version))
+
+    return patch.object(Downloader, "download", download)
 
 
 def tag_without_window() -> Mutation:
@@ -137,6 +166,7 @@ def failed_pushes_dropped() -> Mutation:
 MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "stamp after fan-out": stamp_after_fan_out,
     "read before write at registration": read_before_write_at_registration,
+    "item read before version at download": item_read_before_version_at_download,
     "tag without window": tag_without_window,
     "newest stamp as tag": newest_stamp_as_tag,
     "max instead of strictly increasing": stamp_that_may_stand_still,
