@@ -13,7 +13,6 @@ from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.personalization import AlreadyPersonalizedError, NotPersonalizableError, Personalization
 from chalicelib.flows.authorize import check, read_header
-from chalicelib.flows.read_pass import read_pass
 from chalicelib.flows.stamp import stamp
 from chalicelib.press import Press
 from chalicelib.store import Store
@@ -47,16 +46,17 @@ class Personalizer:
             NotPersonalizableError, AlreadyPersonalizedError, PersonalizationError: likewise.
             StoreError, ConfigurationError: it may have been carried out, or it could not be signed.
         """
-        stored = read_pass(self.store, pass_id)
+        state = self.store.versions.state(pass_id)
+        attributes = self.store.passes.content(pass_id)
         if authorization is not None:
-            check(self.keys, pass_id, stored.attributes if stored else None, presented=read_header(authorization))
-        if stored is None:
+            check(self.keys, pass_id, attributes, presented=read_header(authorization))
+        if attributes is None:
             raise NotPersonalizableError
-        item = PassItem.parse(stored.attributes)
+        item = PassItem.parse(attributes)
         asked = self.press.templates.get(item.template).personalization
         if asked is None:
             raise NotPersonalizableError
-        if stored.personalized:
+        if state.personalized:
             raise AlreadyPersonalizedError
         personalization.require(asked)
         signature = self.press.signer_for(pass_id.pass_type_identifier).sign(

@@ -1,12 +1,33 @@
-"""Reads the pipelines' items: the whole item, or the key and token that authorization needs."""
+"""Reading the pipelines' items: for authorization, together with the version for a download, and whole."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
+from chalicelib.domain.updates import Version
 from chalicelib.store.tables import Tables
+from chalicelib.store.versions import version_of
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPass:
+    """A pass as it is in the tables, before its content is read.
+
+    Args:
+        attributes: the item's key, and its own authentication token if it has one; not parsed.
+        version: None before the first stamp.
+        personalized: whether a person has signed up with it.
+    """
+
+    attributes: dict[str, object] = field(repr=False)
+    version: Version | None = None
+    personalized: bool = False
+
+
+_FOR_AUTHORIZATION = "pass_id, authentication_token"
 
 
 class Passes:
@@ -26,15 +47,42 @@ class Passes:
             {
                 "TableName": self._tables.passes,
                 "Key": {"pass_id": {"S": str(pass_id)}},
-                "ProjectionExpression": "pass_id, authentication_token",
+                "ProjectionExpression": _FOR_AUTHORIZATION,
                 "ConsistentRead": True,
             },
         )
         item = response.get("Item")
         return plain_item(item) if item else None
 
-    def get(self, pass_id: PassId) -> dict[str, object] | None:
-        """All attributes of the item, not yet parsed; None where there is no such pass.
+    def for_download(self, pass_id: PassId) -> StoredPass | None:
+        """What decides about a download before the item is read: its key, its own token if it has one, its version.
+
+        DynamoDB reads nothing else of the item, so the answer's size does not tell how large the item is. One request.
+
+        Returns:
+            None where there is no such pass.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        keys = {"Keys": [{"pass_id": {"S": str(pass_id)}}], "ConsistentRead": True}
+        versions = self._tables.versions.Meta.table_name
+        found = self._tables.batch_get(
+            {self._tables.passes: {**keys, "ProjectionExpression": _FOR_AUTHORIZATION}, versions: keys}
+        )
+        if not found[self._tables.passes]:
+            return None
+        row = plain_item(found[versions][0]) if found[versions] else {}
+        return StoredPass(
+            attributes=plain_item(found[self._tables.passes][0]),
+            version=version_of(row),
+            personalized=bool(row.get("personalized")),
+        )
+
+    def content(self, pass_id: PassId) -> dict[str, object] | None:
+        """The whole item; None where there is no such pass.
+
+        Read it after `for_download`: then it is at least as new as the version that was read there.
 
         Raises:
             StoreError: DynamoDB did not answer.

@@ -21,9 +21,10 @@ from infra.local.phone import Phone
 from infra.local.stack import LocalStack
 from infra.local.strict_aws import TokenBucket
 from tests.conftest import Issuer, Pipeline
-from tests.in_process import InProcess
+from tests.in_process import Answer, InProcess
 from tests.schedules.tables import ScratchTables
 from tests.strict import StrictAws
+from tests.test_app import PASS as PASS_ROUTE
 from tests.test_app import Caller
 
 ONE_ATTEMPT = Config(retries={"total_max_attempts": 1, "mode": "standard"})
@@ -204,6 +205,36 @@ def test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_sha
         "download": (1, 1),
         "download, not modified": (1, 1),
         "unregister": (0, 1),
+    }
+
+
+def test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item(
+    strict: StrictAws, stack: LocalStack, pipeline: Pipeline
+) -> None:
+    """It is read by itself before the item is."""
+    service, serial_number, token = InProcess(stack), secrets.token_hex(8), secrets.token_hex(16)
+    pass_id = str(pipeline.writes(serial_number, authentication_token=token))
+
+    def download(presented: str, **headers: str) -> Answer:
+        headers["Authorization"] = f"ApplePass {presented}"
+        return service.calls("GET", PASS_ROUTE, stack.pass_type_identifier, serial_number, headers=headers)
+
+    last_modified = download(token).headers["Last-Modified"]
+    calls = {
+        "download": lambda: download(token),
+        "download, not modified": lambda: download(token, **{"If-Modified-Since": last_modified}),
+        "download with a wrong token": lambda: download("0" * 32),
+    }
+    taken = {}
+    for name, call in calls.items():
+        with strict.limits(record_units=True):
+            status = call().status
+            units = (strict.units(stack.tables[role], pass_id)["read"] for role in ("versions", "passes"))
+            taken[name] = (status, *units)
+    assert taken == {
+        "download": (200, 1, 2),
+        "download, not modified": (304, 1, 1),
+        "download with a wrong token": (401, 1, 1),
     }
 
 

@@ -12,7 +12,7 @@ from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushT
 from chalicelib.domain.updates import HeldPass, Version
 from chalicelib.store import Store
 from chalicelib.store.devices import FORGOTTEN_PASSES_PER_REQUEST, Device, Devices
-from chalicelib.store.passes import Passes
+from chalicelib.store.passes import Passes, StoredPass
 from chalicelib.store.registrations import Page, Registrations
 from chalicelib.store.versions import PassState, Versions
 
@@ -48,7 +48,13 @@ class MemoryPasses:
         item = self.rows.items.get(pass_id)
         return None if item is None else {k: v for k, v in item.items() if k in ("pass_id", "authentication_token")}
 
-    def get(self, pass_id: PassId) -> dict[str, object] | None:
+    def for_download(self, pass_id: PassId) -> StoredPass | None:
+        item = self.for_authorization(pass_id)
+        if item is None:
+            return None
+        return StoredPass(item, self.rows.versions.get(pass_id), pass_id in self.rows.personalized)
+
+    def content(self, pass_id: PassId) -> dict[str, object] | None:
         item = self.rows.items.get(pass_id)
         return None if item is None else dict(item)
 

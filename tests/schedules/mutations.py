@@ -63,7 +63,7 @@ def item_read_before_version_at_download() -> Mutation:
 
     def download(self: Downloader, **call: Any) -> Download:  # noqa: ANN401
         authorize(self.store, self.keys, call["pass_id"], authorization=call["authorization"])
-        attributes = self.store.passes.get(call["pass_id"])
+        attributes = self.store.passes.content(call["pass_id"])
         version = self.store.versions.get(call["pass_id"])
         if attributes is None:
             raise UnauthorizedError

@@ -60,7 +60,8 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
     calls: list[tuple[Any, ...]] = [
         ("write", (pass_id, random.choice([item, item, None]))),
         ("passes.for_authorization", (pass_id,), {}),
-        ("passes.get", (pass_id,), {}),
+        ("passes.for_download", (pass_id,), {}),
+        ("passes.content", (pass_id,), {}),
         ("versions.state", (pass_id,), {}),
         ("passes.personalize", (pass_id, {"fullName": "Ada"}), {}),
         ("versions.get", (pass_id,), {}),
