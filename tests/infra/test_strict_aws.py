@@ -220,7 +220,7 @@ def test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item(
         return service.calls("GET", PASS_ROUTE, stack.pass_type_identifier, serial_number, headers=headers)
 
     last_modified = download(token).headers["Last-Modified"]
-    calls = {
+    calls: dict[str, Callable[[], Answer]] = {
         "download": lambda: download(token),
         "download, not modified": lambda: download(token, **{"If-Modified-Since": last_modified}),
         "download with a wrong token": lambda: download("0" * 32),
