@@ -81,6 +81,7 @@ RULES = (
             STRICT + "test_single_item_write_is_refused_while_a_transaction_holds_the_item",
             STRICT + "test_phone_that_removes_several_passes_at_once_is_never_refused",
             STRICT + "test_store_retries_a_single_item_write_that_met_a_transaction",
+            OPERATIONS + "test_pass_is_changed_and_deleted_while_a_transaction_holds_it",
         ),
         "BatchWriteItem is not refused: AWS names no conflict for it with TransactWriteItems.",
     ),
@@ -155,6 +156,7 @@ RULES = (
             STRICT + "test_invocation_of_more_than_six_megabytes_is_refused",
             OPERATIONS + "test_stream_batch_that_is_larger_than_an_invocation_is_redriven",
         ),
+        "The rig and the in-process service refuse larger events too; answers of more than 6 MB likewise.",
     ),
     Rule(
         "A14",

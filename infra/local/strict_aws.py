@@ -19,6 +19,7 @@ READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
 OK, ACCEPTED = 200, 202
 MAX_BUCKETS = 10_000
+LONGEST_SLEEP_SECONDS = 0.02
 EARLY_VALIDATION = (
     "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]. To troubleshoot Early "
     "Validation errors, use the DescribeEvents API for detailed failure information."
@@ -251,8 +252,9 @@ class DynamoDb:
         if refusal := self._refuse_transaction(keys, "write"):
             return refusal
         with self._holding(keys, token):
-            if self._limits.transaction_seconds:
-                await asyncio.sleep(self._limits.transaction_seconds)
+            started = time.monotonic()  # the limit may be lowered meanwhile
+            while (left := self._limits.transaction_seconds + started - time.monotonic()) > 0:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(min(left, LONGEST_SLEEP_SECONDS))
             before = [self._write_units(key) for key in keys]
             response = await carry_out()
         for key, units in zip(keys, before, strict=True):

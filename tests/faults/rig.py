@@ -36,6 +36,7 @@ from chalicelib.template_store import Templates
 from infra.local.stack import PASS_TYPE_IDENTIFIER
 from infra.stack.resources import resources
 from tests.apns.simulated import SimulatedApns
+from tests.in_process import MAX_PAYLOAD_BYTES
 from tests.schedules.tables import ScratchTables
 
 DIRECT_DEVICES = 100
@@ -46,7 +47,6 @@ MAX_ROUNDS = 3000
 MAX_DEPTH = 16
 """How often Lambda lets a function be invoked by what it put into its own queue (Lambda guide, "Recursive loop
 detection": about 16 times)."""
-MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 UNTIL_TOO_OLD = -1
 """The value of MaximumRetryAttempts with which only the records' age ends the attempts."""
 _SERIALIZER = TypeSerializer()

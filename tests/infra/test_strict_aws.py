@@ -117,7 +117,7 @@ def test_store_retries_a_single_item_write_that_met_a_transaction(
     store.versions.stamp_at(PASS, now=100, changes=1, deleted=False)
     store.registrations.create(DEVICE, PASS, push_token=TOKEN, at=1)
     store.registrations.delete(DEVICE, PASS)
-    row = {
+    row: tuple[str, dict[str, Any]] = {
         "stamp_at": (tables.names["versions"], {"pass_id": {"S": str(PASS)}}),
         "stamp_next": (tables.names["versions"], {"pass_id": {"S": str(PASS)}}),
         "delete_if_empty": (tables.names["devices"], {"device_library_identifier": {"S": DEVICE.value}}),
@@ -127,13 +127,8 @@ def test_store_retries_a_single_item_write_that_met_a_transaction(
         "stamp_next": lambda: store.versions.stamp_next(PASS, changes=1, deleted=False),
         "delete_if_empty": lambda: store.devices.delete_if_empty(DEVICE),
     }
-    with strict.limits(transaction_seconds=0.15), ThreadPoolExecutor() as threads:
-        update = [{"Update": {"TableName": row[0], "Key": row[1], "UpdateExpression": "REMOVE nothing"}}]
-        transaction = threads.submit(client("dynamodb").transact_write_items, TransactItems=update)
-        while not strict.refused().get("TransactionConflictException") and not transaction.done():
-            calls[write]()
-        assert strict.refused().get("TransactionConflictException")
-        transaction.result()
+    table, key = row
+    strict.during_a_transaction(calls[write], table=table, key=key)
 
 
 # ------------------------------------------------------------ A9: units per item and second

@@ -2,17 +2,20 @@
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 
 from infra.local.stack import LocalStack
+from infra.passes.change import Change
+from infra.passes.table import PassTable
 from infra.stack.changes import Unattended
 from infra.stack.deploy import Deployer
 from infra.stack.package import Package
 from infra.stack.secrets import ensure_authentication_keys
+from infra.stack.settings import settings_of
 from infra.stack.triggers import set_trigger
 from tests.conftest import Pipeline
 from tests.infra.command_line import infra
@@ -92,6 +95,20 @@ def test_authentication_keys_are_made_again_right_after_they_were_deleted(strict
         ensure_authentication_keys(stage)
         assert json.loads(manager.get_secret_value(SecretId=name)["SecretString"])["keys"]
     manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+
+
+def test_pass_is_changed_and_deleted_while_a_transaction_holds_it(
+    strict: StrictAws, stack: LocalStack, pipeline: Pipeline
+) -> None:
+    """A5: a person signs up with a pass that an operator changes."""
+    pass_id = pipeline.writes(f"A5-{secrets.token_hex(4)}", fields={"gate": "A1"})
+    passes = PassTable(settings_of(Deployer(stack.stage, say=lambda _: None).describe()))
+    changes: list[Callable[[], object]] = [
+        lambda: passes.update(pass_id, Change(fields={"gate": "B22"})),
+        lambda: passes.delete(pass_id),
+    ]
+    for change in changes:
+        strict.during_a_transaction(change, table=stack.tables["passes"], key={"pass_id": {"S": str(pass_id)}})
 
 
 def test_stream_batch_that_is_larger_than_an_invocation_is_redriven(stack: LocalStack, pipeline: Pipeline) -> None:
