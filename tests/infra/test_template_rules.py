@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.translator.transform import transform
+from samtranslator.translator.transform import transform  # type: ignore[import-untyped]  # it has no types
 
 from infra.local.stack import LocalStack
 from infra.stack.template import with_code
