@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import aws
+from chalicelib.clocks import Clocks, Moment
 from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.domain.errors import ConfigurationError, TransientError
 
@@ -56,12 +57,20 @@ class PassTypeSecret:
 
 
 class Secrets:
-    """The secrets of one stage."""
+    """The secrets of one stage.
 
-    def __init__(self, *, stage: str, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        stage: whose.
+        clock: epoch seconds.
+        timer: monotonic seconds.
+    """
+
+    def __init__(
+        self, *, stage: str, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic
+    ) -> None:
         self._prefix = f"passwire/{stage}"
-        self._clock = clock
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._clocks = Clocks(clock, timer)
+        self._kept: dict[str, tuple[Moment, dict[str, Any]]] = {}
 
     def authentication_keys(self) -> AuthenticationKeys:
         """The keys that tokens are derived from, the newest last.
@@ -153,7 +162,7 @@ class Secrets:
 
     def _read(self, name: str) -> dict[str, Any]:
         kept = self._kept.get(name)
-        if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
+        if kept is not None and self._clocks.seconds_since(kept[0]) < KEEP_SECONDS:
             return kept[1]
         try:
             text = self._client.get_secret_value(SecretId=name).get("SecretString", "")
@@ -169,5 +178,5 @@ class Secrets:
             raise ConfigurationError(f"secret {name}: is not JSON") from None
         if not isinstance(content, dict):
             raise ConfigurationError(f"secret {name}: is not a JSON object")
-        self._kept[name] = (self._clock(), content)
+        self._kept[name] = (self._clocks.now(), content)
         return content
