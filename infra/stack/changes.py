@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 
 from infra.stack.errors import DeployError
 
+STAGE_TAG = "passwire:stage"
+"""The tag of every resource of a stage, by which AWS's bill can be split."""
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 KEPT_TYPES = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
 """What a deployment must never delete or replace: it holds what cannot be made again."""
@@ -205,7 +207,11 @@ class CloudStack:
                 for key in sorted(declared & (set(parameters) | kept))
             ],
             Capabilities=CAPABILITIES,
-            **({"ResourcesToImport": list(imports)} if imports else {}),
+            **(
+                {"ResourcesToImport": list(imports)}  # an import takes no tags; the update that follows sets them
+                if imports
+                else {"Tags": [{"Key": STAGE_TAG, "Value": self._stage}]}
+            ),
         )
         change_set: ChangeSet | None = None
         try:
