@@ -104,8 +104,8 @@ class Pushes:
         kept: Counter[str] = Counter()
         for number, message in enumerate(list(self._received("dead_letter")), 1):
             body = message["Body"]
-            if _order(body) is not None:
-                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=body)
+            if (order := _order(body)) is not None:
+                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(order))
                 self._delete("dead_letter", message)
                 orders += 1
             elif discard_refused and _refused(body) is not None:
