@@ -14,7 +14,7 @@ from infra.commands.options import (
 from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
 from infra.stack.by_chalice import ChaliceStage
 from infra.stack.parameters import read_parameters
-from infra.stack.secrets import ensure_authentication_keys
+from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
 
 
 def prepare(
@@ -33,8 +33,9 @@ def prepare(
     refuse_without_terminal(yes=yes)
     with Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
+        check_authentication_keys(stage)
         ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
-    ensure_authentication_keys(stage)
+    ensure_authentication_keys(stage, say=dialogue.say)
     typer.echo(f"now run: chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
 
 

@@ -27,7 +27,7 @@ from infra.stack.checkout import read_checkout
 from infra.stack.deploy import Deployer, DeployError
 from infra.stack.package import build_package
 from infra.stack.parameters import read_parameters
-from infra.stack.secrets import ensure_authentication_keys
+from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
 
 DIFFERS = 3
 """Exit code of `diff` where a deployment would change something."""
@@ -50,10 +50,11 @@ def deploy(
     refuse_without_terminal(yes=yes)
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
+        check_authentication_keys(stage)
         deployed = Deployer(stage, say=dialogue.say).deploy(
             lambda: build_package(stage, Path(work)), parameters=given, dialogue=dialogue
         )
-    ensure_authentication_keys(stage)
+    ensure_authentication_keys(stage, say=dialogue.say)
     print_values(deployed.outputs, as_json=as_json)
 
 
@@ -111,9 +112,7 @@ def logs(
 def destroy(
     stage: Annotated[str, typer.Option("--stage", help="Which deployment to delete.")],
     *,
-    with_data: Annotated[
-        bool, typer.Option("--with-data", help="Delete tables, templates and secrets too; nothing brings them back.")
-    ] = False,
+    with_data: Annotated[bool, typer.Option("--with-data", help="Delete tables, templates and secrets too.")] = False,
     confirm: Annotated[
         str, typer.Option(metavar="STAGE", help="The stage's name once more, instead of being asked for it.")
     ] = "",
@@ -128,6 +127,16 @@ def destroy(
             raise typer.BadParameter(f"there is no terminal to ask at; add --confirm {stage}")
         lost = "and all its tables, templates and secrets" if with_data else "; tables, templates and secrets stay"
         dialogue.say(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
+        if devices := deployer.registered_devices():
+            dialogue.say(
+                f"{devices} devices are registered: the address that they call goes with the stage, and a new API has "
+                "a new one. Without a domain of the stage's own they get no more updates, whatever is deployed later"
+            )
+        if with_data:
+            dialogue.say(
+                "AWS keeps a backup of each table for 35 days (point-in-time recovery), and nothing of the bucket and "
+                "the secrets: make a copy with `backup` first"
+            )
         named = confirm or typer.prompt("type the stage's name to go on", err=True)
         if named != stage:
             raise DeployError(f"declined: {named!r} is not {stage!r}; nothing was deleted")

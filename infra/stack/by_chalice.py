@@ -78,6 +78,7 @@ class ChaliceStage:
             DeployError: as `Deployer.change`, or the stage is one stack.
         """
         self._refuse_one_stack()
+        self._deployer.check(parameters)
         self._deployer.change(self._template(), parameters=parameters, dialogue=dialogue)
         values = self._deployer.values()
         variables = filled_in(self._environment(), values)
