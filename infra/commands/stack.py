@@ -28,6 +28,7 @@ from infra.stack.deploy import Deployer, DeployError
 from infra.stack.package import build_package
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
+from infra.stack.write_package import write_package
 
 DIFFERS = 3
 """Exit code of `diff` where a deployment would change something."""
@@ -81,6 +82,32 @@ def diff(
         print("nothing would change")
     if changes:
         raise typer.Exit(DIFFERS)
+
+
+def package(
+    stage: StageOption = "dev",
+    out: Annotated[Path, typer.Option(help="The folder that is written.")] = Path("package"),
+    web_service_url: WebServiceUrlOption = None,
+    apns_push_type: ApnsPushTypeOption = None,
+    parameters: SetOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stage's template, code and commands into a folder, for a pipeline of your own; nothing is deployed.
+
+    Example: python -m infra package --stage prod --out build
+    """
+    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    place = Deployer(stage, say=lambda _: None).place()
+    with tempfile.TemporaryDirectory() as work:
+        written = write_package(
+            build_package(stage, Path(work)),
+            place=place,
+            parameters=given,
+            commit=read_checkout().name,
+            folder=out,
+        )
+    print_values(written, as_json=as_json)
 
 
 def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:

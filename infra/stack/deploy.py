@@ -127,8 +127,11 @@ class Deployer:
         """
         self._refuse_chalice_stage()
         self.check(parameters)
-        template = self._with_uploaded_code(self._made(package))
+        made = self._made(package)
+        template = self._with_uploaded_code(made)
         self.change(template, parameters=parameters, dialogue=dialogue)
+        bucket = self._bucket()
+        bucket.prune(self.stage, used=bucket.key(self.stage, made.zip_file.read_bytes(), "zip"))
         return self.describe()
 
     def diff(self, package: Callable[[], Package], *, parameters: Mapping[str, str]) -> list[Change]:
