@@ -156,7 +156,7 @@ def destroy(
         dialogue.say(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
         if devices := deployer.registered_devices():
             dialogue.say(
-                f"{devices} devices are registered: the address that they call goes with the stage, and a new API has "
+                f"registered devices: {devices}; the address that they call goes with the stage, and a new API has "
                 "a new one. Without a domain of the stage's own they get no more updates, whatever is deployed later"
             )
         if with_data:

@@ -304,7 +304,7 @@ class Deployer:
         then = address_of(after) or "the API's own address"
         ends = f" It also changes {', '.join(c.logical_id for c in lost)}, which lead there." if lost else ""
         question = (
-            f"{devices} devices are registered and call {now} for as long as they hold their passes. Where that "
+            f"Registered devices: {devices}. They call {now} for as long as they hold their passes. Where that "
             f"address no longer leads to this stage, they get no more updates.{ends} Passes issued from now on contain "
             f"{then}. Change it?"
         )

@@ -198,8 +198,13 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(sta
 
     done = commands("destroy", "--stage", stage.name, "--confirm", "another")
     assert (done.code, stage.status is None) == (1, False)
+    dynamodb.put_item(TableName=deployed.tables["devices"], Item={"device_library_identifier": {"S": "d"}})
+    assert boto3.client("cloudformation").describe_stacks(StackName=stage.deployer.stack_name)["Stacks"][0][
+        "EnableTerminationProtection"
+    ]
     done = commands("destroy", "--stage", stage.name, "--confirm", stage.name)
     assert done.code == 0, done.err
+    assert "registered devices: 1; the address that they call goes with the stage" in " ".join(done.err.split())
     assert f"kept     {table}" in done.out
     assert stage.status is None
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS

@@ -294,7 +294,7 @@ def test_devices_that_are_registered_make_a_changed_address_a_question(cloud: Cl
         Deployer("dev", say=lambda _: None).change(
             template, parameters={"WebServiceUrl": "https://new.example.com"}, dialogue=dialogue
         )
-    for part in ("1204 devices", "https://old.example.com", "https://new.example.com"):
+    for part in ("Registered devices: 1204", "https://old.example.com", "https://new.example.com"):
         assert part in dialogue.asked
     assert "ExecuteChangeSet" not in cloud.actions()
 
