@@ -40,6 +40,8 @@ RESERVED_NAMES = {"deploy"}
 """The templates bucket of a stage `deploy` would have the name of the deploy bucket."""
 QUEUE_NAME_SECONDS = 61.0
 """How long SQS keeps a deleted queue's name from being used again (AWS, "DeleteQueue": 60 seconds)."""
+DEVICES = "DevicesTable"
+"""The logical id of the table of devices."""
 STAGE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
@@ -194,7 +196,7 @@ class Deployer:
             self._remove_what_never_ran(dialogue)
         self._await_queue_names()
         template = with_kept_names(template, self.place())
-        self._adopt(template, dialogue)
+        self._adopt(template, parameters, dialogue)
         with self._changes(template, parameters) as change_set:
             if not change_set.differs:
                 self._say("nothing to change")
@@ -240,14 +242,7 @@ class Deployer:
         """How many devices are registered, as DynamoDB counts them every six hours; at least 1 if there is any."""
         stack = self._stack.described() or {}
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-        if "DevicesTableName" not in outputs:
-            return 0
-        dynamodb = boto3.client("dynamodb")
-        try:
-            counted = int(dynamodb.describe_table(TableName=outputs["DevicesTableName"])["Table"].get("ItemCount", 0))
-            return counted or int(dynamodb.scan(TableName=outputs["DevicesTableName"], Limit=1)["Count"])
-        except dynamodb.exceptions.ResourceNotFoundException:
-            return 0
+        return _count(outputs["DevicesTableName"]) if "DevicesTableName" in outputs else 0
 
     def place(self) -> Place:
         """Where this stage is: the account and region of the environment."""
@@ -369,12 +364,19 @@ class Deployer:
                     found[logical_id] = {key: name}
         return found
 
-    def _adopt(self, template: Template, dialogue: Dialogue) -> None:
+    def _adopt(self, template: Template, parameters: Mapping[str, str], dialogue: Dialogue) -> None:
         """Take over the tables and the bucket that an earlier stack of this stage left, data and all."""
         left = self._left_behind(template)
         if not left:
             return
         names = ", ".join(sorted(name for identifier in left.values() for name in identifier.values()))
+        devices = _count(left[DEVICES]["TableName"]) if DEVICES in left else 0
+        if devices and not address_of(parameters):
+            self._say(
+                f"registered devices: {devices}; the API that they call went with the earlier deployment, and the new "
+                "one has another address: they get no updates until their passes are issued again. If the earlier one "
+                "had a domain, give it again (--set DomainName=... or --web-service-url)"
+            )
         if not dialogue.allows(f"{names} are there from an earlier deployment of stage {self.stage}; take them over?"):
             raise DeployError("declined; nothing was changed")
         only = of_kept(template, left.keys())
@@ -401,6 +403,16 @@ class Deployer:
                 f"run: python -m infra destroy --stage {self.stage}"
             )
         self._stack.delete(show=dialogue.event)
+
+
+def _count(table: str) -> int:
+    """The rows of a table, as DynamoDB counts them every six hours; at least 1 if there is any, 0 without the table."""
+    dynamodb = boto3.client("dynamodb")
+    try:
+        counted = int(dynamodb.describe_table(TableName=table)["Table"].get("ItemCount", 0))
+        return counted or int(dynamodb.scan(TableName=table, Limit=1)["Count"])
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return 0
 
 
 __all__ = ["Change", "DeployError", "Deployer", "Stack"]

@@ -218,7 +218,9 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(sta
         "DevicesTable",
         "TemplatesBucket",
     }
+    stage.said.clear()
     assert table in stage.deploys().questions[0]
+    assert any(line.startswith("registered devices: 1; the API that they call went") for line in stage.said)
     assert stage.deployer.describe().tables["passes"] == table
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
 
