@@ -49,6 +49,8 @@ def test_the_api_has_one_stage_which_is_throttled_and_logged(translated: Templat
     assert stage["StageName"] == "api"
     assert stage["AccessLogSetting"]["DestinationArn"]
     assert {"/*"} <= {setting["ResourcePath"] for setting in stage["MethodSettings"]}
+    deployments = of_type(translated, "AWS::ApiGateway::Deployment").values()
+    assert ["StageName" in deployment for deployment in deployments] == [False], "it would make a stage of that name"
 
 
 def test_the_function_that_sends_into_its_own_queue_may_recurse(translated: Template) -> None:
