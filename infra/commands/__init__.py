@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": "local.demo",
     "deploy": "stack.deploy",
     "diff": "stack.diff",
+    "package": "stack.package",
     "outputs": "stack.outputs",
     "logs": "stack.logs",
     "destroy": "stack.destroy",
