@@ -6,7 +6,6 @@ What was read is kept for `KEEP_SECONDS`: a rotated certificate or an added key 
 import json
 import time
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -72,7 +71,7 @@ class Secrets:
             return AuthenticationKeys(
                 tuple(AuthenticationKey(str(key["id"]), b64decode(key["key"])) for key in content["keys"])
             )
-        except (KeyError, TypeError, Base64Error) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise ConfigurationError(f'secret {name}: must be {{"keys": [{{"id": ..., "key": base64}}]}}') from error
 
     def pass_types(self) -> list[str]:
@@ -118,8 +117,10 @@ class Secrets:
                 if apns
                 else None,
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+        except (LookupError, TypeError):
+            raise ConfigurationError(f"secret {name}: is not in its form; import the certificate again") from None
 
     def _pass_type_name(self, pass_type_identifier: str) -> str:
         return f"{self._prefix}/pass-types/{pass_type_identifier}"
@@ -133,7 +134,7 @@ class Secrets:
         if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
             return kept[1]
         try:
-            text = self._client.get_secret_value(SecretId=name)["SecretString"]
+            text = self._client.get_secret_value(SecretId=name).get("SecretString", "")  # a binary secret has none
         except self._client.exceptions.ResourceNotFoundException:
             raise ConfigurationError(f"secret {name} is missing in Secrets Manager") from None
         except (BotoCoreError, ClientError) as error:
@@ -142,7 +143,9 @@ class Secrets:
             raise SecretsError(f"Secrets Manager: {name} could not be read: {type(error).__name__}") from error
         try:
             content: dict[str, Any] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ConfigurationError(f"secret {name}: is not JSON") from None
+        if not isinstance(content, dict):
+            raise ConfigurationError(f"secret {name}: must be a JSON object")
         self._kept[name] = (self._clock(), content)
         return content
