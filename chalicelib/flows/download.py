@@ -8,8 +8,9 @@ from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.conditional import Conditions, Validators, validators_of
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import PassItem
-from chalicelib.domain.updates import Version
+from chalicelib.domain.updates import Version, VersionState
 from chalicelib.flows.authorize import check, read_header
+from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.press import Press
 from chalicelib.store import Store
 
@@ -32,12 +33,14 @@ class Downloader:
     """What answers a download.
 
     Args:
+        failures: what follows a download that is not served, though the request may have it.
         window_seconds: W of the update protocol.
     """
 
     store: Store
     keys: AuthenticationKeys
     press: Press
+    failures: FailedDownloads
     window_seconds: int
 
     def download(
@@ -59,20 +62,32 @@ class Downloader:
             StoreError, ConfigurationError: it could not be read, or not be signed.
         """
         presented = read_header(authorization)
-        stored = self.store.passes.with_version(pass_id)
+        try:
+            stored = self.store.passes.with_version(pass_id)
+        except Exception as error:
+            if self.keys.accepts(presented, pass_id, own=None):  # all that can be checked without the item
+                self.failures.note(pass_id, error, state=None)
+            raise
         attributes = check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
-        version = stored.version if stored else None
+        state = stored.state if stored else VersionState()
+        version = state.version
         if version is not None and conditions.hold(version):
             log.event("downloaded", pass_id=pass_id, modified=False)
             return Download(None, validators_of(version))
         if version is None:
             version = Version.before_any_stamp(now, window_seconds=self.window_seconds)
-        pkpass = self.press.make(
-            PassItem.parse(attributes),
-            personalized=stored is not None and stored.personalized,
-            authentication_token=presented,
-            web_service_url=web_service_url,
-            at=datetime.fromtimestamp(now, UTC),
-        )
+        item: PassItem | None = None
+        try:
+            item = PassItem.parse(attributes)
+            pkpass = self.press.make(
+                item,
+                personalized=stored is not None and stored.personalized,
+                authentication_token=presented,
+                web_service_url=web_service_url,
+                at=datetime.fromtimestamp(now, UTC),
+            )
+        except Exception as error:
+            self.failures.note(pass_id, error, state=state, item=item)
+            raise
         log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
         return Download(pkpass, validators_of(version))

@@ -7,9 +7,9 @@ from pynamodb.transactions import TransactWrite
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.updates import Version
+from chalicelib.domain.updates import Version, VersionState
 from chalicelib.store.tables import Tables
-from chalicelib.store.versions import version_of
+from chalicelib.store.versions import state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,18 @@ class StoredPass:
 
     Args:
         attributes: all of the item's.
-        version: None before the first stamp.
+        state: what is kept of it beside the item, its version above all.
         personalized: whether a person has signed up with it.
     """
 
     attributes: dict[str, object] = field(repr=False)
-    version: Version | None = None
+    state: VersionState = field(default_factory=VersionState)
     personalized: bool = False
+
+    @property
+    def version(self) -> Version | None:
+        """None before the first stamp."""
+        return self.state.version
 
 
 class Passes:
@@ -51,6 +56,20 @@ class Passes:
         item = response.get("Item")
         return plain_item(item) if item else None
 
+    def get(self, pass_id: PassId) -> dict[str, object] | None:
+        """The whole item, read after every write that was acknowledged before; None where there is no such pass.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+            RefusedError: an attribute is not in DynamoDB's form.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {"TableName": self._tables.passes, "Key": {"pass_id": {"S": str(pass_id)}}, "ConsistentRead": True},
+        )
+        item = response.get("Item")
+        return plain_item(item) if item else None
+
     def with_version(self, pass_id: PassId) -> StoredPass | None:
         """The whole item and its version in one TransactGetItems, so that the content is never older than the stamp.
 
@@ -71,9 +90,7 @@ class Passes:
         if not item:
             return None
         row = plain_item(version or {})
-        return StoredPass(
-            attributes=plain_item(item), version=version_of(row), personalized=bool(row.get("personalized"))
-        )
+        return StoredPass(attributes=plain_item(item), state=state_of(row), personalized=bool(row.get("personalized")))
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
         """Keep what a person gave on the item, and beside its version that they did.
