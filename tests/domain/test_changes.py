@@ -82,14 +82,35 @@ def test_a_pass_of_which_one_record_could_not_be_read_is_looked_at_again_as_a_wh
     assert [entry.pass_id for entry in batch.entries] == [PassId(TYPE, "Q")]
 
 
+RECORD_KEYS = ("dynamodb", "Keys", "NewImage", "OldImage", "SequenceNumber", "ApproximateCreationDateTime")
+TYPES = ("S", "N", "M", "L", "B", "BOOL", "NULL", "SS", "NS", "BS")
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["dynamodb", "Keys", "NewImage", "OldImage", "SequenceNumber", "ApproximateCreationDateTime"]
-                + ["pass_id", "template", "fields", "S", "N", "M", "L", "B", "BOOL", "NULL", "SS", "NS", "BS"]
+                [
+                    "dynamodb",
+                    "Keys",
+                    "NewImage",
+                    "OldImage",
+                    "SequenceNumber",
+                    "ApproximateCreationDateTime",
+                    "pass_id",
+                    "template",
+                    "fields",
+                    "S",
+                    "N",
+                    "M",
+                    "L",
+                    "B",
+                    "BOOL",
+                    "NULL",
+                    "SS",
+                    "NS",
+                    "BS",
+                ]
             )
             | st.text(max_size=3),
             inner,
