@@ -122,7 +122,7 @@ class Sandbox:
         """It remembers for which passes it asked, for the life of the sandbox."""
         from chalicelib.flows.failed_downloads import FailedDownloads
 
-        return FailedDownloads(self.store, self.queue, self.press, clock=time.time)
+        return FailedDownloads(self.store, lambda: self.queue, self.press, clock=time.time)
 
     @property
     def personalizer(self) -> "Personalizer":

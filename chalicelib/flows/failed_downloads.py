@@ -14,12 +14,12 @@ from chalicelib.domain.errors import RefusedError, loggable
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.orders import Recheck, RecheckReason
 from chalicelib.domain.updates import WINDOW_SLACK_SECONDS, RecheckRequest, Refusal, VersionState
-from chalicelib.queue import Queue
 from chalicelib.store import Store
 
 if TYPE_CHECKING:
     from chalicelib.domain.items import PassItem
     from chalicelib.press import Press
+    from chalicelib.queue import Queue
 
 DELAY_SECONDS = 60
 """How long a recheck waits, so that a burst of failed downloads leads to one."""
@@ -32,7 +32,7 @@ class FailedDownloads:
 
     Args:
         store: where refusals and requests are noted, where DynamoDB answers.
-        queue: where rechecks wait.
+        queue: where rechecks wait; opened at the first failure, since a download that is served needs none.
         press: whose templates a refused item is tried with once more.
         clock: epoch seconds.
         delay_seconds: how long a recheck waits in the queue, at most 900.
@@ -41,7 +41,7 @@ class FailedDownloads:
     def __init__(
         self,
         store: Store,
-        queue: Queue,
+        queue: "Callable[[], Queue]",
         press: "Press",
         *,
         clock: Callable[[], float],
@@ -102,7 +102,7 @@ class FailedDownloads:
         version = state.version if state is not None else None
         request = RecheckRequest(int(now), version.modified_at if version is not None else 0)
         task = Recheck(pass_id, RecheckReason.DOWNLOAD, now, log.request_id())
-        self._queue.send([task], delay_seconds=self._delay_seconds)
+        self._queue().send([task], delay_seconds=self._delay_seconds)
         log.event("recheck_requested", pass_id=pass_id, reason=task.reason.value)
         self._requests[pass_id] = request
         self._requests.move_to_end(pass_id)

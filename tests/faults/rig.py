@@ -108,7 +108,7 @@ class Rig:
         waker = Waker(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
         templates = RigTemplates(self)
         press = Press(templates=templates, signer_for=self._signer_for)
-        failures = FailedDownloads(self.store, self.queue, press, clock=self.clock, delay_seconds=0)
+        failures = FailedDownloads(self.store, lambda: self.queue, press, clock=self.clock, delay_seconds=0)
         rechecker = Rechecker(
             self.store, self.queue, Metrics("faults"), press, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
         )

@@ -63,7 +63,7 @@ class Api:
         if self.dynamodb_is_away:
             away = cast("Any", Away())
             store = Store(away, away, away, away)
-        failures = FailedDownloads(store, queue, press, clock=lambda: self.now)
+        failures = FailedDownloads(store, lambda: queue, press, clock=lambda: self.now)
         self.downloader = Downloader(store, KEYS, press, failures, window_seconds=25)
         self.opener = LinkOpener(store, KEYS, press, failures, window_seconds=25)
 

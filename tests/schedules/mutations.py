@@ -159,20 +159,6 @@ def item_not_read_again_after_a_recheck() -> Mutation:
     return patch.object(Rechecker, "_look", look)
 
 
-def recheck_stamp_of_any_age() -> Mutation:
-    """A stamp that was under way for longer than the window is relied on."""
-
-    def stamp_once(
-        self: Rechecker, task: Recheck, *, message_id: str, changes: int, deleted: bool, deadline: float
-    ) -> None:
-        assert deadline
-        now = self.clock()
-        recheck = RecheckStamp(message_id, int(now))
-        stamp.stamp(self.store, task.pass_id, now=now, changes=changes, deleted=deleted, recheck=recheck)
-
-    return patch.object(Rechecker, "_stamp", stamp_once)
-
-
 def unnecessary_recheck_counts_as_done() -> Mutation:
     """The other rechecks of its pass in the batch are dropped, one of them after its stamp and before its pushes."""
     original = Drain._recheck
@@ -208,7 +194,6 @@ MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "rewritten refusals ignored": rewritten_refusals_ignored,
     "template not read again after a refusal": template_not_read_again_after_a_refusal,
     "item not read again after a recheck": item_not_read_again_after_a_recheck,
-    "a recheck's stamp under way for any time": recheck_stamp_of_any_age,
     "an unnecessary recheck counts as done": unnecessary_recheck_counts_as_done,
     "failed downloads forgotten": failed_downloads_forgotten,
     "a request for a recheck relied on for long": recheck_that_was_asked_for_relied_on_for_long,

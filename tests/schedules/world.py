@@ -208,7 +208,7 @@ class World:
         self.designs = Designs(self)
         press = cast("Press", SimpleNamespace(make=self._make, templates=self.designs))
         failures = cast(
-            "FailedDownloads", WatchedFailures(self, FailedDownloads(stepped, queue, press, clock=self.clock))
+            "FailedDownloads", WatchedFailures(self, FailedDownloads(stepped, lambda: queue, press, clock=self.clock))
         )
         client = cast("Client", SimpleNamespace(push=self._push, connections=0))
         metrics = cast("Metrics", SimpleNamespace(put=lambda *_, **__: None, count=lambda *_, **__: None))
