@@ -8,7 +8,7 @@ from chalicelib.domain.identifiers import AuthenticationToken
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.rendering import render
 from chalicelib.signing import Signer
-from chalicelib.template_store import Templates
+from chalicelib.template_store import KEEP_SECONDS, Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,17 @@ class Press:
         authentication_token: AuthenticationToken,
         web_service_url: str,
         at: datetime,
+        template_age_seconds: float = KEEP_SECONDS,
     ) -> bytes:
         """The `.pkpass` of an item, signed as of `at`. One that is personalized asks for nothing any more.
+
+        The template is as it was `template_age_seconds` ago or later.
 
         Raises:
             RefusedError: the item does not fit its template.
             ConfigurationError: the pass type has no valid certificate.
         """
-        template = self.templates.get(item.template)
+        template = self.templates.get(item.template, max_age_seconds=template_age_seconds)
         signer = self.signer_for(item.pass_id.pass_type_identifier)
         pass_json = render(
             template,

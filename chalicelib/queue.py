@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import aws
 from chalicelib.domain.attempts import with_attempts
 from chalicelib.domain.changes import RefusedRecord
-from chalicelib.domain.errors import TransientError
+from chalicelib.domain.errors import TransientError, limited
 from chalicelib.domain.orders import Order, encode, message_group
 
 MESSAGES_PER_REQUEST = 10
@@ -54,17 +54,39 @@ class Queue:
         for batch in _batches(entries):
             self._send(self._push_queue_url, batch, until=until)
 
-    def refuse(self, records: Sequence[RefusedRecord]) -> None:
+    def refuse(self, records: Sequence[RefusedRecord], *, at: float) -> None:
         """Put pass items that cannot become a pass where a person looks, with what is wrong with them.
+
+        Args:
+            records: which.
+            at: epoch seconds of the refusal. A letter that has it is of an item whose refusal is on record, too.
 
         Raises:
             QueueError: SQS did not take all of them.
         """
         entries = [
-            _entry(json.dumps({"refused": r.pass_id, "error": str(r.error), "sequence_number": r.sequence_number}))
-            for r in records
+            _entry(
+                json.dumps(
+                    {
+                        "refused": record.key,
+                        "error": limited(str(record.error)),
+                        "sequence_number": record.sequence_number,
+                        "refused_at": int(at),
+                    }
+                )
+            )
+            for record in records
         ]
         for batch in _batches(entries):
+            self._send(self._dead_letter_queue_url, batch, until=0.0)
+
+    def bury(self, bodies: Sequence[str]) -> None:
+        """Move messages that are none of this service's to the dead letters, as they are.
+
+        Raises:
+            QueueError: SQS did not take all of them.
+        """
+        for batch in _batches(_entry(body) for body in bodies):
             self._send(self._dead_letter_queue_url, batch, until=0.0)
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:

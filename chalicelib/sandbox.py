@@ -15,14 +15,15 @@ from chalicelib.settings import Settings
 if TYPE_CHECKING:
     from chalicelib.apns.client import Client
     from chalicelib.domain.authentication import AuthenticationKeys
-    from chalicelib.domain.items import PassItem
     from chalicelib.flows.change import Changes
     from chalicelib.flows.download import Downloader
     from chalicelib.flows.drain import Drain
     from chalicelib.flows.expiry import ExpiryWatch
+    from chalicelib.flows.failed_downloads import FailedDownloads
     from chalicelib.flows.listing import Lister
     from chalicelib.flows.open_link import LinkOpener
     from chalicelib.flows.personalize import Personalizer
+    from chalicelib.flows.recheck import Rechecker
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.wake import Waker
     from chalicelib.metrics import Metrics
@@ -96,13 +97,32 @@ class Sandbox:
     def downloader(self) -> "Downloader":
         from chalicelib.flows.download import Downloader
 
-        return Downloader(self.store, self.authentication_keys, self.press, window_seconds=self.settings.window_seconds)
+        return Downloader(
+            self.store,
+            self.authentication_keys,
+            self.press,
+            self.failed_downloads,
+            window_seconds=self.settings.window_seconds,
+        )
 
     @property
     def link_opener(self) -> "LinkOpener":
         from chalicelib.flows.open_link import LinkOpener
 
-        return LinkOpener(self.store, self.authentication_keys, self.press, window_seconds=self.settings.window_seconds)
+        return LinkOpener(
+            self.store,
+            self.authentication_keys,
+            self.press,
+            self.failed_downloads,
+            window_seconds=self.settings.window_seconds,
+        )
+
+    @cached_property
+    def failed_downloads(self) -> "FailedDownloads":
+        """It remembers for which passes it asked, for the life of the sandbox."""
+        from chalicelib.flows.failed_downloads import FailedDownloads
+
+        return FailedDownloads(self.store, lambda: self.queue, self.press, clock=time.time)
 
     @property
     def personalizer(self) -> "Personalizer":
@@ -128,11 +148,6 @@ class Sandbox:
         from chalicelib.template_store import Templates
 
         return Templates(bucket=self.settings.templates_bucket)
-
-    def _fits(self, item: "PassItem") -> None:
-        from chalicelib.domain.rendering import prove
-
-        prove(self.templates.get(item.template), item)
 
     def signer_for(self, pass_type_identifier: str) -> "Signer":
         """The signer of a pass type: its key is parsed once, not for each pass, and lives until the secret changes.
@@ -193,7 +208,7 @@ class Sandbox:
             queue=self.queue,
             waker=self.waker,
             metrics=self.metrics,
-            fits=self._fits,
+            templates=self.templates,
             clock=time.time,
         )
 
@@ -201,7 +216,21 @@ class Sandbox:
     def drain(self) -> "Drain":
         from chalicelib.flows.drain import Drain
 
-        return Drain(store=self.store, queue=self.queue, waker=self.waker)
+        return Drain(store=self.store, queue=self.queue, waker=self.waker, rechecker=lambda: self.rechecker)
+
+    @cached_property
+    def rechecker(self) -> "Rechecker":
+        """Made at the first recheck: other messages need nothing that makes passes."""
+        from chalicelib.flows.recheck import Rechecker
+
+        return Rechecker(
+            store=self.store,
+            queue=self.queue,
+            metrics=self.metrics,
+            press=self.press,
+            clock=time.time,
+            max_stamp_seconds=self.settings.push_timeout_seconds,
+        )
 
 
 def push_client(secret: "PassTypeSecret", settings: Settings) -> "Client":

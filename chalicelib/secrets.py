@@ -9,7 +9,6 @@ never pushes, has no right to read it. The pass type's secret says only that the
 import json
 import time
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,7 +84,7 @@ class Secrets:
             return AuthenticationKeys(
                 tuple(AuthenticationKey(str(key["id"]), b64decode(key["key"])) for key in content["keys"])
             )
-        except (KeyError, TypeError, Base64Error) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise ConfigurationError(f'secret {name}: must be {{"keys": [{{"id": ..., "key": base64}}]}}') from error
 
     def pass_types(self) -> list[str]:

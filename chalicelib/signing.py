@@ -90,6 +90,7 @@ class Signer:
 
     @classmethod
     def _parsed(cls, *, certificate: str, private_key: str, intermediate: str) -> Self:
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
         from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
@@ -98,7 +99,8 @@ class Signer:
         try:
             own = load_pem_x509_certificate(certificate.encode())
             issuers = load_pem_x509_certificates(intermediate.encode())
-        except ValueError:
+            public_key = own.public_key()
+        except (ValueError, UnsupportedAlgorithm):
             raise ConfigurationError("pass type certificate: it or its intermediate is not a PEM certificate") from None
         uid, unit = (_subject(own, oid) for oid in (NameOID.USER_ID, NameOID.ORGANIZATIONAL_UNIT_NAME))
         if uid is None or unit is None:
@@ -106,9 +108,9 @@ class Signer:
         try:
             # The key is our own secret and is compared with the certificate below; validating it costs 27 ms.
             key = load_pem_private_key(private_key.encode(), password=None, unsafe_skip_rsa_key_validation=True)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ConfigurationError(f"pass type {uid}: its private key is not an unencrypted PEM key") from None
-        if not isinstance(key, RSAPrivateKey) or key.public_key() != own.public_key():
+        if not isinstance(key, RSAPrivateKey) or key.public_key() != public_key:
             raise ConfigurationError(f"pass type {uid}: the private key is not the certificate's; import both again")
         issuer = next((candidate for candidate in issuers if issued(candidate, own)), None)
         if issuer is None:

@@ -19,7 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import aws, log
 from chalicelib.clocks import Clocks, Moment
-from chalicelib.domain.errors import RefusedError, TransientError
+from chalicelib.domain.errors import RefusedError, TransientError, shown
+from chalicelib.domain.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.domain.template import Template, TemplateError
 
 PACKAGED = Path(__file__).parent / "templates"
@@ -27,6 +28,20 @@ SUFFIX = ".pass"
 PREFIX = "templates/"
 POINTER = "current.json"
 KEEP_SECONDS = 5.0
+MAX_UNPACKED_BYTES = 64_000_000
+"""Far above what `template push` takes: a damaged or hostile object must not use up the function's memory."""
+TRANSIENT_CODES = frozenset(
+    {
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "TooManyRequestsException",
+    }
+)
+"""Answers below 500 that S3 asks to try again after (AWS, "S3 error responses"; botocore's own list of throttling)."""
+SERVER_ERROR = 500
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -34,8 +49,12 @@ class TemplateMissingError(RefusedError):
     """An item names a template that does not exist."""
 
 
+class TemplateUnreadableError(RefusedError):
+    """S3 refuses to hand out a template, and would again: for example because access is denied."""
+
+
 class TemplateStoreError(TransientError):
-    """S3 did not answer."""
+    """S3 did not answer, is throttling, or failed on its own side: the same read may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +88,22 @@ class Templates:
         self._clocks = Clocks(clock, timer)
         self._kept: dict[str, _Kept] = {}
 
-    def get(self, name: str) -> Template:
-        """The template of that name, as it was pushed `KEEP_SECONDS` ago or later.
+    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
+        """The template of that name, as it was `max_age_seconds` ago or later.
+
+        Args:
+            name: without `.pass`.
+            max_age_seconds: how old what this sandbox knows may be; 0 to ask S3 in any case, and then an old template
+                does not stand in for one that cannot be read.
 
         Raises:
             TemplateMissingError: there is none.
             TemplateError: it cannot be a template.
+            TemplateUnreadableError: S3 refuses the read, and the template was not read before.
             TemplateStoreError: S3 did not answer, and the template was not read before.
         """
+        if not is_template_name(name):
+            raise TemplateMissingError(f"template '{shown(name)}' does not exist: a name is {TEMPLATE_NAME_RULE}")
         kept = self._kept.get(name)
         now = self._clocks.now()
         if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < KEEP_SECONDS):
@@ -84,8 +111,8 @@ class Templates:
         try:
             template = self._look(name, kept.template if kept else None)
         except (BotoCoreError, ClientError) as error:
-            if kept is None:
-                raise TemplateStoreError(f"template {name}: S3 did not answer: {type(error).__name__}") from None
+            if kept is None or not max_age_seconds:
+                raise _store_error(name, error) from None
             log.event("template_not_looked_up", template=name, error=type(error).__name__)
             template = kept.template  # an old template serves better than none while S3 is away
         self._kept[name] = _Kept(template, now)
@@ -125,6 +152,22 @@ class Templates:
         return aws.client("s3")
 
 
+def _store_error(name: str, error: BotoCoreError | ClientError) -> RefusedError | TransientError:
+    """What a failed read of S3 means: whether the same read may succeed later.
+
+    S3's own message is left out: it can repeat the request.
+    """
+    if not isinstance(error, ClientError):
+        return TemplateStoreError(f"template {name}: S3 did not answer: {type(error).__name__}")
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if status >= SERVER_ERROR or code in TRANSIENT_CODES or not status:
+        return TemplateStoreError(f"template {name}: S3 did not answer: {shown(code)}")
+    return TemplateUnreadableError(
+        f"template {name}: S3 refuses to hand it out: {shown(code)}; check the templates bucket, then push it again"
+    )
+
+
 def packaged_names(folder: Path = PACKAGED) -> list[str]:
     """Of the templates that come with the app, sorted."""
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
@@ -162,7 +205,7 @@ def read_pointer(name: str, body: bytes) -> str:
     """
     try:
         revision = json.loads(body)["revision"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         revision = None
     if not isinstance(revision, str) or not revision.isalnum():
         raise TemplateError(name, POINTER, "names no revision; push the template again")
@@ -186,6 +229,10 @@ def unpack(name: str, packed: bytes) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_UNPACKED_BYTES:
+                raise ValueError(f"it unpacks to {size:,} bytes")  # noqa: TRY301 - one message for all that is wrong
             return {path: archive.read(path) for path in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise TemplateError(name, "(revision)", f"cannot be read: {error}; push the template again") from None
+    except Exception as error:  # noqa: BLE001 - damaged bytes raise whatever their decompressor does: zlib, lzma, bz2, ...
+        problem = f"cannot be read: {type(error).__name__}: {error}; push the template again"
+        raise TemplateError(name, "(revision)", problem) from None

@@ -17,7 +17,8 @@ import boto3
 
 from chalicelib.domain.errors import PasswireError, RefusedError
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, decode, encode
+from chalicelib.domain.orders import FanOut, Forget, Order, Recheck, RecheckReason, WakeDevices, decode, encode
+from chalicelib.queue import MESSAGES_PER_REQUEST
 from infra.stack.deploy import Stack
 
 LOOK_SECONDS = 60
@@ -56,11 +57,13 @@ class Redriven:
 
     Args:
         orders: orders that are back in the push queue.
+        rechecks: passes that the push worker looks at again, since their items were refused.
         batches: stream batches that were handed to the push function again.
         kept: by reason, what stayed where it was.
     """
 
     orders: int
+    rechecks: int
     batches: int
     kept: Mapping[str, int]
 
@@ -96,14 +99,17 @@ class Pushes:
         """Carry out again what was given up.
 
         Orders go back to the push queue. A stream batch is read from the stream again, which keeps it for 24 hours, and
-        handed to the push function. A refused item stays noted until it is discarded: its pipeline has to write it
-        anew, and that alone brings it back.
+        handed to the push function. The pass of a refused item is looked at again, once however often it was refused:
+        if its item or its template has been repaired, its devices are pushed to; if not, it is refused again, which
+        leaves a new dead letter.
 
         Args:
-            discard_refused: forget the refused items.
+            discard_refused: delete the dead letters of refused items instead. Their refusals stay on record beside
+                their versions, so the next write or the next push of the template brings them back all the same.
             say: is told of each message that was dealt with, by number.
         """
         orders = batches = 0
+        rechecks: set[PassId] = set()
         kept: Counter[str] = Counter()
         for number, message in enumerate(list(self._received("dead_letter")), 1):
             body = message["Body"]
@@ -112,6 +118,11 @@ class Pushes:
                 self._delete("dead_letter", message)
                 orders += 1
             elif discard_refused and _refused(body) is not None:
+                self._delete("dead_letter", message)
+            elif (task := _recheck(body)) is not None:
+                if task.pass_id not in rechecks:
+                    self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+                    rechecks.add(task.pass_id)
                 self._delete("dead_letter", message)
             else:
                 kept[_summary(body)] += 1
@@ -127,7 +138,72 @@ class Pushes:
                 self._delete("stream_failure", message)
                 batches += 1
             say(orders + number)
-        return Redriven(orders, batches, kept)
+        return Redriven(orders, len(rechecks), batches, kept)
+
+    def recheck_refused(self, template: str, *, on_progress: Callable[[int], object]) -> int:
+        """Have the passes looked at again whose items were refused and name this template.
+
+        The versions are read strongly consistently, after the template was published: a refusal that this does not see
+        is recorded later than that, and whoever records it reads the template again afterwards.
+
+        Args:
+            template: its name.
+            on_progress: takes the count of each step.
+
+        Returns:
+            How many passes.
+        """
+        filters = {
+            "FilterExpression": "refused.#template = :template AND NOT deleted = :true",
+            "ExpressionAttributeNames": {"#template": "template"},
+            "ExpressionAttributeValues": {":template": {"S": template}, ":true": {"BOOL": True}},
+        }
+        return self._recheck_all(RecheckReason.REFUSED, filters, on_progress)
+
+    def recheck_changed_since(self, since: float, *, on_progress: Callable[[int], object]) -> int:
+        """Have every pass looked at again that has changed since a time: each gets a new stamp, and its devices are
+        pushed to.
+
+        Args:
+            since: epoch seconds.
+            on_progress: takes the count of each step.
+
+        Returns:
+            How many passes.
+        """
+        filters = {
+            "FilterExpression": "modified_at >= :since AND NOT deleted = :true",
+            "ExpressionAttributeValues": {":since": {"N": str(int(since))}, ":true": {"BOOL": True}},
+        }
+        return self._recheck_all(RecheckReason.UNSETTLED, filters, on_progress)
+
+    def _recheck_all(
+        self, reason: RecheckReason, filters: Mapping[str, Any], on_progress: Callable[[int], object]
+    ) -> int:
+        """A recheck for each pass whose version matches. Interrupted, it may be repeated."""
+        change, total = f"by-hand-{uuid4()}", 0
+        pages = boto3.client("dynamodb").get_paginator("scan")
+        for page in pages.paginate(
+            TableName=self._stack.tables["versions"],
+            ProjectionExpression="pass_id",
+            ConsistentRead=True,
+            **filters,
+        ):
+            tasks = [Recheck(PassId.parse(row["pass_id"]["S"]), reason, time(), change) for row in page["Items"]]
+            for start in range(0, len(tasks), MESSAGES_PER_REQUEST):
+                self._send(tasks[start : start + MESSAGES_PER_REQUEST])
+                total += len(tasks[start : start + MESSAGES_PER_REQUEST])
+                on_progress(len(tasks[start : start + MESSAGES_PER_REQUEST]))
+        return total
+
+    def _send(self, tasks: Sequence[Recheck]) -> None:
+        entries = [{"Id": str(number), "MessageBody": encode(task)} for number, task in enumerate(tasks)]
+        failed = self._sqs.send_message_batch(QueueUrl=self._stack.queues["push"], Entries=entries).get("Failed", [])
+        if failed:
+            raise PushesError(
+                f"SQS did not take {len(failed)} of {len(entries)} messages ({failed[0].get('Code')}); "
+                "run the same command again"
+            )
 
     def send(self, pass_id: PassId) -> None:
         """Have every device that holds a pass pushed to, changed or not.
@@ -284,6 +360,19 @@ def _order(body: str) -> Order | None:
         return None
 
 
+def _recheck(body: str) -> Recheck | None:
+    """What a refused item's dead letter asks for. One of an older version says nothing of when it was refused, and its
+    refusal is not on record beside the version, so its pass is looked at in any case.
+    """
+    try:
+        letter = json.loads(body)
+        pass_id = PassId.parse(letter["refused"])
+    except (ValueError, KeyError, TypeError, AttributeError, RefusedError):
+        return None
+    reason = RecheckReason.REFUSED if "refused_at" in letter else RecheckReason.UNSETTLED
+    return Recheck(pass_id, reason, time(), f"by-hand-{uuid4()}")
+
+
 def _refused(body: str) -> tuple[str, str] | None:
     """The pass and the error of a refused item."""
     try:
@@ -302,8 +391,9 @@ def _summary(body: str) -> str:
             return f"fan-out of pass {order.pass_id} that was given up"
         case Forget() as order:
             return f"removal of the registrations of pass {order.pass_id} that was given up"
+        case Recheck() as order:
+            return f"pass {order.pass_id} could not be made until its recheck was given up"
     if refused := _refused(body):
         return f"refused: {refused[1]}"
-    if "DDBStreamBatchInfo" in body:
-        return "a batch of the passes stream that was given up"
-    return "a message that this service did not write"
+    given_up = "DDBStreamBatchInfo" in body
+    return "a batch of the passes stream that was given up" if given_up else "a message that this service did not write"

@@ -26,6 +26,7 @@ FUNCTION_OF_FLOW = {
     "open_link": "api_handler",
     "change": "push",
     "drain": "drain",
+    "recheck": "drain",
     "expiry": "watch",
 }
 """The functions by the modules of `chalicelib/flows/` that they call; those that are called by these are left out."""

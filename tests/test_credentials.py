@@ -368,3 +368,24 @@ def test_a_pass_type_without_a_secret_is_named(sandbox: Sandbox, teams: tuple[Te
         team.stores()
     with pytest.raises(ConfigurationError, match=r"pass-types/pass\.dev\.nobody is missing"):
         sandbox.signer_for("pass.dev.nobody")
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    "text", ["", "[]", "7", "{" * 2000, "[" * 100_000, '{"keys": {}}', '{"keys": [[]]}', '{"certificate": 1}']
+)
+def test_a_secret_in_another_form_is_a_configuration_error(text: str) -> None:
+    """And no other exception, which nobody would expect of it."""
+    client = boto3.client("secretsmanager")
+    stage = f"t{secrets.token_hex(4)}"
+    names = [f"passwire/{stage}/{name}" for name in ("authentication-keys", "pass-types/pass.a")]
+    for name in names:
+        client.create_secret(Name=name, SecretString=text or " ")
+    try:
+        with pytest.raises(ConfigurationError):
+            Secrets(stage=stage).authentication_keys()
+        with pytest.raises(ConfigurationError):
+            Secrets(stage=stage).pass_type("pass.a")
+    finally:
+        for name in names:
+            client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)

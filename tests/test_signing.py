@@ -22,7 +22,7 @@ from chalicelib.press import Press
 from chalicelib.sandbox import Sandbox
 from chalicelib.secrets import PassTypeSecret, Secrets
 from chalicelib.signing import Signer
-from chalicelib.template_store import Templates
+from chalicelib.template_store import KEEP_SECONDS, Templates
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from tests import samples
 
@@ -159,7 +159,8 @@ def test_a_signer_shows_nothing_of_its_key(signer: Signer) -> None:
 class SampleTemplates(Templates):
     """One template for every name."""
 
-    def get(self, name: str) -> Template:
+    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
+        assert max_age_seconds
         return Template.parse(name, samples.files_of("coupon"))
 
 

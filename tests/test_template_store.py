@@ -1,10 +1,13 @@
 """Templates in the bucket: what a warm sandbox serves, and when it sees a new revision."""
 
+import io
 import secrets
+import zipfile
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from chalicelib import template_store
 from chalicelib.domain.template import TemplateError
@@ -14,6 +17,7 @@ from chalicelib.template_store import (
     TemplateMissingError,
     Templates,
     TemplateStoreError,
+    TemplateUnreadableError,
     pack,
     packaged_names,
     pointer_key,
@@ -23,6 +27,7 @@ from chalicelib.template_store import (
 from infra.local.stack import LocalStack
 from infra.templates.bucket import PullError, TemplatesBucket
 from tests import samples
+from tests.aws_answers import Raw
 
 FIRST, SECOND = samples.files_of("coupon"), samples.files_of("storeCard")
 
@@ -204,3 +209,84 @@ def test_a_hidden_file_is_no_part_of_a_template(tmp_path: Path) -> None:
     (tmp_path / "pass.json").write_text("{}")
     assert read_folder(tmp_path) == {"pass.json": b"{}"}
     assert PACKAGED.is_dir()
+
+
+@pytest.mark.parametrize("name", ["", ".a", "a/b", "a b", "x" * 65, "x" * 1100, "a\n", "\u00e4", "a\x00"])
+def test_a_name_that_no_template_can_have_is_not_asked_of_s3(name: str) -> None:
+    """S3 refuses some of these with errors of its own."""
+    with pytest.raises(TemplateMissingError, match="does not exist"):
+        Templates(bucket="no-such-bucket-anywhere").get(name)
+
+
+def packed_wrongly() -> dict[str, bytes]:
+    """Objects that are no template, by what is wrong with them."""
+    whole = pack(FIRST)
+    middle = len(whole) // 2
+    lzma_packed, bomb = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(lzma_packed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("pass.json", b"{}" * 1000)
+    damaged = bytearray(lzma_packed.getvalue())
+    damaged[60:80] = bytes(20)
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pass.json", bytes(70_000_000))
+    return {
+        "cut": whole[:-40],
+        "damaged": whole[:middle] + bytes(64) + whole[middle + 64 :],
+        "lzma": bytes(damaged),
+        "bomb": bomb.getvalue(),
+        "nested": pack({"pass.json": b"[" * 100_000}),
+        "empty": b"",
+    }
+
+
+@pytest.mark.parametrize("wrong", packed_wrongly())
+def test_a_damaged_template_is_refused_with_a_remedy(
+    stack: LocalStack, bucket: TemplatesBucket, templates: Templates, name: str, wrong: str
+) -> None:
+    """Whatever its bytes make a decompressor raise."""
+    revision = push(bucket, name, FIRST)
+    key = template_store.revision_key(name, revision)
+    boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=key, Body=packed_wrongly()[wrong])
+    with pytest.raises(TemplateError):
+        templates.get(name)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (503, "SlowDown", True),
+        (500, "InternalError", True),
+        (400, "RequestTimeout", True),
+        (429, "TooManyRequestsException", True),
+        (403, "AccessDenied", False),
+        (400, "KeyTooLongError", False),
+        (404, "NoSuchBucket", False),
+        (400, "InvalidArgument", False),
+    ],
+)
+def test_only_an_answer_that_may_change_by_itself_is_worth_another_try(
+    stack: LocalStack, name: str, status: int, code: str, *, transient: bool
+) -> None:
+    """Anything else is refused, as an item that names a missing template is: it ends with that item."""
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    templates = Templates(bucket=stack.templates_bucket)
+    client = templates._client
+    client.meta.events.register_first(
+        "before-send.s3.GetObject",
+        lambda request, **_: AWSResponse(request.url, status, {"Content-Type": "application/xml"}, Raw(body)),
+    )
+    try:
+        with pytest.raises(TemplateStoreError if transient else TemplateUnreadableError, match=code):
+            templates.get(name)
+    finally:
+        del templates.__dict__["_client"]
+
+
+def test_a_look_that_must_be_fresh_sees_a_push_at_once(
+    bucket: TemplatesBucket, templates: Templates, name: str
+) -> None:
+    push(bucket, name, FIRST)
+    templates.get(name)
+    second = push(bucket, name, SECOND)
+    assert templates.get(name).revision != second
+    assert templates.get(name, max_age_seconds=0.0).revision == second

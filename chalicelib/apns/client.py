@@ -32,7 +32,7 @@ from chalicelib.apns.connection import (
 )
 from chalicelib.apns.credentials import Credential
 from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, FOR_ALL, OutcomeKind, kind_of
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.errors import ConfigurationError, shown
 from chalicelib.domain.identifiers import PushToken
 
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -59,6 +59,7 @@ REQUESTS_PER_WRITE = 100
 """Fills a TLS record: fewer would cost more writes, more would leave APNs waiting for the first."""
 BACKGROUND = "background"
 SERVER_ERROR = 500
+MAX_DIGITS = 18
 CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 """In the names that OpenSSL gives to the alerts by which a peer refuses a certificate (RFC 8446, section 6.2)."""
 
@@ -325,7 +326,7 @@ class Client:
         match event:
             case Answered():
                 run.answered += 1
-                outcome = _outcome(sending.push, event)
+                outcome = outcome_of(sending.push, event)
                 if not self._is_token_renewed(outcome, sending):
                     run.learn(outcome)
                     return outcome
@@ -536,24 +537,30 @@ def _ending_of(error: OSError | None, *, otherwise: str) -> _Ending:
     return _Ending(otherwise)
 
 
-def _outcome(push: Push, answer: Answered) -> Outcome:
-    status = int(answer.headers.get(b":status", b"0"))
+def outcome_of(push: Push, answer: Answered) -> Outcome:
+    """What an answer of APNs means for a push. An answer in another form than Apple's is one without a reason."""
+    status = _number(answer.headers.get(b":status", b"")) or 0
     apns_id = answer.headers.get(b"apns-id", b"").decode("ascii", "replace") or None
     if status == 200:  # noqa: PLR2004
         return Outcome(push, OutcomeKind.DELIVERED, status, apns_id=apns_id)
     try:
         body = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
-    reason = str(body.get("reason", "")) if isinstance(body, dict) else ""
+    told = body.get("reason") if isinstance(body, dict) else None
+    reason = shown(told) if isinstance(told, str) else ""
     timestamp = body.get("timestamp") if isinstance(body, dict) else None
-    retry_after = answer.headers.get(b"retry-after", b"")
     return Outcome(
         push,
         kind_of(status, reason),
         status,
         reason=reason or None,
         apns_id=apns_id,
-        timestamp=timestamp if isinstance(timestamp, int) else None,
-        retry_after=int(retry_after) if retry_after.isdigit() else None,
+        timestamp=timestamp if type(timestamp) is int else None,
+        retry_after=_number(answer.headers.get(b"retry-after", b"")),
     )
+
+
+def _number(header: bytes) -> int | None:
+    """A header's value; None where it is not a number of a reasonable length."""
+    return int(header) if header.isdigit() and len(header) <= MAX_DIGITS else None

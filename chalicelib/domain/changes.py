@@ -1,17 +1,22 @@
-"""From stream records to the passes that really changed: unchanged content dropped, one entry a pass, refusals named.
+"""From stream records to the passes that really changed: unchanged content dropped, one entry per pass, refusals named.
 
 A stream record says that an item was written, not that a device would see a difference. What a batch means for each
-pass is worked out here, purely; `flows/change.py` acts on it.
+pass is worked out here, purely; `flows/change.py` acts on it. Whatever one record is or raises ends with that record:
+its neighbours in the batch are read all the same.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from chalicelib.domain.attributes import plain_item
-from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.errors import RefusedError, limited, shown
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.items import PassItem, parse_pass_id
+from chalicelib.domain.items import ItemError, PassItem, parse_pass_id
+
+WITHOUT_KEY = "(without key)"
+MAX_KEY_CHARACTERS = 2048
+"""DynamoDB's own limit for a hash key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,153 @@ class PassChange:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRecord:
-    """A record whose item cannot become a pass: what to tell the people behind the pipeline."""
+    """A pass whose item cannot become a pass: what to tell the people behind the pipeline.
 
-    pass_id: str
+    Args:
+        key: the item's key as it was written; `(without key)` where the record has none.
+        sequence_number: the first of the pass's records in the batch.
+        error: what is wrong.
+        pass_id: None where the key is not a pass_id.
+        template: the template that the item names; empty where it names none.
+        count: how many content changes are refused with it.
+    """
+
+    key: str
     sequence_number: str
     error: RefusedError
+    pass_id: PassId | None = None
+    template: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRecord:
+    """A record that could not be read, though it says which pass it is of: that pass must be looked at again.
+
+    Args:
+        pass_id: which pass.
+        problem: what was raised, without the record's content.
+        written_at: epoch seconds of the write; 0 where it is not known.
+    """
+
+    pass_id: PassId
+    problem: str
+    written_at: float = 0.0
+
+
+Entry = PassChange | RefusedRecord
+"""What a pass has come to at the end of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch means.
+
+    Args:
+        entries: one per pass, in the order of each pass's first record. A change of count 0 is of a pass that was only
+            written with the content that it had.
+        unread: passes to look at again, each once.
+        corrected: refusals that a later record of the same batch has corrected.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    unread: list[UnreadRecord] = field(default_factory=list)
+    corrected: list[RefusedRecord] = field(default_factory=list)
+
+
+def read_batch(records: Iterable[Mapping[str, Any]]) -> Batch:
+    """Work out what the `Records` of a Lambda event mean, in the stream's order. It raises nothing.
+
+    The end of a batch decides what a pass has come to: a refusal that follows a change stands for both, and a change
+    that follows a refusal counts them both.
+    """
+    entries: dict[str, Entry] = {}
+    unread: dict[str, UnreadRecord] = {}
+    corrected: list[RefusedRecord] = []
+    for raw in records:
+        read = _read(raw)
+        match read:
+            case UnreadRecord():
+                unread.setdefault(str(read.pass_id), read)
+            case RefusedRecord():
+                earlier = entries.get(read.key)
+                entries[read.key] = _refused_after(earlier, read) if earlier is not None else read
+            case PassChange():
+                key = str(read.pass_id)
+                earlier = entries.get(key)
+                if isinstance(earlier, RefusedRecord) and read.count:
+                    corrected.append(earlier)
+                entries[key] = _changed_after(earlier, read) if earlier is not None else read
+    return Batch(
+        entries=[entry for key, entry in entries.items() if key not in unread],
+        unread=list(unread.values()),
+        corrected=corrected,
+    )
+
+
+def _read(raw: Mapping[str, Any]) -> Entry | UnreadRecord | None:
+    """One record: a change (of count 0 where the content is the same), a refusal, or what could not be read."""
+    written_at = 0.0
+    try:
+        record = StreamRecord.parse(raw)
+        written_at = record.written_at
+        return change_of(record)
+    except ItemError as error:
+        return _refused(raw, error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this record's alone
+        pass_id = _pass_id(_key(raw))
+        if pass_id is None:
+            problem = RefusedError(f"a stream record cannot be read: {type(error).__name__}")
+            return _refused(raw, problem)
+        return UnreadRecord(pass_id, limited(type(error).__name__), written_at)
+
+
+def _refused(raw: Mapping[str, Any], error: RefusedError) -> RefusedRecord:
+    key = _key(raw)
+    return RefusedRecord(
+        key=shown(key, most=MAX_KEY_CHARACTERS),
+        sequence_number=str(_at(raw, "dynamodb", "SequenceNumber") or ""),
+        error=error,
+        pass_id=_pass_id(key),
+        template=shown(_at(raw, "dynamodb", "NewImage", "template", "S") or ""),
+    )
+
+
+def _key(raw: Mapping[str, Any]) -> str:
+    return str(_at(raw, "dynamodb", "Keys", "pass_id", "S") or WITHOUT_KEY)
+
+
+def _pass_id(key: str) -> PassId | None:
+    try:
+        return PassId.parse(key)
+    except RefusedError:
+        return None
+
+
+def _at(value: object, *path: str) -> object:
+    """What stands at a path of mappings; None where something on the way is missing or is something else."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _refused_after(earlier: Entry, refused: RefusedRecord) -> RefusedRecord:
+    return replace(refused, count=earlier.count + refused.count, sequence_number=earlier.sequence_number)
+
+
+def _changed_after(earlier: Entry, change: PassChange) -> Entry:
+    if change.count == 0:
+        return earlier  # the same content after a change, or after a refusal, leaves it at that
+    if isinstance(earlier, PassChange) and earlier.count:
+        return earlier.then(change)
+    return replace(
+        change, count=earlier.count + change.count, first_issue=False, sequence_number=earlier.sequence_number
+    )
 
 
 def change_of(record: StreamRecord) -> PassChange | None:
-    """What one record means, or None where a device would see no difference.
+    """What one record means. Where a device would see no difference, it is a change of count 0; None where there is
+    nothing to see at all: nothing is there, or what is refused was refused before.
 
     Raises:
         ItemError: the new item cannot become a pass.
@@ -93,7 +236,11 @@ def change_of(record: StreamRecord) -> PassChange | None:
     if record.new is None:
         if record.old is None:
             return None
-        return _change(parse_pass_id(record.old), record, None)
+        try:
+            pass_id = parse_pass_id(record.old)
+        except ItemError:
+            return None  # it never was a pass
+        return _change(pass_id, record, None)
     try:
         new = PassItem.parse(record.new)
     except RefusedError:
@@ -101,17 +248,8 @@ def change_of(record: StreamRecord) -> PassChange | None:
             return None  # it was refused when it was written; nothing is new
         raise
     if record.old is not None and _same_content(record.old, new):
-        return None
+        return replace(_change(new.pass_id, record, new), count=0)
     return _change(new.pass_id, record, new)
-
-
-def coalesce(changes: Iterable[PassChange]) -> list[PassChange]:
-    """One change a pass, in the order of each pass's first."""
-    by_pass: dict[PassId, PassChange] = {}
-    for change in changes:
-        earlier = by_pass.get(change.pass_id)
-        by_pass[change.pass_id] = change if earlier is None else earlier.then(change)
-    return list(by_pass.values())
 
 
 def _change(pass_id: PassId, record: StreamRecord, item: PassItem | None) -> PassChange:

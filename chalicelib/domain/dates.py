@@ -6,6 +6,8 @@ Phones reject a whole pass for a fraction of a second.
 import re
 from datetime import datetime
 
+from chalicelib.domain.errors import shown
+
 _W3C_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)")
 
 
@@ -25,7 +27,8 @@ def is_w3c_date(value: object) -> bool:
 
 def not_a_date(value: object) -> str:
     """What to tell whoever wrote it."""
-    return f"{value!r} {EXPECTED}"
+    quoted = f"'{shown(value)}'" if isinstance(value, str) else shown(value)
+    return f"{quoted} {EXPECTED}"
 
 
 def holds_date(key: str) -> bool:

@@ -4,10 +4,11 @@ Device library identifiers and push tokens are secrets between a device and this
 Update Notifications"): their `repr` and `str` show nothing of them.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Self
 
-from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.errors import RefusedError, limited, shown
 
 MAX_PASS_ID_BYTES = 1024
 """DynamoDB allows a range key of 1024 bytes and a hash key of 2048; a pass id is held to the smaller."""
@@ -15,10 +16,16 @@ MAX_DEVICE_LIBRARY_IDENTIFIER_LENGTH = 256
 MAX_PUSH_TOKEN_LENGTH = 1024
 MIN_AUTHENTICATION_TOKEN_LENGTH = 16
 """Apple, "Pass": `authenticationToken` is 16 characters or longer."""
+_TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+TEMPLATE_NAME_RULE = "1 to 64 of the letters A-Z and a-z, digits, '-', '_' and '.', not starting with '.'"
+"""A template's name is part of an S3 key (AWS, "Object key naming guidelines": these need no special handling)."""
 
 
 class IdentifierError(RefusedError):
     """An identifier that cannot be one: empty, too long, or with characters that it cannot have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(limited(message))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -31,19 +38,21 @@ class PassId:
     def __post_init__(self) -> None:
         if not self.pass_type_identifier or "/" in self.pass_type_identifier:
             raise IdentifierError(
-                f"pass type identifier {self.pass_type_identifier!r}: must not be empty nor hold a '/'"
+                f"pass type identifier '{shown(self.pass_type_identifier)}': must not be empty nor hold a '/'"
             )
         if not self.pass_type_identifier.isascii() or not self.pass_type_identifier.isprintable():
-            raise IdentifierError(f"pass type identifier {self.pass_type_identifier!r}: must be printable ASCII")
+            raise IdentifierError(f"pass type identifier '{shown(self.pass_type_identifier)}': must be printable ASCII")
         if not self.serial_number:
-            raise IdentifierError(f"pass of type {self.pass_type_identifier}: the serial number is empty")
+            raise IdentifierError(f"pass of type {shown(self.pass_type_identifier)}: the serial number is empty")
         try:
             size = len(str(self).encode())
         except UnicodeEncodeError as error:
-            raise IdentifierError(f"pass of type {self.pass_type_identifier}: serial number is not Unicode") from error
+            raise IdentifierError(
+                f"pass of type {shown(self.pass_type_identifier)}: serial number is not Unicode"
+            ) from error
         if size > MAX_PASS_ID_BYTES:
             raise IdentifierError(
-                f"pass of type {self.pass_type_identifier}: pass_id is {size} bytes, {MAX_PASS_ID_BYTES} at most"
+                f"pass of type {shown(self.pass_type_identifier)}: pass_id is {size} bytes, {MAX_PASS_ID_BYTES} at most"
             )
 
     @classmethod
@@ -55,7 +64,7 @@ class PassId:
         """
         pass_type_identifier, slash, serial_number = text.partition("/")
         if not slash:
-            raise IdentifierError(f"pass_id {text!r}: must be <passTypeIdentifier>/<serialNumber>")
+            raise IdentifierError(f"pass_id '{shown(text)}': must be <passTypeIdentifier>/<serialNumber>")
         return cls(pass_type_identifier, serial_number)
 
     def __str__(self) -> str:
@@ -107,6 +116,11 @@ class AuthenticationToken:
 
     def __str__(self) -> str:
         return "<authentication token>"
+
+
+def is_template_name(text: str) -> bool:
+    """Whether a template may have this name (`TEMPLATE_NAME_RULE`)."""
+    return _TEMPLATE_NAME.fullmatch(text) is not None
 
 
 def _require_printable_ascii(name: str, value: str, *, max_length: int) -> None:

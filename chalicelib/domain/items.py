@@ -9,8 +9,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Self
 
-from chalicelib.domain.errors import RefusedError
-from chalicelib.domain.identifiers import AuthenticationToken, IdentifierError, PassId
+from chalicelib.domain.errors import RefusedError, limited, shown
+from chalicelib.domain.identifiers import (
+    TEMPLATE_NAME_RULE,
+    AuthenticationToken,
+    IdentifierError,
+    PassId,
+    is_template_name,
+)
 from chalicelib.domain.numbers import NumberError, check_number
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -18,10 +24,14 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 class ItemError(RefusedError):
-    """A pass item that cannot become a pass: names the pass, the attribute, what is wrong and what to do."""
+    """A pass item that cannot become a pass: names the pass, the attribute, what is wrong and what to do.
+
+    All three are the pipeline's own text and of any length, so the message is limited.
+    """
 
     def __init__(self, pass_id: object, attribute: str, problem: str) -> None:
-        super().__init__(f"pass item {pass_id}: attribute '{attribute}': {problem}")
+        attribute, problem = shown(attribute), limited(problem)
+        super().__init__(limited(f"pass item {shown(pass_id, most=300)}: attribute '{attribute}': {problem}"))
         self.pass_id = str(pass_id)
         self.attribute = attribute
         self.problem = problem
@@ -131,8 +141,8 @@ class _Reader:
         value = self.attributes.get("template")
         if not isinstance(value, str) or not value:
             raise self.error("template", "is missing; write the name of a template, such as 'boarding'")
-        if "/" in value or value.startswith("."):
-            raise self.error("template", f"{value!r} is no template name: it must not hold '/' nor start with '.'")
+        if not is_template_name(value):
+            raise self.error("template", f"'{shown(value)}' is not a valid template name: write {TEMPLATE_NAME_RULE}")
         return value
 
     def voided(self) -> bool:

@@ -7,11 +7,15 @@ secret that reaches a phone.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
 
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 
 MAX_GROUP_LENGTH = 128
+MAX_TIME = 100_000_000_000
+"""Epoch seconds: 5138 AD. What is later, or before 1970, is not a time that this service wrote."""
 MAX_DEVICES_PER_ORDER = 500
 """500 identifiers of the longest length stay under SQS's 256 KiB; usual ones (32 hex digits) make 18 KiB."""
 
@@ -57,7 +61,35 @@ class Forget:
     pass_id: PassId
 
 
-Order = WakeDevices | FanOut | Forget
+class RecheckReason(Enum):
+    """Why a pass is looked at again, which decides what makes that unnecessary."""
+
+    UNSETTLED = "unsettled"
+    """A stream record of it could not be handled, or an operator asks: it is looked at in any case."""
+    REFUSED = "refused"
+    """Its item was refused: it is looked at while that refusal is on record."""
+    DOWNLOAD = "download"
+    """A download of it failed on our side: it is looked at unless it was after the failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """Read the pass item again; once the pass can be made, stamp it and push to every device that holds it.
+
+    Args:
+        pass_id: which pass.
+        reason: why.
+        at: epoch seconds of what led to it: the write, the failed download, or the operator's request.
+        change: what it is followed by in logs: the request id of the invocation that asked.
+    """
+
+    pass_id: PassId
+    reason: RecheckReason
+    at: float
+    change: str = ""
+
+
+Order = WakeDevices | FanOut | Forget | Recheck
 
 
 def encode(order: Order) -> str:
@@ -72,6 +104,9 @@ def encode(order: Order) -> str:
             body = {"fan_out": str(order.pass_id), "after": after, **_origin(order)}
         case Forget():
             body = {"forget": str(order.pass_id)}
+        case Recheck():
+            change = {"change": order.change} if order.change else {}
+            body = {"recheck": str(order.pass_id), "reason": order.reason.value, "at": order.at, **change}
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -86,7 +121,7 @@ def message_group(order: Order) -> str | None:
     pushes of others waiting (AWS, "Amazon SQS fair queues").
     """
     match order:
-        case WakeDevices(change=change) | FanOut(change=change) if _may_name_a_group(change):
+        case WakeDevices(change=change) | FanOut(change=change) | Recheck(change=change) if _may_name_a_group(change):
             return change
     return None
 
@@ -100,24 +135,54 @@ def decode(text: str) -> Order:
     """Read an order. One that an older version wrote says nothing of its change.
 
     Raises:
-        RefusedError: it is none of ours. The message does not repeat the text, which may name devices.
+        RefusedError: it is none of ours, whatever it is instead. The message does not repeat the text, which may name
+            devices.
     """
     try:
         content = json.loads(text)
-        change = str(content.get("change", "")) if isinstance(content, dict) else ""
-        match content:
-            case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": int() | float() as at}:
-                identifiers = tuple(DeviceLibraryIdentifier(str(device)) for device in devices)
-                return WakeDevices(pass_type_identifier, identifiers, at, change)
-            case {"fan_out": str(pass_id), "after": None, "changed_at": int() | float() as at}:
-                return FanOut(PassId.parse(pass_id), None, at, change)
-            case {"fan_out": str(pass_id), "after": str(after), "changed_at": int() | float() as at}:
-                return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after), at, change)
-            case {"forget": str(pass_id)}:
-                return Forget(PassId.parse(pass_id))
-    except json.JSONDecodeError as error:
-        raise RefusedError("push queue: a message is not JSON; it was not written by this service") from error
-    raise RefusedError("push queue: a message is not an order; it was not written by this version of the service")
+    except (ValueError, TypeError, RecursionError):  # a number of over 4,300 digits is a plain ValueError
+        raise RefusedError("push queue: a message is not JSON; it was not written by this service") from None
+    try:
+        order = _decode(content)
+    except (RefusedError, ValueError, KeyError):
+        order = None
+    if order is None:
+        raise RefusedError("push queue: a message is not an order; it was not written by this version of the service")
+    return order
+
+
+def _decode(content: Any) -> Order | None:  # noqa: ANN401 - any JSON
+    match content:
+        case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": at}:
+            PassId(pass_type_identifier, "any")  # raises where it is not a pass type identifier
+            identifiers = tuple(DeviceLibraryIdentifier(_text(device)) for device in devices)
+            return WakeDevices(pass_type_identifier, identifiers, _time(at), _change(content))
+        case {"fan_out": str(pass_id), "after": None, "changed_at": at}:
+            return FanOut(PassId.parse(pass_id), None, _time(at), _change(content))
+        case {"fan_out": str(pass_id), "after": str(after), "changed_at": at}:
+            return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after), _time(at), _change(content))
+        case {"forget": str(pass_id)}:
+            return Forget(PassId.parse(pass_id))
+        case {"recheck": str(pass_id), "reason": str(reason), "at": at}:
+            return Recheck(PassId.parse(pass_id), RecheckReason(reason), _time(at), _change(content))
+    return None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a string")  # noqa: TRY004 - decode knows one kind of wrong
+    return value
+
+
+def _time(value: object) -> float:
+    """Epoch seconds; neither a boolean, which is an int to Python, nor NaN, nor a number of a thousand digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_TIME:
+        raise ValueError("not a time")
+    return value
+
+
+def _change(content: Mapping[str, object]) -> str:
+    return _text(content.get("change", ""))
 
 
 def in_chunks(order: WakeDevices) -> list[WakeDevices]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from chalicelib.domain.dates import holds_date, is_w3c_date, not_a_date
+from chalicelib.domain.errors import shown
 from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
 from chalicelib.domain.items import ItemError, Json, PassItem
 from chalicelib.domain.template import STYLES, Template
@@ -157,7 +158,7 @@ def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping
     if any(style in merged for style in _DATE_STYLES) and not is_w3c_date(value):
         raise ItemError(item.pass_id, attribute, not_a_date(value))
     if any(style in merged for style in _NUMBER_STYLES) and isinstance(value, str):
-        raise ItemError(item.pass_id, attribute, f"{value!r} must be a number; the field is formatted as one")
+        raise ItemError(item.pass_id, attribute, f"'{shown(value)}' must be a number; the field is formatted as one")
     return merged
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, NoReturn, Self
 
 from chalicelib.domain.archive import PreparedArchive
-from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.errors import RefusedError, limited, shown
 
 STYLES = ("boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric")
 FIELD_GROUPS = (
@@ -36,7 +36,7 @@ class TemplateError(RefusedError):
     """A folder that cannot be a template: names the template, the file and what is wrong with it."""
 
     def __init__(self, template: str, file: str, problem: str) -> None:
-        super().__init__(f"template {template}: {file}: {problem}")
+        super().__init__(limited(f"template {shown(template)}: {shown(file)}: {problem}"))
 
 
 @dataclass(frozen=True, slots=True)

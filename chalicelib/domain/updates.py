@@ -29,6 +29,22 @@ The price: a pass that changed within the last W seconds may be named twice. The
 A deleted pass keeps its version, marked, so that a registration racing the deletion sees it, and so that a pass that
 comes back under the same name goes on from a later stamp. What is removed with it are the registrations that it had
 while it was gone. A pass that comes back within W seconds may take a registration that was made in between with it.
+
+Refusals. A changed item that cannot become a pass is not stamped, since no device could download it. Instead the
+refusal is recorded beside the version, and a stamp removes it. While it is on record, the next write of the item counts
+as a change even with the same content, and whoever repairs the template has the pass looked at again (a recheck).
+The two that race are the refusal and the repair, so each writes its own and then reads the other's:
+at a refusal:  record it            ->  read the template as it is now  ->  look again where it has changed;
+at a repair:   publish the template ->  read which passes are refused   ->  have each looked at again.
+
+Rechecks. A recheck reads the newest item, out of the stream's order. So it, too, writes (a stamp, a refusal, a
+deletion) and then reads the item once more: a refusal or deletion that the stream recorded in between, and that this
+stamp has wiped, is seen and recorded again. Its function may run for longer than W, so a stamp that took longer than
+the push function may is not relied on, and another is set.
+
+Failed downloads. A device that was told of a change takes the new tag before it downloads. Where we then fail to serve
+the download, nothing would tell it again. So a failed download leads to a recheck: once the pass can be made, a new
+stamp makes list calls name it again, and its devices are pushed to.
 """
 
 from dataclasses import dataclass
@@ -36,6 +52,8 @@ from typing import Self
 
 WINDOW_SLACK_SECONDS = 5
 """What clocks of two Lambdas may disagree by, and what a request that was sent may still take to be carried out."""
+RECHECK_REQUEST_SECONDS = 900
+"""How long a recheck that was asked for is relied on: the longest that the worker lets a message wait."""
 MAX_TAG_DIGITS = 18
 
 
@@ -65,6 +83,75 @@ class Version:
     def changed_since_issue(self) -> bool:
         """Whether a device that downloaded the pass before it registered may hold older content."""
         return self.revision > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the newest item of a pass cannot become a pass, kept beside the version until a stamp removes it.
+
+    Args:
+        reason: the error, limited in length.
+        template: the name of the template that the item names; empty where it names none.
+        refused_at: epoch seconds.
+    """
+
+    reason: str
+    template: str
+    refused_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckRequest:
+    """That a failed download has asked for a recheck, so that the next ones do not ask again.
+
+    Args:
+        requested_at: epoch seconds.
+        modified_at: of the version at that time; 0 before the first stamp.
+    """
+
+    requested_at: int
+    modified_at: int
+
+    def is_pending(self, version: Version | None, *, now: float) -> bool:
+        """Whether that recheck is still to come: nothing was stamped since, and it was not too long ago to rely on."""
+        same_version = self.modified_at == (version.modified_at if version is not None else 0)
+        return same_version and 0 <= now - self.requested_at < RECHECK_REQUEST_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckStamp:
+    """The last stamp that a recheck set.
+
+    Args:
+        message_id: of the message in the push queue that asked for the recheck.
+        stamped_at: epoch seconds, by the clock of the function that stamped; `modified_at` may be ahead of that.
+    """
+
+    message_id: str
+    stamped_at: int
+
+    def covers(self, failed_at: float, *, now: float) -> bool:
+        """Whether a device that failed to download at `failed_at` has been told by it, whatever clocks disagree by."""
+        return failed_at + WINDOW_SLACK_SECONDS <= self.stamped_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """All that is kept of a pass beside its item.
+
+    Args:
+        version: None before the first stamp.
+        refusal: None where the newest item that was looked at can become a pass.
+        recheck_request: of the last failed download that asked for a recheck.
+        recheck_stamp: of the last recheck.
+        personalized: whether a person has signed up with the pass.
+    """
+
+    version: Version | None = None
+    refusal: Refusal | None = None
+    recheck_request: RecheckRequest | None = None
+    recheck_stamp: RecheckStamp | None = None
+    personalized: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,50 @@
 """A pipeline changes passes: passes table -> stream -> stamp -> who holds them -> APNs.
 
 The order is the one that `domain/updates.py` demands: the stamp is written before the registrations are read.
+
+Whatever one record is or raises ends with its pass: a pass that cannot be made is refused and recorded as such, and
+one that could not be handled is left to the push queue, to be looked at again. Only where DynamoDB or SQS themselves
+fail does the batch come again.
 """
 
 import math
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib import log
-from chalicelib.domain.changes import PassChange, RefusedRecord, StreamRecord, change_of, coalesce
-from chalicelib.domain.errors import RefusedError, TransientError
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier
+from chalicelib.domain.changes import Entry, PassChange, RefusedRecord, read_batch
+from chalicelib.domain.errors import RefusedError, TransientError, loggable
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import FanOut, Forget, WakeDevices, in_chunks
+from chalicelib.domain.orders import FanOut, Forget, Recheck, RecheckReason, WakeDevices, in_chunks
+from chalicelib.domain.updates import Refusal
 from chalicelib.flows.stamp import stamp
 from chalicelib.flows.wake import Waker
 from chalicelib.metrics import Metrics, Unit
 from chalicelib.queue import Queue
 from chalicelib.store import Store
 
+if TYPE_CHECKING:
+    from chalicelib.domain.template import Template
+
 MAX_DIRECT_DEVICES = 1000
 """What more devices hold is fanned out by the queue, so that the next batch's changes do not wait for it."""
 RETRY_SECONDS = 5
+TEMPLATE_AGE_SECONDS = 5.0
+"""How old the template may be that an item is validated against at first."""
+VALIDATION_RESERVE_SECONDS = 5.0
+"""Before the deadline, for what follows validation. Passes that were not validated by then are left to the queue."""
+
+
+class TemplateSource(Protocol):
+    """Where templates come from (`chalicelib/template_store.py`)."""
+
+    def get(self, name: str, *, max_age_seconds: float) -> "Template":
+        """The template of that name. Raises RefusedError where there is no usable one, TransientError for later."""
+        ...
 
 
 @dataclass(slots=True)
@@ -39,12 +60,61 @@ Targets = defaultdict[str, Target]
 
 
 @dataclass(frozen=True, slots=True)
+class _Unfit:
+    """A change whose item does not fit its template: the refusal, and the item to try once more."""
+
+    refused: RefusedRecord
+    item: PassItem
+
+
+@dataclass(slots=True)
+class _BatchTemplates:
+    """The templates of one batch: each is read once, whatever comes of it, and none after the deadline.
+
+    So one template that S3 does not hand out costs a batch one wait, not one for each item.
+
+    Args:
+        source: where they come from.
+        max_age_seconds: how old they may be.
+        deadline: monotonic seconds.
+    """
+
+    source: TemplateSource
+    max_age_seconds: float
+    deadline: float
+    _read: "dict[str, Template | Exception]" = field(default_factory=dict)
+
+    def validate(self, item: PassItem) -> None:
+        """Find out whether an item can become a pass.
+
+        Raises:
+            RefusedError: it cannot.
+            Exception: it cannot be said now.
+        """
+        from chalicelib.domain.rendering import prove
+
+        found = self._read.get(item.template)
+        if found is None:
+            found = self._read[item.template] = self._look(item.template)
+        if isinstance(found, Exception):
+            raise found
+        prove(found, item)
+
+    def _look(self, name: str) -> "Template | Exception":
+        if time.monotonic() >= self.deadline:
+            return TransientError(f"template {name}: no time was left to read it")
+        try:
+            return self.source.get(name, max_age_seconds=self.max_age_seconds)
+        except Exception as error:  # noqa: BLE001 - raised again for each item that names the template
+            return error
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What reacts to a batch of the stream.
 
     Args:
-        fits: raises RefusedError where an item does not fit its template, so that no phone is woken for a pass that
-            cannot be made.
+        templates: what items are validated against, so that no phone is woken for a pass that cannot be made.
         clock: epoch seconds.
     """
 
@@ -52,7 +122,7 @@ class Changes:
     queue: Queue
     waker: Waker
     metrics: Metrics
-    fits: Callable[[PassItem], None]
+    templates: TemplateSource
     clock: Callable[[], float]
 
     def handle(self, records: Iterable[Mapping[str, Any]], *, deadline: float) -> list[str]:
@@ -68,28 +138,94 @@ class Changes:
         Raises:
             TransientError: nothing was settled; the whole batch must come again.
         """
-        changes, refused = read_batch(records, fits=self.fits)
-        if refused:
-            self.queue.refuse(refused)
-            for record in refused:
-                log.event("pass_item_refused", pass_id=record.pass_id, error=str(record.error))
+        batch = read_batch(records)
+        for corrected in batch.corrected:
+            log.event("pass_item_refused", pass_id=corrected.key, error=str(corrected.error), corrected=True)
+        for unread in batch.unread:
+            log.event("record_unread", pass_id=unread.pass_id, error=unread.problem)
+        changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]
+        entries, unfit, rechecks = self._validated(changed, deadline=deadline)
+        rechecks += [self._recheck(unread.pass_id, unread.written_at) for unread in batch.unread]
+        rechecks += self._refused_before([e for e in batch.entries if isinstance(e, PassChange) and not e.count])
+        if rechecks:
+            self.queue.send(rechecks)
         targets: Targets = defaultdict(Target)
-        unsettled: PassChange | None = None
-        for index, change in enumerate(changes):
+        unsettled: Entry | None = None
+        settled: list[Entry] = []
+        for index, entry in enumerate(entries):
             try:
-                self._settle(change, targets)
+                self._settle(entry, targets)
             except TransientError as error:
                 if index == 0:
                     raise
-                log.event("change_failed", pass_id=change.pass_id, error=str(error))
-                unsettled = change
+                log.event("change_failed", pass_id=_name(entry), error=str(error))
+                unsettled = entry
                 break
-        self.metrics.put({"ChangedPasses": len(changes), "RefusedItems": len(refused)}, Unit.COUNT)
+            settled.append(entry)
+        refused = [entry for entry in settled if isinstance(entry, RefusedRecord)]
+        repaired = self._recheck_repaired([u for u in unfit if u.refused in refused], deadline=deadline)
+        self._count(settled, rechecks=len(rechecks) + len(repaired))
         for pass_type_identifier, target in targets.items():
             self._wake(pass_type_identifier, target, deadline=deadline)
+        self._keep([record for record in refused if record.pass_id not in repaired])
         return [unsettled.sequence_number] if unsettled else []
 
-    def _settle(self, change: PassChange, targets: Targets) -> None:
+    def _refused_before(self, unchanged: Sequence[PassChange]) -> list[Recheck]:
+        """A pass that was written with the content that it had is looked at again where that content was refused: its
+        template may have been repaired since. Not here, because a stamp removes the refusal: if this ended between the
+        stamp and its pushes, the batch that comes again would find nothing to do.
+        """
+        refused = self.store.versions.refused([change.pass_id for change in unchanged]) if unchanged else set()
+        return [
+            self._recheck(c.pass_id, c.written_at, RecheckReason.REFUSED) for c in unchanged if c.pass_id in refused
+        ]
+
+    def _validated(
+        self, entries: Sequence[Entry], *, deadline: float
+    ) -> tuple[list[Entry], list[_Unfit], list[Recheck]]:
+        """The entries to settle, with those that do not fit their template as refusals; and what cannot be said now."""
+        templates = _BatchTemplates(self.templates, TEMPLATE_AGE_SECONDS, deadline - VALIDATION_RESERVE_SECONDS)
+        validated: list[Entry] = []
+        unfit: list[_Unfit] = []
+        unvalidated: list[Recheck] = []
+        for entry in entries:
+            if isinstance(entry, RefusedRecord) or entry.item is None:
+                validated.append(entry)
+                continue
+            try:
+                templates.validate(entry.item)
+            except RefusedError as error:
+                refused = _refused(entry, entry.item, error)
+                unfit.append(_Unfit(refused, entry.item))
+                validated.append(refused)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this pass's alone
+                log.event("pass_not_validated", pass_id=entry.pass_id, error=loggable(error))
+                unvalidated.append(self._recheck(entry.pass_id, entry.written_at))
+            else:
+                validated.append(entry)
+        return validated, unfit, unvalidated
+
+    def _settle(self, entry: Entry, targets: Targets) -> None:
+        """Stamp a change and find who must be told, or record a refusal; what raises anything unforeseen is left to the
+        queue.
+
+        Raises:
+            TransientError: DynamoDB or SQS did not carry it out.
+        """
+        try:
+            if isinstance(entry, RefusedRecord):
+                self._refuse(entry)
+            else:
+                self._stamp(entry, targets)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this pass's alone
+            log.event("change_failed", pass_id=_name(entry), error=loggable(error))
+            if entry.pass_id is not None:
+                written_at = entry.written_at if isinstance(entry, PassChange) else 0.0
+                self.queue.send([self._recheck(entry.pass_id, written_at)])
+
+    def _stamp(self, change: PassChange, targets: Targets) -> None:
         """Stamp the pass, then find who must be told.
 
         A deletion that is handed out again may be older than the item: whether it is gone is asked, not believed.
@@ -112,6 +248,52 @@ class Changes:
         else:
             self._find_devices(change, targets)
 
+    def _refuse(self, refused: RefusedRecord) -> None:
+        """Record a refusal beside the version. A key that is not a pass_id has no version, and never was a pass."""
+        if refused.pass_id is not None:
+            refusal = Refusal(str(refused.error), refused.template, int(self.clock()))
+            self.store.versions.refuse(refused.pass_id, refusal, changes=refused.count)
+        log.event("pass_item_refused", pass_id=refused.key, error=str(refused.error))
+
+    def _recheck_repaired(self, unfit: Sequence[_Unfit], *, deadline: float) -> set[PassId]:
+        """After a refusal was recorded, look at the template as it is now: one that was repaired in the meantime may
+        have been published before the refusal could be seen. What fits now, or cannot be said, is looked at again.
+
+        Raises:
+            QueueError: SQS did not take a recheck; the batch must come again.
+        """
+        templates = _BatchTemplates(self.templates, 0.0, deadline - VALIDATION_RESERVE_SECONDS)
+        repaired: set[PassId] = set()
+        for one in unfit:
+            try:
+                templates.validate(one.item)
+            except RefusedError:
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, the recheck finds out
+                log.event("pass_not_validated", pass_id=one.item.pass_id, error=loggable(error))
+            repaired.add(one.item.pass_id)
+        if repaired:
+            self.queue.send([self._recheck(pass_id, 0.0, RecheckReason.REFUSED) for pass_id in sorted(repaired)])
+        return repaired
+
+    def _recheck(self, pass_id: PassId, written_at: float, reason: RecheckReason = RecheckReason.UNSETTLED) -> Recheck:
+        return Recheck(pass_id, reason, written_at or self.clock(), log.request_id())
+
+    def _count(self, settled: Sequence[Entry], *, rechecks: int) -> None:
+        refused = sum(isinstance(entry, RefusedRecord) for entry in settled)
+        counts = {"ChangedPasses": len(settled) - refused, "RefusedItems": refused}
+        self.metrics.put({**counts, **({"Rechecks": rechecks} if rechecks else {})}, Unit.COUNT)
+
+    def _keep(self, refused: Sequence[RefusedRecord]) -> None:
+        """Put refusals where a person looks, once the batch is settled. They are on record already, so a failure of
+        this is only logged: the batch must not come again for it.
+        """
+        try:
+            if refused:
+                self.queue.refuse(refused, at=self.clock())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the batch is settled
+            log.event("refusal_not_kept", items=len(refused), error=loggable(error))
+
     def _find_devices(self, change: PassChange, targets: Targets) -> None:
         room = MAX_DIRECT_DEVICES - sum(len(target.devices) for target in targets.values())
         if room <= 0:
@@ -132,35 +314,23 @@ class Changes:
             unsettled = self.waker.wake(
                 pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
             ).unsettled
-        except TransientError as error:
-            log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the devices are told from the queue
+            log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
             unsettled = frozenset(target.devices)
         left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at, log.request_id())
         self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS, until=deadline)
 
 
-def read_batch(
-    records: Iterable[Mapping[str, Any]], *, fits: Callable[[PassItem], None]
-) -> tuple[list[PassChange], list[RefusedRecord]]:
-    """The passes that changed, one entry each, and the records that cannot become a pass."""
-    changes: list[PassChange] = []
-    refused: list[RefusedRecord] = []
-    for raw in records:
-        try:
-            change = change_of(StreamRecord.parse(raw))
-        except RefusedError as error:
-            pass_id = raw["dynamodb"].get("Keys", {}).get("pass_id", {}).get("S", "(without key)")
-            refused.append(RefusedRecord(str(pass_id), str(raw["dynamodb"].get("SequenceNumber", "")), error))
-        else:
-            if change is not None:
-                changes.append(change)
-    fitting: list[PassChange] = []
-    for change in coalesce(changes):
-        try:
-            if change.item is not None:
-                fits(change.item)
-        except RefusedError as error:
-            refused.append(RefusedRecord(str(change.pass_id), change.sequence_number, error))
-        else:
-            fitting.append(change)
-    return fitting, refused
+def _refused(change: PassChange, item: PassItem, error: RefusedError) -> RefusedRecord:
+    return RefusedRecord(
+        key=str(change.pass_id),
+        sequence_number=change.sequence_number,
+        error=error,
+        pass_id=change.pass_id,
+        template=item.template,
+        count=change.count,
+    )
+
+
+def _name(entry: Entry) -> str:
+    return entry.key if isinstance(entry, RefusedRecord) else str(entry.pass_id)

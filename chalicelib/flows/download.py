@@ -8,11 +8,11 @@ from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.conditional import Conditions, Validators, validators_of
 from chalicelib.domain.identifiers import AuthenticationToken, PassId
 from chalicelib.domain.items import PassItem
-from chalicelib.domain.updates import Version
+from chalicelib.domain.updates import Version, VersionState
 from chalicelib.flows.authorize import UnauthorizedError, check, read_header
+from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.press import Press
 from chalicelib.store import Store
-from chalicelib.store.passes import StoredPass
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,14 @@ class Downloader:
     """What answers a download.
 
     Args:
+        failures: what follows a download that is not served, though the request may have it.
         window_seconds: W of the update protocol.
     """
 
     store: Store
     keys: AuthenticationKeys
     press: Press
+    failures: FailedDownloads
     window_seconds: int
 
     def download(
@@ -69,30 +71,40 @@ class Downloader:
         """
         presented = read_header(authorization)
         derived = self.keys.accepts(presented, pass_id, own=None)
-        state = self.store.versions.state(pass_id) if derived else self._authorized(pass_id, presented)
-        version = state.version
-        if version is not None and conditions.hold(version):
-            if derived:
-                check(self.keys, pass_id, self.store.passes.for_authorization(pass_id), presented=presented)
-            log.event("downloaded", pass_id=pass_id, modified=False)
-            return Download(None, validators_of(version))
-        if version is None:
-            version = Version.before_any_stamp(now, window_seconds=self.window_seconds)
-        attributes = check(self.keys, pass_id, self.store.passes.content(pass_id), presented=presented)
-        pkpass = self.press.make(
-            PassItem.parse(attributes),
-            personalized=state.personalized,
-            authentication_token=presented,
-            web_service_url=web_service_url,
-            at=datetime.fromtimestamp(now, UTC),
-        )
+        state: VersionState | None = None
+        item: PassItem | None = None
+        try:
+            state = self.store.versions.state(pass_id) if derived else self._authorized(pass_id, presented)
+            version = state.version
+            if version is not None and conditions.hold(version):
+                if derived:
+                    check(self.keys, pass_id, self.store.passes.for_authorization(pass_id), presented=presented)
+                log.event("downloaded", pass_id=pass_id, modified=False)
+                return Download(None, validators_of(version))
+            attributes = check(self.keys, pass_id, self.store.passes.content(pass_id), presented=presented)
+            item = PassItem.parse(attributes)
+            pkpass = self.press.make(
+                item,
+                personalized=state.personalized,
+                authentication_token=presented,
+                web_service_url=web_service_url,
+                at=datetime.fromtimestamp(now, UTC),
+            )
+        except UnauthorizedError:
+            raise
+        except Exception as error:
+            if derived or state is not None:  # the token was checked: a stranger cannot cause pushes
+                self.failures.note(pass_id, error, state=state, item=item)
+            raise
         log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
-        return Download(pkpass, validators_of(version))
+        return Download(
+            pkpass, validators_of(version or Version.before_any_stamp(now, window_seconds=self.window_seconds))
+        )
 
-    def _authorized(self, pass_id: PassId, presented: AuthenticationToken) -> StoredPass:
+    def _authorized(self, pass_id: PassId, presented: AuthenticationToken) -> VersionState:
         """Check the token against the item's own."""
         stored = self.store.passes.for_download(pass_id)
         check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
         if stored is None:
             raise UnauthorizedError  # as `check` has done already
-        return stored
+        return stored.state

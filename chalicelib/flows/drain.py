@@ -2,23 +2,28 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import log
 from chalicelib.domain.attempts import MAX_ATTEMPTS, attempts_of
-from chalicelib.domain.errors import PasswireError, TransientError
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier
-from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, decode, in_chunks
+from chalicelib.domain.errors import TransientError, loggable
+from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.orders import FanOut, Forget, Order, Recheck, WakeDevices, decode, in_chunks
 from chalicelib.flows.wake import Waker, Woken
 from chalicelib.queue import Queue
 from chalicelib.store import Store
+
+if TYPE_CHECKING:
+    from chalicelib.flows.recheck import Rechecker
 
 FAN_OUT_PAGE = 5000
 FORGET_PAGE = 100
 RESERVE_SECONDS = 3.0
 """What must remain before the deadline for another page."""
+RECHECK_RESERVE_SECONDS = 20.0
+"""What must remain before the deadline for another recheck: S3 and DynamoDB may be slow to refuse an answer."""
 FIRST_RETRY_SECONDS = 5
 MISCONFIGURED_RETRY_SECONDS = 900
 """A wrong credential is not worth hammering APNs with; a person must act first."""
@@ -45,11 +50,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """What carries out orders."""
+    """What carries out orders.
+
+    Args:
+        rechecker: what looks at passes again; made when the first message asks for it.
+    """
 
     store: Store
     queue: Queue
     waker: Waker
+    rechecker: "Callable[[], Rechecker]"
 
     def handle(self, records: Sequence[Mapping[str, Any]], *, deadline: float) -> list[str]:
         """Carry out a batch of messages, each by itself.
@@ -66,19 +76,22 @@ class Drain:
         for record in records:
             try:
                 messages.append(_read(record))
-            except PasswireError as error:
-                log.event("order_refused", message_id=str(record["messageId"]), error=str(error))
-                failed.append(str(record["messageId"]))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
+                failed.extend(self._bury(record, error))
         failed.extend(self._wake([m for m in messages if isinstance(m.order, WakeDevices)], deadline=deadline))
+        rechecked: set[PassId] = set()
         for message in messages:
             try:
                 match message.order:
+                    case Recheck(pass_id=pass_id) if pass_id not in rechecked:
+                        if self._recheck(message.order, message.message_id, deadline=deadline):
+                            rechecked.add(pass_id)
                     case FanOut():
                         self._fan_out(message.order, deadline=deadline)
                     case Forget():
                         self._forget(message.order, deadline=deadline)
-            except TransientError as error:
-                log.event("order_failed", message_id=message.message_id, error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
+                log.event("order_failed", message_id=message.message_id, error=loggable(error))
                 self._postpone(message, seconds=retry_seconds(message.receive_count))
                 failed.append(message.message_id)
         return failed
@@ -98,8 +111,10 @@ class Drain:
                 woken = self.waker.wake(
                     pass_type_identifier, devices, changed_at=changed_at, deadline=deadline, changes=changes
                 )
-            except TransientError as error:
-                log.event("wake_failed", pass_type_identifier=pass_type_identifier, changes=changes, error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is these messages' alone
+                log.event(
+                    "wake_failed", pass_type_identifier=pass_type_identifier, changes=changes, error=loggable(error)
+                )
                 woken = Woken(frozenset(devices))
             failed.extend(
                 message.message_id
@@ -132,6 +147,27 @@ class Drain:
             log.event("put_off_failed", message_id=message.message_id, error=str(error))
             return False
         return True
+
+    def _bury(self, record: Mapping[str, Any], error: Exception) -> list[str]:
+        """End a message that is not one of this service's: it becomes a dead letter at once, as it is.
+
+        Returns:
+            Its id, where it must come again because SQS did not take the dead letter.
+        """
+        message_id = str(record.get("messageId", ""))
+        log.event("order_refused", message_id=message_id, error=loggable(error))
+        try:
+            self.queue.bury([str(record.get("body") or "(empty)")])
+        except TransientError as failure:
+            log.event("order_not_kept", message_id=message_id, error=str(failure))
+            return [message_id]
+        return []
+
+    def _recheck(self, order: Recheck, message_id: str, *, deadline: float) -> bool:
+        """Whether the pass was looked at, so that the batch's other messages for it need nothing more."""
+        if time.monotonic() >= deadline - RECHECK_RESERVE_SECONDS:
+            raise TransientError(f"pass {order.pass_id}: no time was left to look at it again")
+        return self.rechecker().recheck(order, message_id=message_id, deadline=deadline)
 
     def _postpone(self, message: Message, *, seconds: int) -> None:
         """Let it come again after a while; where that cannot be said, after the queue's own time."""

@@ -8,7 +8,8 @@ from chalicelib.domain.authentication import AuthenticationKeys
 from chalicelib.domain.conditional import Validators, validators_of
 from chalicelib.domain.items import PassItem
 from chalicelib.domain.links import Link, LinkEndedError, read_link
-from chalicelib.domain.updates import Version
+from chalicelib.domain.updates import Version, VersionState
+from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.press import Press
 from chalicelib.store import Store
 
@@ -33,12 +34,14 @@ class LinkOpener:
     """What answers a download link.
 
     Args:
+        failures: what follows a download that is not served, though the link grants it.
         window_seconds: W of the update protocol.
     """
 
     store: Store
     keys: AuthenticationKeys
     press: Press
+    failures: FailedDownloads
     window_seconds: int
 
     def open(self, *, token: str, web_service_url: str, now: float, asked_for: str) -> OpenedLink:
@@ -57,18 +60,26 @@ class LinkOpener:
             StoreError, ConfigurationError: it could not be read, or not be signed.
         """
         link = read_link(self.keys, token, now=now)
-        state = self.store.versions.state(link.pass_id)
-        attributes = self.store.passes.content(link.pass_id)
-        if attributes is None:
-            raise LinkEndedError(f"download link: pass {link.pass_id} is gone")
-        item = PassItem.parse(attributes)
-        pkpass = self.press.make(
-            item,
-            personalized=state.personalized,
-            authentication_token=self.keys.issue(link.pass_id, own=item.authentication_token),
-            web_service_url=web_service_url,
-            at=datetime.fromtimestamp(now, UTC),
-        )
+        state: VersionState | None = None
+        item: PassItem | None = None
+        try:
+            state = self.store.versions.state(link.pass_id)
+            attributes = self.store.passes.content(link.pass_id)
+            if attributes is None:
+                raise LinkEndedError(f"download link: pass {link.pass_id} is gone")  # noqa: TRY301
+            item = PassItem.parse(attributes)
+            pkpass = self.press.make(
+                item,
+                personalized=state.personalized,
+                authentication_token=self.keys.issue(link.pass_id, own=item.authentication_token),
+                web_service_url=web_service_url,
+                at=datetime.fromtimestamp(now, UTC),
+            )
+        except LinkEndedError:
+            raise
+        except Exception as error:
+            self.failures.note(link.pass_id, error, state=state, item=item)
+            raise
         log.event("link_opened", pass_id=link.pass_id, asked_for=asked_for, bytes=len(pkpass))
         version = state.version or Version.before_any_stamp(now, window_seconds=self.window_seconds)
         return OpenedLink(link, pkpass, validators_of(version))

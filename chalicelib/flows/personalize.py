@@ -124,7 +124,7 @@ class Personalizer:
         asked = self.press.templates.get(item.template).personalization
         if asked is None:
             raise NotPersonalizableError
-        if stored.personalized:
+        if stored.state.personalized:
             raise AlreadyPersonalizedError
         personalization.require(asked)
         signature = self.press.signer_for(pass_id.pass_type_identifier).sign_token(

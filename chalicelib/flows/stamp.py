@@ -2,19 +2,27 @@
 
 from chalicelib.domain.errors import TransientError
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.updates import Version
+from chalicelib.domain.updates import RecheckStamp, Version
 from chalicelib.store import Store
 
 
-def stamp(store: Store, pass_id: PassId, *, now: float, changes: int, deleted: bool) -> Version:
+def stamp(
+    store: Store,
+    pass_id: PassId,
+    *,
+    now: float,
+    changes: int,
+    deleted: bool,
+    recheck: RecheckStamp | None = None,
+) -> Version:
     """Two conditional updates and no read: `now` where that is later, else one more than what is there.
 
     Raises:
         StoreError: DynamoDB did not carry it out.
     """
-    version = store.versions.stamp_at(pass_id, now=int(now), changes=changes, deleted=deleted)
+    version = store.versions.stamp_at(pass_id, now=int(now), changes=changes, deleted=deleted, recheck=recheck)
     if version is None:
-        version = store.versions.stamp_next(pass_id, changes=changes, deleted=deleted)
+        version = store.versions.stamp_next(pass_id, changes=changes, deleted=deleted, recheck=recheck)
     if version is None:
         raise StampLostError(pass_id)
     return version

@@ -7,9 +7,9 @@ from pynamodb.transactions import TransactWrite
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.updates import Version
+from chalicelib.domain.updates import VersionState
 from chalicelib.store.tables import Tables
-from chalicelib.store.versions import version_of
+from chalicelib.store.versions import state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,11 @@ class StoredPass:
 
     Args:
         attributes: the item's key, and its own authentication token if it has one; not parsed.
-        version: None before the first stamp.
-        personalized: whether a person has signed up with it.
+        state: what is kept of the pass beside its item.
     """
 
     attributes: dict[str, object] = field(repr=False)
-    version: Version | None = None
-    personalized: bool = False
+    state: VersionState
 
 
 _FOR_AUTHORIZATION = "pass_id, authentication_token"
@@ -75,14 +73,13 @@ class Passes:
         row = plain_item(found[versions][0]) if found[versions] else {}
         return StoredPass(
             attributes=plain_item(found[self._tables.passes][0]),
-            version=version_of(row),
-            personalized=bool(row.get("personalized")),
+            state=state_of(row),
         )
 
     def content(self, pass_id: PassId) -> dict[str, object] | None:
         """The whole item; None where there is no such pass.
 
-        Read it after `for_download`: then it is at least as new as the version that was read there.
+        Read after the version, it is at least as new as that version.
 
         Raises:
             StoreError: DynamoDB did not answer.

@@ -38,7 +38,8 @@ class StoreError(TransientError):
 
 class VersionRow(Model):
     """What is known of a pass's changes; `domain.updates.Version`. A pass that was personalized before its first stamp
-    has a row without one.
+    has a row without one, and so has a pass that was only ever refused. `domain.updates.VersionState` says what else a
+    row holds.
     """
 
     pass_id = UnicodeAttribute(hash_key=True)
@@ -46,6 +47,8 @@ class VersionRow(Model):
     revision = NumberAttribute(null=True)
     deleted = BooleanAttribute(null=True)
     personalized = BooleanAttribute(null=True)
+    refused: MapAttribute[str, str] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
+    recheck_stamp: MapAttribute[str, Any] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # likewise
 
 
 class ItemRow(Model):

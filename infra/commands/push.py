@@ -1,13 +1,14 @@
 """`push`: what waits, what was given up, and pushing by hand."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from chalicelib.domain.identifiers import PassId
-from infra.commands.options import JsonOption, StageOption
+from infra.commands.options import JsonOption, StageOption, read_since
 from infra.pushes import Pushes
 from infra.stack.deploy import Deployer
 from infra.terminal import standard_error, standard_output, write_json, write_line
@@ -45,11 +46,13 @@ def redrive(
     stage: StageOption = "dev",
     *,
     discard_refused: Annotated[
-        bool, typer.Option("--discard-refused", help="Forget the refused items: their pipelines have been mended.")
+        bool, typer.Option("--discard-refused", help="Delete the dead letters of refused items instead.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Carry out again what was given up: orders of the dead-letter queue, batches of the stream-failure queue.
+
+    The passes of refused items are looked at again: what has been repaired is pushed, what has not is refused again.
 
     Example: python -m infra push redrive --stage dev
     """
@@ -60,25 +63,64 @@ def redrive(
     if as_json:
         write_json({**asdict(done), "kept": dict(done.kept)})
         return
-    write_line(f"{done.orders} orders are back in the push queue, {done.batches} stream batches were handed over again")
+    write_line(
+        f"{done.orders} orders are back in the push queue, {done.batches} stream batches were handed over again, "
+        f"{done.rechecks} passes of refused items are looked at again"
+    )
     for reason, count in done.kept.items():
         write_line(f"{count:6} x kept: {reason}")
 
 
 @app.command()
 def send(
-    passes: Annotated[list[str], typer.Argument(metavar="PASS...", help="`<passTypeIdentifier>/<serialNumber>`")],
+    passes: Annotated[
+        list[str] | None, typer.Argument(metavar="[PASS...]", help="`<passTypeIdentifier>/<serialNumber>`")
+    ] = None,
+    *,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Instead: every pass that changed since 30m, 24h, 7d ago or 2026-12-24T18:30:00Z."
+        ),
+    ] = None,
     stage: StageOption = "dev",
 ) -> None:
     """Push to every device that holds a pass, whether it changed or not; what changed is then theirs to ask.
 
+    With --changed-since, as after an outage in which downloads failed: each pass that changed since then gets a new
+    Last-Modified, so that phones are told of it again and download it again, and one that cannot be made at the moment
+    is pushed once it can be. All versions are read to find them.
+
     Example: python -m infra push send pass.com.acme.boarding/7K2M9Q --stage dev
     """
+    if bool(passes) == (changed_since is not None):
+        raise typer.BadParameter("name the passes either as PASS... or by --changed-since")
+    if changed_since is not None:
+        _send_changed_since(changed_since, stage)
+        return
     pushes = _pushes(stage)
-    for text in passes:
+    for text in passes or ():
         pass_id = PassId.parse(text)
         pushes.send(pass_id)
         write_line(f"asked for a push to every device that holds {pass_id}")
+
+
+def _send_changed_since(text: str, stage: str) -> None:
+    since = read_since(text)
+    pushes, count = _pushes(stage), 0
+    moment = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    console = standard_error()
+    try:
+        with console.status(f"asking for what changed since {moment}") as shown:
+
+            def on_progress(step: int) -> None:
+                nonlocal count
+                count += step
+                shown.update(f"asking for what changed since {moment}, {count:,} passes")
+
+            pushes.recheck_changed_since(since, on_progress=on_progress)
+    finally:
+        write_line(f"asked for a push to every device that holds one of the {count:,} passes changed since {moment}")
 
 
 def _pushes(stage: str) -> Pushes:

@@ -18,6 +18,7 @@ from chalicelib.picture import page
 from chalicelib.template_store import KEEP_SECONDS, pack, packaged_names
 from infra.commands.options import JsonOption, StageOption
 from infra.local.processes import PROJECT
+from infra.pushes import Pushes
 from infra.stack.deploy import Deployer
 from infra.templates.bucket import TemplatesBucket
 from infra.templates.check import check_template
@@ -104,6 +105,7 @@ def push(
 ) -> None:
     """Check a folder, and make it what passes are made from within 5 seconds, without a deploy.
 
+    Passes whose items were refused for this template are looked at again: those that can be made now are pushed.
     With --notify its passes are touched at --rate a second; interrupted, the same command goes on where it was.
 
     Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
@@ -111,7 +113,8 @@ def push(
     progress = standard_error()
     name, findings, files = _readable(folder)
     _show(str(folder), findings, progress)
-    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    stack = Deployer(stage, say=lambda _: None).describe()
+    outputs = stack.outputs
     bucket = TemplatesBucket(outputs["TemplatesBucketName"])
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
@@ -121,14 +124,15 @@ def push(
         f"template {name}: revision {pushed.revision} "
         + ("is current already" if pushed.unchanged else "is current now")
     )
+    rechecked = _recheck_refused(Pushes(stack), name, progress)
     touched = None
     if notify:
         progress.print(f"waiting {SETTLE_SECONDS:.0f} s until every sandbox has it")
         time.sleep(SETTLE_SECONDS)
         touched = _notify(outputs["PassesTableName"], name, pushed.revision, rate, progress)
     if as_json:
-        pushed_now = {"template": name, "revision": pushed.revision, "before": pushed.before, "touched": touched}
-        write_json(pushed_now, indent=None)
+        done = {"revision": pushed.revision, "before": pushed.before, "rechecked": rechecked, "touched": touched}
+        write_json({"template": name, **done}, indent=None)
 
 
 @app.command()
@@ -180,6 +184,17 @@ def _warn_of_lost_fields(before: Template | None, after: Template, console: Plai
                 "back, or have the pipeline leave them out",
             )
         )
+
+
+def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
+    """Bring back what was refused for this template, also where it was current already: an earlier push may have been
+    interrupted here.
+    """
+    with console.status("looking for refused passes") as shown:
+        count = pushes.recheck_refused(name, on_progress=lambda _: shown.update("asking for refused passes again"))
+    if count:
+        console.print(f"{count:,} passes whose items were refused are looked at again")
+    return count
 
 
 def _notify(table_name: str, name: str, revision: str, rate: float, console: PlainConsole) -> int:

@@ -148,6 +148,8 @@ def _stamped(told: Mapping[str, Any]) -> str:
     if told["deleted"] is True:
         return "deleted by a pipeline"
     what = "issued" if told["revision"] == 1 else "changed"
+    if told["reason"] != "?":
+        what = "looked at again and stamped"
     at = datetime.fromtimestamp(int(told["modified_at"]), UTC)
     return f"{what}: revision {told['revision']}, Last-Modified {at:%Y-%m-%dT%H:%M:%SZ}"
 
@@ -194,7 +196,12 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "downloaded": _downloaded,
     "link_opened": lambda told: f"its link was opened, for the {told['asked_for']}",
     "personalized": lambda _: "a person signed up with it",
-    "pass_item_refused": lambda told: f"refused, no phone is told: {told['error']}",
+    "pass_item_refused": lambda told: f"refused, no phone is notified: {told['error']}",
+    "record_unread": lambda told: f"a stream record could not be read ({told['error']}); the pass is looked at again",
+    "pass_not_validated": lambda told: f"could not be validated ({told['error']}); the pass is looked at again",
+    "recheck_requested": lambda _: "a download failed on our side; the pass is looked at again",
+    "recheck_not_requested": lambda told: f"a download failed on our side, and nothing was noted: {told['error']}",
+    "recheck_unnecessary": lambda _: "was to be looked at again, which others had done",
 }
 """By log event."""
 _OUTCOMES: Mapping[str, str] = {

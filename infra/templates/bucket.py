@@ -11,6 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.identifiers import is_template_name
 from chalicelib.domain.template import Template, TemplateError
 from chalicelib.template_store import (
     POINTER,
@@ -99,7 +100,7 @@ class TemplatesBucket:
         Raises:
             PullError: it was never pushed, or the folder is there already.
         """
-        revision = self._current(name)
+        revision = self._current(name) if is_template_name(name) else None
         if revision is None:
             raise PullError(f"template {name} was never pushed; see what was with `template list`")
         target = into / f"{name}{SUFFIX}"

@@ -3,7 +3,8 @@
 import stat
 from pathlib import Path
 
-from chalicelib.domain.errors import RefusedError
+from chalicelib.domain.errors import RefusedError, shown
+from chalicelib.domain.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.template_store import SUFFIX
 from infra.templates.findings import Finding, error
 
@@ -24,7 +25,10 @@ def template_name(folder: Path) -> str:
     resolved = folder.resolve()
     if not resolved.is_dir() or not resolved.name.endswith(SUFFIX) or resolved.name.startswith("."):
         raise FolderError(f"{folder}: is no template; that is a folder NAME{SUFFIX} with a pass.json in it")
-    return resolved.name.removesuffix(SUFFIX)
+    name = resolved.name.removesuffix(SUFFIX)
+    if not is_template_name(name):
+        raise FolderError(f"{folder}: '{shown(name)}' is not a valid template name: rename it to {TEMPLATE_NAME_RULE}")
+    return name
 
 
 def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:

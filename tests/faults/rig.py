@@ -22,20 +22,28 @@ from botocore.awsrequest import AWSResponse
 
 from chalicelib import queue
 from chalicelib.apns.client import Client, Outcome
-from chalicelib.domain.errors import TransientError
+from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.domain.conditional import Conditions
+from chalicelib.domain.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.rendering import prove
+from chalicelib.domain.orders import Recheck, RecheckReason
+from chalicelib.domain.template import Template
 from chalicelib.flows import change, drain
 from chalicelib.flows.change import Changes
+from chalicelib.flows.download import Downloader
 from chalicelib.flows.drain import Drain
+from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.wake import Waker
 from chalicelib.metrics import Metrics
+from chalicelib.press import Press
 from chalicelib.queue import Queue
-from chalicelib.template_store import Templates
+from chalicelib.signing import Signer
+from chalicelib.template_store import KEEP_SECONDS, Templates
 from infra.local.stack import PASS_TYPE_IDENTIFIER
 from infra.stack.resources import resources
 from tests.apns.simulated import SimulatedApns
+from tests.aws_answers import Raw
 from tests.in_process import MAX_PAYLOAD_BYTES
 from tests.schedules.tables import ScratchTables
 
@@ -49,6 +57,10 @@ MAX_DEPTH = 16
 detection": about 16 times)."""
 UNTIL_TOO_OLD = -1
 """The value of MaximumRetryAttempts with which only the records' age ends the attempts."""
+WORKER_SECONDS = 40.0
+MAX_ROUNDS = 300
+REPAIRED = ("late", "corrupt")
+"""Names of templates that are the packaged one once they are no longer broken."""
 _SERIALIZER = TypeSerializer()
 
 
@@ -112,6 +124,14 @@ class Rig:
         self.apns = apns
         self.tables = tables
         self.skew = 0.0
+        self.broken_templates: dict[str, Exception] = {}
+        self.certificate_ended = False
+        self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
+        self._signer = Signer.from_pem(
+            certificate=apns.chain.pass_type_certificate.read_text(),
+            private_key=apns.chain.pass_type_key.read_text(),
+            intermediate=apns.chain.intermediate.read_text(),
+        )
         self.due: set[str] = set()
         self.rules = DeliveryRules.of_template()
         self.dropped: list[str] = []
@@ -142,13 +162,20 @@ class Rig:
         self.queue = Queue(push_queue_url=self.push_queue, dead_letter_queue_url=self.dead_letter_queue)
         self._watch(self.queue._sqs)
         waker = Waker(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
-        templates = Templates()
+        templates = RigTemplates(self)
+        press = Press(templates=templates, signer_for=self._signer_for)
+        failures = FailedDownloads(self.store, lambda: self.queue, press, clock=self.clock, delay_seconds=0)
+        rechecker = Rechecker(
+            self.store, self.queue, Metrics("faults"), press, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
+        )
+        self.changes = Changes(self.store, self.queue, waker, Metrics("faults"), templates=templates, clock=self.clock)
+        self.drain = Drain(self.store, self.queue, waker, rechecker=lambda: rechecker)
+        self.downloader = Downloader(self.store, self.keys, press, failures, window_seconds=25)
 
-        def fits(item: PassItem) -> None:
-            prove(templates.get(item.template), item)
-
-        self.changes = Changes(self.store, self.queue, waker, Metrics("faults"), fits=fits, clock=self.clock)
-        self.drain = Drain(self.store, self.queue, waker)
+    def _signer_for(self, _: str) -> Signer:
+        if self.certificate_ended:
+            raise ConfigurationError("the certificate has ended")
+        return self._signer
 
     def clock(self) -> float:
         return time.time() + self.skew
@@ -176,9 +203,11 @@ class Rig:
         self.store.versions.stamp_at(pass_id, now=now - 10, changes=1, deleted=False)
         return pass_id
 
-    def record(self, pass_id: PassId, *, gate: str = "B22", **wrong: object) -> dict[str, Any]:
+    def record(
+        self, pass_id: PassId, *, gate: str = "B22", template: str = "boarding", **wrong: object
+    ) -> dict[str, Any]:
         """The stream's record of a change of the gate."""
-        new = {"pass_id": str(pass_id), "template": "boarding", "fields": {"gate": gate, **wrong}}
+        new = {"pass_id": str(pass_id), "template": template, "fields": {"gate": gate, **wrong}}
         old = {**new, "fields": {"gate": "A7"}}
         return {
             "dynamodb": {
@@ -249,7 +278,7 @@ class Rig:
             assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
             self._depth = max((self._depths.get(message["MessageId"], 1) for message in messages), default=0)
             try:
-                failed = self.drain.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
+                failed = self.drain.handle(records, deadline=time.monotonic() + WORKER_SECONDS)
             except Killed:
                 self.new_sandbox()
                 failed = [record["messageId"] for record in records]
@@ -304,6 +333,35 @@ class Rig:
         attributes = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]
         return str(attributes["QueueArn"])
 
+    def downloads(self, pass_id: PassId) -> bool:
+        """A phone downloads a pass of which it holds an older version; whether it is served."""
+        try:
+            download = self.downloader.download(
+                pass_id=pass_id,
+                authorization=f"ApplePass {self.keys.issue(pass_id, own=None).value}",
+                conditions=Conditions(),
+                web_service_url="https://a.example",
+                now=self.clock(),
+            )
+        except PasswireError:
+            return False
+        return download.pkpass is not None
+
+    def asks_for_rechecks(self, pass_ids: Iterable[PassId]) -> None:
+        """What `template push` does with the passes whose refusal is on record."""
+        refused = sorted(self.store.versions.refused(list(pass_ids)))
+        self.queue.send([Recheck(pass_id, RecheckReason.REFUSED, self.clock()) for pass_id in refused])
+
+    def receives_foreign(self, *bodies: str) -> None:
+        """What others have put into the push queue."""
+        for body in bodies:
+            self._sqs.send_message(QueueUrl=self.push_queue, MessageBody=body)
+
+    def writes(self, pass_id: PassId, **attributes: object) -> None:
+        """A pipeline's PutItem; what the stream tells of it is for the story to say."""
+        item = {"pass_id": str(pass_id), "template": "boarding", **attributes}
+        boto3.resource("dynamodb").Table(self.tables.names["passes"]).put_item(Item=item)
+
     def dead_letters(self) -> list[str]:
         found = self._sqs.receive_message(QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10)
         return [message["Body"] for message in found.get("Messages", [])]
@@ -331,7 +389,7 @@ class Rig:
                 return None
             status, code = error
             body = f'{{"__type": "com.amazonaws#{code}", "message": "injected"}}'.encode()
-            return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, _Raw(body))
+            return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, Raw(body))
 
         clients = [
             client
@@ -374,17 +432,17 @@ class Rig:
             yield
 
 
-class _Raw:
-    """A response's body, as botocore reads it."""
+class RigTemplates(Templates):
+    """The packaged templates, some of which cannot be read: what each raises, as long as it is broken."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        self._rig = rig
 
-    def stream(self, *_: object, **__: object) -> Iterable[bytes]:
-        yield self._body
-
-    def read(self) -> bytes:
-        return self._body
+    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
+        if (error := self._rig.broken_templates.get(name)) is not None:
+            raise error
+        return super().get("boarding" if name in REPAIRED else name, max_age_seconds=max_age_seconds)
 
 
 @contextlib.contextmanager

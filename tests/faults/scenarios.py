@@ -7,6 +7,7 @@ import contextlib
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from chalicelib.apns import client as apns_client
 from chalicelib.apns.client import Push
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.domain.identifiers import PushToken
+from chalicelib.template_store import TemplateMissingError
 from infra.local.certificates import make_development_chain
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_stack
 from tests.apns.simulated import SimulatedApns
@@ -231,6 +233,105 @@ def clock_jumped_by_an_hour(rig: Rig) -> None:
     assert back.modified_at == ahead.modified_at + 1
 
 
+def one_item_that_raises_whatever_it_likes(rig: Rig) -> None:
+    """H1: among good ones, in one shard, and repaired later."""
+    passes = [rig.has_a_pass(f"P{number}", devices=1) for number in range(20)]
+    broken = rig.has_a_pass("BROKEN", devices=FEW)
+    unread = rig.has_a_pass("UNREAD", devices=FEW)
+    for pass_id, template in ((broken, "corrupt"), (unread, "boarding")):
+        rig.writes(pass_id, template=template, fields={"gate": "B22"})
+    rig.broken_templates["corrupt"] = zlib.error("Error -3 while decompressing data: invalid block type")
+    records = [rig.record(pass_id) for pass_id in passes]
+    records.insert(5, rig.record(rig.has_a_pass("LONG", devices=0), template="x" * 1100))
+    records.insert(9, rig.record(broken, template="corrupt"))
+    records.insert(12, {"dynamodb": {**rig.record(unread)["dynamodb"], "NewImage": {"fields": {"L": 5}}}})
+    rig.delivers(records)
+    rig.drains(between=lambda attempt: rig.broken_templates.clear() if attempt == 3 else None)
+
+
+def foreign_messages_in_the_queue(rig: Rig) -> None:
+    """H1: each ends as a dead letter, at once, and the orders beside it are carried out."""
+    record = rig.record(rig.has_a_pass("P", devices=MANY))
+    devices = ", ".join(["{}"] * 3)
+    foreign = (
+        "no JSON",
+        "[" * 2000 + "]" * 2000,
+        '{"wake": "pass.a", "devices": [' + devices + '], "changed_at": 1}',
+        '{"fan_out": "pass.a/1", "after": null, "changed_at": ' + "9" * 5000 + "}",
+        '{"fan_out": 7, "after": null, "changed_at": NaN}',
+    )
+    rig.receives_foreign(*foreign)
+    rig.delivers([record])
+    rig.drains()
+    assert sorted(rig.dead_letters()) == sorted(foreign)
+
+
+def a_refusal_longer_than_sqs_takes(rig: Rig) -> None:
+    """H2: the dead letter is cut; and one that SQS refuses keeps no batch waiting."""
+    records = [rig.record(rig.has_a_pass(f"P{number}", devices=1)) for number in range(20)]
+    records.insert(3, rig.record(rig.has_a_pass("LONG", devices=0), gate="x", **{"y" * 300_000: "x"}))
+    rig.delivers(records)
+    assert len(rig.dead_letters()) == 1
+    more = [rig.record(rig.has_a_pass(f"Q{number}", devices=1)) for number in range(20)]
+    more.insert(3, rig.record(rig.has_a_pass("BAD", devices=0), no_such_field="x"))
+    with rig.services_answer(lambda _: (403, "OverLimit"), of="sqs"):
+        rig.delivers(more)
+    rig.drains()
+
+
+def a_template_that_comes_after_its_items(rig: Rig) -> None:
+    """H3: one pass comes back with the template, one by being written again with the same content."""
+    pushed, rewritten = rig.has_a_pass("P", devices=MANY), rig.has_a_pass("Q", devices=FEW)
+    rig.broken_templates["late"] = TemplateMissingError("template 'late' does not exist")
+    for pass_id in (pushed, rewritten):
+        rig.writes(pass_id, template="late", fields={"gate": "B22"})
+        rig.delivers([rig.record(pass_id, template="late")])
+    rig.drains()
+    assert rig.apns.pushes() == []
+    rig.broken_templates.clear()
+    again = rig.record(rewritten, template="late")
+    again["dynamodb"]["OldImage"] = again["dynamodb"]["NewImage"]
+    rig.delivers([again])
+    rig.asks_for_rechecks([pushed])
+    rig.drains()
+    rig.delivers([again])
+    rig.drains()
+
+
+def downloads_that_fail_until_the_certificate_is_renewed(rig: Rig) -> None:
+    """H6: told of a change, phones could not fetch it; they are told once more, and once only."""
+    pass_id = rig.has_a_pass("P", devices=FEW)
+    rig.writes(pass_id, fields={"gate": "B22"})
+    rig.delivers([rig.record(pass_id)])
+    rig.apns.forgets()
+    rig.certificate_ended = True
+    for number in range(FEW):
+        if number % 10 == 0:
+            rig.new_sandbox()
+        assert not rig.downloads(pass_id)
+
+    def renewed(attempt: int) -> None:
+        rig.certificate_ended = rig.certificate_ended and attempt < 3
+
+    rig.drains(between=renewed)
+    assert rig.downloads(pass_id)
+
+
+def downloads_that_fail_while_dynamodb_is_away(rig: Rig) -> None:
+    """H6: only SQS can be reached, by several execution environments."""
+    pass_id = rig.has_a_pass("P", devices=FEW)
+    rig.writes(pass_id, fields={"gate": "B22"})
+    rig.delivers([rig.record(pass_id)])
+    rig.apns.forgets()
+    for _ in range(3):
+        rig.new_sandbox()
+        with rig.services_answer(lambda _: (500, "InternalServerError"), of="dynamodb"):
+            assert not rig.downloads(pass_id)
+            assert not rig.downloads(pass_id)
+    rig.skew = 10.0
+    rig.drains()
+
+
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
     "APNs down for ten minutes": apns_down_for_ten_minutes,
@@ -252,6 +353,12 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "a certificate that is refused until it is replaced": certificate_refused_until_replaced,
     "a provider token that expired": provider_token_expired,
     "the clock jumped by an hour, and back": clock_jumped_by_an_hour,
+    "H1: one item that raises whatever it likes": one_item_that_raises_whatever_it_likes,
+    "H1: foreign messages in the push queue": foreign_messages_in_the_queue,
+    "H2: a refusal longer than SQS takes": a_refusal_longer_than_sqs_takes,
+    "H3: a template that comes after its items": a_template_that_comes_after_its_items,
+    "H6: downloads fail until the certificate is renewed": downloads_that_fail_until_the_certificate_is_renewed,
+    "H6: downloads fail while DynamoDB is away": downloads_that_fail_while_dynamodb_is_away,
 }
 REPEATS = {
     "Lambda killed at each step",

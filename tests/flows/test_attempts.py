@@ -95,6 +95,7 @@ def test_what_is_left_waits_longer_each_time_and_has_an_end(sqs: Sqs) -> None:
         store=cast("Store", None),
         queue=Queue(push_queue_url=PUSH_QUEUE, dead_letter_queue_url=PUSH_QUEUE + "-dead"),
         waker=cast("Waker", OneByOne()),
+        rechecker=pytest.fail,
     )
     body = encode(task(MAX_ATTEMPTS + 2))
     rounds = 0

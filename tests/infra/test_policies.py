@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, encode
+from chalicelib.domain.orders import FanOut, Forget, Order, Recheck, RecheckReason, WakeDevices, encode
 from infra.local.phone import Phone
 from infra.local.stack import LocalStack
 from infra.stack.slim import OPERATIONS
@@ -60,6 +60,10 @@ class Tour:
         eventually(lambda: self._stamped(pass_id), "the first stamp")
         assert self.registers(pass_id) == 201
         return pass_id
+
+    def cannot_be_made(self) -> PassId:
+        """An item whose template does not exist."""
+        return self._pipeline.writes(secrets.token_hex(8), template="none-of-ours")
 
     def holds_many(self) -> None:
         """More passes than a transaction can let go of."""
@@ -120,7 +124,7 @@ class Tour:
             }
             for number, order in enumerate(orders)
         ]
-        self._drain.app.drain({"Records": records}, LambdaContext())
+        self._drain.app.drain({"Records": records}, LambdaContext(remaining_seconds=120))
 
     def measures(self) -> None:
         """A day has passed."""
@@ -199,7 +203,10 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
     tour.changes(held, fields={"gate": "B2"})
     assert tour.registers(held) == 200  # asks for a push, since the pass has changed since its issue
     assert apns.pushes_to(tour.phone)
-    tour.changes(held, template="none of ours")
+    tour.changes(held, fields={"gate": "A1"})  # the content that it had: was it refused before?
+    tour.changes(held, template="none-of-ours")
+    tour.drains(Recheck(held, RecheckReason.UNSETTLED, time.time()))
+    tour.drains(Recheck(tour.cannot_be_made(), RecheckReason.UNSETTLED, time.time()))
     tour.drains(WakeDevices(held.pass_type_identifier, (tour.device,), time.time()))
     tour.drains(FanOut(held, after=None, changed_at=time.time()))
     apns.answers(tour.phone, status=503, reason="ServiceUnavailable")

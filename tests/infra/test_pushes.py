@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -59,20 +60,39 @@ def test_a_dead_letter_is_shown_without_its_devices_and_redriven(
     assert holder.device_library_identifier not in json.dumps(shown)
 
     done = infra("push", "redrive", "--stage", "local", "--json")
-    assert json.loads(done.stdout) == {"orders": 1, "batches": 0, "kept": {}}
+    assert json.loads(done.stdout) == {"orders": 1, "rechecks": 0, "batches": 0, "kept": {}}
     eventually(lambda: apns.pushes_to(holder), "the push of the dead letter")
     assert status()["queues"]["dead_letter"]["waiting"] == 0
 
 
 @pytest.mark.usefixtures("empty_dead_letters")
-def test_a_refused_item_stays_noted_until_it_is_discarded(pipeline: Pipeline, serial_number: str) -> None:
+def test_a_refused_item_is_looked_at_again_and_stays_noted_until_it_can_be_made(
+    pipeline: Pipeline, serial_number: str
+) -> None:
     pass_id = pipeline.writes(serial_number, fields={"no_such_field": "x"})
     (summary,) = eventually(lambda: list(status()["dead_letters"]), "the refusal")
     assert str(pass_id) in summary
     assert "no_such_field" in summary
-    assert json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)["kept"] == {summary: 1}
+    done = json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)
+    assert done == {"orders": 0, "rechecks": 1, "batches": 0, "kept": {}}
+    assert eventually(lambda: status()["dead_letters"], "the second refusal") == {summary: 1}
     infra("push", "redrive", "--stage", "local", "--discard-refused")
     assert status()["dead_letters"] == {}
+
+
+@pytest.mark.usefixtures("empty_dead_letters")
+def test_a_redrive_brings_back_what_was_refused_and_can_be_made_now(
+    stack: LocalStack, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
+) -> None:
+    """Whether this version wrote the dead letter or one that kept no record of refusals; once for all letters."""
+    pass_id = PassId(pipeline.pass_type_identifier, serial_number)
+    letter = {"refused": str(pass_id), "error": "no such template", "sequence_number": "1"}
+    for body in (letter, letter, {"refused": "(without key)", "error": "pass_id is missing"}):
+        boto3.client("sqs").send_message(QueueUrl=stack.queues["dead_letter"], MessageBody=json.dumps(body))
+    eventually(lambda: sum(status()["dead_letters"].values()) == 3, "the dead letters")
+    done = json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)
+    assert done == {"orders": 0, "rechecks": 1, "batches": 0, "kept": {"refused: pass_id is missing": 1}}
+    eventually(lambda: apns.pushes_to(holder), "the push of the redriven item")
 
 
 @pytest.mark.usefixtures("empty_dead_letters")
@@ -132,3 +152,30 @@ def test_a_batch_is_handed_over_in_pieces_that_an_invocation_takes(sizes: list[i
     for piece, following in pairwise(pieces):
         together = len(json.dumps({"Records": [*piece, following[0]]}).encode())
         assert len(piece) == 100 or together > 5_000_000, "no piece is smaller than it must be"
+
+
+def test_what_changed_since_a_time_is_stamped_and_pushed_again(
+    stack: LocalStack, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
+) -> None:
+    """As after an outage in which downloads failed: phones have the tag already, so they need a new stamp."""
+    versions = boto3.resource("dynamodb").Table(stack.tables["versions"])
+    key = {"pass_id": f"{pipeline.pass_type_identifier}/{serial_number}"}
+    old = eventually(lambda: versions.get_item(Key=key, ConsistentRead=True).get("Item"), "the first stamp")
+    since = f"{datetime.fromtimestamp(int(old['modified_at']), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    done = infra("push", "send", "--changed-since", since, "--stage", "local")
+    assert done.returncode == 0, done.stderr
+    assert f"changed since {since}" in done.stdout
+    eventually(lambda: apns.pushes_to(holder), "the push by hand")
+    assert versions.get_item(Key=key, ConsistentRead=True)["Item"]["modified_at"] > old["modified_at"]
+
+
+def test_a_time_in_the_future_finds_nothing(stack: LocalStack) -> None:
+    done = infra("push", "send", "--changed-since", "2099-01-01", "--stage", stack.stage)
+    assert "one of the 0 passes" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("pass.a/1", "--changed-since", "1h")], ids=["neither", "both"])
+def test_passes_are_named_one_way_or_the_other(arguments: tuple[str, ...]) -> None:
+    done = infra("push", "send", *arguments, "--stage", "local")
+    assert done.returncode == 2
+    assert "either as PASS... or by --changed-since" in done.stderr

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.domain.updates import HeldPass, Version
+from chalicelib.domain.updates import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 from chalicelib.store import Store
 from chalicelib.store.devices import FORGOTTEN_PASSES_PER_REQUEST, Device, Devices
 from chalicelib.store.passes import Passes, StoredPass
 from chalicelib.store.registrations import Page, Registrations
-from chalicelib.store.versions import PassState, Versions
+from chalicelib.store.versions import Versions
 
 Held = dict[DeviceLibraryIdentifier, int]
 """`registered_at` by device."""
@@ -26,9 +26,23 @@ class Memory:
 
     items: dict[PassId, dict[str, object]] = field(default_factory=dict)
     versions: dict[PassId, Version] = field(default_factory=dict)
+    revisions: dict[PassId, int] = field(default_factory=dict)
+    """As the rows hold them: a pass that was only ever refused has one, and no version."""
+    refusals: dict[PassId, Refusal] = field(default_factory=dict)
+    requests: dict[PassId, RecheckRequest] = field(default_factory=dict)
+    recheck_stamps: dict[PassId, RecheckStamp] = field(default_factory=dict)
     personalized: set[PassId] = field(default_factory=set)
     registrations: dict[PassId, Held] = field(default_factory=dict)
     devices: dict[DeviceLibraryIdentifier, Device] = field(default_factory=dict)
+
+    def state(self, pass_id: PassId) -> VersionState:
+        return VersionState(
+            self.versions.get(pass_id),
+            self.refusals.get(pass_id),
+            self.requests.get(pass_id),
+            self.recheck_stamps.get(pass_id),
+            personalized=pass_id in self.personalized,
+        )
 
     def store(self) -> Store:
         """As the flows know it."""
@@ -52,7 +66,7 @@ class MemoryPasses:
         item = self.for_authorization(pass_id)
         if item is None:
             return None
-        return StoredPass(item, self.rows.versions.get(pass_id), pass_id in self.rows.personalized)
+        return StoredPass(item, self.rows.state(pass_id))
 
     def content(self, pass_id: PassId) -> dict[str, object] | None:
         item = self.rows.items.get(pass_id)
@@ -73,23 +87,46 @@ class MemoryVersions:
     def get(self, pass_id: PassId) -> Version | None:
         return self.rows.versions.get(pass_id)
 
-    def state(self, pass_id: PassId) -> PassState:
-        return PassState(self.get(pass_id), personalized=pass_id in self.rows.personalized)
+    def state(self, pass_id: PassId) -> VersionState:
+        return self.rows.state(pass_id)
 
-    def stamp_at(self, pass_id: PassId, *, now: int, changes: int, deleted: bool) -> Version | None:
+    def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
+        return {pass_id for pass_id in pass_ids if pass_id in self.rows.refusals}
+
+    def refuse(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
+        self.rows.refusals[pass_id] = refusal
+        self.rows.revisions[pass_id] = self.rows.revisions.get(pass_id, 0) + changes
+        if (version := self.rows.versions.get(pass_id)) is not None:
+            self.rows.versions[pass_id] = replace(version, revision=self.rows.revisions[pass_id])
+
+    def request_recheck(self, pass_id: PassId, request: RecheckRequest) -> None:
+        self.rows.requests[pass_id] = request
+
+    def stamp_at(
+        self, pass_id: PassId, *, now: int, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+    ) -> Version | None:
         version = self.rows.versions.get(pass_id)
         if version is not None and version.modified_at >= now:
             return None
-        return self._put(pass_id, Version(now, (version.revision if version else 0) + changes, deleted=deleted))
+        return self.put(pass_id, now, changes=changes, deleted=deleted, recheck=recheck)
 
-    def stamp_next(self, pass_id: PassId, *, changes: int, deleted: bool) -> Version | None:
+    def stamp_next(
+        self, pass_id: PassId, *, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+    ) -> Version | None:
         version = self.rows.versions.get(pass_id)
         if version is None:
             return None
-        return self._put(pass_id, Version(version.modified_at + 1, version.revision + changes, deleted=deleted))
+        return self.put(pass_id, version.modified_at + 1, changes=changes, deleted=deleted, recheck=recheck)
 
-    def _put(self, pass_id: PassId, version: Version) -> Version:
+    def put(
+        self, pass_id: PassId, modified_at: int, *, changes: int, deleted: bool, recheck: RecheckStamp | None
+    ) -> Version:
+        self.rows.revisions[pass_id] = self.rows.revisions.get(pass_id, 0) + changes
+        version = Version(modified_at, self.rows.revisions[pass_id], deleted=deleted)
         self.rows.versions[pass_id] = version
+        self.rows.refusals.pop(pass_id, None)
+        if recheck is not None:
+            self.rows.recheck_stamps[pass_id] = recheck
         if version.deleted:
             self.rows.personalized.discard(pass_id)
         return version

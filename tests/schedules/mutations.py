@@ -14,14 +14,16 @@ from chalicelib.domain.changes import PassChange
 from chalicelib.domain.conditional import validators_of
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import Forget, WakeDevices
-from chalicelib.domain.updates import HeldPass, Tag, Version
+from chalicelib.domain.orders import Forget, Recheck, WakeDevices
+from chalicelib.domain.updates import HeldPass, RecheckRequest, RecheckStamp, Tag, Version
 from chalicelib.flows import stamp, wake
 from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
 from chalicelib.flows.change import Changes, Targets
 from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.drain import Drain
+from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister, Listing
+from chalicelib.flows.recheck import Good, Rechecker
 from chalicelib.flows.register import Registrar
 from tests.schedules.memory import MemoryVersions
 
@@ -30,7 +32,7 @@ Mutation = Any
 
 
 def stamp_after_fan_out() -> Mutation:
-    original = Changes._settle
+    original = Changes._stamp
 
     def settle(self: Changes, change: PassChange, targets: Targets) -> None:
         if not change.deleted and not change.first_issue:
@@ -39,7 +41,7 @@ def stamp_after_fan_out() -> Mutation:
         else:
             original(self, change, targets)
 
-    return patch.object(Changes, "_settle", settle)
+    return patch.object(Changes, "_stamp", settle)
 
 
 def read_before_write_at_registration() -> Mutation:
@@ -113,13 +115,13 @@ def _stamp_of(state: HeldPass) -> int:
 def stamp_that_may_stand_still() -> Mutation:
     """`max(now, modified_at)` instead of strictly increasing."""
 
-    def stamp_next(self: MemoryVersions, pass_id: PassId, *, changes: int, deleted: bool) -> Version | None:
+    def stamp_next(
+        self: MemoryVersions, pass_id: PassId, *, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+    ) -> Version | None:
         before = self.rows.versions.get(pass_id)
-        return (
-            self._put(pass_id, Version(before.modified_at, before.revision + changes, deleted=deleted))
-            if before
-            else None
-        )
+        if before is None:
+            return None
+        return self.put(pass_id, before.modified_at, changes=changes, deleted=deleted, recheck=recheck)
 
     return patch.object(MemoryVersions, "stamp_next", stamp_next)
 
@@ -167,6 +169,49 @@ def failed_pushes_dropped() -> Mutation:
     return patch.object(wake.Waker, "_unsettled_by", lambda *_: [])
 
 
+def refusals_not_recorded() -> Mutation:
+    return patch.object(Changes, "_refuse", lambda *_: None)
+
+
+def rewritten_refusals_ignored() -> Mutation:
+    """The same content as before is no change, whether or not it was refused."""
+    return patch.object(Changes, "_refused_before", lambda *_: [])
+
+
+def template_not_read_again_after_a_refusal() -> Mutation:
+    return patch.object(Changes, "_recheck_repaired", lambda *_, **__: set())
+
+
+def item_not_read_again_after_a_recheck() -> Mutation:
+    """A recheck's stamp wipes what the stream has recorded of a newer item in the meantime."""
+    original = Rechecker._look
+
+    def look(self: Rechecker, pass_id: PassId, *, template_age_seconds: float) -> Any:  # noqa: ANN401
+        return Good() if template_age_seconds == 0.0 else original(self, pass_id, template_age_seconds=5.0)
+
+    return patch.object(Rechecker, "_look", look)
+
+
+def unnecessary_recheck_counts_as_done() -> Mutation:
+    """The other rechecks of its pass in the batch are dropped, one of them after its stamp and before its pushes."""
+    original = Drain._recheck
+
+    def recheck(self: Drain, order: Recheck, message_id: str, *, deadline: float) -> bool:
+        original(self, order, message_id, deadline=deadline)
+        return True
+
+    return patch.object(Drain, "_recheck", recheck)
+
+
+def failed_downloads_forgotten() -> Mutation:
+    return patch.object(FailedDownloads, "note", lambda *_, **__: None)
+
+
+def recheck_that_was_asked_for_relied_on_for_long() -> Mutation:
+    """Whether it was carried out in the meantime is not looked at."""
+    return patch.object(RecheckRequest, "is_pending", lambda self, _, *, now: now - self.requested_at < 900)
+
+
 MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "stamp after fan-out": stamp_after_fan_out,
     "read before write at registration": read_before_write_at_registration,
@@ -180,4 +225,11 @@ MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "410 of an old token removes the new one": gone_device_removed_whatever_it_did_since,
     "registrations removed though the pass is back": registrations_of_a_gone_pass_removed_unseen,
     "failed pushes dropped": failed_pushes_dropped,
+    "refusals not recorded": refusals_not_recorded,
+    "rewritten refusals ignored": rewritten_refusals_ignored,
+    "template not read again after a refusal": template_not_read_again_after_a_refusal,
+    "item not read again after a recheck": item_not_read_again_after_a_recheck,
+    "an unnecessary recheck counts as done": unnecessary_recheck_counts_as_done,
+    "failed downloads forgotten": failed_downloads_forgotten,
+    "a request for a recheck relied on for long": recheck_that_was_asked_for_relied_on_for_long,
 }

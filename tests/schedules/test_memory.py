@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.domain.updates import RecheckRequest, RecheckStamp, Refusal
 from chalicelib.store import Store
 from infra.local.stack import LocalStack
 from tests.schedules.memory import Memory
@@ -60,16 +61,21 @@ def _carry_out(store: Store, name: str, arguments: tuple[Any, ...], options: dic
 def _some_call(random: Random, number: int) -> tuple[Any, ...]:
     pass_id, device, token = random.choice(PASSES), random.choice(DEVICES), random.choice(TOKENS)
     at = 1000 + number + random.choice([0, 0.25])
-    stamp = {"changes": random.choice([1, 3]), "deleted": random.random() < 0.3}
+    recheck = random.choice([None, None, RecheckStamp(f"message-{number}", number)])
+    stamp = {"changes": random.choice([1, 3]), "deleted": random.random() < 0.3, "recheck": recheck}
+    refusal = Refusal(f"reason {number}", random.choice(["t", ""]), number)
     item = {"pass_id": str(pass_id), "template": "t", "authentication_token": "0" * 16, "own": number}
     calls: list[tuple[Any, ...]] = [
         ("write", (pass_id, random.choice([item, item, None]))),
         ("passes.for_authorization", (pass_id,), {}),
         ("passes.for_download", (pass_id,), {}),
-        ("passes.content", (pass_id,), {}),
-        ("versions.state", (pass_id,), {}),
         ("passes.personalize", (pass_id, {"fullName": "Ada"}), {}),
+        ("passes.content", (pass_id,), {}),
         ("versions.get", (pass_id,), {}),
+        ("versions.state", (pass_id,), {}),
+        ("versions.refused", (PASSES,), {}),
+        ("versions.refuse", (pass_id, refusal), {"changes": random.choice([0, 1, 2])}),
+        ("versions.request_recheck", (pass_id, RecheckRequest(number, random.choice([0, 1000]))), {}),
         ("versions.stamp_at", (pass_id,), {"now": random.choice([1000, 1010, 1000 + number]), **stamp}),
         ("versions.stamp_next", (pass_id,), stamp),
         ("registrations.create", (device, pass_id), {"push_token": token, "at": at}),

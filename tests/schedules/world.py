@@ -17,6 +17,7 @@ that believes to be registered must have the newest content, and every tag that 
 still lead to it.
 """
 
+import json
 import math
 import time
 from collections import defaultdict
@@ -33,16 +34,19 @@ from chalicelib.apns.client import Client, Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.domain.conditional import Conditions
-from chalicelib.domain.errors import TransientError
+from chalicelib.domain.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import Order, encode
+from chalicelib.domain.orders import Order, Recheck, RecheckReason, encode
+from chalicelib.domain.template import Template, TemplateError
 from chalicelib.domain.updates import Tag, window_seconds
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.change import Changes
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.drain import Drain
+from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister
+from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.wake import Waker
 from chalicelib.metrics import Metrics
@@ -50,6 +54,7 @@ from chalicelib.press import Press
 from chalicelib.queue import Queue, QueueError
 from chalicelib.store import Store
 from chalicelib.store.tables import StoreError
+from chalicelib.template_store import TemplateStoreError
 
 PASS_TYPE = "pass.com.example.world"
 PUSH_TIMEOUT_SECONDS = 20
@@ -138,6 +143,7 @@ class Stepped:
 class Message:
     identifier: str
     body: str
+    visible_from: float
     received: int = 0
     taken: bool = False
 
@@ -170,6 +176,10 @@ class World:
         self.busy_shards: set[int] = set()
         self.dead_tokens: dict[PushToken, float] = {}
         self.handed_out: list[HandedOut] = []
+        self.last_request_failed = False
+        self.unnoted_failures = 0
+        self.certificate_missing = False
+        self.repairing = False
         self.phones = [
             Phone(DeviceLibraryIdentifier(f"device-{n}"), PushToken(f"token-{n}-0"))
             for n in range(random.choice([1, 2, 4, 8]))
@@ -186,6 +196,8 @@ class World:
             meet=random.choice([0.0, 0.5]),
             pace=random.choice([0.0, 0.01, 0.1, 1.0]),
             write_until=random.choice([0.05, 0.2, 0.6, 1.0]),
+            repair=random.choice([0.0, 0.0, 0.05, 0.2]),
+            certificate=random.choice([0.0, 0.0, 0.05]),
         )
         stepped = Store(
             *(cast("Any", Stepped(self, part)) for part in (store.passes, store.versions)),
@@ -193,15 +205,67 @@ class World:
         )
         self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
         queue = cast("Queue", WorldQueue(self))
-        press = cast("Press", SimpleNamespace(make=lambda item, **_: str(content_of(item)).encode()))
+        self.designs = Designs(self)
+        press = cast("Press", SimpleNamespace(make=self._make, templates=self.designs))
+        failures = cast(
+            "FailedDownloads", WatchedFailures(self, FailedDownloads(stepped, lambda: queue, press, clock=self.clock))
+        )
         client = cast("Client", SimpleNamespace(push=self._push, connections=0))
         metrics = cast("Metrics", SimpleNamespace(put=lambda *_, **__: None, count=lambda *_, **__: None))
         waker = Waker(stepped, metrics, client_for=lambda _: client, clock=self.clock)
         self.registrar = Registrar(stepped, self.keys, queue)
         self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
-        self.downloader = Downloader(stepped, self.keys, press, window_seconds=WINDOW_SECONDS)
-        self.changes = Changes(stepped, queue, waker, metrics, fits=lambda _: None, clock=self.clock)
-        self.drain = Drain(stepped, queue, waker)
+        self.downloader = Downloader(stepped, self.keys, press, failures, window_seconds=WINDOW_SECONDS)
+        self.changes = Changes(stepped, queue, waker, metrics, templates=self.designs, clock=self.clock)
+        rechecker = Rechecker(stepped, queue, metrics, press, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT_SECONDS)
+        self.drain = Drain(stepped, queue, waker, rechecker=lambda: rechecker)
+        self._versions = store.versions
+
+    # ------------------------------------------------------------ templates and certificates
+
+    def _make(self, item: PassItem, *, template_age_seconds: float = TEMPLATE_AGE_SECONDS, **_: object) -> bytes:
+        """A pass is what the world wrote; it needs a template and a certificate."""
+        self.designs.get(item.template, max_age_seconds=template_age_seconds)
+        self.step()
+        if self.certificate_missing:
+            raise ConfigurationError("the certificate has ended")
+        return str(content_of(item)).encode()
+
+    def breaks_or_repairs_the_template(self) -> None:
+        """A designer takes what items need out of the template, or puts it back and has `template push` bring back what
+        was refused. Some repairs come without that, by a deployment; a pipeline then writes its items again.
+        """
+        if not self.designs.broken:
+            self.designs.breaks()
+        elif not self.repairing:
+            self.designs.is_repaired()
+            if self.random.random() < 0.3:
+                for pass_id in self.pass_ids:
+                    if pass_id in self._items:
+                        self.writes_a_pass(pass_id, again=True)
+                return
+            self._brings_back()
+
+    def _brings_back(self) -> None:
+        """What `template push` does after it has published the template, as an operator's process: it reads the refused
+        passes and sends a recheck for each, until it has done so.
+        """
+        self.repairing = True
+        done = [False]
+
+        def body() -> None:
+            self.step()
+            for pass_id in sorted(self._versions.refused(self.pass_ids)):
+                self.step()
+                self.sends(Recheck(pass_id, RecheckReason.REFUSED, self.clock(), "push"))
+            done[0] = True
+
+        def ended(_: bool) -> None:  # noqa: FBT001
+            self.repairing = False
+            if not done[0] and not self.designs.broken:
+                self._brings_back()
+
+        self.start("repair", body, ended, FOREVER)
 
     # ------------------------------------------------------------ what actors see
 
@@ -220,15 +284,25 @@ class World:
     def request(self, carry_out: Callable[[], object], error: type[TransientError]) -> object:
         """One request to a service: it may fail, with or without having taken effect."""
         self.step()
+        self.last_request_failed = True
         if self._fails():
             raise error("the world fails it before it took effect")
         result = carry_out()
         if self._fails():
             raise error("the world fails it after it took effect")
+        self.last_request_failed = False
         return result
 
     def _fails(self) -> bool:
         return not self.calm and self.random.random() < self.rates.fail
+
+    def sends(self, order: Order, *, delay_seconds: int = 0) -> None:
+        """A message is in the queue; nobody receives it before its delay is over."""
+        identifier = f"m{self.steps}-{len(self.messages)}-{time.monotonic_ns()}"
+        self.messages.append(Message(identifier, encode(order), visible_from=self.now + delay_seconds))
+
+    def _free_messages(self) -> list[Message]:
+        return [message for message in self.messages if not message.taken and message.visible_from <= self.now]
 
     def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
         assert deadline
@@ -354,7 +428,7 @@ class World:
                     phone.registers_from[pass_id] = 0
 
     def _drain_some(self) -> None:
-        free = [message for message in self.messages if not message.taken]
+        free = self._free_messages()
         taken = self.random.sample(free, min(len(free), self.random.choice([1, 2, 10])))
         for message in taken:
             message.taken = True
@@ -451,7 +525,14 @@ class World:
         self.start("ask", body, ended, API_TIMEOUT_SECONDS)
 
     def _download(self, phone: Phone, pass_id: PassId, *, since: str | None) -> tuple[int, str] | None:
+        """Apple promises no second attempt where a download is answered with an error, so a phone makes none here.
+
+        Raises:
+            TransientError: the service failed, and neither DynamoDB nor SQS took note of that: only then the phone is
+                so kind as to come again.
+        """
         assert phone
+        unnoted = self.unnoted_failures
         try:
             download = self.downloader.download(
                 pass_id=pass_id,
@@ -461,6 +542,10 @@ class World:
                 now=self.clock(),
             )
         except UnauthorizedError:
+            return None
+        except PasswireError:
+            if self.unnoted_failures > unnoted:
+                raise TransientError("nobody noted the failure") from None
             return None
         if download.pkpass is None:
             return None
@@ -485,6 +570,10 @@ class World:
             self._go_on()
         self.calm = True
         self.random = Random(0)  # noqa: S311 - how things settle is not what a counterexample is about
+        self.certificate_missing = False
+        if self.designs.broken:
+            self.designs.is_repaired()
+            self._brings_back()
         for self.steps in range(steps, steps * 100):
             if not self._settle():
                 return
@@ -502,14 +591,21 @@ class World:
             self.adds_a_pass(self.phones[number], own if self.one_pass_each else random.choice(self.pass_ids))
         if random.random() < rates.rare:
             self._something_rare_happens()
+        self._something_breaks_or_is_repaired()
         for shard in range(len(self.shards)):
             if self.shards[shard] and shard not in self.busy_shards and random.random() < rates.deliver:
                 self._deliver(shard)
-        if any(not message.taken for message in self.messages) and random.random() < rates.deliver:
+        if self._free_messages() and random.random() < rates.deliver:
             self._drain_some()
         for phone in self.phones:
             if random.random() < 0.5:
                 self._phone_acts(phone)
+
+    def _something_breaks_or_is_repaired(self) -> None:
+        if self.random.random() < self.rates.repair:
+            self.breaks_or_repairs_the_template()
+        if self.random.random() < self.rates.certificate:
+            self.certificate_missing = not self.certificate_missing
 
     def _something_rare_happens(self) -> None:
         phone, pass_id = self.random.choice(self.phones), self.random.choice(self.pass_ids)
@@ -543,11 +639,13 @@ class World:
         for shard in range(len(self.shards)):
             if self.shards[shard] and shard not in self.busy_shards:
                 self._deliver(shard)
-        if any(not message.taken for message in self.messages):
+        if self._free_messages():
             self._drain_some()
         for phone in self.phones:
             self._phone_acts(phone)
-        return bool(self.actors)
+        if not self.actors and self.messages:
+            self.now = max(self.now, min(message.visible_from for message in self.messages))
+        return bool(self.actors or self.messages)
 
     def _go_on(self) -> None:
         """One actor makes one step; those whose time is over end where they are."""
@@ -627,19 +725,67 @@ class WorldQueue:
         assert delay_seconds >= 0
         assert until >= 0
         for order in orders:
-            self.world.request(lambda order=order: self._put(order), QueueError)  # type: ignore[misc]
+            self.world.request(lambda order=order: self._put(order, delay_seconds), QueueError)  # type: ignore[misc]
 
-    def refuse(self, records: Sequence[object]) -> None:
-        raise AssertionError(f"nothing in this world is malformed: {records}")
+    def refuse(self, records: Sequence[object], *, at: float) -> None:
+        assert records
+        assert at
+        self.world.request(lambda: None, QueueError)
+
+    def bury(self, bodies: Sequence[str]) -> None:
+        raise AssertionError(f"nothing in this world is foreign: {bodies}")
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:
         assert receipt_handle
         assert seconds >= 0
         self.world.step()
 
-    def _put(self, order: Order) -> None:
-        world = self.world
-        world.messages.append(Message(f"m{world.steps}-{len(world.messages)}-{time.monotonic_ns()}", encode(order)))
+    def _put(self, order: Order, delay_seconds: int) -> None:
+        self.world.sends(order, delay_seconds=delay_seconds)
+
+
+@dataclass
+class WatchedFailures:
+    """What notes failed downloads, watched for those that it could not note: DynamoDB and SQS failed as well."""
+
+    world: World
+    inner: FailedDownloads
+
+    def note(self, pass_id: PassId, error: Exception, **what: Any) -> None:  # noqa: ANN401 - as the flow takes it
+        self.world.last_request_failed = False
+        sent = len(self.world.messages)
+        self.inner.note(pass_id, error, **what)
+        if self.world.last_request_failed and len(self.world.messages) == sent:
+            self.world.unnoted_failures += 1
+
+
+class Designs:
+    """The one template, which every execution environment reads for itself and may keep for some seconds."""
+
+    def __init__(self, world: World) -> None:
+        content = {"generic": {"primaryFields": [{"key": "content", "label": "", "value": 0}]}}
+        self._world = world
+        self._template = Template.parse("t", {"pass.json": json.dumps(content).encode()})
+        self._changed_at = -FOREVER
+        self.broken = False
+
+    def breaks(self) -> None:
+        self.broken, self._changed_at = True, self._world.now
+
+    def is_repaired(self) -> None:
+        self.broken, self._changed_at = False, self._world.now
+
+    def get(self, name: str, *, max_age_seconds: float) -> Template:
+        """As it is, or, where it may be older, as it was before its last change."""
+        found = self._world.request(lambda: self._broken_to(max_age_seconds), TemplateStoreError)
+        if found:
+            raise TemplateError(name, "pass.json", "has no such field")
+        return self._template
+
+    def _broken_to(self, max_age_seconds: float) -> bool:
+        recent = self._world.now - self._changed_at < max_age_seconds
+        stale = recent and not self._world.calm and self._world.random.random() < 0.5
+        return self.broken is not stale
 
 
 def content_of(item: PassItem) -> int:

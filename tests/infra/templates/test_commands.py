@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,51 @@ def test_a_new_look_reaches_the_phones_that_hold_its_passes(
     assert phone.passes[key].content["logoText"] == "Acme Club"
     assert phone.passes[key].fields()["member"]["value"] == "Ada"
     table.delete_item(Key={"pass_id": pass_id})
+
+
+def test_a_push_brings_back_what_was_refused_for_its_template(
+    stack: LocalStack, folder: Path, name: str, phone: Phone, issuer: Issuer
+) -> None:
+    """Pipeline first, template second: an ordinary order of deployment, for a new pass as for a changed one."""
+    table, versions = (boto3.resource("dynamodb").Table(stack.tables[role]) for role in ("passes", "versions"))
+    held, new = (PassId(stack.pass_type_identifier, f"{name}-{kind}") for kind in ("held", "new"))
+    table.put_item(Item={"pass_id": str(held), "template": stack.template})
+    phone.adds(issuer.issues(held).content)
+    for pass_id in (held, new):
+        table.put_item(Item={"pass_id": str(pass_id), "template": name, "fields": {"member": "Ada"}})
+
+    def refused() -> bool:
+        rows = [versions.get_item(Key={"pass_id": str(p)}, ConsistentRead=True).get("Item", {}) for p in (held, new)]
+        return all("refused" in row for row in rows)
+
+    wait(refused, "the refusals")
+    done = run("push", folder, "--stage", stack.stage, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout.splitlines()[-1])["rechecked"] == 2
+    wait(lambda: any(p["token"] == phone.push_token for p in pushes(stack)), "the push")
+    phone.wakes(stack.pass_type_identifier)
+    assert phone.passes[stack.pass_type_identifier, held.serial_number].fields()["member"]["value"] == "Ada"
+    wait(lambda: "refused" not in versions.get_item(Key={"pass_id": str(new)})["Item"], "the stamp of the new pass")
+    assert json.loads(run("push", folder, "--stage", stack.stage, "--json").stdout.splitlines()[-1])["rechecked"] == 0
+
+
+def pushes(stack: LocalStack) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{stack.apns_control_url}/pushes").json()
+    return found
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"{what} did not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("wrong", ["a b", "x" * 65, "ä"])
+def test_a_folder_whose_name_no_template_can_have_is_refused(tmp_path: Path, wrong: str) -> None:
+    folder = make(tmp_path / f"{wrong}.pass", samples.files_of("generic"))
+    for command in ("check", "preview", "push"):
+        assert "is not a valid template name: rename it" in str(run(command, folder).exception)
 
 
 def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_go_on(
