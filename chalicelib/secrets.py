@@ -139,6 +139,8 @@ class Secrets:
         apns = self._read(name).get("apns")
         if not apns:
             return secret
+        if not isinstance(apns, dict):
+            raise ConfigurationError(f"secret {name}: apns is not a JSON object; import the APNs key again")
         if "private_key" not in apns:  # a stage that was set up before keys were kept apart has it here
             name = f"{self._prefix}/apns-keys/{pass_type_identifier}"
             apns = self._read(name)
@@ -148,7 +150,7 @@ class Secrets:
                 key_id=str(apns["key_id"]),
                 private_key=str(apns["private_key"]),
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise ConfigurationError(f"secret {name}: {error} is missing; import the APNs key again") from None
         return replace(secret, apns=key)
 

@@ -32,5 +32,5 @@ def test_a_damaged_secret_is_a_configuration_error(text: str | None, monkeypatch
     with answering(json.dumps(answer), status=200) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(ConfigurationError, match=r"secret passwire/test/pass-types/pass.com.acme") as refused:
-            Secrets(stage="test").pass_type("pass.com.acme")
+            Secrets(stage="test").pass_type_with_apns("pass.com.acme")
     assert HIDDEN not in str(refused.value)
