@@ -63,9 +63,12 @@ policies: $(INSTALLED) ## print what each function's policy grants and what the 
 	@$(BIN)/python -m pytest -q tests/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \
 	grep -v '^{' .passwire/policies.txt; exit $$status
 
-lock: $(INSTALLED) ## compile requirements*.txt from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --no-header -q -o requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header -q -o requirements-dev.txt
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
+
+lock: $(INSTALLED) ## pin every dependency with its hashes: requirements*.txt from pyproject.toml, and the embedded AWS
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.txt
+	$(COMPILE) infra/local/requirements-ministack.in -o infra/local/requirements-ministack.txt
 
 clean: ## remove what was made here: .venv and .passwire
 	rm -rf .venv .passwire .chalice/deployments
@@ -77,5 +80,5 @@ $(INSTALLED): requirements-dev.txt
 	@command -v openssl >/dev/null || { echo "openssl is needed: apt-get install openssl"; exit 1; }
 	@echo "installing into .venv, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@

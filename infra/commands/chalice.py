@@ -1,6 +1,6 @@
 """`prepare`, `finish`: what goes before and after `chalice deploy`."""
 
-import typer
+import shlex
 
 from infra.commands.dialogue import Terminal
 from infra.commands.options import (
@@ -13,8 +13,10 @@ from infra.commands.options import (
 )
 from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
 from infra.stack.by_chalice import ChaliceStage
+from infra.stack.package import PROJECT, pip_environment
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys
+from infra.terminal import write_line
 
 
 def prepare(
@@ -35,7 +37,8 @@ def prepare(
         warn_of_dirty_checkout(dialogue, yes=yes)
         ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
     ensure_authentication_keys(stage)
-    typer.echo(f"now run: chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
+    verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
+    write_line(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
 
 
 def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonOption = False) -> None:

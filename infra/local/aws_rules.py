@@ -7,6 +7,8 @@ translated template (`tests/infra/test_template_rules.py`). A test holds that ev
 
 from dataclasses import dataclass
 
+from infra.terminal import write_text
+
 RIG = "tests/faults/test_faults.py::test_no_push_is_lost_through"
 STRICT = "tests/infra/test_strict_aws.py::"
 OPERATIONS = "tests/infra/test_strict_operations.py::"
@@ -270,4 +272,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    write_text(table())

@@ -67,7 +67,8 @@ def install(say: Callable[[str], None]) -> Path:
     if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
         say("installing the embedded AWS, once")
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS)]
+        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        pip += ["-r", str(REQUIREMENTS)]
         done = subprocess.run(pip, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise LocalError(f"pip could not install the embedded AWS: {done.stderr.strip().splitlines()[-1]}")

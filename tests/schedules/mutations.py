@@ -87,6 +87,10 @@ def tag_without_window() -> Mutation:
     return patch.object(Tag, "at", classmethod(lambda cls, as_of, *, window_seconds: cls(int(as_of))))  # noqa: ARG005
 
 
+def tag_of_the_future_taken_at_its_word() -> Mutation:
+    return patch.object(Tag, "can_be_ours", lambda self, as_of, *, window_seconds: True)  # noqa: ARG005
+
+
 def newest_stamp_as_tag() -> Mutation:
     def list_changed(
         self: Lister, *, device: DeviceLibraryIdentifier, pass_type_identifier: str, tag: Tag | None, now: float
@@ -168,6 +172,7 @@ MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "read before write at registration": read_before_write_at_registration,
     "item read before version at download": item_read_before_version_at_download,
     "tag without window": tag_without_window,
+    "tag of the future taken at its word": tag_of_the_future_taken_at_its_word,
     "newest stamp as tag": newest_stamp_as_tag,
     "max instead of strictly increasing": stamp_that_may_stand_still,
     "coalesced changes counted once": coalesced_changes_counted_once,
