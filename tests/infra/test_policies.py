@@ -86,6 +86,10 @@ class Tour:
     def downloads(self, pass_id: PassId) -> int:
         return self._calls("GET", PASS, *_path(pass_id), of=pass_id)
 
+    def downloads_with_a_wrong_token(self, pass_id: PassId) -> int:
+        """It is compared with the token in the item, by a read of its own."""
+        return self._api.calls("GET", PASS, *_path(pass_id), headers={"Authorization": f"ApplePass {'0' * 32}"}).status
+
     def opens_link(self, pass_id: PassId) -> int:
         return self._api.calls("GET", LINK, self._issuer.link_token(pass_id)).status
 
@@ -197,6 +201,7 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
     assert tour.registers(held) == 200
     assert tour.lists(held) == 200
     assert tour.downloads(held) == 200
+    assert tour.downloads_with_a_wrong_token(held) == 401
     assert tour.opens_link(held) == 200
     assert tour.personalizes(tour.holds(template="rewards")) == 200
 

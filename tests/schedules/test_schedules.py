@@ -15,6 +15,7 @@ from tests.schedules.world import World
 SCHEDULES = 2_000
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60
+pytestmark = pytest.mark.timeout(600)  # all schedules are searched before the first test, on a busy machine in minutes
 
 
 @pytest.fixture(scope="module")
