@@ -1,6 +1,7 @@
 """The command line, a file for each group of commands."""
 
 import errno
+from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,6 +12,7 @@ from typer._completion_classes import completion_init
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
 from infra.commands import completion, lazy
+from infra.commands.version import print_version
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
@@ -49,7 +51,6 @@ COMMANDS = {
 app = typer.Typer(
     name="python -m infra",
     cls=lazy.having(COMMANDS),
-    callback=lambda: None,  # else Typer would have no group without commands of its own
     help=HELP,
     add_completion=False,  # it would complete `python`; `completion` gives the command line a name
     no_args_is_help=True,
@@ -57,6 +58,17 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Options of the command line itself. `HELP` is its help text."""
 
 
 def main() -> int:
