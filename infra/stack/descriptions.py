@@ -1,0 +1,20 @@
+"""What each parameter of the template means: its `Description` in CloudFormation, and its row in the documentation."""
+
+from collections.abc import Mapping
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "Stage": "Name of the stage: at most 24 lower-case letters, digits and hyphens. Part of the name of every resource.",
+    "Commit": "Commit of the deployed checkout, with -dirty for uncommitted changes.",
+    "ApnsUrl": "URL of APNs. Only the local run sets it to something other than Apple's production host.",
+    "ApnsCa": "PEM certificate of one more root to trust for APNs. Only the local run sets it.",
+    "ApnsPushType": "Value of the apns-push-type header. Empty omits the header, as most pass servers do.",
+    "WebServiceUrl": "URL written into passes, where phones reach the API neither by API Gateway's URL nor by DomainName.",
+    "DomainName": "Domain name of the API; requires CertificateArn.",
+    "CertificateArn": "ARN of the domain's certificate in ACM, in the region of the stage.",
+    "HostedZoneId": "Route 53 hosted zone in which to create the domain's record. Empty creates no record.",
+    "ThrottleRate": "Requests per second that API Gateway lets through; it answers the rest with 429.",
+    "ThrottleBurst": "Requests that API Gateway lets through at once.",
+    "PathParameters": "Whether the gateway passes path parameters percent-encoded (AWS) or decoded (the local run).",
+    "RunbookUrl": "URL of the runbook page that alarm texts link to; the alarm's name in lower case is the anchor.",
+}
+"""By parameter name. `docs/reference/settings.md` is generated from it."""
