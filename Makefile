@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test check docs format lint types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
+.PHONY: help install up demo test check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ format: $(INSTALLED) ## put the code into its form
 lint: $(INSTALLED) ## form and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+prose: $(INSTALLED) ## phrases to avoid, and misspellings
+	$(BIN)/python -m tests.support.prose
+	$(BIN)/codespell
 
 types: $(INSTALLED) ## mypy --strict
 	$(BIN)/mypy

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 DESCRIPTIONS: Mapping[str, str] = {
-    "Stage": "Name of the stage: at most 24 lower-case letters, digits and hyphens. Part of the name of every resource.",
+    "Stage": "Name of the stage, at most 24 lower-case letters, digits and hyphens; part of every resource's name.",
     "Commit": "Commit of the deployed checkout, with -dirty for uncommitted changes.",
     "ApnsUrl": "URL of APNs. Only the local run sets it to something other than Apple's production host.",
     "ApnsCa": "PEM certificate of one more root to trust for APNs. Only the local run sets it.",
     "ApnsPushType": "Value of the apns-push-type header. Empty omits the header, as most pass servers do.",
-    "WebServiceUrl": "URL written into passes, where phones reach the API neither by API Gateway's URL nor by DomainName.",
+    "WebServiceUrl": "URL to write into passes, if phones reach the API neither by API Gateway's URL nor by DomainName.",
     "DomainName": "Domain name of the API; requires CertificateArn.",
     "CertificateArn": "ARN of the domain's certificate in ACM, in the region of the stage.",
     "HostedZoneId": "Route 53 hosted zone in which to create the domain's record. Empty creates no record.",

@@ -243,7 +243,7 @@ def _functions() -> Iterator[tuple[str, ...]]:
 
 
 def _variables(variables: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """A row for each field of `Settings`, with what its docstring says of it."""
+    """A row for each field of `Settings`, with its description in the docstring."""
     section = inspect.cleandoc(Settings.__doc__ or "").partition("Args:\n")[2]
     meanings = dict(re.findall(r"^    (\w+): (.+?)(?=\n    \w|\Z)", section, re.MULTILINE | re.DOTALL))
     for field in dataclasses.fields(Settings):
@@ -263,7 +263,7 @@ def _shown(default: Any) -> str:  # noqa: ANN401 - of any field
 
 
 def _source(value: Any) -> str:  # noqa: ANN401 - a CloudFormation expression
-    """What a variable of the template is set from: names of parameters and resources, or a fixed value."""
+    """The sources of a variable of the template: names of parameters and resources, or a fixed value."""
     if value is None:
         return "not set"
     if isinstance(value, str):

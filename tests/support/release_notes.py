@@ -22,7 +22,7 @@ def release_notes(changelog: str, version: str) -> str:
 
 
 def main(version: str) -> str | None:
-    """Print the notes; a sentence for standard error where there are none, or None."""
+    """Print the notes. Returns None, or a sentence for standard error if the version has no notes."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     if project["version"] != version:
         return f"the tag is of version {version}, but pyproject.toml says {project['version']}; tag the right commit"

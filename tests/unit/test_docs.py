@@ -61,7 +61,7 @@ def anchors(name: str) -> set[str]:
 
 
 def rows(name: str) -> set[str]:
-    """What the rows of a page's tables begin with, each name in backticks by itself."""
+    """The names in backticks with which the rows of a page's tables begin."""
     firsts = re.findall(r"^\| (.+?) \|", text_of(name), re.MULTILINE)
     return {found for first in firsts for found in re.findall(r"`([^`]+)`", first)}
 

@@ -1,4 +1,4 @@
-"""What `pip install passwire` and its extras install, and the command that comes with it."""
+"""Tests of what `pip install passwire` and its extras install, and of the command that comes with it."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 OURS = {"app", "benchmarks", "chalicelib", "infra", "tests"}
 INSTALLED_ELSEWHERE = {"ministack", "aioapns", "fastapi", "mangum"}
-"""What the embedded AWS and the benchmarks' peers import, each in a virtual environment of its own."""
+"""Modules that the embedded AWS and the benchmarks' peers import, each in a virtual environment of its own."""
 NOT_RECORDED = {"zint": "zint-bindings"}
 """Distributions whose metadata does not list the modules that they contain."""
 
