@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from infra.stack.errors import DeployError
 from infra.stack.resources import resources
 
-OWN = frozenset({"Stage", "Commit", "ApiId"})
+SET_BY_DEPLOYER = frozenset({"Stage", "Commit", "ApiId"})
 """Parameters that the deployer sets itself."""
 
 
@@ -22,7 +22,7 @@ def read_parameters(
     Raises:
         DeployError: one is not of that form, or no parameter is called that.
     """
-    known = sorted(resources()["Parameters"].keys() - OWN)
+    known = sorted(resources()["Parameters"].keys() - SET_BY_DEPLOYER)
     short = {"WebServiceUrl": web_service_url, "ApnsPushType": apns_push_type}
     found = {name: value for name, value in short.items() if value is not None}
     for text in texts:

@@ -16,7 +16,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from chalicelib.settings import PREFIX, Settings
 from infra.commands import app
 from infra.stack.descriptions import DESCRIPTIONS
-from infra.stack.parameters import OWN
+from infra.stack.parameters import SET_BY_DEPLOYER
 from infra.stack.resources import resources
 
 PROJECT = Path(__file__).parents[2]
@@ -142,7 +142,7 @@ def settings_page() -> str:
     """The text of settings.md."""
     template = resources()
     parameters: Mapping[str, Mapping[str, Any]] = template["Parameters"]
-    ours = [name for name in parameters if name in OWN | LOCAL_ONLY]
+    ours = [name for name in parameters if name in SET_BY_DEPLOYER | LOCAL_ONLY]
     theirs = [name for name in parameters if name not in ours]
     variables: Mapping[str, Any] = template["Globals"]["Function"]["Environment"]["Variables"]
     return (
