@@ -40,11 +40,11 @@ LINK = PATH + "{token}"
 
 @app.middleware("http")
 def border(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """What holds for every request: a log context, an answer where no route is, no refusal for what `Accept` says."""
+    """Middleware: sets the log context, answers unknown routes, ignores the media types that the headers name."""
     with log.invocation(request_id=request.context.get("requestId")):
         if request.method not in app.routes.get(request.path, {}):
             return web.not_routed(request, app.routes)
-        web.accept_anything(request)
+        web.ignore_media_types(request)
         with sandbox.metrics.duration("CallDuration", call=app.routes[request.path][request.method].view_name):
             return get_response(request)
 
@@ -106,12 +106,14 @@ def download(pass_type_identifier: str, serial_number: str) -> Response:
 @web.answers
 def personalize(pass_type_identifier: str, serial_number: str) -> Response:
     """A person signs up with a pass (Apple, "Return a Personalized Pass")."""
-    signature = sandbox.personalizer.personalize(
-        pass_id=web.pass_id(sandbox.settings, pass_type_identifier, serial_number),
-        authorization=web.authorization(current_request()),
-        personalization=web.personalization(current_request()),
-        now=time.time(),
-    )
+    personalizer = sandbox.personalizer
+    with personalizer.counting_refusals():
+        signature = personalizer.personalize(
+            pass_id=web.pass_id(sandbox.settings, pass_type_identifier, serial_number),
+            authorization=web.authorization(current_request()),
+            personalization=web.personalization(current_request()),
+            now=time.time(),
+        )
     return web.signature(signature)
 
 

@@ -108,7 +108,13 @@ class Sandbox:
     def personalizer(self) -> "Personalizer":
         from chalicelib.flows.personalize import Personalizer
 
-        return Personalizer(self.store, self.authentication_keys, self.press)
+        return Personalizer(
+            self.store,
+            self.authentication_keys,
+            self.press,
+            authorization=self.settings.personalize_authorization,
+            metrics=self.metrics,
+        )
 
     @cached_property
     def press(self) -> "Press":
@@ -131,8 +137,10 @@ class Sandbox:
     def signer_for(self, pass_type_identifier: str) -> "Signer":
         """The signer of a pass type: its key is parsed once, not for each pass, and lives until the secret changes.
 
+        Whoever signs gets the signer here, so here it is checked to be that of the pass type.
+
         Raises:
-            ConfigurationError: the secret is missing, or its certificate and key do not fit.
+            ConfigurationError: the secret is missing, its certificate and key do not fit, or they are another type's.
             SecretsError: Secrets Manager did not answer.
         """
         from chalicelib.signing import Signer
@@ -144,6 +152,7 @@ class Sandbox:
         signer = Signer.from_pem(
             certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
         )
+        signer.require(pass_type_identifier)
         self._signers[pass_type_identifier] = (secret, signer)
         return signer
 
@@ -154,7 +163,7 @@ class Sandbox:
             ConfigurationError: the secret is missing, or is no credential.
             SecretsError: Secrets Manager did not answer.
         """
-        secret = self.secrets.pass_type(pass_type_identifier)
+        secret = self.secrets.pass_type_with_apns(pass_type_identifier)
         identity = secret.apns or secret
         if identity not in self._clients:
             self._clients[identity] = push_client(secret, self.settings)

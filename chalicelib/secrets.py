@@ -1,6 +1,9 @@
 """Secrets Manager: the keys that authentication tokens are derived from, and each pass type's credentials.
 
 What was read is kept for `KEEP_SECONDS`: a rotated certificate or an added key reaches a warm sandbox within that time.
+
+A pass type's APNs key is a secret of its own, `apns-keys/<pass type>`, so that the API function, which signs passes and
+never pushes, has no right to read it. The pass type's secret says only that there is one.
 """
 
 import json
@@ -8,7 +11,7 @@ import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,7 +45,8 @@ class PassTypeSecret:
         certificate: the pass type certificate.
         private_key: its key, PKCS#8, not encrypted.
         intermediate: Apple's WWDR certificate that issued it.
-        apns: a provider key to push with; None to push with the pass type certificate.
+        apns: a provider key to push with; None to push with the pass type certificate, or where only signing was
+            asked for (`Secrets.pass_type`).
     """
 
     certificate: str
@@ -96,7 +100,7 @@ class Secrets:
             page = {"NextToken": answer["NextToken"]}
 
     def pass_type(self, pass_type_identifier: str) -> PassTypeSecret:
-        """The credentials of a pass type.
+        """What a pass type is signed with; its APNs key is not read.
 
         Raises:
             ConfigurationError: the secret is missing or not in its form.
@@ -105,21 +109,38 @@ class Secrets:
         name = self._pass_type_name(pass_type_identifier)
         content = self._read(name)
         try:
-            apns = content.get("apns")
             return PassTypeSecret(
                 certificate=str(content["certificate"]),
                 private_key=str(content["private_key"]),
                 intermediate=str(content["intermediate"]),
-                apns=ProviderKey(
-                    team_identifier=str(apns["team_identifier"]),
-                    key_id=str(apns["key_id"]),
-                    private_key=str(apns["private_key"]),
-                )
-                if apns
-                else None,
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+
+    def pass_type_with_apns(self, pass_type_identifier: str) -> PassTypeSecret:
+        """What a pass type is signed and pushed with.
+
+        Raises:
+            ConfigurationError: a secret is missing or not in its form.
+            SecretsError: Secrets Manager did not answer.
+        """
+        secret = self.pass_type(pass_type_identifier)
+        name = self._pass_type_name(pass_type_identifier)
+        apns = self._read(name).get("apns")
+        if not apns:
+            return secret
+        if "private_key" not in apns:  # a stage that was set up before keys were kept apart has it here
+            name = f"{self._prefix}/apns-keys/{pass_type_identifier}"
+            apns = self._read(name)
+        try:
+            key = ProviderKey(
+                team_identifier=str(apns["team_identifier"]),
+                key_id=str(apns["key_id"]),
+                private_key=str(apns["private_key"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"secret {name}: {error} is missing; import the APNs key again") from None
+        return replace(secret, apns=key)
 
     def _pass_type_name(self, pass_type_identifier: str) -> str:
         return f"{self._prefix}/pass-types/{pass_type_identifier}"

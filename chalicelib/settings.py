@@ -18,6 +18,13 @@ class PathParameters(Enum):
     DECODED = "decoded"
 
 
+class PersonalizeAuthorization(Enum):
+    """Whether a sign-up must carry the pass's `Authorization`; Apple's page on the call documents none."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a deployment decides.
@@ -37,6 +44,7 @@ class Settings:
         push_timeout_seconds: the push function's timeout, the longest that a stamp can be under way.
         web_service_url: the API's URL where it has a domain of its own; empty to take it from each request.
         path_parameters: what the gateway does to path parameters.
+        personalize_authorization: whether a sign-up without `Authorization` is refused.
         log_key: what secrets are hashed with in logs.
     """
 
@@ -54,6 +62,7 @@ class Settings:
     push_timeout_seconds: int = 20
     web_service_url: str = ""
     path_parameters: PathParameters = PathParameters.ENCODED
+    personalize_authorization: PersonalizeAuthorization = PersonalizeAuthorization.OPTIONAL
     log_key: str = ""
 
     @property
@@ -81,6 +90,7 @@ class Settings:
         try:
             push_timeout_seconds = int(optional("PUSH_TIMEOUT_SECONDS", "20"))
             path_parameters = PathParameters(optional("PATH_PARAMETERS", "encoded"))
+            personalize_authorization = PersonalizeAuthorization(optional("PERSONALIZE_AUTHORIZATION", "optional"))
         except ValueError as error:
             raise ConfigurationError(f"environment variables {PREFIX}*: {error}") from error
         return cls(
@@ -98,5 +108,6 @@ class Settings:
             push_timeout_seconds=push_timeout_seconds,
             web_service_url=optional("WEB_SERVICE_URL", "").rstrip("/"),
             path_parameters=path_parameters,
+            personalize_authorization=personalize_authorization,
             log_key=optional("LOG_KEY", ""),
         )

@@ -21,6 +21,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.personalization import PersonalizationToken
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -112,11 +113,28 @@ class Signer:
             _mould=_Mould.of(own, key, issuer),
         )
 
+    def sign_token(self, token: PersonalizationToken, *, at: datetime) -> bytes:
+        """Signs a personalization token, which comes from outside, as `sign` signs a manifest.
+
+        The type of `token` is what keeps a stranger from having a manifest signed (`domain/personalization.py`).
+
+        Args:
+            token: the token of a sign-up.
+            at: now, the signing time, with time zone.
+
+        Returns:
+            The detached signature of the token's ASCII bytes, DER.
+
+        Raises:
+            ConfigurationError: the certificate or its intermediate is not valid at that time.
+        """
+        return self.sign(token.value.encode("ascii"), at=at)
+
     def sign(self, content: bytes, *, at: datetime) -> bytes:
         """A detached signature, DER, with the signing time and the intermediate in it.
 
         Args:
-            content: a pass's manifest.json, or a personalization token.
+            content: a pass's manifest.json that was made here. Nothing from outside: see `sign_token`.
             at: now, the signing time, with time zone.
 
         Raises:

@@ -89,10 +89,25 @@ def status_of(error: PasswireError) -> HTTPStatus:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+_CODES = {
+    HTTPStatus.BAD_REQUEST: "BadRequestError",
+    HTTPStatus.UNAUTHORIZED: "UnauthorizedError",
+    HTTPStatus.NOT_FOUND: "NotFoundError",
+    HTTPStatus.METHOD_NOT_ALLOWED: "MethodNotAllowedError",
+    HTTPStatus.CONFLICT: "ConflictError",
+    HTTPStatus.GONE: "GoneError",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RequestEntityTooLargeError",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "InternalServerError",
+    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailableError",
+}
+"""Written out, because the phrases of `HTTPStatus` differ between versions of Python. Chalice and resources.json use
+the same codes.
+"""
+
+
 def error_response(status: HTTPStatus, message: str) -> Response:
     """A short JSON error in the form that Chalice's own errors have."""
-    code = status.phrase.title().replace(" ", "") + "Error"
-    return Response({"Code": code, "Message": message}, status_code=status.value, headers={**JSON})
+    return Response({"Code": _CODES[status], "Message": message}, status_code=status.value, headers={**JSON})
 
 
 def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
@@ -163,12 +178,15 @@ def path_parameter(settings: Settings, value: str) -> str:
         return ""
 
 
-def accept_anything(request: Request) -> None:
-    """Chalice refuses a request whose `Accept` does not name the pass's media type; devices send `*/*`, or nothing.
+def ignore_media_types(request: Request) -> None:
+    """Keeps Chalice from refusing a request for its `Accept` (400) or `Content-Type` (415).
 
-    RFC 9110, section 12.5.1, lets a server disregard the header.
+    Devices send `Accept: */*` or nothing; RFC 9110, section 12.5.1, lets a server disregard the header. A
+    `Content-Type` says nothing about a request without a body, and a body must be JSON whatever it is called: what is
+    not JSON gets 400 from the route that reads it.
     """
-    request.headers = CaseInsensitiveMapping({**request.headers, "accept": "*/*"})
+    headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+    request.headers = CaseInsensitiveMapping({**headers, "accept": "*/*"})
 
 
 def authorization(request: Request) -> str | None:
@@ -226,12 +244,15 @@ def personalization(request: Request) -> Personalization:
 
 
 def web_service_url(settings: Settings, request: Request) -> str:
-    """The URL that the pass names to phones: the configured one, else the one that this request came in by."""
+    """The URL that the pass names to phones: the configured one, else the one that this request came in by.
+
+    What precedes the route in the request's path belongs to the URL: the stage's name, or the base path mapping of a
+    custom domain, which may have any name and several segments. So segments are counted off from the end.
+    """
     if settings.web_service_url:
         return settings.web_service_url
     context = request.context
-    first = request.path.split("/")[1]
-    base_path, _, _ = context["path"].partition(f"/{first}/")
+    base_path = context["path"].rstrip("/").rsplit("/", request.path.count("/"))[0]
     return f"https://{context['domainName']}{base_path}"
 
 

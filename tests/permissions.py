@@ -68,6 +68,8 @@ class Recorder:
     def __init__(self) -> None:
         self.uses: dict[str, set[Use]] = {}
         self.operations: set[tuple[str, str]] = set()
+        self.updated: dict[str, set[str]] = {}
+        """By function, the attributes of the passes table that it names in updates."""
         events = aws._session().get_component("event_emitter")
         events.register("before-parameter-build.*.*", self._asked)
         events.register("after-call.s3.GetObject", self._answered)
@@ -78,6 +80,7 @@ class Recorder:
         if function is not None:
             self.operations.add((service, model.name))
             self.uses.setdefault(function, set()).update(used(service, model.name, params))
+            self.updated.setdefault(function, set()).update(updated_attributes(params))
 
     def _answered(self, parsed: dict[str, Any], **_: object) -> None:
         """Who may not list a bucket gets 403 for what is not there, and not 404 (AWS, "GetObject")."""
@@ -95,8 +98,6 @@ def used(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Us
     match service, operation:
         case "dynamodb", "BatchGetItem":
             yield from ((f"dynamodb:{operation}", _table(name)) for name in params["RequestItems"])
-        case "dynamodb", "TransactGetItems":
-            yield from (("dynamodb:GetItem", _table(member["Get"]["TableName"])) for member in params["TransactItems"])
         case "dynamodb", "TransactWriteItems":
             for member in params["TransactItems"]:
                 ((kind, request),) = member.items()
@@ -116,6 +117,14 @@ def used(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Us
             yield "secretsmanager:ListSecrets", "*"
         case _:
             raise NotImplementedError(f"which IAM action does {service} {operation} need?")
+
+
+def updated_attributes(params: Mapping[str, Any]) -> Iterator[str]:
+    """The attributes of the passes table that a request's updates name; DynamoDB's condition key counts them all."""
+    members = [member["Update"] for member in params.get("TransactItems", []) if "Update" in member]
+    for update in [*members, *([params] if "UpdateExpression" in params else [])]:
+        if _table(update["TableName"]) == "PassesTable":
+            yield from (*update["Key"], *update.get("ExpressionAttributeNames", {}).values())
 
 
 def functions() -> dict[str, Path]:

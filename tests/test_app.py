@@ -30,12 +30,12 @@ class Caller:
         self.pass_type_identifier = pipeline.pass_type_identifier
         self._pipeline = pipeline
         self._issuer = issuer
-        self._tokens: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}
 
     def gets_a_pass(self, serial_number: str | None = None) -> str:
         """One that exists; its serial number."""
         serial_number = serial_number or secrets.token_hex(8)
-        self._tokens[serial_number] = self._issuer.token(self._pipeline.writes(serial_number))
+        self.tokens[serial_number] = self._issuer.token(self._pipeline.writes(serial_number))
         return serial_number
 
     def registers(self, serial_number: str) -> Answer:
@@ -66,7 +66,7 @@ class Caller:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        token = self._tokens.get(serial_number, "0" * 32)
+        token = self.tokens.get(serial_number, "0" * 32)
         return self.service.calls(
             method,
             route,
@@ -114,7 +114,7 @@ def test_a_pass_is_served_without_an_accept_header(caller: Caller) -> None:
 def test_a_wrong_token_costs_what_an_unknown_pass_costs(caller: Caller) -> None:
     """Neither status, body nor requests to the database tell which passes exist."""
     serial_number = caller.gets_a_pass()
-    caller._tokens.clear()
+    caller.tokens.clear()
     counted = caller.service.dynamodb_requests()
     seen = []
     for name in (serial_number, serial_number + "-unknown"):
@@ -123,6 +123,18 @@ def test_a_wrong_token_costs_what_an_unknown_pass_costs(caller: Caller) -> None:
         seen.append(([(answer.status, answer.body) for answer in answers], dict(counted)))
     assert seen[0] == seen[1]
     assert {status for status, _ in seen[0][0]} == {401}
+
+
+def test_the_item_is_read_only_for_those_who_hold_its_token(caller: Caller) -> None:
+    """An item takes 400 KB, and how long it takes to read one would tell that it is there."""
+    serial_number = caller.gets_a_pass()
+    counted = caller.service.dynamodb_requests()
+    assert caller.downloads(serial_number).status == 200
+    assert dict(counted) == {"BatchGetItem": 1, "GetItem": 1}
+    counted.clear()
+    caller.tokens.clear()
+    assert caller.downloads(serial_number).status == 401
+    assert dict(counted) == {"BatchGetItem": 1}
 
 
 def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:

@@ -1,5 +1,6 @@
 """A stage's credentials in a warm sandbox: several teams side by side, replaced without a deploy, ending, unusable."""
 
+import contextlib
 import gc
 import io
 import json
@@ -74,10 +75,13 @@ class Team:
         return certificate
 
     def leaves(self) -> None:
-        boto3.client("secretsmanager").delete_secret(
-            SecretId=f"passwire/{self.stack.stage}/pass-types/{self.pass_type_identifier}",
-            ForceDeleteWithoutRecovery=True,
-        )
+        client = boto3.client("secretsmanager")
+        for kind in ("pass-types", "apns-keys"):
+            with contextlib.suppress(client.exceptions.ResourceNotFoundException):
+                client.delete_secret(
+                    SecretId=f"passwire/{self.stack.stage}/{kind}/{self.pass_type_identifier}",
+                    ForceDeleteWithoutRecovery=True,
+                )
 
 
 @pytest.fixture
@@ -210,6 +214,24 @@ def test_rotations_leave_nothing_behind_in_a_warm_sandbox(
         sandbox.signer_for(name).sign(b"{}", at=datetime.now(UTC))
         pushes(sandbox.client_for(name), name)
     assert {kind: alive(kind) - before[kind] for kind in before} == {Signer: 1, Client: 1}
+
+
+def test_the_key_that_only_pushes_is_no_part_of_what_signs(
+    stack: LocalStack, sandbox: Sandbox, teams: tuple[Team, Team], chain: DevelopmentChain, clock: Clock
+) -> None:
+    """The API function may read the pass type's secret alone; a key that an earlier release put there still pushes."""
+    key = {"team_identifier": TEAM_A, "key_id": KEY_ID, "private_key": chain.provider_key.read_text()}
+    for team in teams:
+        team.stores(apns=key)
+    name = teams[0].pass_type_identifier
+    client = boto3.client("secretsmanager")
+    secret = f"passwire/{stack.stage}/pass-types/{name}"
+    stored = json.loads(client.get_secret_value(SecretId=secret)["SecretString"])
+    assert stored["apns"] == {"team_identifier": TEAM_A, "key_id": KEY_ID}
+    assert pushes(sandbox.client_for(name), name) == (OutcomeKind.DELIVERED, None)
+    client.put_secret_value(SecretId=secret, SecretString=json.dumps({**stored, "apns": key}))
+    clock.now += KEEP_SECONDS
+    assert pushes(sandbox.client_for(name), name) == (OutcomeKind.DELIVERED, None)
 
 
 def test_a_key_that_pass_types_share_is_one_connection_until_none_of_them_uses_it(

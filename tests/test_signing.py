@@ -16,8 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.errors import ConfigurationError
+from chalicelib.domain.personalization import PersonalizationToken
 from chalicelib.domain.template import Template
 from chalicelib.press import Press
+from chalicelib.sandbox import Sandbox
+from chalicelib.secrets import PassTypeSecret, Secrets
 from chalicelib.signing import Signer
 from chalicelib.template_store import Templates
 from infra.local.certificates import DevelopmentChain, make_development_chain
@@ -174,10 +177,43 @@ def test_several_pass_types_are_signed_each_with_its_own_certificate(other: Deve
             assert f'"teamIdentifier":"{team}"'.encode() in members.read("pass.json")
 
 
-def test_a_pass_is_never_signed_with_another_types_certificate(signer: Signer) -> None:
-    press = Press(templates=SampleTemplates(), signer_for=lambda _: signer)
-    item = samples.item(pass_id=f"{OTHER_TYPE}/S-1")
-    with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate is that of"):
-        press.make(
-            item, personalized=False, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW
+class SampleSecrets(Secrets):
+    """The same credentials for every pass type, as after an import under the wrong name."""
+
+    def __init__(self, chain: DevelopmentChain) -> None:
+        super().__init__(stage="none")
+        self._chain = chain
+
+    def pass_type(self, pass_type_identifier: str) -> PassTypeSecret:
+        assert pass_type_identifier
+        chain = self._chain
+        return PassTypeSecret(
+            certificate=chain.pass_type_certificate.read_text(),
+            private_key=chain.pass_type_key.read_text(),
+            intermediate=chain.intermediate.read_text(),
         )
+
+
+def test_nobody_gets_the_signer_of_another_pass_type(chain: DevelopmentChain) -> None:
+    """Checked where it is handed out, so passes and personalization tokens are safe alike."""
+    sandbox = Sandbox()
+    sandbox.secrets = SampleSecrets(chain)
+    assert sandbox.signer_for(samples.PASS_TYPE_IDENTIFIER).pass_type_identifier == samples.PASS_TYPE_IDENTIFIER
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate is that of"):
+            sandbox.signer_for(OTHER_TYPE)
+
+
+def test_openssl_verifies_a_signed_personalization_token(
+    signer: Signer, chain: DevelopmentChain, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("dG9rZW4=")
+    (tmp_path / "signature").write_bytes(signer.sign_token(PersonalizationToken("dG9rZW4="), at=NOW))
+    subprocess.run(
+        [
+            *("openssl", "cms", "-verify", "-inform", "DER", "-in", tmp_path / "signature", "-binary"),
+            *("-content", tmp_path / "token", "-CAfile", chain.root, "-purpose", "any", "-out", "/dev/null"),
+        ],
+        check=True,
+        capture_output=True,
+    )

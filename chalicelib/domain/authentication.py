@@ -3,6 +3,9 @@
 A derived token is `<key id>.<base64url HMAC-SHA-256(key, pass_id)>`. An installed pass can never change its token
 (Apple, "Pass": `authenticationToken`), so the key id travels in it: a new key is used for new passes, and retiring an
 old one revokes what was issued under it.
+
+For the same reason the token of a deleted pass opens the next pass of the same name: a serial number belongs to one
+person for good. `pass issue` refuses one that was used before; pipelines have to keep the rule themselves.
 """
 
 import hashlib

@@ -59,7 +59,9 @@ def _opaque(etag: str) -> str:
 def _epoch_seconds(http_date: str) -> int | None:
     try:
         parsed = parsedate_to_datetime(http_date)
-    except (ValueError, TypeError):
-        return None
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return (
+            None  # IndexError: `email.utils` on what is only punctuation; OverflowError: on a year or zone of 20 digits
+        )
     # A date without a zone, as asctime writes it, is in GMT (RFC 9110, section 5.6.7).
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())

@@ -20,6 +20,10 @@ push invocation, plus slack for clocks that disagree). A list call names each pa
 `max(modified_at, registered_at) > tag`. `registered_at` counts because a device's tag belongs to the pass type: a pass
 that changed before it was registered, on a device whose tag is later than that change, would never be named otherwise.
 
+A tag counts only if this service can have handed it out. One that is later than `as_of - W`, plus what clocks may
+disagree by, lists every pass, as a missing tag does: taken at its word, it would hide every change until that time from
+the device that sent it. Digits in a form that no tag has (leading zeros, too many of them) list every pass too.
+
 The price: a pass that changed within the last W seconds may be named twice. The second download answers 304.
 
 A deleted pass keeps its version, marked, so that a registration racing the deletion sees it, and so that a pass that
@@ -71,10 +75,18 @@ class Tag:
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
-        """Read `passesUpdatedSince`; None for what is missing or was not made here, which lists every pass."""
+        """Read `passesUpdatedSince`; None for what is missing or not written as a tag is, which lists every pass."""
         if text is None or not text.isascii() or not text.isdigit() or len(text) > MAX_TAG_DIGITS:
             return None
-        return cls(int(text))
+        tag = cls(int(text))
+        return tag if str(tag) == text else None
+
+    def can_be_ours(self, as_of: float, *, window_seconds: int) -> bool:
+        """Whether a list call at or before `as_of` (epoch seconds, this machine's clock) can have handed this tag out.
+
+        The clock of the machine that did may have been ahead of this one's by `WINDOW_SLACK_SECONDS`.
+        """
+        return self.seconds <= Tag.at(as_of, window_seconds=window_seconds).seconds + WINDOW_SLACK_SECONDS
 
     @classmethod
     def at(cls, as_of: float, *, window_seconds: int) -> Self:

@@ -49,7 +49,10 @@ class Downloader:
         web_service_url: str,
         now: float,
     ) -> Download:
-        """The pass as it is now: one read, of item and version together. `now` is epoch seconds.
+        """The pass as it is now. `now` is epoch seconds.
+
+        The token is checked, and the version compared, before the item is read: how long a refusal takes does not
+        depend on the item. The version is read before the item, so the content is never older than its stamp.
 
         The token that was presented is the one that stands in the pass: an installed pass can never change its own.
 
@@ -59,14 +62,15 @@ class Downloader:
             StoreError, ConfigurationError: it could not be read, or not be signed.
         """
         presented = read_header(authorization)
-        stored = self.store.passes.with_version(pass_id)
-        attributes = check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
+        stored = self.store.passes.for_download(pass_id)
+        check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
         version = stored.version if stored else None
         if version is not None and conditions.hold(version):
             log.event("downloaded", pass_id=pass_id, modified=False)
             return Download(None, validators_of(version))
         if version is None:
             version = Version.before_any_stamp(now, window_seconds=self.window_seconds)
+        attributes = check(self.keys, pass_id, self.store.passes.content(pass_id), presented=presented)
         pkpass = self.press.make(
             PassItem.parse(attributes),
             personalized=stored is not None and stored.personalized,

@@ -38,7 +38,8 @@ class Lister:
         Args:
             device: who asks.
             pass_type_identifier: of which type.
-            tag: what the device got from its last call, None without one.
+            tag: what the device sent back from its last call, None without one. One that this service cannot have
+                handed out counts as none.
             now: epoch seconds, read before this call: it stands before every read here, so that what is stamped
                 during the call is still ahead of the tag.
 
@@ -47,6 +48,8 @@ class Lister:
         """
         if device is None:
             return None
+        if tag is not None and not tag.can_be_ours(now, window_seconds=self.window_seconds):
+            tag = None
         row = self.store.devices.get(device)
         held = sorted(p for p in row.passes if p.pass_type_identifier == pass_type_identifier) if row else []
         named: list[PassId] = []

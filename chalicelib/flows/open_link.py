@@ -42,7 +42,7 @@ class LinkOpener:
     window_seconds: int
 
     def open(self, *, token: str, web_service_url: str, now: float, asked_for: str) -> OpenedLink:
-        """The pass as it is now: one read, of item and version together; none where the link is no good.
+        """The pass as it is now: its version is read, then its item; neither where the link is no good.
 
         Args:
             token: the end of the link.
@@ -57,10 +57,11 @@ class LinkOpener:
             StoreError, ConfigurationError: it could not be read, or not be signed.
         """
         link = read_link(self.keys, token, now=now)
-        stored = self.store.passes.with_version(link.pass_id)
-        if stored is None:
+        stored = self.store.passes.for_download(link.pass_id)
+        attributes = self.store.passes.content(link.pass_id) if stored is not None else None
+        if stored is None or attributes is None:
             raise LinkEndedError(f"download link: pass {link.pass_id} is gone")
-        item = PassItem.parse(stored.attributes)
+        item = PassItem.parse(attributes)
         pkpass = self.press.make(
             item,
             personalized=stored.personalized,

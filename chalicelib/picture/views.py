@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html.parser import HTMLParser
+from html import unescape
 from typing import Any
 
 from chalicelib.domain.template import STYLES
@@ -40,6 +40,12 @@ _TRANSIT = {
     "PKTransitTypeTrain": "train",
 }
 _LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
+_TAG = re.compile(r"<(?:(/?+)([A-Za-z][A-Za-z0-9]*+)([^<>]*+)|![^<>]*+)>")
+"""A tag or a comment. The quantifiers are possessive: what they took is not looked at again where no `>` comes."""
+_HREF = re.compile(r"""(?:^|[\s"'/])href\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'<>]++))""", re.IGNORECASE)
+_LONG_REFERENCE = re.compile(r"&#[xX]?+[0-9A-Fa-f]{12,}+;?+")
+MAX_ATTRIBUTED_LENGTH = 20_000
+"""Of an attributed text on the page; Wallet's back side shows a few lines of it."""
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "sms:")
 Color = tuple[int, int, int]
 
@@ -224,10 +230,7 @@ def _number(member: Mapping[str, Any], value: float) -> Formatted:
 def _pieces(opened: OpenedPass, member: Mapping[str, Any], value: object) -> Sequence[Piece]:
     attributed = member.get("attributedValue")
     if isinstance(attributed, str):
-        reader = _Attributed()
-        reader.feed(opened.text(attributed))
-        reader.close()
-        return reader.pieces
+        return _attributed(opened.text(attributed))
     return _linked(opened.text(value))
 
 
@@ -240,24 +243,34 @@ def _linked(text: str) -> list[Piece]:
     return [*pieces, Piece(text[end:])]
 
 
-class _Attributed(HTMLParser):
-    """`attributedValue`: HTML of which Wallet takes `<a href>` alone (Apple, "PassFieldContent")."""
+def _attributed(html: str) -> list[Piece]:
+    """`attributedValue`: HTML of which Wallet takes `<a href>` alone (Apple, "PassFieldContent").
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: list[Piece] = []
-        self._link: str | None = None
+    Each character is looked at a fixed number of times, so the time is linear in the length; `html.parser` needs
+    quadratic time for tags that are left open. A tag ends at the first `>`, also inside quotes. A `<` that does not
+    begin a tag is text.
+    """
+    pieces: list[Piece] = []
+    link: str | None = None
+    end = 0
+    shown = html[:MAX_ATTRIBUTED_LENGTH]
+    for found in _TAG.finditer(shown):
+        if found.start() > end:
+            pieces.append(Piece(_unescaped(shown[end : found.start()]), link))
+        end = found.end()
+        closing, name, attributes = found[1], (found[2] or "").lower(), found[3]
+        if name == "a":
+            href = _HREF.search(attributes) if not closing else None
+            target = _unescaped(href[1] or href[2] or href[3] or "").strip() if href else ""
+            link = target if target.lower().startswith(_SCHEMES) else None
+        elif name == "br":
+            pieces.append(Piece("\n"))
+    rest = shown[end:] + ("…" if len(html) > MAX_ATTRIBUTED_LENGTH else "")
+    return [*pieces, Piece(_unescaped(rest), link)] if rest else pieces
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            href = dict(attrs).get("href") or ""
-            self._link = href if href.lower().startswith(_SCHEMES) else None
-        elif tag == "br":
-            self.pieces.append(Piece("\n"))
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a":
-            self._link = None
-
-    def handle_data(self, data: str) -> None:
-        self.pieces.append(Piece(data, self._link))
+def _unescaped(text: str) -> str:
+    """With its character references resolved. Numbers that are no character's are cut: `html.unescape` chokes on long
+    ones.
+    """
+    return unescape(_LONG_REFERENCE.sub("\ufffd", text))

@@ -1,4 +1,4 @@
-"""Reading the pipelines' items: for authorization, and for a download together with the version."""
+"""Reading the pipelines' items: for authorization, together with the version for a download, and whole."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from chalicelib.store.versions import version_of
 
 @dataclass(frozen=True, slots=True)
 class StoredPass:
-    """A pass item as it stands in the table, not yet parsed, with the version that it is at least as new as.
+    """A pass as it is in the tables, before its content is read.
 
     Args:
-        attributes: all of the item's.
+        attributes: the item's key, and its own authentication token if it has one; not parsed.
         version: None before the first stamp.
         personalized: whether a person has signed up with it.
     """
@@ -25,6 +25,9 @@ class StoredPass:
     attributes: dict[str, object] = field(repr=False)
     version: Version | None = None
     personalized: bool = False
+
+
+_FOR_AUTHORIZATION = "pass_id, authentication_token"
 
 
 class Passes:
@@ -44,36 +47,52 @@ class Passes:
             {
                 "TableName": self._tables.passes,
                 "Key": {"pass_id": {"S": str(pass_id)}},
-                "ProjectionExpression": "pass_id, authentication_token",
+                "ProjectionExpression": _FOR_AUTHORIZATION,
                 "ConsistentRead": True,
             },
         )
         item = response.get("Item")
         return plain_item(item) if item else None
 
-    def with_version(self, pass_id: PassId) -> StoredPass | None:
-        """The whole item and its version in one TransactGetItems, so that the content is never older than the stamp.
+    def for_download(self, pass_id: PassId) -> StoredPass | None:
+        """What decides about a download before the item is read: its key, its own token if it has one, its version.
+
+        DynamoDB reads nothing else of the item, so the answer's size does not tell how large the item is. One request.
+
+        Returns:
+            None where there is no such pass.
 
         Raises:
-            StoreError: DynamoDB did not answer, or writers were in the way for too long.
+            StoreError: DynamoDB did not answer.
         """
-        key = {"pass_id": {"S": str(pass_id)}}
-        response = self._tables.call(
-            "TransactGetItems",
-            {
-                "TransactItems": [
-                    {"Get": {"TableName": self._tables.passes, "Key": key}},
-                    {"Get": {"TableName": self._tables.versions.Meta.table_name, "Key": key}},
-                ]
-            },
+        keys = {"Keys": [{"pass_id": {"S": str(pass_id)}}], "ConsistentRead": True}
+        versions = self._tables.versions.Meta.table_name
+        found = self._tables.batch_get(
+            {self._tables.passes: {**keys, "ProjectionExpression": _FOR_AUTHORIZATION}, versions: keys}
         )
-        item, version = (member.get("Item") for member in response["Responses"])
-        if not item:
+        if not found[self._tables.passes]:
             return None
-        row = plain_item(version or {})
+        row = plain_item(found[versions][0]) if found[versions] else {}
         return StoredPass(
-            attributes=plain_item(item), version=version_of(row), personalized=bool(row.get("personalized"))
+            attributes=plain_item(found[self._tables.passes][0]),
+            version=version_of(row),
+            personalized=bool(row.get("personalized")),
         )
+
+    def content(self, pass_id: PassId) -> dict[str, object] | None:
+        """The whole item; None where there is no such pass.
+
+        Read it after `for_download`: then it is at least as new as the version that was read there.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {"TableName": self._tables.passes, "Key": {"pass_id": {"S": str(pass_id)}}, "ConsistentRead": True},
+        )
+        item = response.get("Item")
+        return plain_item(item) if item else None
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
         """Keep what a person gave on the item, and beside its version that they did.

@@ -106,7 +106,7 @@ class StageCertificates:
             SecretsError, ClientError, BotoCoreError: AWS refused.
         """
         try:
-            current = Fitting.of(self._secrets.pass_type(_checked(pass_type_identifier)))
+            current = Fitting.of(self._secrets.pass_type_with_apns(_checked(pass_type_identifier)))
         except ConfigurationError as error:
             raise CertificateError(f"there is nothing to replace: {error}; run: python -m infra cert import") from None
         fitting = self._fit(pass_type_identifier, material, current=current.secret, now=now)
@@ -133,7 +133,7 @@ class StageCertificates:
 
     def _status(self, pass_type_identifier: str, now: datetime) -> Status:
         try:
-            fitting = Fitting.of(self._secrets.pass_type(pass_type_identifier))
+            fitting = Fitting.of(self._secrets.pass_type_with_apns(pass_type_identifier))
             fitting.signer.require(pass_type_identifier)
         except ConfigurationError as error:
             return Status(pass_type_identifier, problem=str(error))

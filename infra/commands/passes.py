@@ -80,6 +80,9 @@ def issue(  # noqa: PLR0913 - options of a command
     serial: Annotated[str, typer.Option(help="With --type; a new one is made if not given.")] = "",
     field: FieldOption = None,
     override: OverrideOption = "{}",
+    reuse_serial: Annotated[
+        bool, typer.Option("--reuse-serial", help="Allow the serial number of a pass that was deleted.")
+    ] = False,
     expires: ExpiresOption = "7d",
     qr: QrOption = False,
     stage: StageOption = "dev",
@@ -87,7 +90,9 @@ def issue(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Issue a pass: write its item, and print a link that hands it out.
 
-    Nothing is written where the pass is there already, or does not fit its template.
+    Nothing is written where the pass is there already, or does not fit its template. The serial number of a deleted
+    pass is refused, since the holder of that pass could fetch the new one; --reuse-serial allows it for the same
+    person.
 
     Example: python -m infra pass issue --type pass.com.acme.boarding --template boarding --field gate=A7 --qr
     """
@@ -95,7 +100,7 @@ def issue(  # noqa: PLR0913 - options of a command
     change, lifetime = _change(field, override), _given("--expires", read_lifetime, expires)
     with Console(stderr=True).status("issuing"):
         found = _Stage.of(stage)
-        found.table.issue(pass_id, template=template, change=change)
+        found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
         link = found.links.make(pass_id, lifetime=lifetime)
     _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
 

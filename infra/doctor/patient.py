@@ -85,7 +85,7 @@ class Patient:
             ConfigurationError: they are not in their form.
         """
         with self._locks["secrets"]:
-            return self._secrets.pass_type(pass_type_identifier)
+            return self._secrets.pass_type_with_apns(pass_type_identifier)
 
     @property
     def authentication_keys(self) -> AuthenticationKeys:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from chalicelib.domain.links import MAX_LIFETIME_SECONDS
+
 _LIFETIME = re.compile(r"([1-9]\d{0,5})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -46,12 +48,15 @@ def read_lifetime(text: str) -> timedelta:
     """How long a link works.
 
     Raises:
-        GivenError: it is not so many minutes, hours or days.
+        GivenError: it is not so many minutes, hours or days, or more than a link may live.
     """
     found = _LIFETIME.fullmatch(text)
     if not found:
-        raise GivenError(f"{text!r} is no lifetime; write minutes, hours or days, as 15m, 12h, 7d")
-    return int(found[1]) * _UNITS[found[2]]
+        raise GivenError(f"{text!r} is not a lifetime; write minutes, hours or days, as 15m, 12h, 7d")
+    lifetime = int(found[1]) * _UNITS[found[2]]
+    if lifetime.total_seconds() > MAX_LIFETIME_SECONDS:
+        raise GivenError(f"{text!r}: a link lives at most {MAX_LIFETIME_SECONDS // 86_400} days")
+    return lifetime
 
 
 def _json(whole: str, text: str) -> Any:  # noqa: ANN401 - any JSON

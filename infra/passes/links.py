@@ -30,9 +30,10 @@ class Links:
         """A link that works for so long.
 
         Raises:
+            LinkLifetimeError: it would live too long, or not at all.
             ConfigurationError: the stage has no authentication key.
             SecretsError: Secrets Manager did not answer.
         """
-        expires_at = int(time.time() + lifetime.total_seconds())
-        token = sign_link(self._secrets.authentication_keys(), Link(pass_id, expires_at))
-        return DownloadLink(f"{self._base_url}{PATH}{token}", datetime.fromtimestamp(expires_at, UTC))
+        link = Link.lasting(pass_id, lifetime_seconds=lifetime.total_seconds(), now=time.time())
+        token = sign_link(self._secrets.authentication_keys(), link)
+        return DownloadLink(f"{self._base_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))

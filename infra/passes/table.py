@@ -34,6 +34,16 @@ class PassExistsError(RefusedError):
     """There is such a pass already, and nothing was written."""
 
 
+class SerialNumberUsedError(RefusedError):
+    """A pass of this type once had the serial number, and nothing was written."""
+
+    def __init__(self, pass_id: PassId) -> None:
+        super().__init__(
+            f"pass {pass_id}: a pass that was deleted had this serial number, and whoever still holds it could fetch "
+            "the new one; give another serial number, or --reuse-serial if it is for the same person"
+        )
+
+
 class PassBusyError(TransientError):
     """Others wrote the pass at the same time, again and again."""
 
@@ -93,17 +103,29 @@ class PassTable:
             devices=self.devices(pass_id),
         )
 
-    def issue(self, pass_id: PassId, *, template: str, change: Change) -> None:
+    def issue(self, pass_id: PassId, *, template: str, change: Change, reuse_serial: bool = False) -> None:
         """Write a pass that is not there yet.
+
+        A pass's authentication token follows from its pass id, and an installed pass keeps its token. So the holder of
+        a deleted pass can fetch the next one with the same serial number.
+
+        Args:
+            pass_id: of the new pass.
+            template: what it is made from.
+            change: its fields and overrides.
+            reuse_serial: whether its serial number may be that of a pass that was deleted.
 
         Raises:
             PassExistsError: it is there.
+            SerialNumberUsedError: its serial number was used before, and `reuse_serial` is False.
             RefusedError: it does not fit its template.
             ConfigurationError: its pass type has no certificate.
         """
         item = change.applied_to({"pass_id": str(pass_id), "template": template})
         self._prove(item)
         self._require_certificate(pass_id.pass_type_identifier)
+        if not reuse_serial:
+            self._require_unused(pass_id)
         try:
             self._passes.put_item(Item=item, ConditionExpression="attribute_not_exists(pass_id)")
         except ClientError as error:
@@ -216,6 +238,12 @@ class PassTable:
     def _prove(self, attributes: Mapping[str, object]) -> None:
         item = PassItem.parse(attributes)
         prove(self._templates.get(item.template), item)
+
+    def _require_unused(self, pass_id: PassId) -> None:
+        """A pass's version outlives it, so one without a pass is that of a pass that was deleted."""
+        key = {"Key": {"pass_id": str(pass_id)}, "ConsistentRead": True}
+        if "Item" in self._versions.get_item(**key) and "Item" not in self._passes.get_item(**key):
+            raise SerialNumberUsedError(pass_id)
 
     def _require_certificate(self, pass_type_identifier: str) -> None:
         secrets = boto3.client("secretsmanager")

@@ -15,6 +15,11 @@ DESCRIPTIONS: Mapping[str, str] = {
     "ThrottleRate": "Requests per second that API Gateway lets through; it answers the rest with 429.",
     "ThrottleBurst": "Requests that API Gateway lets through at once.",
     "PathParameters": "Whether the gateway passes path parameters percent-encoded (AWS) or decoded (the local run).",
+    "PersonalizeAuthorization": "Whether a sign-up must carry the Authorization header of the pass (Apple documents none).",
+    "PersonalizeThrottleRate": "Requests per second that API Gateway lets through for signing up with passes.",
+    "PersonalizeThrottleBurst": "Requests for signing up with passes that API Gateway lets through at once.",
+    "LogThrottleRate": "Requests per second that API Gateway lets through for log messages of devices.",
+    "LogThrottleBurst": "Requests for log messages of devices that API Gateway lets through at once.",
     "RunbookUrl": "URL of the runbook page that alarm texts link to; the alarm's name in lower case is the anchor.",
 }
 """By parameter name. `docs/reference/settings.md` is generated from it."""

@@ -21,9 +21,28 @@ def ensure_authentication_keys(stage: str) -> None:
 
 
 def put_pass_type(stage: str, pass_type_identifier: str, content: Mapping[str, Any]) -> None:
-    """Store a pass type's credentials; those that are there are replaced."""
-    client = boto3.client("secretsmanager")
-    name, text = f"passwire/{stage}/pass-types/{pass_type_identifier}", json.dumps(content)
+    """Store a pass type's credentials; those that are there are replaced.
+
+    Args:
+        stage: whose.
+        pass_type_identifier: whose.
+        content: `certificate`, `private_key`, `intermediate` as PEM, and `apns` where there is an APNs key: a map of
+            `team_identifier`, `key_id`, `private_key`. It goes into a secret that the API function cannot read.
+    """
+    apns_name = f"passwire/{stage}/apns-keys/{pass_type_identifier}"
+    apns = content.get("apns")
+    if apns:
+        _put(apns_name, apns)  # before the secret that says that there is one
+    public = {key: apns[key] for key in ("team_identifier", "key_id")} if apns else None
+    _put(f"passwire/{stage}/pass-types/{pass_type_identifier}", {**content, "apns": public})
+    if not apns:
+        client = boto3.client("secretsmanager")
+        with contextlib.suppress(client.exceptions.ResourceNotFoundException):
+            client.delete_secret(SecretId=apns_name, ForceDeleteWithoutRecovery=True)
+
+
+def _put(name: str, content: Mapping[str, Any]) -> None:
+    client, text = boto3.client("secretsmanager"), json.dumps(content)
     try:
         client.create_secret(Name=name, SecretString=text)
     except client.exceptions.ResourceExistsException:

@@ -61,7 +61,6 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
             "DeleteItem",
             "GetItem",
             "Query",
-            "TransactGetItems",
             "TransactWriteItems",
             "UpdateItem",
         }

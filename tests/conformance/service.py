@@ -77,8 +77,8 @@ class Device:
     def downloads(self, held: Pass, *, method: str = "GET", **headers: str) -> httpx.Response:
         return self.http.request(method, f"/v1/passes/{held.path}", headers={**held.authorization, **headers})
 
-    def personalizes(self, held: Pass, content: object) -> httpx.Response:
-        return self.http.post(f"/v1/passes/{held.path}/personalize", json=content)
+    def personalizes(self, held: Pass, content: object, **headers: str) -> httpx.Response:
+        return self.http.post(f"/v1/passes/{held.path}/personalize", json=content, headers=headers)
 
     def _registration(self, held: Pass) -> str:
         return f"/v1/devices/{quote(self.identifier, safe='')}/registrations/{held.path}"

@@ -128,6 +128,18 @@ def test_r4_a_body_without_a_push_token_is_refused(
     assert device.lists(target.pass_type_identifier).status_code == 204
 
 
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "none/", ";"])
+def test_r1_r4_the_body_decides_whatever_its_content_type(
+    service: Service, device: Device, content_type: str | None
+) -> None:
+    target = service.a_pass()
+    headers = {**target.authorization, **({"Content-Type": content_type} if content_type else {})}
+    content = json.dumps({"pushToken": device.push_token}).encode()
+    assert device.registers(target, content=content, headers=headers).status_code == 201
+    assert device.registers(target, content=b"pushToken=a", headers=headers).status_code == 400
+    device.unregisters(target)
+
+
 # ---------------------------------------------------------------- U: unregister
 
 
@@ -184,7 +196,23 @@ def test_l3_a_device_or_type_that_is_unknown_has_nothing(service: Service, devic
     assert response.content == b""
 
 
-@pytest.mark.parametrize("tag", ["", "null", "(null)", "-1", "1.5", "tomorrow", "9" * 40, "٣", "2026-11-24T00:00:00Z"])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "",
+        "null",
+        "(null)",
+        "-1",
+        "1.5",
+        "tomorrow",
+        "9" * 40,
+        "٣",
+        "2026-11-24T00:00:00Z",
+        "9999999999",
+        "9" * 18,
+        "01",
+    ],
+)
 def test_l4_a_tag_that_cannot_be_read_counts_as_none(device: Device, held: Pass, tag: str) -> None:
     assert device.names(held.pass_type_identifier, tag) == [held.serial_number]
 
@@ -243,7 +271,13 @@ def test_d2_an_older_version_is_replaced(service: Service, device: Device, held:
         assert device.downloads(held, **{name: first.headers[validator]}).status_code == 200
 
 
-@pytest.mark.parametrize("date", ["(null)", "null", "0", "yesterday", "Thu, 32 Jan 2026 00:00:00 GMT"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("(null)", "null", "0", "yesterday", "Thu, 32 Jan 2026 00:00:00 GMT"),
+        *("Thu, 1 Jan 99999999999999999999 00:00:00 GMT", "Thu, 1 Jan 2026 00:00:00 +9999999999999999999", ",", "()"),
+    ],
+)
 def test_d3_a_date_that_cannot_be_read_counts_as_none(device: Device, held: Pass, date: str) -> None:
     assert device.downloads(held, **{"If-Modified-Since": date}).status_code == 200
 
@@ -382,28 +416,75 @@ def test_p1_a_person_signs_up_and_the_token_comes_back_signed(service: Service, 
 )
 def test_p2_what_the_pass_asks_for_must_be_there(service: Service, device: Device, content: object) -> None:
     held = service.a_pass(template="rewards")
-    assert device.personalizes(held, content).status_code == 400
+    assert device.personalizes(held, content, **held.authorization).status_code == 400
     assert "personalization" not in service.item(held)
 
 
 def test_p2_a_pass_that_asks_for_nothing_cannot_be_personalized(service: Service, device: Device) -> None:
     held = service.a_pass()
     unknown = Pass(held.pass_type_identifier, "unknown", held.authentication_token)
-    answers = [device.personalizes(target, SIGN_UP) for target in (held, unknown)]
-    assert answers[0].status_code == answers[1].status_code == 404
-    assert answers[0].content == answers[1].content
+    assert device.personalizes(held, SIGN_UP, **held.authorization).status_code == 404
+    assert device.personalizes(unknown, SIGN_UP, **unknown.authorization).status_code == 401
+
+
+def test_p2_without_the_token_every_refusal_is_the_same(service: Service, device: Device) -> None:
+    held, personalized, asked = service.a_pass(), service.a_pass(template="rewards"), service.a_pass(template="rewards")
+    unknown = Pass(held.pass_type_identifier, "unknown", held.authentication_token)
+    assert device.personalizes(personalized, SIGN_UP).status_code == 200
+    half = {**SIGN_UP, "requiredPersonalizationInfo": {"fullName": "Ada"}}
+    answers = [device.personalizes(target, SIGN_UP) for target in (held, unknown, personalized)]
+    answers += [device.personalizes(target, half) for target in (asked, unknown)]
+    answers += [
+        device.personalizes(target, SIGN_UP, Authorization="ApplePass " + "0" * 32) for target in (asked, unknown)
+    ]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(401, answers[0].content)}
+
+
+@pytest.mark.parametrize(
+    "token",
+    ['{"pass.json": "da39a3ee5e6b4b0d3255bfef95601890afd80709"}', '{"a":"b"}', "a b", "ä", "\ud800", "x" * 1025],
+    ids=["manifest", "object", "space", "not ASCII", "lone surrogate", "long"],
+)
+def test_p2_a_token_that_could_be_a_manifest_is_not_signed(service: Service, device: Device, token: str) -> None:
+    held = service.a_pass(template="rewards")
+    content = json.dumps({**SIGN_UP, "personalizationToken": token})
+    for headers in ({}, held.authorization):
+        response = device.http.post(
+            f"/v1/passes/{held.path}/personalize",
+            content=content,
+            headers={"Content-Type": "application/json", **headers},
+        )
+        assert response.status_code == 400
+    assert "personalization" not in service.item(held)
 
 
 def test_p2_nobody_signs_up_twice(service: Service, device: Device) -> None:
     held = service.a_pass(template="rewards")
     assert device.personalizes(held, SIGN_UP).status_code == 200
     other = {**SIGN_UP, "requiredPersonalizationInfo": {"fullName": "Eve", "emailAddress": "eve@example.com"}}
-    response = device.personalizes(held, other)
+    response = device.personalizes(held, other, **held.authorization)
     assert response.status_code == 409
+    assert device.personalizes(held, other).status_code == 401
     assert service.item(held)["personalization"]["fullName"] == "Ada Lovelace"
 
 
 # ---------------------------------------------------------------- X: everything else
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream"]
+)
+def test_x2_a_content_type_without_a_body_means_nothing(service: Service, device: Device, content_type: str) -> None:
+    held = service.a_pass()
+    assert device.registers(held).status_code == 201
+    declared = {"Content-Type": content_type}
+    assert device.downloads(held, **declared).status_code == 200
+    assert device.downloads(held, method="HEAD", **declared).status_code == 200
+    listed = device.http.get(
+        f"/v1/devices/{device.identifier}/registrations/{held.pass_type_identifier}", headers=declared
+    )
+    assert listed.status_code == 200
+    assert device.unregisters(held, headers={**held.authorization, **declared}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/passes", "/v1/passes/a", "/v1/unknown/a/b", "/unknown"])

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.links import Link, LinkEndedError, LinkError, read_link, sign_link
+from chalicelib.domain.links import (
+    MAX_LIFETIME_SECONDS,
+    Link,
+    LinkEndedError,
+    LinkError,
+    LinkLifetimeError,
+    read_link,
+    sign_link,
+)
 
 OLD, NEW = AuthenticationKey("1", b"o" * 32), AuthenticationKey("2", b"n" * 32)
 KEYS = AuthenticationKeys((OLD, NEW))
@@ -79,6 +87,12 @@ def test_a_link_goes_on_working_when_a_key_is_added_and_ends_when_its_own_is_ret
         encoded({"alg": "HS256"}) + ".e30.e30",
         encoded([]) + ".e30.e30",
         encoded(b"[" * 2900) + ".e30.e30",
+        encoded(b'{"a":' + b"[" * 2900) + ".e30.e30",
+        forged(exp=int(NOW) + MAX_LIFETIME_SECONDS + 2 * 86_400),
+        forged(exp=2**63),
+        forged(exp=2**200),
+        forged(exp=float("inf")),
+        forged(exp=1e300),
         NEW.derive(LINK.pass_id).value,
     ],
     ids=lambda token: token[:60].encode("ascii", "backslashreplace").decode(),
@@ -87,6 +101,14 @@ def test_what_was_not_signed_here_as_a_link_is_none(token: str) -> None:
     with pytest.raises(LinkError) as refused:
         read_link(KEYS, token, now=NOW)
     assert str(refused.value) == "download link: it is none of this stage's"
+
+
+def test_a_link_lasts_a_year_at_most() -> None:
+    link = Link.lasting(LINK.pass_id, lifetime_seconds=MAX_LIFETIME_SECONDS, now=NOW)
+    assert read_link(KEYS, sign_link(KEYS, link), now=NOW) == link
+    for lifetime in (MAX_LIFETIME_SECONDS + 1, 1e300, float("inf"), 0, -1, float("nan")):
+        with pytest.raises(LinkLifetimeError):
+            Link.lasting(LINK.pass_id, lifetime_seconds=lifetime, now=NOW)
 
 
 @given(st.data())

@@ -93,8 +93,9 @@ def test_a_registration_that_is_none_is_refused(stranger: Stranger, body: bytes,
     refuses(stranger, stranger.registers(body), status)
 
 
-def test_a_registration_in_another_media_type_is_refused(stranger: Stranger) -> None:
-    refuses(stranger, stranger.registers(json.dumps(TOKEN).encode(), **{"Content-Type": "text/plain"}), 415)
+def test_a_registration_that_is_no_json_is_refused_whatever_it_is_called(stranger: Stranger) -> None:
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
+        refuses(stranger, stranger.registers(b"pushToken=a", **{"Content-Type": content_type}), 400)
 
 
 def test_a_registration_may_name_the_charset_of_its_json(stranger: Stranger) -> None:

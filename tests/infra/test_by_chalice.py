@@ -100,9 +100,9 @@ def finished(stack: LocalStack, project: Project) -> Iterator[Stack]:
 def _hand_over_secrets(stack: LocalStack) -> None:
     ensure_authentication_keys(STAGE)
     client = boto3.client("secretsmanager")
-    name = f"pass-types/{stack.pass_type_identifier}"
-    content = client.get_secret_value(SecretId=f"passwire/{stack.stage}/{name}")["SecretString"]
-    client.create_secret(Name=f"passwire/{STAGE}/{name}", SecretString=content)
+    for name in (f"pass-types/{stack.pass_type_identifier}", f"apns-keys/{stack.pass_type_identifier}"):
+        content = client.get_secret_value(SecretId=f"passwire/{stack.stage}/{name}")["SecretString"]
+        client.create_secret(Name=f"passwire/{STAGE}/{name}", SecretString=content)
 
 
 def trigger(function_name: str) -> dict[str, Any]:

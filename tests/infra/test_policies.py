@@ -164,6 +164,26 @@ def test_only_what_has_no_resource_is_granted_on_everything() -> None:
     assert not [action for policy in functions().values() for action, _ in granted(policy) if "*" in action]
 
 
+def test_the_api_function_updates_no_attribute_of_passes_but_what_a_person_gave(tour: Tour) -> None:
+    """AWS, "Using IAM policy conditions for fine-grained access control": `dynamodb:Attributes`."""
+    assert tour.personalizes(tour.holds(template="rewards")) == 200
+    granted_by = [
+        statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+        for statement in json.loads(functions()["api_handler"].read_text())["Statement"]
+        if "dynamodb:UpdateItem" in statement["Action"]
+        and statement["Resource"] == {"Fn::GetAtt": ["PassesTable", "Arn"]}
+    ]
+    assert [set(attributes) for attributes in granted_by] == [recorder.updated["api_handler"]]
+    assert recorder.updated["api_handler"] == {"pass_id", "personalization"}
+
+
+def test_only_functions_that_push_read_apns_keys() -> None:
+    readers = {
+        name for name, policy in functions().items() if any(on == "secret apns-keys" for _, on in granted(policy))
+    }
+    assert readers == {"push", "drain"}
+
+
 def test_each_function_has_a_role_of_its_own() -> None:
     assert len(set(functions().values())) == len(functions())
 

@@ -1,6 +1,7 @@
 """The picture of a pass: what stands on it, in whose language, and that nothing in a pass becomes markup."""
 
 import re
+import time
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -156,6 +157,53 @@ def test_a_link_of_a_pass_leads_nowhere_but_to_an_address(scheme: str) -> None:
     assert "a" not in shown.tags
     assert "b" not in shown.tags
     assert "gobold" in "".join(shown.texts)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(
+            "<",
+            "<a",
+            "<a href=",
+            '<a href="',
+            "<a href=' <b>",
+            "<!--",
+            "<![CDATA[",
+            "&#",
+            "&#9",
+            "<a x=1 ",
+            "<a href=x>y",
+        )
+    ],
+)
+def test_the_time_of_an_attributed_text_grows_with_its_length_and_no_faster(part: str) -> None:
+    """An item takes 400 KB. Quadratic, that is minutes of a function that may run for ten seconds."""
+    value = {"key": "a", "value": "x", "attributedValue": part * (400_000 // len(part))}
+    started = time.process_time()
+    shown = page(samples.build(samples.files_of("generic", generic={"backFields": [value]})), language="en")
+    assert time.process_time() - started < 5
+    assert len(shown) < 2_500_000
+
+
+@pytest.mark.parametrize(
+    "reference", ["&#" + "9" * 5000 + ";", "&#x" + "f" * 5000 + ";", "&#0;", "&#1114112;", "&nothing;"]
+)
+def test_a_character_reference_that_is_none_never_does_harm(reference: str) -> None:
+    value = {
+        "key": "a",
+        "value": "x",
+        "attributedValue": f"before {reference}<a href='https://a.example/{reference}'>b</a>",
+    }
+    assert "before" in "".join(picture(generic={"backFields": [value]}).texts)
+
+
+def test_an_attributed_text_is_shown_as_wallet_shows_it() -> None:
+    text = "<!-- c -->1 < 2 &amp; <b>L&ouml;k</b><br/><A HREF=https://a.example/?x=1&amp;y=2>there</A> <a>none</a>"
+    value = {"key": "a", "value": "x", "attributedValue": text}
+    shown = picture(generic={"backFields": [value]})
+    assert "1 < 2 & Lök\nthere none" in "".join(shown.texts)
+    assert ("href", "https://a.example/?x=1&y=2") in shown.attributes
 
 
 def test_the_page_forbids_itself_every_script_and_source_but_its_own() -> None:

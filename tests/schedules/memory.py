@@ -48,11 +48,15 @@ class MemoryPasses:
         item = self.rows.items.get(pass_id)
         return None if item is None else {k: v for k, v in item.items() if k in ("pass_id", "authentication_token")}
 
-    def with_version(self, pass_id: PassId) -> StoredPass | None:
-        item = self.rows.items.get(pass_id)
+    def for_download(self, pass_id: PassId) -> StoredPass | None:
+        item = self.for_authorization(pass_id)
         if item is None:
             return None
-        return StoredPass(dict(item), self.rows.versions.get(pass_id), pass_id in self.rows.personalized)
+        return StoredPass(item, self.rows.versions.get(pass_id), pass_id in self.rows.personalized)
+
+    def content(self, pass_id: PassId) -> dict[str, object] | None:
+        item = self.rows.items.get(pass_id)
+        return None if item is None else dict(item)
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
         if pass_id not in self.rows.items or pass_id in self.rows.personalized:

@@ -6,7 +6,8 @@ of the schedules must then find a lost update.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import patch
 
 from chalicelib.domain.changes import PassChange
@@ -16,6 +17,7 @@ from chalicelib.domain.updates import HeldPass, Tag, Version
 from chalicelib.flows import stamp, wake
 from chalicelib.flows.authorize import authorize
 from chalicelib.flows.change import Changes, Targets
+from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.drain import Drain
 from chalicelib.flows.listing import Lister, Listing
 from chalicelib.flows.register import Registrar
@@ -56,6 +58,21 @@ def read_before_write_at_registration() -> Mutation:
 
 def tag_without_window() -> Mutation:
     return patch.object(Tag, "at", classmethod(lambda cls, as_of, *, window_seconds: cls(int(as_of))))  # noqa: ARG005
+
+
+def tag_of_the_future_taken_at_its_word() -> Mutation:
+    return patch.object(Tag, "can_be_ours", lambda self, as_of, *, window_seconds: True)  # noqa: ARG005
+
+
+def content_read_before_its_version() -> Mutation:
+    original = Downloader.download
+
+    def download(self: Downloader, **call: Any) -> Download:  # noqa: ANN401
+        content = self.store.passes.content(call["pass_id"])
+        passes = SimpleNamespace(for_download=self.store.passes.for_download, content=lambda _: content)
+        return original(replace(self, store=cast("Any", SimpleNamespace(passes=passes))), **call)
+
+    return patch.object(Downloader, "download", download)
 
 
 def newest_stamp_as_tag() -> Mutation:
@@ -138,6 +155,8 @@ MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "stamp after fan-out": stamp_after_fan_out,
     "read before write at registration": read_before_write_at_registration,
     "tag without window": tag_without_window,
+    "tag of the future taken at its word": tag_of_the_future_taken_at_its_word,
+    "content read before its version": content_read_before_its_version,
     "newest stamp as tag": newest_stamp_as_tag,
     "max instead of strictly increasing": stamp_that_may_stand_still,
     "coalesced changes counted once": coalesced_changes_counted_once,

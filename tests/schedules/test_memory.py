@@ -60,7 +60,8 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
     calls: list[tuple[Any, ...]] = [
         ("write", (pass_id, random.choice([item, item, None]))),
         ("passes.for_authorization", (pass_id,), {}),
-        ("passes.with_version", (pass_id,), {}),
+        ("passes.for_download", (pass_id,), {}),
+        ("passes.content", (pass_id,), {}),
         ("passes.personalize", (pass_id, {"fullName": "Ada"}), {}),
         ("versions.get", (pass_id,), {}),
         ("versions.stamp_at", (pass_id,), {"now": random.choice([1000, 1010, 1000 + number]), **stamp}),

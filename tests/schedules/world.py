@@ -6,7 +6,7 @@ The code under test is the real one: `flows/` and `domain/`. Whatever runs at th
 greenlet: an API call, a batch of the stream, a message of the queue, a phone that asks. Every single request to a
 table, to the queue or to APNs is a step: the actor stops in front of it, and a scheduler decides who goes on. Besides,
 the scheduler may let the clock jump, fail a request before or after it took effect, end an actor for good, hand a batch
-or a message out twice, kill a push token, have a phone remove a pass, have a pipeline delete one.
+or a message out twice, kill a push token, have a phone remove a pass, have a pipeline delete one, damage a phone's tag.
 
 Bounds that it keeps, since the protocol asks for them: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
 after `API_TIMEOUT_SECONDS`, clocks disagree by `SKEW_SECONDS` at most, a deleted pass comes back no sooner than the
@@ -425,6 +425,8 @@ class World:
 
         def body() -> None:
             writes = self.writes
+            if phone.tag is not None and not self.calm and self.random.random() < self.rates.rare:
+                phone.tag = str(int(self.now) + 10**6)  # it comes back damaged
             listing = self.lister.list_changed(
                 device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(phone.tag), now=self.clock()
             )

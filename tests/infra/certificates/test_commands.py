@@ -73,7 +73,7 @@ class Desk:
         return {one["Name"]: client.get_secret_value(SecretId=one["Name"])["SecretString"] for one in found}
 
     def secret(self) -> PassTypeSecret:
-        return Secrets(stage=self.stage).pass_type(PASS_TYPE)
+        return Secrets(stage=self.stage).pass_type_with_apns(PASS_TYPE)
 
     def file(self, name: str, content: bytes) -> Path:
         path = self.folder / name
@@ -184,7 +184,10 @@ def test_a_team_requests_imports_looks_and_rotates(desk: Desk, chain: Developmen
     first = desk.secret()
     assert first.apns is not None
     assert (first.apns.team_identifier, first.apns.key_id) == (TEAM, KEY_ID)
-    assert list(desk.stored()) == [f"passwire/{desk.stage}/pass-types/{PASS_TYPE}"], "the pending key is gone"
+    names = [f"passwire/{desk.stage}/{kind}/{PASS_TYPE}" for kind in ("apns-keys", "pass-types")]
+    assert sorted(desk.stored()) == names, "the pending key is gone"
+    assert first.apns.private_key not in json.loads(desk.stored()[names[1]]).values()
+    assert json.loads(desk.stored()[names[1]])["apns"] == {"team_identifier": TEAM, "key_id": KEY_ID}
     (seen,) = desk.does("status")
     assert seen == {**stored, "days_left": seen["days_left"]}
     (rotated,) = desk.does("rotate", PASS_TYPE, certified())

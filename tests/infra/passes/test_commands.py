@@ -108,6 +108,20 @@ def test_a_serial_number_is_made_where_none_is_given(desk: Desk) -> None:
         desk.table.delete_item(Key={"pass_id": pass_id})
 
 
+def test_a_serial_number_of_a_deleted_pass_is_not_given_to_another_by_mistake(
+    desk: Desk, issuer: Issuer, pass_id: PassId
+) -> None:
+    """The token of a pass follows from its pass id, so the former holder's opens the next pass of that name."""
+    desk.tells("issue", pass_id, "--template", "boarding")
+    eventually(lambda: desk.tells("show", pass_id)["revision"], "the first stamp")
+    desk.does("delete", pass_id, "--yes")
+    refusal = desk.refuses("issue", pass_id, "--template", "boarding")
+    assert "give another serial number, or --reuse-serial if it is for the same person" in refusal
+    assert issuer.issues(pass_id).status_code == 401
+    assert desk.tells("issue", pass_id, "--template", "boarding", "--reuse-serial")["pass_id"] == str(pass_id)
+    assert issuer.issues(pass_id).status_code == 200
+
+
 def test_a_pass_that_is_there_is_not_issued_again(desk: Desk, pass_id: PassId) -> None:
     desk.tells("issue", pass_id, "--template", "boarding", "--field", "gate=A7")
     refusal = desk.refuses("issue", pass_id, "--template", "boarding")
@@ -145,6 +159,8 @@ def test_a_pass_type_without_a_certificate_is_not_issued(desk: Desk, serial_numb
         ["issue", "a/b", "--template", "t", "--override", "[]"],
         ["issue", "a/b", "--template", "t", "--override", "{"],
         ["issue", "a/b", "--template", "t", "--expires", "1y"],
+        ["issue", "a/b", "--template", "t", "--expires", "367d"],
+        ["link", "a/b", "--expires", "999999d"],
         ["issue", "a/b", "--template", "t", "--type", "a"],
         ["issue", "a/b", "--template", "t", "--serial", "b"],
         ["issue", "--template", "t"],
