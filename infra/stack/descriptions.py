@@ -1,4 +1,4 @@
-"""What each parameter of the template means: its `Description` in CloudFormation, and its row in the documentation."""
+"""Descriptions of the template's parameters: shown by CloudFormation, and in the documentation's settings page."""
 
 from collections.abc import Mapping
 
@@ -15,11 +15,17 @@ DESCRIPTIONS: Mapping[str, str] = {
     "ThrottleRate": "Requests per second that API Gateway lets through; it answers the rest with 429.",
     "ThrottleBurst": "Requests that API Gateway lets through at once.",
     "PathParameters": "Whether the gateway passes path parameters percent-encoded (AWS) or decoded (the local run).",
-    "PersonalizeAuthorization": "Whether signing up requires the Authorization header of the pass (Apple documents none).",
+    "PersonalizeAuthorization": "Whether signing up requires the pass's Authorization header; Apple documents none.",
     "PersonalizeThrottleRate": "Requests per second that API Gateway lets through for signing up with passes.",
     "PersonalizeThrottleBurst": "Requests for signing up with passes that API Gateway lets through at once.",
     "LogThrottleRate": "Requests per second that API Gateway lets through for log messages of devices.",
     "LogThrottleBurst": "Requests for log messages of devices that API Gateway lets through at once.",
+    "DeletionGraceMinutes": "Minutes for which the registrations of a deleted pass are kept.",
+    "PushReservedConcurrency": "Reserved concurrency of the push function; 0 reserves none.",
+    "PushWorkerReservedConcurrency": "Reserved concurrency of the push worker; 0 reserves none.",
+    "RateLimitPerIp": "Requests of one IP address per five minutes, enforced by AWS WAF; 0 creates no web ACL.",
+    "TablesKeyArn": "ARN of a KMS key of yours that encrypts the tables; empty for DynamoDB's own key.",
+    "Tracing": "Whether AWS X-Ray traces the API and the functions.",
     "RunbookUrl": "URL of the runbook page that alarm texts link to; the alarm's name in lower case is the anchor.",
 }
 """By parameter name. `docs/reference/settings.md` is generated from it."""
