@@ -12,7 +12,7 @@ from typer._completion_classes import completion_init
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
 from infra.commands import completion, lazy
-from infra.commands.version import print_version
+from infra.commands.version import print_version, require_checkout
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
@@ -63,12 +63,13 @@ app = typer.Typer(
 @app.callback()
 def options(
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback has printed it
         bool,
         typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Options of the command line itself. `HELP` is its help text."""
+    require_checkout()
 
 
 def main() -> int:

@@ -1,11 +1,16 @@
-"""`--version`: which version of Passwire this is."""
+"""Which version of Passwire this is, and whether it runs from a checkout, which its commands need."""
 
 import tomllib
 from importlib import metadata
 
 import typer
 
+from chalicelib.domain.errors import PasswireError
 from infra.local.processes import PROJECT
+
+
+class CheckoutError(PasswireError):
+    """The command line was installed without its checkout."""
 
 
 def version() -> str:
@@ -21,3 +26,16 @@ def print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a Typ
     if value:
         print(f"passwire {version()}")
         raise typer.Exit
+
+
+def require_checkout() -> None:
+    """Check that the command line runs from a checkout: it packages, deploys and reads files of it.
+
+    Raises:
+        CheckoutError: it was installed as a package alone.
+    """
+    if not (PROJECT / ".chalice" / "config.json").exists():
+        raise CheckoutError(
+            f"{PROJECT} is not a checkout of Passwire; clone the repository, and install from there with: "
+            "pip install -e '.[cli]'"
+        )

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -113,3 +114,15 @@ def test_version_option_prints_the_version_of_pyproject() -> None:
         [sys.executable, "-m", "infra", "--version"], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert shown.stdout == f"passwire {PYPROJECT['version']}\n"
+
+
+def test_command_without_a_checkout_says_so_in_one_sentence(tmp_path: Path) -> None:
+    for name in ("chalicelib", "infra"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-m", "infra", "diff"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "is not a checkout of Passwire; clone the repository" in done.stderr
+    assert done.stderr.count("\n") == 1
