@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import aws
+from chalicelib.clocks import Clocks, Moment
 from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.domain.errors import ConfigurationError, TransientError
 
@@ -56,12 +57,20 @@ class PassTypeSecret:
 
 
 class Secrets:
-    """The secrets of one stage."""
+    """The secrets of one stage.
 
-    def __init__(self, *, stage: str, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        stage: whose.
+        clock: epoch seconds.
+        timer: monotonic seconds.
+    """
+
+    def __init__(
+        self, *, stage: str, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic
+    ) -> None:
         self._prefix = f"passwire/{stage}"
-        self._clock = clock
-        self._kept: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._clocks = Clocks(clock, timer)
+        self._kept: dict[str, tuple[Moment, dict[str, Any]]] = {}
 
     def authentication_keys(self) -> AuthenticationKeys:
         """The keys that tokens are derived from, the newest last.
@@ -114,8 +123,10 @@ class Secrets:
                 private_key=str(content["private_key"]),
                 intermediate=str(content["intermediate"]),
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+        except (TypeError, AttributeError):
+            raise ConfigurationError(f"secret {name}: is not in its form; import the certificate again") from None
 
     def pass_type_with_apns(self, pass_type_identifier: str) -> PassTypeSecret:
         """What a pass type is signed and pushed with.
@@ -151,10 +162,10 @@ class Secrets:
 
     def _read(self, name: str) -> dict[str, Any]:
         kept = self._kept.get(name)
-        if kept is not None and self._clock() - kept[0] < KEEP_SECONDS:
+        if kept is not None and self._clocks.seconds_since(kept[0]) < KEEP_SECONDS:
             return kept[1]
         try:
-            text = self._client.get_secret_value(SecretId=name)["SecretString"]
+            text = self._client.get_secret_value(SecretId=name).get("SecretString", "")
         except self._client.exceptions.ResourceNotFoundException:
             raise ConfigurationError(f"secret {name} is missing in Secrets Manager") from None
         except (BotoCoreError, ClientError) as error:
@@ -162,8 +173,10 @@ class Secrets:
                 return kept[1]  # an old credential serves better than none while Secrets Manager is away
             raise SecretsError(f"Secrets Manager: {name} could not be read: {type(error).__name__}") from error
         try:
-            content: dict[str, Any] = json.loads(text)
-        except ValueError:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
             raise ConfigurationError(f"secret {name}: is not JSON") from None
-        self._kept[name] = (self._clock(), content)
+        if not isinstance(content, dict):
+            raise ConfigurationError(f"secret {name}: is not a JSON object")
+        self._kept[name] = (self._clocks.now(), content)
         return content

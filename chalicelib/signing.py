@@ -76,8 +76,20 @@ class Signer:
             intermediate: Apple's WWDR certificate that issued it, or several generations: the one that did is taken.
 
         Raises:
-            ConfigurationError: something is not PEM, or does not fit the rest; the message says what to do.
+            ConfigurationError: something is damaged, not PEM, or does not fit the rest; the message says what to do.
         """
+        try:
+            return cls._parsed(certificate=certificate, private_key=private_key, intermediate=intermediate)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a damaged certificate fails in whichever part is read first
+            raise ConfigurationError(
+                f"pass type certificate: it, its key or its intermediate is damaged ({type(error).__name__}); "
+                "import them again"
+            ) from None
+
+    @classmethod
+    def _parsed(cls, *, certificate: str, private_key: str, intermediate: str) -> Self:
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
         from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates

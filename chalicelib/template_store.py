@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import aws, log
+from chalicelib.clocks import Clocks, Moment
 from chalicelib.domain.errors import RefusedError, TransientError
 from chalicelib.domain.template import Template, TemplateError
 
@@ -39,10 +40,10 @@ class TemplateStoreError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What a sandbox knows of a template, and since when (epoch seconds)."""
+    """What an execution environment knows of a template, and since when."""
 
     template: Template
-    looked_at: float
+    looked_at: Moment
 
 
 class Templates:
@@ -51,13 +52,21 @@ class Templates:
     Args:
         bucket: S3's; empty for the packaged templates alone.
         folder: of the packaged ones.
-        clock: epoch seconds; the wall clock, since a frozen sandbox's monotonic clock may stand still.
+        clock: epoch seconds.
+        timer: monotonic seconds.
     """
 
-    def __init__(self, *, bucket: str = "", folder: Path = PACKAGED, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        bucket: str = "",
+        folder: Path = PACKAGED,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bucket = bucket
         self._folder = folder
-        self._clock = clock
+        self._clocks = Clocks(clock, timer)
         self._kept: dict[str, _Kept] = {}
 
     def get(self, name: str) -> Template:
@@ -69,8 +78,8 @@ class Templates:
             TemplateStoreError: S3 did not answer, and the template was not read before.
         """
         kept = self._kept.get(name)
-        now = self._clock()
-        if kept is not None and (not self._bucket or now - kept.looked_at < KEEP_SECONDS):
+        now = self._clocks.now()
+        if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < KEEP_SECONDS):
             return kept.template
         try:
             template = self._look(name, kept.template if kept else None)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -33,9 +34,14 @@ DENIED = {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "
 ACTION = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
 
 
+AMAZONS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws")
+"""How the names of AWS's own endpoints end, private ones of a VPC among them."""
+
+
 def is_embedded() -> bool:
-    """Whether this process talks to an embedded AWS, whose end loses nothing."""
-    return bool(os.environ.get("AWS_ENDPOINT_URL"))
+    """Whether this process talks to an embedded AWS, whose end loses nothing: to an endpoint that is not Amazon's."""
+    host = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname
+    return host is not None and not host.endswith(AMAZONS)
 
 
 def explain(error: BotoCoreError | ClientError) -> str:

@@ -1,27 +1,20 @@
 """What a stage's functions write, as one stream: from CloudWatch Logs, as an operator would read it."""
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 
-from chalicelib.domain.errors import PasswireError
+from infra.terminal import printable, printable_lines
 
 POLL_SECONDS = 0.5
 LATE_SECONDS = 10.0
 """How long after its moment a line may appear; that far back is looked at again."""
 OF_LAMBDA = ("INIT_START", "START RequestId", "END RequestId", "REPORT RequestId")
-AGO = re.compile(r"(\d+)([smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class LogsError(PasswireError):
-    """A time that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +33,17 @@ class Line:
 
     @property
     def readable(self) -> str:
-        """`12:00:01 push   stamped pass_id=...`; empty for Lambda's own lines and for metrics."""
-        text = _readable(self.text)
-        return f"{self.moment:%H:%M:%S} {self.function:6} {text}" if text else ""
+        """`2026-11-25T12:00:01Z push   stamped pass_id=...`; empty for Lambda's own lines and for metrics.
+
+        A line that no code of ours wrote may have several lines; no control character is in it but their ends.
+        """
+        text = printable_lines(_readable(self.text))
+        return f"{self.moment:%Y-%m-%dT%H:%M:%SZ} {printable(self.function):6} {text}" if text else ""
 
     @property
     def moment(self) -> datetime:
-        """When, on this machine's clock."""
-        return datetime.fromtimestamp(self.at / 1000, UTC).astimezone()
+        """When, in UTC."""
+        return datetime.fromtimestamp(self.at / 1000, UTC)
 
     @property
     def as_json(self) -> str:
@@ -58,20 +54,6 @@ class Line:
             fields = None
         own = fields if isinstance(fields, dict) else {"message": self.text}
         return json.dumps({"at": self.moment.isoformat(), "function": self.function, **own})
-
-
-def parse_since(text: str, *, now: float) -> int:
-    """The moment in milliseconds that `10m`, `2h` or `2026-11-25T10:00` names.
-
-    Raises:
-        LogsError: none of these.
-    """
-    if ago := AGO.fullmatch(text):
-        return int((now - timedelta(**{UNITS[ago[2]]: int(ago[1])}).total_seconds()) * 1000)
-    try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError:
-        raise LogsError(f"--since {text}: say how long ago (30s, 10m, 2h, 1d) or when (2026-11-25T10:00)") from None
 
 
 def read_logs(functions: Mapping[str, str], *, since: int, follow: bool) -> Iterator[Line]:

@@ -20,6 +20,8 @@ import boto3
 
 from infra.local.stack import LocalStack
 
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+"""Of a synchronous invocation, and of its answer (Lambda quotas)."""
 DOMAIN = "abc123.execute-api.eu-central-1.amazonaws.com"
 
 
@@ -112,7 +114,9 @@ class InProcess:
     ) -> Answer:
         """One request. `parameters` fill the route's placeholders, percent-encoded as in the request's path."""
         event = gateway_event(method, route, *parameters, query=query, headers=headers, body=body)
+        assert len(json.dumps(event)) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
         answer = self.app.app(event, LambdaContext())
+        assert len(json.dumps(answer)) <= MAX_PAYLOAD_BYTES, "more than an invocation answers"
         content = answer["body"]
         encoded = bool(answer.get("isBase64Encoded"))
         raw = base64.b64decode(content) if encoded else content.encode()

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import socket
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -10,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import SSLError
+from botocore.exceptions import ReadTimeoutError, SSLError
 
 from chalicelib import aws, roots
 from infra.local.certificates import DevelopmentChain
+from infra.local.processes import PROJECT
 from tests.benchmarks.cold_start.tape import Player, Tape
 
 ONCE = aws.CONFIG.merge(Config(retries={"total_max_attempts": 1}))
@@ -93,3 +96,16 @@ def test_a_server_of_another_name_is_not_talked_to(
     monkeypatch.setattr(aws, "CONFIG", ONCE)
     with pytest.raises(SSLError):
         aws.client("secretsmanager").get_secret_value(SecretId="a")
+
+
+def test_request_without_response_fails_within_the_api_functions_timeout(
+    endpoint: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert endpoint  # only for its environment
+    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        started = time.monotonic()
+        with pytest.raises(ReadTimeoutError):
+            aws.client("dynamodb").get_item(TableName="t", Key={"pass_id": {"S": "p"}})
+    assert time.monotonic() - started < config["lambda_functions"]["api_handler"]["lambda_timeout"] - 1

@@ -197,6 +197,21 @@ def test_a_rotated_secret_is_used_within_five_minutes_and_the_old_connection_is_
     assert sandbox.client_for(name) is successor
 
 
+def test_rotated_secret_is_read_by_whichever_clock_has_moved(stack: LocalStack, teams: tuple[Team, Team]) -> None:
+    """The monotonic clock of a frozen execution environment may stand still; the wall clock may be set back."""
+    clock, timer = Clock(), Clock()
+    secrets = Secrets(stage=stack.stage, clock=clock, timer=timer)
+    teams[1].stores()
+    for moved, other in ((clock, timer), (timer, clock)):
+        teams[0].stores()
+        secrets.pass_type(teams[0].pass_type_identifier)
+        teams[0].stores()
+        before = secrets.pass_type(teams[0].pass_type_identifier)
+        moved.now += KEEP_SECONDS
+        other.now -= 1
+        assert secrets.pass_type(teams[0].pass_type_identifier) != before
+
+
 def test_rotations_leave_nothing_behind_in_a_warm_sandbox(
     sandbox: Sandbox, teams: tuple[Team, Team], clock: Clock
 ) -> None:

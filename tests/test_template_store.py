@@ -99,6 +99,22 @@ def test_a_warm_sandbox_sees_a_new_revision_within_the_stated_time_and_parses_ea
     assert templates.get(name) is kept
 
 
+def test_new_revision_is_seen_by_whichever_clock_has_moved(
+    stack: LocalStack, bucket: TemplatesBucket, name: str
+) -> None:
+    """The monotonic clock of a frozen execution environment may stand still; the wall clock may be set back."""
+    clock, timer = Clock(), Clock()
+    templates = Templates(bucket=stack.templates_bucket, clock=clock, timer=timer)
+    for moved, other in ((clock, timer), (timer, clock)):
+        push(bucket, name, FIRST)
+        moved.now += KEEP_SECONDS
+        templates.get(name)
+        second = push(bucket, name, SECOND)
+        moved.now += KEEP_SECONDS
+        other.now -= 1
+        assert templates.get(name).revision == second
+
+
 def test_a_warm_sandbox_goes_on_with_what_it_has_while_s3_is_away(
     stack: LocalStack, bucket: TemplatesBucket, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ The attributes of `PassItem` are what reaches a pass. Every other attribute is t
 and a change to it alone is no change (`same_content`).
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import Self
 
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import AuthenticationToken, IdentifierError, PassId
+from chalicelib.domain.numbers import NumberError, check_number
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A value as JSON knows it; DynamoDB's numbers become int where they are whole and float otherwise."""
@@ -173,21 +173,23 @@ class _Reader:
 
     def json(self, path: str, value: object) -> Json:
         match value:
-            case None | bool() | str() | int():
+            case None | bool() | str():
                 return value
-            case Decimal():
+            case int() | float() | Decimal():
                 return self.number(path, value)
-            case float() if math.isfinite(value):
-                return value
             case Mapping():
                 return {str(key): self.json(f"{path}.{key}", member) for key, member in value.items()}
             case list() | tuple():
                 return [self.json(f"{path}[{index}]", member) for index, member in enumerate(value)]
         raise self.error(path, f"{_type_name(value)} cannot stand in a pass; use a string, number, list or map")
 
-    def number(self, path: str, value: Decimal) -> int | float:
-        if not value.is_finite():
-            raise self.error(path, "is not a number that JSON can hold")
+    def number(self, path: str, value: Decimal | float) -> int | float:
+        try:
+            check_number(value)
+        except NumberError as error:
+            raise self.error(path, str(error)) from None
+        if not isinstance(value, Decimal):
+            return value
         return int(value) if value == value.to_integral_value() else float(value)
 
     def error(self, attribute: str, problem: str) -> ItemError:

@@ -10,7 +10,7 @@ from datetime import datetime
 from chalicelib import log
 from chalicelib.domain.errors import ConfigurationError
 from chalicelib.metrics import Metrics, Unit
-from chalicelib.secrets import Secrets
+from chalicelib.secrets import Secrets, SecretsError
 from chalicelib.signing import Signer
 
 WARNING_DAYS = 30
@@ -32,20 +32,32 @@ class ExpiryWatch:
     signer_for: Callable[[str], Signer]
 
     def measure(self, now: datetime) -> None:
-        """Write the days left of every pass type.
+        """Write the days left of every pass type, whatever becomes of the others.
 
         Raises:
-            SecretsError: Secrets Manager did not answer; the trigger tries again.
+            SecretsError: Secrets Manager did not answer for one; the others are measured, and the trigger tries again.
         """
+        unanswered: SecretsError | None = None
         for pass_type_identifier in self.secrets.pass_types():
-            days_left = self._days_left(pass_type_identifier, now)
+            try:
+                days_left = self._days_left(pass_type_identifier, now)
+            except SecretsError as error:
+                unanswered = unanswered or error
+                continue
             log.event("certificate_measured", pass_type_identifier=pass_type_identifier, days_left=days_left)
             self.metrics.put({"CertificateDaysLeft": days_left}, Unit.COUNT, pass_type_identifier=pass_type_identifier)
+        if unanswered is not None:
+            raise unanswered
 
     def _days_left(self, pass_type_identifier: str, now: datetime) -> int:
         try:
             signer = self.signer_for(pass_type_identifier)
+            return signer.days_left(now)
+        except SecretsError:
+            raise
         except ConfigurationError as error:
-            log.event("certificate_unusable", pass_type_identifier=pass_type_identifier, error=str(error))
-            return 0
-        return signer.days_left(now)
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a damaged secret raises, the other pass types are measured
+            problem = f"the secret cannot be read: {type(error).__name__}"
+        log.event("certificate_unusable", pass_type_identifier=pass_type_identifier, error=problem)
+        return 0

@@ -42,7 +42,7 @@ class LinkOpener:
     window_seconds: int
 
     def open(self, *, token: str, web_service_url: str, now: float, asked_for: str) -> OpenedLink:
-        """The pass as it is now: its version is read, then its item; neither where the link is no good.
+        """The pass as it is now: its version is read, then its item; neither where the link is invalid.
 
         Args:
             token: the end of the link.
@@ -57,18 +57,18 @@ class LinkOpener:
             StoreError, ConfigurationError: it could not be read, or not be signed.
         """
         link = read_link(self.keys, token, now=now)
-        stored = self.store.passes.for_download(link.pass_id)
-        attributes = self.store.passes.content(link.pass_id) if stored is not None else None
-        if stored is None or attributes is None:
+        state = self.store.versions.state(link.pass_id)
+        attributes = self.store.passes.content(link.pass_id)
+        if attributes is None:
             raise LinkEndedError(f"download link: pass {link.pass_id} is gone")
         item = PassItem.parse(attributes)
         pkpass = self.press.make(
             item,
-            personalized=stored.personalized,
+            personalized=state.personalized,
             authentication_token=self.keys.issue(link.pass_id, own=item.authentication_token),
             web_service_url=web_service_url,
             at=datetime.fromtimestamp(now, UTC),
         )
         log.event("link_opened", pass_id=link.pass_id, asked_for=asked_for, bytes=len(pkpass))
-        version = stored.version or Version.before_any_stamp(now, window_seconds=self.window_seconds)
+        version = state.version or Version.before_any_stamp(now, window_seconds=self.window_seconds)
         return OpenedLink(link, pkpass, validators_of(version))

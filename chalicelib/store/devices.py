@@ -3,13 +3,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pynamodb.exceptions import DeleteError
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.domain.updates import HeldPass
-from chalicelib.store.tables import Tables, condition_failed, translated
+from chalicelib.store.tables import Tables
 from chalicelib.store.versions import version_of
 
 HELD_PASSES_PER_REQUEST = 50
@@ -108,12 +107,8 @@ class Devices:
             StoreError: DynamoDB did not carry it out.
         """
         devices = self._tables.devices
-        try:
-            with translated("DeleteItem"):
-                devices(identifier.value).delete(condition=devices.passes.does_not_exist())
-        except DeleteError as error:
-            if not condition_failed(error):
-                raise
+        row = devices(identifier.value)
+        self._tables.write_one("DeleteItem", lambda: row.delete(condition=devices.passes.does_not_exist()))
 
     def forget(self, device: Device) -> bool:
         """Remove a device that APNs calls gone, with its registrations, `FORGOTTEN_PASSES_PER_REQUEST` at a time.

@@ -21,10 +21,15 @@ from chalicelib.domain.errors import TransientError
 from chalicelib.settings import Settings
 
 MAX_CONFLICTS = 6
-"""How often a transaction that met another one is tried again: ten passes added at once meet in one device row."""
+"""How many times a request that met a transaction on the same item is sent: ten passes added at once meet in one
+device row. botocore does not retry conflicts.
+"""
 CONFLICT_BACKOFF_SECONDS = 0.02
 
+CONDITION_FAILED = "ConditionalCheckFailedException"
+
 _M = TypeVar("_M", bound=Model)
+_R = TypeVar("_R")
 
 
 class StoreError(TransientError):
@@ -107,10 +112,36 @@ class Tables:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
+        return self._retry_conflicts(operation, lambda: self.connection.dispatch(operation, parameters))
+
+    def write_one(self, operation: str, write: Callable[[], object]) -> bool:
+        """Write a single item through a pynamodb model; retried while a transaction holds the same item.
+
+        DynamoDB refuses such a write with `TransactionConflictException` ("Transaction conflict handling in DynamoDB").
+
+        Args:
+            operation: PutItem, UpdateItem or DeleteItem, for the error message.
+            write: sends the request; called again for each attempt.
+
+        Returns:
+            False if the write's own condition failed, and nothing was written.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        try:
+            self._retry_conflicts(operation, write)
+        except PynamoDBException as error:
+            if error.cause_response_code != CONDITION_FAILED:
+                raise
+            return False
+        return True
+
+    def _retry_conflicts(self, operation: str, request: Callable[[], _R]) -> _R:
         for attempt in range(MAX_CONFLICTS):
             try:
                 with _translated(operation):
-                    return self.connection.dispatch(operation, parameters)
+                    return request()
             except _CancelledError:
                 _back_off(attempt)
         raise StoreError(f"DynamoDB: {operation} was in conflict with others for too long; try again")
@@ -144,28 +175,8 @@ class Tables:
         return bound
 
 
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Keeps pynamodb's exceptions at this border.
-
-    Raises:
-        StoreError: DynamoDB did not carry the request out. A failed condition passes through as it is, since only the
-            caller knows what it means.
-    """
-    try:
-        with _translated(operation):
-            yield
-    except _CancelledError as error:
-        raise StoreError(f"DynamoDB: {operation} was cancelled by another transaction; try again") from error
-
-
-def condition_failed(error: PynamoDBException) -> bool:
-    """Whether a single-item request was refused by its own condition."""
-    return error.cause_response_code == "ConditionalCheckFailedException"
-
-
 class _CancelledError(Exception):
-    """A transaction did not happen: by its conditions, or because it met another."""
+    """A request did not happen: a transaction's conditions failed, or it met another transaction on the same item."""
 
     def __init__(self, codes: list[str | None]) -> None:
         super().__init__("transaction cancelled")
@@ -182,8 +193,10 @@ def _translated(operation: str) -> Iterator[None]:
             raise _CancelledError(reasons) from None
         raise _store_error(operation, error.cause_response_code) from None
     except PynamoDBException as error:
-        if condition_failed(error):
+        if error.cause_response_code == CONDITION_FAILED:
             raise
+        if error.cause_response_code in _CANCELLED_CODES:
+            raise _CancelledError([]) from None
         raise _store_error(operation, error.cause_response_code) from None
     except VerboseClientError as error:
         code = error.response.get("Error", {}).get("Code")

@@ -1,16 +1,29 @@
 """Stamping a pass's version, and reading it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.domain.attributes import plain_item
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.updates import Version
-from chalicelib.store.tables import Tables, condition_failed, translated
+from chalicelib.store.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class PassState:
+    """What this service knows of a pass beside its item.
+
+    Args:
+        version: None before the first stamp.
+        personalized: whether a person has signed up with the pass.
+    """
+
+    version: Version | None = None
+    personalized: bool = False
 
 
 class Versions:
@@ -25,6 +38,14 @@ class Versions:
         Raises:
             StoreError: DynamoDB did not answer.
         """
+        return self.state(pass_id).version
+
+    def state(self, pass_id: PassId) -> PassState:
+        """The version and whether the pass is personalized, by one strongly consistent read.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
         response = self._tables.call(
             "GetItem",
             {
@@ -33,8 +54,8 @@ class Versions:
                 "ConsistentRead": True,
             },
         )
-        item = response.get("Item")
-        return version_of(plain_item(item)) if item else None
+        row = plain_item(response.get("Item") or {})
+        return PassState(version_of(row), personalized=bool(row.get("personalized")))
 
     def stamp_at(self, pass_id: PassId, *, now: int, changes: int, deleted: bool) -> Version | None:
         """Set `modified_at` to `now` (epoch seconds) if that is later than what is there; None where it is not.
@@ -71,20 +92,9 @@ class Versions:
     ) -> Version | None:
         versions = self._tables.versions
         row = versions(str(pass_id))
-        try:
-            with translated("UpdateItem"):
-                row.update(
-                    actions=[
-                        modified_at,
-                        versions.revision.add(changes),
-                        *self._deletion(deleted=deleted),
-                    ],
-                    condition=condition,
-                )
-        except UpdateError as error:
-            if condition_failed(error):
-                return None
-            raise
+        actions = [modified_at, versions.revision.add(changes), *self._deletion(deleted=deleted)]
+        if not self._tables.write_one("UpdateItem", lambda: row.update(actions=actions, condition=condition)):
+            return None
         return Version(int(row.modified_at), int(row.revision), deleted=bool(row.deleted))
 
     def _deletion(self, *, deleted: bool) -> list[Action]:

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from infra.backup.errors import BackupError
+from infra.private_files import open_private
 
 VERSION = 1
 KINDS = ("versions", "templates", "passes", "devices", "registrations")
 """In the order in which they are restored."""
-PRIVATE = 0o600
-"""It holds push tokens and device library identifiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def write(path: Path, *, stage: str, begun_at: str, items: Iterable[tuple[str, M
     counts: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
     digest = hashlib.sha256()
     try:
-        with open(half, "xb", opener=lambda name, flags: os.open(name, flags, PRIVATE)) as raw:
+        with open_private(half, "xb") as raw:  # it holds push tokens and device library identifiers
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6) as packed:
 
                 def put(line: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from chalicelib.domain.orders import WakeDevices, encode, in_chunks
 from chalicelib.template_store import unpack
 from infra.backup import file
 from infra.backup.file import KINDS, Contents
+from infra.conflicts import retry_conflicts
 from infra.stack.deploy import Stack
 from infra.templates.bucket import TemplatesBucket
 
@@ -45,7 +46,7 @@ class BackedUpStage:
         self._stack = stack
         self._suffix = suffix
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
-        self._dynamodb = boto3.client("dynamodb", config=config)
+        self._dynamodb = retry_conflicts(boto3.client("dynamodb", config=config))
         self._sqs = boto3.client("sqs")
         self._templates = TemplatesBucket(stack.outputs["TemplatesBucketName"])
 

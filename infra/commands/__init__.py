@@ -1,18 +1,19 @@
 """The command line, a file for each group of commands."""
 
 import errno
+import sys
+import warnings
 from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
-from rich.markup import escape
 from typer._completion_classes import completion_init
 
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
 from infra.commands import completion, lazy
 from infra.commands.version import print_version, require_checkout
+from infra.terminal import standard_error, styled
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
@@ -74,12 +75,14 @@ def options(
 
 def main() -> int:
     """Run the command line of this process; its exit code."""
-    errors = Console(stderr=True)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what libraries warn of is for developers, who ask for it with -W
+    errors = standard_error()
     completion_init()
     try:
         app(standalone_mode=True, complete_var=completion.VARIABLE)
     except EXPECTED as error:
-        errors.print(f"[red]error:[/red] {escape(_sentence(error))}", highlight=False, soft_wrap=True)
+        errors.print(styled("error:", "red", f" {_sentence(error)}"))
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,12 +1,10 @@
 """`backup`, `restore`: a stage's data in a file or in S3, and back."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from infra.backup import file
@@ -17,6 +15,7 @@ from infra.backup.stage import BackedUpStage, Done
 from infra.commands.options import JsonOption, StageOption, YesOption
 from infra.commands.stack import refuse_without_terminal
 from infra.stack.deploy import Deployer, Stack
+from infra.terminal import PlainConsole, printable, standard_error, write_json, write_line
 
 HOLDS = "it holds push tokens and what people's phones are called: keep it as you keep the tables"
 
@@ -38,11 +37,11 @@ def backup(
     Example: python -m infra backup --stage dev --to dev.jsonl.gz
     """
     place = Place.parse(to)
-    progress = Console(stderr=True)
+    progress = standard_error()
     backed_up = BackedUpStage(_deployed(stage), suffix=suffix)
     with _counting("backing up", progress) as (done, uploaded), place.written(uploaded) as path:
         contents = backed_up.back_up(path, done=done)
-    progress.print(f"{to}: {HOLDS}", markup=False, highlight=False, soft_wrap=True)
+    progress.print(f"{to}: {HOLDS}")
     _print(contents.counts, as_json=as_json)
 
 
@@ -58,7 +57,7 @@ def restore(
     Example: python -m infra restore --stage dev --from dev.jsonl.gz
     """
     refuse_without_terminal(yes=yes)
-    progress = Console(stderr=True)
+    progress = standard_error()
     restored = BackedUpStage(_deployed(stage))
     with Place.parse(source).read() as path:
         contents = file.verify(path)
@@ -67,7 +66,7 @@ def restore(
             f"{source} was made of stage {contents.stage} at {contents.begun_at}. Write its {passes:,} passes over "
             f"those of stage {stage}, and wake the phones whose passes differ?"
         )
-        if not yes and not typer.confirm(question, err=True):
+        if not yes and not typer.confirm(printable(question), err=True):
             raise BackupError("declined; nothing was written")
         with _counting("restoring", progress) as (done, _):
             try:
@@ -83,7 +82,7 @@ def _deployed(stage: str) -> Stack:
 
 
 @contextmanager
-def _counting(what: str, console: Console) -> Iterator[tuple[Done, Callable[[int], object]]]:
+def _counting(what: str, console: PlainConsole) -> Iterator[tuple[Done, Callable[[int], object]]]:
     """A line that counts what is done, by kind, and the bytes that go to S3."""
     columns = (SpinnerColumn(), TextColumn(what), TextColumn("{task.description}"), TimeElapsedColumn())
     counts = dict.fromkeys((*KINDS, "bytes uploaded"), 0)
@@ -99,7 +98,7 @@ def _counting(what: str, console: Console) -> Iterator[tuple[Done, Callable[[int
 
 def _print(counts: Mapping[str, int], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(dict(counts)))
+        write_json(dict(counts), indent=None)
         return
     for kind, count in counts.items():
-        print(f"{kind:14} {count:,}")
+        write_line(f"{kind:14} {count:,}")

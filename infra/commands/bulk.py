@@ -1,11 +1,9 @@
 """`pass import`, `pass export`: many passes at once."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from chalicelib.template_store import Templates
@@ -15,6 +13,7 @@ from infra.passes.importing import Imported, Plan, import_passes
 from infra.passes.importing import Progress as Progressed
 from infra.passes.rows import open_rows
 from infra.stack.deploy import Deployer
+from infra.terminal import standard_error, styled, write_json, write_line
 
 
 def import_file(
@@ -46,7 +45,7 @@ def import_file(
     Example: python -m infra pass import tickets.csv --type pass.com.acme.boarding --template boarding --map Gate=gate
     """
     columns = dict(_split(entry) for entry in mapping or [])
-    console = Console(stderr=True)
+    console = standard_error()
     with console.status(f"reading {file}"):
         outputs = Deployer(stage, say=lambda _: None).describe().outputs
         rows = open_rows(file)
@@ -71,7 +70,7 @@ def import_file(
             plan,
             Templates(bucket=outputs["TemplatesBucketName"]),
             told=told,
-            say=lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True),
+            say=console.print,
         )
     _print(imported, as_json=as_json)
     if imported.rejected:
@@ -91,7 +90,7 @@ def export_file(
 
     Example: python -m infra pass export passes.csv --stage dev
     """
-    console = Console(stderr=True)
+    console = standard_error()
     outputs = Deployer(stage, say=lambda _: None).describe().outputs
     shown = (SpinnerColumn(), TextColumn("{task.completed:,} passes"))
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -105,15 +104,17 @@ def export_file(
         )
     if as_json:
         done = {"passes": exported.passes, "tokens_left_out": exported.tokens_left_out, "file": str(file)}
-        print(json.dumps(done, indent=2))
+        write_json(done)
     else:
-        print(f"{exported.passes:,} passes are in {file}")
+        write_line(f"{exported.passes:,} passes are in {file}")
     if exported.tokens_left_out:
         console.print(
-            f"[yellow]warning[/]: {exported.tokens_left_out:,} passes have an authentication token of their own, which "
-            "the file does not hold: importing it over them would shut their phones out; export --with-tokens for that",
-            highlight=False,
-            soft_wrap=True,
+            styled(
+                "warning",
+                "yellow",
+                f": {exported.tokens_left_out:,} passes have an authentication token of their own, which the file does "
+                "not hold: importing it over them would shut their phones out; export --with-tokens for that",
+            )
         )
 
 
@@ -129,12 +130,12 @@ def _print(imported: Imported, *, as_json: bool) -> None:
     if as_json:
         numbers = {"written": imported.written, "skipped": imported.skipped, "rejected": imported.rejected}
         took = {"seconds": round(imported.seconds, 3), "rows_per_second": round(imported.rows_per_second, 1)}
-        print(json.dumps({**numbers, **took, "rejects": rejects}, indent=2))
+        write_json({**numbers, **took, "rejects": rejects})
         return
     earlier = f", {imported.skipped:,} settled by an earlier run" if imported.skipped else ""
-    print(
+    write_line(
         f"{imported.written:,} written, {imported.rejected:,} refused{earlier}, "
         f"in {imported.seconds:.1f} s ({imported.rows_per_second:,.0f} rows/s)"
     )
     if rejects:
-        print(f"refused rows are in {rejects}, each with its line and why; mend them there and import that file")
+        write_line(f"refused rows are in {rejects}, each with its line and why; mend them there and import that file")

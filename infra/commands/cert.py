@@ -1,6 +1,5 @@
 """`cert`: the certificates of a stage's pass types, from Apple's portal to the functions."""
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from chalicelib.flows.expiry import WARNING_DAYS
@@ -18,6 +16,8 @@ from infra.certificates import CertificateError
 from infra.certificates.files import Password, read
 from infra.certificates.stage import StageCertificates, Status
 from infra.commands.options import JsonOption, StageOption
+from infra.private_files import open_private
+from infra.terminal import printable, standard_error, standard_output, styled, write_json, write_line
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
 WIDTH_OF_A_PIPE = 300
@@ -66,25 +66,23 @@ def request(
 
     Example: python -m infra cert request pass.com.acme.boarding --stage prod
     """
-    progress = Console(stderr=True)
+    progress = standard_error()
     with progress.status("making the key"):
         made = StageCertificates(stage).request(pass_type)
     target = output or Path(f"{pass_type}.csr")
     try:
-        with target.open("xb") as file:
+        with open_private(target, "xb") as file:
             file.write(made)
     except FileExistsError:
         if target.read_bytes() != made:
             raise CertificateError(f"{target} is there and is something else; give another --output") from None
     if as_json:
-        print(json.dumps({"pass_type_identifier": pass_type, "request": str(target)}))
+        write_json({"pass_type_identifier": pass_type, "request": str(target)}, indent=None)
         return
-    print(target)
+    write_line(str(target))
     progress.print(
         "next: upload it at developer.apple.com/account, Certificates, +, Pass Type ID Certificate; then run: "
-        f"python -m infra cert import {pass_type} pass.cer --stage {stage}",
-        highlight=False,
-        soft_wrap=True,
+        f"python -m infra cert import {pass_type} pass.cer --stage {stage}"
     )
 
 
@@ -106,7 +104,7 @@ def import_(
     Example: python -m infra cert import pass.com.acme.boarding pass.cer AuthKey_4SVKWF966R.p8 --stage prod
     """
     material = read(files, password=_password(password_file), apns_key_id=apns_key_id)
-    with Console(stderr=True).status("storing"):
+    with standard_error().status("storing"):
         stored = StageCertificates(stage).add(pass_type, material, now=datetime.now(UTC))
     _show([stored], as_json=as_json)
 
@@ -129,10 +127,10 @@ def rotate(
     Example: python -m infra cert rotate pass.com.acme.boarding renewed.cer --stage prod
     """
     material = read(files, password=_password(password_file), apns_key_id=apns_key_id)
-    with Console(stderr=True).status("storing"):
+    with standard_error().status("storing"):
         stored = StageCertificates(stage).replace(pass_type, material, now=datetime.now(UTC))
     _show([stored], as_json=as_json)
-    Console(stderr=True).print(f"every function uses it within {KEEP_SECONDS / 60:.0f} minutes", highlight=False)
+    standard_error().print(f"every function uses it within {KEEP_SECONDS / 60:.0f} minutes")
 
 
 @app.command()
@@ -151,7 +149,7 @@ def status(
 
     Example: python -m infra cert status --stage prod --days 45 --json
     """
-    with Console(stderr=True).status("looking"):
+    with standard_error().status("looking"):
         found = StageCertificates(stage).status(pass_types or [], now=datetime.now(UTC))
     if not found:
         raise CertificateError(f"stage {stage} has no certificate; to begin, run: python -m infra cert request")
@@ -162,7 +160,7 @@ def status(
 
 def _show(found: list[Status], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([asdict(one) for one in found], indent=2, default=datetime.isoformat))
+        write_json([asdict(one) for one in found], default=datetime.isoformat)
         return
     names = ("pass type", "team", "certificate until", "intermediate until", "days left", "pushes with")
     table = Table(*(Column(name, overflow="fold") for name in names), box=None)
@@ -175,17 +173,16 @@ def _show(found: list[Status], *, as_json: bool) -> None:
                 one.team_identifier,
                 f"{one.certificate_ends_at:%Y-%m-%d}",
                 f"{one.intermediate_ends_at:%Y-%m-%d}",
-                f"[{color}]{days_left}[/]",
+                styled(str(days_left), color),
                 one.pushes_with,
             )
-    console = Console(soft_wrap=True)
+    console = standard_output()
     console.width = console.width if console.is_terminal else WIDTH_OF_A_PIPE
     if table.row_count:
         console.print(table)
     for one in found:
         if one.problem:
-            console.print("[red]unusable:[/] ", end="")
-            console.print(one.problem, markup=False, highlight=False)
+            console.print(styled("unusable:", "red", f" {one.problem}"))
 
 
 def _password(file: Path | None) -> Password:
@@ -199,7 +196,7 @@ def _password(file: Path | None) -> Password:
         if not sys.stdin.isatty():
             raise CertificateError(f"{name}: is encrypted; give --password-file, or set {PASSWORD_VARIABLE}")
         try:
-            return str(typer.prompt(f"password of {name}", hide_input=True, err=True))
+            return str(typer.prompt(f"password of {printable(name)}", hide_input=True, err=True))
         except typer.Abort:  # how a question ends that is answered by Ctrl-C
             raise KeyboardInterrupt from None
 

@@ -2,8 +2,6 @@
 
 import shlex
 
-import typer
-
 from infra.commands.dialogue import Terminal
 from infra.commands.options import (
     ApnsPushTypeOption,
@@ -18,6 +16,7 @@ from infra.stack.by_chalice import ChaliceStage
 from infra.stack.package import PROJECT, pip_environment
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys
+from infra.terminal import write_line
 
 
 def prepare(
@@ -39,7 +38,7 @@ def prepare(
         ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
     ensure_authentication_keys(stage)
     verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
-    typer.echo(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
+    write_line(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
 
 
 def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonOption = False) -> None:

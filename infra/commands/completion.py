@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from infra.local.processes import PROJECT
+from infra.terminal import write_text
 
 VARIABLE = "_PASSWIRE_COMPLETE"
 """By it Typer is asked for completions."""
@@ -56,4 +57,4 @@ def completion(
     Example: eval "$(python -m infra completion bash)"
     """
     command = shlex.join(["env", f"PYTHONPATH={PROJECT}", sys.executable, "-m", "infra"])
-    print(SCRIPTS[shell].format(command=command, variable=VARIABLE))
+    write_text(SCRIPTS[shell].format(command=command, variable=VARIABLE))

@@ -1,16 +1,15 @@
 """`cost`: what a stage costs a month, before it is deployed."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from infra.commands.options import JsonOption
 from infra.cost import prices
 from infra.cost.bill import Line, Usage, bill
+from infra.terminal import standard_output, write_json
 
 
 def cost(
@@ -38,7 +37,7 @@ def cost(
     if as_json:
         found = [{"what": line.what, "quantity": line.quantity, "dollars": round(line.dollars, 4)} for line in lines]
         report = {"region": prices.REGION, "prices_of": prices.READ_ON, "usage": asdict(usage), "lines": found}
-        print(json.dumps({**report, "dollars_a_month": round(total, 2)}, indent=2))
+        write_json({**report, "dollars_a_month": round(total, 2)})
         return
     _show(lines, total)
 
@@ -50,6 +49,6 @@ def _show(lines: list[Line], total: float) -> None:
     for line in lines:
         table.add_row(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}")
     table.add_row("in all", "", f"{total:,.2f}")
-    console = Console()
+    console = standard_output()
     console.print(table)
-    console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount", highlight=False)
+    console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")

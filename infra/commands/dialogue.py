@@ -4,10 +4,10 @@ from types import TracebackType
 from typing import Self
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.stack.changes import Change, Event
+from infra.terminal import printable, standard_error
 
 SHOWN_CHARACTERS = 60
 
@@ -23,7 +23,7 @@ class Terminal:
     def __init__(self, *, stage: str, yes: bool) -> None:
         self._stage = stage
         self._yes = yes
-        self._console = Console(stderr=True)
+        self._console = standard_error()
         self._progress: Progress | None = None
         self._waiting: set[str] = set()
         self._total = 0
@@ -39,7 +39,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """A line of progress."""
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(line)
 
     def review(self, changes: list[Change], /) -> bool:
         """Show the changes and ask."""
@@ -63,7 +63,9 @@ class Terminal:
             self._progress = self._bar()
         self._progress.update(
             self._progress.task_ids[0],
-            description=f"{event.status} {event.logical_id}".lower()[:SHOWN_CHARACTERS].ljust(SHOWN_CHARACTERS),
+            description=printable(f"{event.status} {event.logical_id}")
+            .lower()[:SHOWN_CHARACTERS]
+            .ljust(SHOWN_CHARACTERS),
             completed=self._total - len(self._waiting),
             total=self._total or None,
         )
@@ -73,13 +75,18 @@ class Terminal:
             self.say(f"{question} yes, by --yes")
             return True
         try:
-            return typer.confirm(question, err=True)
+            return typer.confirm(printable(question), err=True)
         except typer.Abort:  # how a question ends that is answered by Ctrl-C
             raise KeyboardInterrupt from None
 
     def _bar(self) -> Progress:
         """Where there is no terminal it draws nothing."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         progress = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         progress.add_task("")
         progress.start()

@@ -1,13 +1,10 @@
 """`doctor`: is there anything that keeps devices from being updated?"""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
 from infra.commands.options import JsonOption, StageOption
 from infra.doctor.checks import CHECKS
@@ -15,6 +12,7 @@ from infra.doctor.examination import Result, examine, is_healthy
 from infra.doctor.findings import Severity
 from infra.doctor.patient import Patient
 from infra.stack.deploy import Deployer
+from infra.terminal import PlainConsole, standard_error, standard_output, styled, write_json
 
 COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
 
@@ -26,24 +24,24 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     """
     patient = Patient(Deployer(stage, say=lambda _: None).describe())
     columns = (TextColumn("examining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    progress = Console(stderr=True)
+    progress = standard_error()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("", total=len(CHECKS))
         results = examine(patient, done=lambda result: bar.update(task, advance=1, description=result.check.name))
     if as_json:
-        print(json.dumps(_described(stage, results), indent=2))
+        write_json(_described(stage, results))
     else:
-        _show(results, Console(markup=False, highlight=False, soft_wrap=True))
+        _show(results, standard_output())
     if not is_healthy(results):
         raise typer.Exit(1)
 
 
-def _show(results: Sequence[Result], console: Console) -> None:
+def _show(results: Sequence[Result], console: PlainConsole) -> None:
     for result in results:
         worst = _worst(result)
-        console.print(Text(f"{worst.value if worst else 'ok':8}", style=COLORS[worst]), result.check.question)
+        console.print(styled(f"{worst.value if worst else 'ok':8}", COLORS[worst], f" {result.check.question}"))
         for finding in result.findings:
-            console.print(Text(f"  {finding.severity.value}:", style=COLORS[finding.severity]), finding.found)
+            console.print(styled(f"  {finding.severity.value}:", COLORS[finding.severity], f" {finding.found}"))
             console.print(f"    to do: {finding.fix}")
     counts = Counter(finding.severity for result in results for finding in result.findings)
     console.print(", ".join(f"{counts[s]} {s.value}{'' if counts[s] == 1 else 's'}" for s in Severity))

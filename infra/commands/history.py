@@ -1,23 +1,21 @@
 """`pass history`: one pass, followed through the logs."""
 
-import json
-import time
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from chalicelib.domain.identifiers import PassId
-from infra.commands.options import JsonOption, StageOption
-from infra.passes.history import Entry, History, parse_since
+from infra.commands.options import JsonOption, SinceOption, StageOption, read_since
+from infra.passes.history import Entry, History
 from infra.stack.deploy import Deployer
+from infra.terminal import standard_error, write_json, write_line
 
 
 def history(
     pass_: Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")],
     stage: StageOption = "dev",
-    since: Annotated[str, typer.Option(help="How far back: 30m, 24h, 7d, or a date.")] = "24h",
+    since: SinceOption = "24h",
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,17 +26,17 @@ def history(
     Example: python -m infra pass history pass.com.acme.boarding/7K2M9Q --stage dev --since 7d
     """
     pass_id = PassId.parse(pass_)
-    begin = parse_since(since, now=time.time())
-    console = Console(stderr=True)
+    begin = read_since(since)
+    console = standard_error()
     with console.status("reading logs"):
         entries = History(Deployer(stage, say=lambda _: None).describe()).of(pass_id, since=begin)
     if as_json:
-        print(json.dumps([_described(entry) for entry in entries], indent=2))
+        write_json([_described(entry) for entry in entries])
         return
     for entry in entries:
-        print(f"{_time(entry.at)}  {''.join(c if c.isprintable() else ' ' for c in entry.said)}")
+        write_line(f"{_time(entry.at)}  {entry.said}")
     if not entries:
-        console.print(f"the logs say nothing of pass {pass_id} since {_time(begin)}", markup=False, highlight=False)
+        console.print(f"the logs say nothing of pass {pass_id} since {_time(begin)}")
 
 
 def _described(entry: Entry) -> dict[str, object]:

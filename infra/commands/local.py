@@ -11,6 +11,7 @@ from infra.local.demo import run_demo
 from infra.local.processes import PROJECT
 from infra.local.stack import DESCRIPTION, LocalStack, local_stack
 from infra.logs import read_logs
+from infra.terminal import write_text
 
 FOLDER = PROJECT / ".passwire"
 
@@ -60,4 +61,4 @@ def _interrupt(*_: object) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    write_text(line)

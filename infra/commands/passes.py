@@ -8,9 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Self, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
@@ -25,6 +23,7 @@ from infra.passes.serial import new_serial_number
 from infra.passes.table import PassTable
 from infra.stack.deploy import Deployer
 from infra.stack.settings import settings_of
+from infra.terminal import standard_error, standard_output, write_json, write_line
 
 MAX_PAGE_SIZE = 1000
 """Items to read at once where most of them may not be what is looked for."""
@@ -98,7 +97,7 @@ def issue(  # noqa: PLR0913 - options of a command
     """
     pass_id = _pass_id(pass_, pass_type, serial)
     change, lifetime = _change(field, override), _given("--expires", read_lifetime, expires)
-    with Console(stderr=True).status("issuing"):
+    with standard_error().status("issuing"):
         found = _Stage.of(stage)
         found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
         link = found.links.make(pass_id, lifetime=lifetime)
@@ -119,7 +118,7 @@ def link(
     Example: python -m infra pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
     """
     pass_id, lifetime = PassId.parse(pass_), _given("--expires", read_lifetime, expires)
-    with Console(stderr=True).status("making a link"):
+    with standard_error().status("making a link"):
         found = _Stage.of(stage)
         found.table.prove(pass_id)
         made = found.links.make(pass_id, lifetime=lifetime)
@@ -170,7 +169,7 @@ def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
     Example: python -m infra pass show pass.com.acme.boarding/7K2M9Q --stage dev
     """
     pass_id = PassId.parse(pass_)
-    with Console(stderr=True).status("looking"):
+    with standard_error().status("looking"):
         state = _Stage.of(stage).table.state(pass_id)
     modified = f"{datetime.fromtimestamp(state.version.modified_at, UTC):%Y-%m-%dT%H:%M:%SZ}" if state.version else None
     shown = {
@@ -180,12 +179,12 @@ def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
         "devices": state.devices,
     }
     if as_json:
-        print(json.dumps(shown, indent=2, default=plain))
+        write_json(shown, default=plain)
         return
     table = Table(box=None, show_header=False)
     for name, value in (*state.attributes.items(), *list(shown.items())[1:]):
-        table.add_row(Text(_readable(name)), Text(_readable(value)))
-    Console(soft_wrap=True).print(table)
+        table.add_row(_readable(name), _readable(value))
+    standard_output().print(table)
 
 
 @app.command(name="list")
@@ -212,7 +211,7 @@ def list_(
         after=PassId.parse(after) if after is not None else None,
         page_size=MAX_PAGE_SIZE if pass_type or template else min(limit, MAX_PAGE_SIZE),
     )
-    progress = Console(stderr=True)
+    progress = standard_error()
     listed = read = 0
     units, last = 0.0, None
     try:
@@ -229,9 +228,9 @@ def list_(
             else:
                 last = None
     finally:
-        progress.print(f"{listed:,} passes listed, {read:,} items read for {units:,.1f} read units", highlight=False)
+        progress.print(f"{listed:,} passes listed, {read:,} items read for {units:,.1f} read units")
         if last is not None:
-            progress.print(f"more may come behind the last: --after '{last}'", markup=False, highlight=False)
+            progress.print(f"more may come behind the last: --after '{last}'")
 
 
 @app.command()
@@ -247,7 +246,7 @@ def delete(
     Example: python -m infra pass delete pass.com.acme.boarding/7K2M9Q --stage dev
     """
     pass_id = PassId.parse(pass_)
-    with Console(stderr=True).status("looking"):
+    with standard_error().status("looking"):
         table = _Stage.of(stage).table
         state = table.state(pass_id)
     with Terminal(stage=stage, yes=yes) as dialogue:
@@ -261,9 +260,9 @@ def delete(
             raise DeclinedError("declined; nothing was deleted")
     table.delete(pass_id)
     if as_json:
-        print(json.dumps({"pass_id": str(pass_id), "devices": state.devices}, indent=2))
+        write_json({"pass_id": str(pass_id), "devices": state.devices})
     else:
-        print(f"deleted pass {pass_id}; its download links lead nowhere any more")
+        write_line(f"deleted pass {pass_id}; its download links lead nowhere any more")
 
 
 def plain(value: object) -> object:
@@ -275,14 +274,14 @@ def plain(value: object) -> object:
 
 def _update(done: str, pass_: str, change: Change, stage: str, *, as_json: bool) -> None:
     pass_id = PassId.parse(pass_)
-    with Console(stderr=True).status("writing"):
+    with standard_error().status("writing"):
         table = _Stage.of(stage).table
         table.update(pass_id, change)
         devices = table.devices(pass_id)
     if as_json:
-        print(json.dumps({"pass_id": str(pass_id), "devices": devices}, indent=2))
+        write_json({"pass_id": str(pass_id), "devices": devices})
     else:
-        print(f"{done} pass {pass_id}; {_devices(devices)} it, and each is told if what it shows has changed")
+        write_line(f"{done} pass {pass_id}; {_devices(devices)} it, and each is told if what it shows has changed")
 
 
 def _devices(count: int) -> str:
@@ -291,34 +290,29 @@ def _devices(count: int) -> str:
 
 def _print_link(done: str, pass_id: PassId, link: DownloadLink, *, qr: bool, as_json: bool) -> None:
     """The link alone goes to the output, so that `$(...)` is it."""
-    console = Console(stderr=True)
+    console = standard_error()
     expires_at = f"{link.expires_at:%Y-%m-%dT%H:%M:%SZ}"
-    console.print(
-        f"{done}; until {expires_at} this link hands it out to whoever has it:",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"{done}; until {expires_at} this link hands it out to whoever has it:")
     if as_json:
-        print(json.dumps({"pass_id": str(pass_id), "link": link.url, "expires_at": expires_at}, indent=2))
+        write_json({"pass_id": str(pass_id), "link": link.url, "expires_at": expires_at})
     else:
-        print(link.url, flush=True)
+        write_line(link.url)
     if not qr:
         return
     lines = terminal_qr(link.url)
     if console.is_terminal and console.width < len(lines[0]):
-        console.print(f"the QR code needs {len(lines[0])} columns; this terminal has {console.width}", highlight=False)
+        console.print(f"the QR code needs {len(lines[0])} columns; this terminal has {console.width}")
         return
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 def _print_listed(item: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(item, default=plain), flush=True)
+        write_json(item, indent=None, default=plain)
     else:
         void_ = "void" if item.get("voided") is True else ""
-        print(f"{_readable(item['pass_id']):48} {_readable(item.get('template', '')):16} {void_}".rstrip(), flush=True)
+        write_line(f"{_readable(item['pass_id']):48} {_readable(item.get('template', '')):16} {void_}".rstrip())
 
 
 def _pass_id(pass_: str, pass_type: str, serial: str) -> PassId:
@@ -341,7 +335,7 @@ def _given(option: str, read: Callable[[T], R], given: T) -> R:
 
 
 def _readable(value: object) -> str:
-    """As it is where that is one line; a terminal never gets a control character of a pipeline's."""
+    """A printable text as it is, anything else as JSON."""
     if isinstance(value, str) and value.isprintable():
         return value
     return json.dumps(value, default=plain, ensure_ascii=False)

@@ -1,17 +1,16 @@
 """`push`: what waits, what was given up, and pushing by hand."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from chalicelib.domain.identifiers import PassId
 from infra.commands.options import JsonOption, StageOption
 from infra.pushes import Pushes
 from infra.stack.deploy import Deployer
+from infra.terminal import standard_error, standard_output, write_json, write_line
 
 app = typer.Typer(name="push", help="Pushes: status, redrive, send.", no_args_is_help=True)
 
@@ -27,16 +26,16 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     letters = pushes.dead_letters(queues)
     if as_json:
         found = {role: asdict(state) for role, state in queues.items()}
-        print(json.dumps({"queues": found, "dead_letters": dict(letters)}, indent=2))
+        write_json({"queues": found, "dead_letters": dict(letters)})
         return
-    console = Console()
+    console = standard_output()
     table = Table("queue", "waiting", "in flight", "delayed", "oldest", box=None)
     for role, state in queues.items():
         oldest = "-" if state.oldest_seconds is None else f"{state.oldest_seconds} s"
         table.add_row(role, str(state.waiting), str(state.in_flight), str(state.delayed), oldest)
     console.print(table)
     for summary, count in letters.most_common():
-        console.print(f"{count:6} x {summary}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{count:6} x {summary}")
     if letters:
         console.print("`push redrive` carries out again what can be")
 
@@ -54,16 +53,16 @@ def redrive(
 
     Example: python -m infra push redrive --stage dev
     """
-    with Console(stderr=True).status("redriving") as shown:
+    with standard_error().status("redriving") as shown:
         done = _pushes(stage).redrive(
             discard_refused=discard_refused, say=lambda number: shown.update(f"redriving, message {number}")
         )
     if as_json:
-        print(json.dumps({**asdict(done), "kept": dict(done.kept)}, indent=2))
+        write_json({**asdict(done), "kept": dict(done.kept)})
         return
-    print(f"{done.orders} orders are back in the push queue, {done.batches} stream batches were handed over again")
+    write_line(f"{done.orders} orders are back in the push queue, {done.batches} stream batches were handed over again")
     for reason, count in done.kept.items():
-        print(f"{count:6} x kept: {reason}")
+        write_line(f"{count:6} x kept: {reason}")
 
 
 @app.command()
@@ -79,7 +78,7 @@ def send(
     for text in passes:
         pass_id = PassId.parse(text)
         pushes.send(pass_id)
-        print(f"asked for a push to every device that holds {pass_id}")
+        write_line(f"asked for a push to every device that holds {pass_id}")
 
 
 def _pushes(stage: str) -> Pushes:

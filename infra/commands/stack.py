@@ -1,9 +1,7 @@
 """`deploy`, `diff`, `outputs`, `destroy`: a stage in AWS."""
 
-import json
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,17 +15,20 @@ from infra.commands.options import (
     ApnsPushTypeOption,
     JsonOption,
     SetOption,
+    SinceOption,
     StageOption,
     WebServiceUrlOption,
     YesOption,
+    read_since,
 )
-from infra.logs import parse_since, read_logs
+from infra.logs import read_logs
 from infra.stack.by_chalice import ChaliceStage
 from infra.stack.checkout import read_checkout
 from infra.stack.deploy import Deployer, DeployError
 from infra.stack.package import build_package
 from infra.stack.parameters import read_parameters
 from infra.stack.secrets import ensure_authentication_keys
+from infra.terminal import write_json, write_line, write_text
 
 DIFFERS = 3
 """Exit code of `diff` where a deployment would change something."""
@@ -73,11 +74,12 @@ def diff(
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=False) as dialogue:
         changes = Deployer(stage, say=dialogue.say).diff(lambda: build_package(stage, Path(work)), parameters=given)
     if as_json:
-        print(json.dumps([asdict(change) for change in changes], indent=2))
+        write_json([asdict(change) for change in changes])
     elif changes:
-        print(*changes, sep="\n")
+        for change in changes:
+            write_line(str(change))
     else:
-        print("nothing would change")
+        write_line("nothing would change")
     if changes:
         raise typer.Exit(DIFFERS)
 
@@ -92,20 +94,21 @@ def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
 def logs(
     stage: StageOption = "dev",
-    since: Annotated[str, typer.Option(help="How long ago (30s, 10m, 2h, 1d) or when (2026-11-25T10:00).")] = "10m",
+    since: SinceOption = "10m",
     *,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every line as a JSON object, for scripts.")] = False,
 ) -> None:
-    """Print what all functions of a stage wrote, in order.
+    """Print what all functions of a stage wrote, in order; times are UTC.
 
     Example: python -m infra logs --stage dev --since 1h --follow
     """
+    begin = read_since(since)
     functions = Deployer(stage, say=lambda _: None).describe().functions
-    for line in read_logs(functions, since=parse_since(since, now=time.time()), follow=follow):
+    for line in read_logs(functions, since=int(begin * 1000), follow=follow):
         text = line.as_json if as_json else line.readable
         if text:
-            print(text, flush=True)
+            write_text(text)
 
 
 def destroy(
@@ -138,7 +141,7 @@ def destroy(
             dialogue.say(f"its functions and its API are Chalice's; now run: chalice delete --stage {stage}")
     for names in kept.values():
         for name in names:
-            print(f"{'deleted' if with_data else 'kept':8} {name}")
+            write_line(f"{'deleted' if with_data else 'kept':8} {name}")
 
 
 def refuse_without_terminal(*, yes: bool) -> None:
@@ -169,8 +172,8 @@ def warn_of_dirty_checkout(dialogue: Terminal, *, yes: bool) -> None:
 def print_values(values: Mapping[str, str], *, as_json: bool) -> None:
     """Names and values, for a person or a script."""
     if as_json:
-        print(json.dumps(dict(values), indent=2))
+        write_json(dict(values))
         return
     width = max(map(len, values), default=0)
     for name, value in sorted(values.items()):
-        print(f"{name:{width}}  {value}")
+        write_line(f"{name:{width}}  {value}")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from chalicelib.domain.errors import RefusedError
@@ -25,6 +24,7 @@ from infra.templates.check import check_template
 from infra.templates.findings import Finding, Severity
 from infra.templates.folder import read_checked, template_name
 from infra.templates.touch import touch, untouched
+from infra.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
 
 DEFAULT_RATE = 50.0
 SETTLE_SECONDS = KEEP_SECONDS + 2
@@ -53,10 +53,10 @@ def check(
     """
     found = {str(folder): _findings(folder)[1] for folder in folders}
     if as_json:
-        print(json.dumps({folder: [_described(f) for f in findings] for folder, findings in found.items()}, indent=2))
+        write_json({folder: [_described(f) for f in findings] for folder, findings in found.items()})
     else:
         for folder, findings in found.items():
-            _show(folder, findings, Console())
+            _show(folder, findings, standard_output())
     if any(finding.severity is Severity.ERROR for findings in found.values() for finding in findings):
         raise typer.Exit(1)
 
@@ -75,7 +75,7 @@ def preview(
     Example: python -m infra template preview chalicelib/templates/boarding.pass --language de
     """
     name, findings, files = _readable(folder)
-    _show(str(folder), findings, Console(stderr=True))
+    _show(str(folder), findings, standard_error())
     attributes = _attributes(item)
     template = Template.parse(name, files)
     rendered = render(
@@ -88,7 +88,7 @@ def preview(
     target = output or PREVIEWS / f"{name}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page(template.archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
-    print(target)
+    write_line(str(target))
 
 
 @app.command()
@@ -108,7 +108,7 @@ def push(
 
     Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
     """
-    progress = Console(stderr=True)
+    progress = standard_error()
     name, findings, files = _readable(folder)
     _show(str(folder), findings, progress)
     outputs = Deployer(stage, say=lambda _: None).describe().outputs
@@ -119,16 +119,16 @@ def push(
         pushed = bucket.push(name, files, uploaded=lambda count: bar.advance(task, count))
     progress.print(
         f"template {name}: revision {pushed.revision} "
-        + ("is current already" if pushed.unchanged else "is current now"),
-        highlight=False,
+        + ("is current already" if pushed.unchanged else "is current now")
     )
     touched = None
     if notify:
-        progress.print(f"waiting {SETTLE_SECONDS:.0f} s until every sandbox has it", highlight=False)
+        progress.print(f"waiting {SETTLE_SECONDS:.0f} s until every sandbox has it")
         time.sleep(SETTLE_SECONDS)
         touched = _notify(outputs["PassesTableName"], name, pushed.revision, rate, progress)
     if as_json:
-        print(json.dumps({"template": name, "revision": pushed.revision, "before": pushed.before, "touched": touched}))
+        pushed_now = {"template": name, "revision": pushed.revision, "before": pushed.before, "touched": touched}
+        write_json(pushed_now, indent=None)
 
 
 @app.command()
@@ -142,7 +142,7 @@ def pull(
     Example: python -m infra template pull boarding --stage dev --into designs
     """
     outputs = Deployer(stage, say=lambda _: None).describe().outputs
-    print(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into))
+    write_line(str(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into)))
 
 
 @app.command(name="list")
@@ -162,25 +162,27 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
     rows.sort(key=lambda row: row[0])
     if as_json:
         keys = ("template", "revision", "pushed_at")
-        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        write_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
     for name, revision, pushed_at in rows:
-        print(f"{name:24} {revision:18} {pushed_at or ''}".rstrip())
+        write_line(f"{name:24} {revision:18} {pushed_at or ''}".rstrip())
 
 
-def _warn_of_lost_fields(before: Template | None, after: Template, console: Console) -> None:
+def _warn_of_lost_fields(before: Template | None, after: Template, console: PlainConsole) -> None:
     """A pass whose item writes a field that is gone can be made no more."""
     lost = sorted(set(before.places) - set(after.places)) if before else []
     if lost:
         console.print(
-            f"[yellow]warning[/]: the fields {', '.join(lost)} are gone: passes whose items still write them are "
-            "refused; put them back, or have the pipeline leave them out",
-            highlight=False,
-            soft_wrap=True,
+            styled(
+                "warning",
+                "yellow",
+                f": the fields {', '.join(lost)} are gone: passes whose items still write them are refused; put them "
+                "back, or have the pipeline leave them out",
+            )
         )
 
 
-def _notify(table_name: str, name: str, revision: str, rate: float, console: Console) -> int:
+def _notify(table_name: str, name: str, revision: str, rate: float, console: PlainConsole) -> int:
     """Touch the template's passes, and say how far it came, at the end as after Ctrl-C."""
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} passes touched"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -199,10 +201,7 @@ def _notify(table_name: str, name: str, revision: str, rate: float, console: Con
         finally:
             seconds = (datetime.now(UTC) - started).total_seconds()
             count = int(bar.tasks[task].completed)
-            console.print(
-                f"touched {count:,} passes in {seconds:.1f} s{advice}",
-                highlight=False,
-            )
+            console.print(f"touched {count:,} passes in {seconds:.1f} s{advice}")
     return count
 
 
@@ -226,19 +225,18 @@ def _attributes(path: Path | None) -> dict[str, object]:
         return {}
     try:
         attributes = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RefusedError(f"{path}: cannot be read as a pass item: {error}") from None
     if not isinstance(attributes, dict):
         raise RefusedError(f'{path}: must be a JSON object such as {{"fields": {{"gate": "B22"}}}}')
     return attributes
 
 
-def _show(folder: str, findings: list[Finding], console: Console) -> None:
+def _show(folder: str, findings: list[Finding], console: PlainConsole) -> None:
     for finding in findings:
-        console.print(f"[{COLORS[finding.severity]}]{finding.severity.value}[/]: ", end="")
-        console.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+        console.print(styled(finding.severity.value, COLORS[finding.severity], f": {finding}"))
     if not findings:
-        console.print(f"{folder}: no faults", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{folder}: no faults")
 
 
 def _described(finding: Finding) -> dict[str, str]:

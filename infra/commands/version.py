@@ -7,6 +7,7 @@ import typer
 
 from chalicelib.domain.errors import PasswireError
 from infra.local.processes import PROJECT
+from infra.terminal import write_line
 
 
 class CheckoutError(PasswireError):
@@ -24,7 +25,7 @@ def version() -> str:
 def print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a Typer callback
     """Print the version and exit with 0, if the option is given."""
     if value:
-        print(f"passwire {version()}")
+        write_line(f"passwire {version()}")
         raise typer.Exit
 
 

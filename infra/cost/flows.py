@@ -58,10 +58,7 @@ UNREGISTER = Flow(
     milliseconds=60,
     logged_bytes=800,
 )
-DOWNLOAD = Flow({"BatchGetItem": 1, "GetItem": 1}, read_units=3, milliseconds=65, logged_bytes=800)
-"""Version, the item's token, then the item. A download that ends with 304, a wrong token or an unknown pass is the
-BatchGetItem alone: 2 units.
-"""
+DOWNLOAD = Flow({"GetItem": 2}, read_units=2, milliseconds=60, logged_bytes=800)
 
 
 def listing(*, held: int) -> Flow:

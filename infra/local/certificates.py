@@ -4,7 +4,6 @@ Every subject says that it is not Apple's. Keys and certificates live in a folde
 with it.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -16,12 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from infra.private_files import open_private
+
 NOT_APPLE = "Passwire development, not Apple"
 LIFETIME = timedelta(days=397)
 BACKDATE = timedelta(hours=1)
 """For clocks that are behind."""
 KEY_ID = "DEVKEY0001"
-PRIVATE_FILE = 0o600
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -224,6 +224,6 @@ def _key_pem(key: PrivateKey) -> bytes:
 def _write(path: Path, content: bytes) -> Path:
     """Private from the first moment: a key must not be readable between its creation and a chmod."""
     path.unlink(missing_ok=True)
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, PRIVATE_FILE)) as file:
+    with open_private(path, "xb") as file:
         file.write(content)
     return path

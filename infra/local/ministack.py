@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
 STARTER = Path(__file__).with_name("embedded_aws.py")
 ENVIRONMENT = PROJECT / ".passwire" / f"ministack-{sys.version_info.major}.{sys.version_info.minor}"
 REGION = "eu-central-1"
+NO_CHANGES: Mapping[str, object] = {}
 START_TIMEOUT_SECONDS = 60.0
 
 
@@ -76,13 +77,16 @@ def install(say: Callable[[str], None]) -> Path:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, port: int | None, say: Callable[[str], None]) -> Iterator[Ministack]:
+def running(
+    folder: Path, *, port: int | None, say: Callable[[str], None], strict: Mapping[str, object] | None = NO_CHANGES
+) -> Iterator[Ministack]:
     """An embedded AWS for as long as the context lasts; it forgets everything afterwards.
 
     Args:
         folder: for its log and its files.
         port: to listen on; None for any that is free.
         say: takes a line of progress.
+        strict: limits of `strict_aws.py` that differ from their defaults; None for an AWS that refuses less.
 
     Raises:
         LocalError: the port is taken, or it did not start.
@@ -95,6 +99,8 @@ def running(folder: Path, *, port: int | None, say: Callable[[str], None]) -> It
     log = folder / "ministack.log"
     ministack = Ministack(f"http://{LOOPBACK}:{port}")
     own = {"BIND_HOST": LOOPBACK, "GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PERSIST_STATE": "0"}
+    if strict is not None:
+        own["PASSWIRE_STRICT_AWS"] = json.dumps(dict(strict))
     with log.open("wb") as output:
         process = start_tethered(
             [str(python), "-P", str(STARTER)],  # -P: what stands beside the starter is not for it to import

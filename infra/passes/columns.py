@@ -14,16 +14,20 @@ from typing import Any
 from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
 from chalicelib.domain.items import ItemError, PassItem
+from chalicelib.domain.numbers import MAX_SHOWN, NumberError, check_number, parse_number
 from chalicelib.domain.rendering import prove
 from chalicelib.domain.template import Template
 from chalicelib.template_store import Templates
-from infra.passes.cells import CellError, from_json, read_field, read_override
+from infra.passes.cells import CellError, from_json, read_field, read_override, spreadsheet_leftover
+from infra.passes.rows import LEFT_OUT, TOKEN
 
 OURS = "passwire_"
 """Columns of a reject file begin so; when it is mended and imported, they say nothing."""
 ATTRIBUTES = ("pass_id", "template", "voided", "delete_after", "authentication_token")
 MAPS = ("fields", "overrides", "attributes")
 SERIAL_NUMBER = "serial_number"
+CHECKED_BY_PARSE = frozenset({"pass_id", "template", "voided", "fields", "overrides", "authentication_token"})
+"""Attributes whose numbers `PassItem.parse` checks, or refuses."""
 
 
 class ColumnsError(RefusedError):
@@ -61,6 +65,12 @@ class Columns:
     def template(self) -> Template | None:
         """Of rows that name none."""
         return self._default
+
+    @property
+    def token_columns(self) -> frozenset[str]:
+        """Those that hold authentication tokens."""
+        of_tokens = ((TOKEN, ""), ("attributes", TOKEN))
+        return frozenset(column for column, target in self._targets.items() if target in of_tokens)
 
     def take(self, columns: Iterable[str]) -> None:
         """Find out what each column of a file is.
@@ -136,6 +146,8 @@ class Columns:
             RefusedError: it cannot become a pass.
             TemplateStoreError: its template could not be read.
         """
+        if self._cells:
+            self._refuse_leftovers(values)
         given, members = self._sorted(values)
         item: dict[str, Any] = {"pass_id": self._pass_id(given)}
         template = given.pop("template", self._default.name if self._default else None)
@@ -148,7 +160,15 @@ class Columns:
         own = item.pop("attributes", {})
         if not isinstance(own, dict):
             raise ItemError(item["pass_id"], "attributes", "must be a map of the pipeline's own attributes")
+        _drop_nulls(item)
         item = {**own, **item}
+        for name, value in item.items():
+            if name not in CHECKED_BY_PARSE:
+                _check_numbers(item["pass_id"], name, value)
+        if item.get(TOKEN) == LEFT_OUT:
+            raise ItemError(
+                item["pass_id"], TOKEN, "was left out of the file of refused rows; copy it from the file before that"
+            )
         parsed = PassItem.parse(item)
         _check_delete_after(item)
         prove(of or self._templates.get(parsed.template), parsed)
@@ -166,6 +186,16 @@ class Columns:
                 given[where] = value
         return given, members
 
+    def _refuse_leftovers(self, values: Mapping[str, object]) -> None:
+        """Refuse formulas and error values of spreadsheets, in columns that are imported."""
+        for column, value in values.items():
+            if not isinstance(value, str) or not value.startswith(("=", "#")) or not self._targets[column][0]:
+                continue
+            if problem := spreadsheet_leftover(value):
+                raise RefusedError(
+                    f"column {column!r}: {value[:MAX_SHOWN]!r} {problem}; write the value itself, as plain text"
+                )
+
     @staticmethod
     def _put(item: dict[str, Any], name: str, key: str, value: object) -> None:
         """Into a map, over what a column of the whole map says."""
@@ -178,6 +208,10 @@ class Columns:
         named = "pass_id" in given
         value = given.pop("pass_id", None) if named else given.pop(SERIAL_NUMBER, None)
         if isinstance(value, Decimal | int) and not isinstance(value, bool):
+            try:
+                check_number(value)
+            except NumberError as error:
+                raise RefusedError(f"the serial number {error}") from None
             value = str(int(value)) if value == int(value) else str(value)
         if not isinstance(value, str) or not value:
             raise RefusedError("the row has no serial number")
@@ -190,14 +224,14 @@ class Columns:
             if name == "voided":
                 return {"true": True, "false": False}[value.strip().lower()]
             if name == "delete_after":
-                return int(value)
+                return parse_number(value)
             return from_json(value) if name in MAPS else value
         except KeyError:
             raise ItemError(pass_id, name, f"{value!r} must be true or false") from None
-        except CellError as error:
-            raise ItemError(pass_id, name, str(error)) from None
-        except ValueError:
+        except NumberError:
             return value  # _check_delete_after says what is wrong with it
+        except CellError as error:
+            raise _item_error(pass_id, name, error) from None
 
     def _member(self, pass_id: str, template: Template | None, name: str, key: str, value: object) -> object:
         if isinstance(value, datetime):
@@ -213,7 +247,43 @@ class Columns:
                 return read_field(template, key, value)
             return read_override(key, value) if name == "overrides" else value
         except CellError as error:
-            raise ItemError(pass_id, f"{name}.{key}", str(error)) from None
+            raise _item_error(pass_id, f"{name}.{key}", error) from None
+
+
+def _drop_nulls(item: dict[str, Any]) -> None:
+    """Take the null members out of an item's maps, as null is an absent value wherever a file has it.
+
+    A field's own keys are such members too; what is deeper is a value of Apple's and is checked as it is.
+    """
+    for name in ("fields", "overrides"):
+        if isinstance(item.get(name), dict):
+            item[name] = {key: value for key, value in item[name].items() if value is not None}
+    if isinstance(fields := item.get("fields"), dict):
+        for key, field in fields.items():
+            if isinstance(field, dict):
+                fields[key] = {inner: part for inner, part in field.items() if part is not None}
+
+
+def _item_error(pass_id: str, attribute: str, error: CellError) -> ItemError:
+    return ItemError(pass_id, f"{attribute}.{error.path}" if error.path else attribute, error.problem)
+
+
+def _check_numbers(pass_id: str, path: str, value: object) -> None:
+    """Refuse what DynamoDB does not hold, the pipeline's own attributes included, before anything computes with it."""
+    match value:
+        case bool():
+            return
+        case Decimal() | int() | float():
+            try:
+                check_number(value)
+            except NumberError as error:
+                raise ItemError(pass_id, path, str(error)) from None
+        case Mapping():
+            for key, member in value.items():
+                _check_numbers(pass_id, f"{path}.{key}" if path else str(key), member)
+        case list() | tuple() | set() | frozenset():
+            for member in value:
+                _check_numbers(pass_id, path, member)
 
 
 def _check_delete_after(item: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from chalicelib.template_store import Templates
 from infra.passes.cells import field_cell, from_json, to_json
 from infra.passes.columns import ATTRIBUTES, MAPS
 from infra.passes.rows import import_parquet, kind_of
+from infra.private_files import PRIVATE
 
 SEGMENTS = 4
 PAGES_AHEAD = 8
@@ -102,7 +103,7 @@ def write_passes(
             rows = _cells(lines, templates)
             columns = [*(name for name in ATTRIBUTES if name in found), *sorted(set(found) - set(ATTRIBUTES))]
             (_write_csv if kind == ".csv" else _write_parquet)(whole, columns or list(ATTRIBUTES[:1]), rows)
-        whole.chmod(0o600)  # it names people
+        whole.chmod(PRIVATE)  # it names people
         whole.rename(target)
     return Exported(passes, tokens)
 

@@ -1,13 +1,12 @@
 """What a person gives on the command line for a pass: `gate=B22` for texts, `points:=1200` for everything else."""
 
-import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from chalicelib.domain.links import MAX_LIFETIME_SECONDS
+from infra.passes.cells import CellError, from_plain_json
 
 _LIFETIME = re.compile(r"([1-9]\d{0,5})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -60,10 +59,7 @@ def read_lifetime(text: str) -> timedelta:
 
 
 def _json(whole: str, text: str) -> Any:  # noqa: ANN401 - any JSON
-    def refuse(constant: str) -> object:
-        raise GivenError(f"{whole!r}: {constant} is no JSON")
-
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise GivenError(f"{whole!r}: what must be JSON is not: {error}") from None
+        return from_plain_json(text)
+    except CellError as error:
+        raise GivenError(f"{whole!r}: {error}") from None

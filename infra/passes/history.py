@@ -15,7 +15,6 @@ from typing import Any
 
 import boto3
 
-from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
 from chalicelib.flows.wake import MAX_NOTED_DELIVERIES
 from infra.stack.deploy import Stack
@@ -238,18 +237,3 @@ def any_of(changes: Iterable[str]) -> str:
     """A filter for lines of these changes: by the invocation's own id, or among those that orders brought."""
     either = (f'($.request_id = "{change}") || ($.changes = "*{change}*")' for change in changes)
     return f"{{ {' || '.join(either)} }}"
-
-
-def parse_since(text: str, *, now: float) -> float:
-    """`30m`, `24h`, `7d` before now, or a date; as epoch seconds.
-
-    Raises:
-        RefusedError: it is neither.
-    """
-    if found := re.fullmatch(r"(\d+)([mhd])", text):
-        return now - int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise RefusedError(f"{text!r}: write 30m, 24h, 7d, or a date such as 2026-12-24T18:30:00Z") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -31,6 +31,7 @@ from infra.passes.cells import to_dynamodb
 from infra.passes.columns import Columns
 from infra.passes.journal import Journal, Settled
 from infra.passes.rows import Row, RowFile
+from infra.private_files import open_private
 
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
@@ -331,7 +332,7 @@ class _Import:
         """First the rows in the reject file, then the note that they are there: in between, they are cut off again."""
         rejected = batch.rejected + refused
         for row, reason in sorted(rejected, key=lambda of: of[0].number):
-            self._reject(self._file.rejected(row, reason))
+            self._reject(self._file.rejected(row, reason, token_columns=self._columns.token_columns))
         size = 0
         if self._rejects is not None:
             self._rejects.flush()
@@ -345,7 +346,7 @@ class _Import:
         if not self._journal.rejects_size:
             self._rejects_path.unlink(missing_ok=True)
             return
-        self._rejects = self._rejects_path.open("ab")
+        self._rejects = open_private(self._rejects_path, "ab")
         self._cut_rejects()
 
     def _cut_rejects(self) -> None:
@@ -356,7 +357,7 @@ class _Import:
 
     def _reject(self, text: str) -> None:
         if self._rejects is None:
-            self._rejects = self._rejects_path.open("ab")
+            self._rejects = open_private(self._rejects_path, "ab")
             self._rejects.write(self._file.rejects_header().encode())
         self._rejects.write(text.encode())
 

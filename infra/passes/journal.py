@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from chalicelib.domain.errors import RefusedError
+from infra.private_files import private_descriptor
 
 
 class ImportRunsError(RefusedError):
@@ -51,7 +52,7 @@ class Journal:
 
     def __init__(self, path: Path, key: str) -> None:
         self._path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = private_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -16,6 +16,7 @@ from chalicelib.domain.updates import Version
 from chalicelib.settings import Settings
 from chalicelib.store.versions import version_of
 from chalicelib.template_store import Templates
+from infra.conflicts import retry_conflicts
 from infra.passes.change import Change
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
@@ -85,6 +86,7 @@ class PassTable:
         self._stage = settings.stage
         self._templates = Templates(bucket=settings.templates_bucket)
         tables = boto3.resource("dynamodb")
+        retry_conflicts(tables.meta.client)
         self._passes = tables.Table(settings.passes_table)
         self._versions = tables.Table(settings.versions_table)
         self._registrations = tables.Table(settings.registrations_table)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import boto3
 
+from infra.aws import is_embedded
 from infra.stack.bucket import DeployBucket
 from infra.stack.changes import KEPT_TYPES, Change, ChangeSet, CloudStack, Dialogue
 from infra.stack.checkout import read_checkout
@@ -19,6 +20,7 @@ from infra.stack.expressions import PREFIX
 from infra.stack.gateway_logs import ensure_gateway_may_log
 from infra.stack.kept import delete_kept, is_there
 from infra.stack.package import Package
+from infra.stack.push_host import PARAMETER, PRODUCTION, push_host_problem
 from infra.stack.resources import resources
 from infra.stack.template import (
     BODY_LIMIT_BYTES,
@@ -112,6 +114,7 @@ class Deployer:
             PackagingError: the app could not be packaged.
             DeployError: AWS refused, the change was declined, a table would be lost, or it was rolled back.
         """
+        self._refuse_push_host(parameters)
         self._refuse_chalice_stage()
         template = self._with_uploaded_code(self._made(package))
         self.change(template, parameters=parameters, dialogue=dialogue)
@@ -123,6 +126,7 @@ class Deployer:
         Raises:
             PackagingError, DeployError: as `deploy`.
         """
+        self._refuse_push_host(parameters)
         self._refuse_chalice_stage()
         template = with_kept_names(self._with_code(self._made(package)), self.place())
         left = self._left_behind(template)
@@ -173,6 +177,7 @@ class Deployer:
         Raises:
             DeployError: AWS refused, the change was declined, a table would be lost, or it was rolled back.
         """
+        self._refuse_push_host(parameters)
         if self._stack.never_ran:
             self._remove_what_never_ran(dialogue)
         template = with_kept_names(template, self.place())
@@ -264,6 +269,16 @@ class Deployer:
             raise DeployError(
                 f"stage {self.stage} is one of `chalice deploy`: run `python -m infra prepare --stage {self.stage}`, "
                 f"`chalice deploy --stage {self.stage}` and `python -m infra finish --stage {self.stage}`"
+            )
+
+    def _refuse_push_host(self, parameters: Mapping[str, str]) -> None:
+        """Refuse to push to another host than Apple's production one, whether it is given now or was before."""
+        given = parameters.get(PARAMETER)
+        url = given if given is not None else self._stack.parameters().get(PARAMETER, PRODUCTION)
+        if problem := push_host_problem(url, local=is_embedded()):
+            raise DeployError(
+                f"stage {self.stage}: {PARAMETER}: {problem}; nothing was changed. Deploy with "
+                f"--set {PARAMETER}={PRODUCTION}"
             )
 
     def _left_behind(self, template: Template) -> dict[str, dict[str, str]]:

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.conflicts import retry_conflicts
 from infra.pace import Pace
 
 WRITERS = 8
@@ -60,6 +61,7 @@ def touch(
         How many were touched.
     """
     table = boto3.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(table_name)
+    retry_conflicts(table.meta.client)
     request: Mapping[str, Any] = {
         "UpdateExpression": "SET template_revision = :revision",
         "ConditionExpression": "#template = :template",

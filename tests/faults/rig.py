@@ -1,10 +1,13 @@
 """The push side put together as in a Lambda, from real parts: handlers, client, store and queue; the simulator as APNs.
 
-It plays Lambda: batches are delivered until they are settled, messages until they are gone, again and again. What it
-leaves out is waiting: what would come again in a minute comes again at once.
+It plays Lambda and SQS by AWS's rules (`infra/local/aws_rules.py`: A1, A6, A7, A13), with the settings of the stage's
+template: how often and how long a batch or a message is delivered again, how deep a function may call itself through
+its queue, how large an invocation's payload may be. What it leaves out is waiting: what would come again in a minute
+comes again at once, and `waited_seconds` says how long it would have taken.
 """
 
 import contextlib
+import json
 import secrets
 import time
 from collections import Counter
@@ -31,19 +34,58 @@ from chalicelib.metrics import Metrics
 from chalicelib.queue import Queue
 from chalicelib.template_store import Templates
 from infra.local.stack import PASS_TYPE_IDENTIFIER
+from infra.stack.resources import resources
 from tests.apns.simulated import SimulatedApns
+from tests.in_process import MAX_PAYLOAD_BYTES
 from tests.schedules.tables import ScratchTables
 
 DIRECT_DEVICES = 100
 PAGE = 200
 BATCH = 10
 INVOCATION_SECONDS = 10.0
-MAX_ROUNDS = 300
+MAX_ROUNDS = 3000
+MAX_DEPTH = 16
+"""How often Lambda lets a function be invoked by what it put into its own queue (Lambda guide, "Recursive loop
+detection": about 16 times)."""
+UNTIL_TOO_OLD = -1
+"""The value of MaximumRetryAttempts with which only the records' age ends the attempts."""
 _SERIALIZER = TypeSerializer()
 
 
 class Killed(BaseException):
     """Lambda ended the invocation where it was."""
+
+
+@dataclass(frozen=True)
+class DeliveryRules:
+    """How work is delivered again, as the stage's template says.
+
+    Args:
+        retry_attempts: of a batch of the stream after the first; UNTIL_TOO_OLD for no limit.
+        record_age_seconds: when a batch of the stream is given up, however few its attempts.
+        visibility_seconds: when a message that was not settled is delivered again, unless it was postponed.
+        max_receives: how often a message is delivered before it is a dead letter.
+        may_recurse: whether the worker may be invoked by what it sent itself more than MAX_DEPTH times.
+    """
+
+    retry_attempts: int
+    record_age_seconds: int
+    visibility_seconds: int
+    max_receives: int
+    may_recurse: bool
+
+    @classmethod
+    def of_template(cls) -> "DeliveryRules":
+        found = resources()["Resources"]
+        stream = found["Push"]["Properties"]["Events"]["PushDynamodbEventSource"]["Properties"]
+        queue = found["PushQueue"]["Properties"]
+        return cls(
+            retry_attempts=stream["MaximumRetryAttempts"],
+            record_age_seconds=stream["MaximumRecordAgeInSeconds"],
+            visibility_seconds=queue["VisibilityTimeout"],
+            max_receives=queue["RedrivePolicy"]["maxReceiveCount"],
+            may_recurse=found["Drain"]["Properties"].get("RecursiveLoop") == "Allow",
+        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +113,23 @@ class Rig:
         self.tables = tables
         self.skew = 0.0
         self.due: set[str] = set()
+        self.rules = DeliveryRules.of_template()
+        self.dropped: list[str] = []
+        """Bodies of messages whose invocation Lambda stopped as a recursive loop."""
+        self.given_up: list[dict[str, Any]] = []
+        """Records of the stream that were too old, or attempted too often."""
+        self.waited_seconds: dict[str, float] = {}
+        """By message id, how long it would have waited for all its deliveries."""
         self._sqs = boto3.client("sqs")
         name = f"faults-{secrets.token_hex(4)}"
-        self.push_queue, self.dead_letter_queue = (
-            self._sqs.create_queue(QueueName=f"{name}-{role}")["QueueUrl"] for role in ("push", "dead")
-        )
+        self.dead_letter_queue = self._sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        redrive = {"deadLetterTargetArn": self._arn(self.dead_letter_queue), "maxReceiveCount": self.rules.max_receives}
+        self.push_queue = self._sqs.create_queue(
+            QueueName=f"{name}-push", Attributes={"RedrivePolicy": json.dumps(redrive)}
+        )["QueueUrl"]
+        self._depth = 0
+        self._depths: dict[str, int] = {}
+        self._postponed: dict[str, int] = {}
         self.client = self.new_client()
         self.new_sandbox()
 
@@ -86,6 +140,7 @@ class Rig:
         """As after a cold start: nothing is kept but what is in tables and queues."""
         self.store = self.tables.store()
         self.queue = Queue(push_queue_url=self.push_queue, dead_letter_queue_url=self.dead_letter_queue)
+        self._watch(self.queue._sqs)
         waker = Waker(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
         templates = Templates()
 
@@ -135,9 +190,27 @@ class Rig:
             }
         }
 
-    def delivers(self, records: list[dict[str, Any]], *, between: Callable[[int], None] = lambda _: None) -> None:
-        """As Lambda delivers a batch: until it is settled, each time from where it failed."""
+    def delivers(
+        self,
+        records: list[dict[str, Any]],
+        *,
+        between: Callable[[int], None] = lambda _: None,
+        attempt_seconds: float = 1.0,
+    ) -> None:
+        """As Lambda delivers a batch: until it is settled, each time from where it failed; or until it is given up.
+
+        Args:
+            records: of the stream.
+            between: called after each attempt with its number, from 0.
+            attempt_seconds: how much older the records are after an attempt.
+        """
+        assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
+        self._depth = 0
         for attempt in range(MAX_ROUNDS):
+            retries_left = self.rules.retry_attempts == UNTIL_TOO_OLD or attempt <= self.rules.retry_attempts
+            if not retries_left or attempt * attempt_seconds > self.rules.record_age_seconds:
+                self.given_up += records
+                return
             try:
                 failed = self.changes.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
             except TransientError:
@@ -163,6 +236,7 @@ class Rig:
             ).get("Messages", [])
             if not messages:
                 return
+            messages = [message for message in messages if not self._stopped_as_loop(message)]
             records = [
                 {
                     "messageId": message["MessageId"],
@@ -172,6 +246,8 @@ class Rig:
                 }
                 for message in messages
             ]
+            assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
+            self._depth = max((self._depths.get(message["MessageId"], 1) for message in messages), default=0)
             try:
                 failed = self.drain.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
             except Killed:
@@ -180,8 +256,53 @@ class Rig:
             for record in records:
                 if record["messageId"] not in failed:
                     self._sqs.delete_message(QueueUrl=self.push_queue, ReceiptHandle=record["receiptHandle"])
+                else:
+                    seconds = self._postponed.pop(record["receiptHandle"], self.rules.visibility_seconds)
+                    self._wait(record["messageId"], seconds)
             between(attempt)
         raise AssertionError("the queue is never empty")
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """How long the message that waited longest would have waited."""
+        return max(self.waited_seconds.values(), default=0.0)
+
+    def _wait(self, message_id: str, seconds: float) -> None:
+        self.waited_seconds[message_id] = self.waited_seconds.get(message_id, 0.0) + seconds
+
+    def _stopped_as_loop(self, message: dict[str, Any]) -> bool:
+        """Whether Lambda stops the invocation for this message; its pushes are lost then."""
+        if self.rules.may_recurse or self._depths.get(message["MessageId"], 1) <= MAX_DEPTH:
+            return False
+        self.dropped.append(message["Body"])
+        self._sqs.delete_message(QueueUrl=self.push_queue, ReceiptHandle=message["ReceiptHandle"])
+        return True
+
+    def _watch(self, sqs: Any) -> None:  # noqa: ANN401 - botocore's
+        """Note what the code under test sends and postpones, and let it happen at once."""
+        delays: list[int] = []
+
+        def send(params: dict[str, Any], **_: object) -> dict[str, Any]:
+            delays[:] = [entry.get("DelaySeconds", 0) for entry in params["Entries"]]
+            return {**params, "Entries": [{**entry, "DelaySeconds": 0} for entry in params["Entries"]]}
+
+        def sent(parsed: dict[str, Any], **_: object) -> None:
+            for message in parsed.get("Successful", []):
+                self._depths[message["MessageId"]] = self._depth + 1
+                self._wait(message["MessageId"], delays[int(message["Id"])])
+
+        def postpone(params: dict[str, Any], **_: object) -> dict[str, Any]:
+            self._postponed[params["ReceiptHandle"]] = params["VisibilityTimeout"]
+            return {**params, "VisibilityTimeout": 0}
+
+        events = sqs.meta.events
+        events.register("provide-client-params.sqs.SendMessageBatch", send)
+        events.register("after-call.sqs.SendMessageBatch", sent)
+        events.register("provide-client-params.sqs.ChangeMessageVisibility", postpone)
+
+    def _arn(self, queue_url: str) -> str:
+        attributes = self._sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]
+        return str(attributes["QueueArn"])
 
     def dead_letters(self) -> list[str]:
         found = self._sqs.receive_message(QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10)
@@ -268,14 +389,11 @@ class _Raw:
 
 @contextlib.contextmanager
 def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
-    """With few devices counting as many, and without waiting between two attempts."""
+    """With few devices counting as many, and without waiting for SQS to take a message."""
     apns.recovers()
     apns.forgets()
     with contextlib.ExitStack() as patches:
         patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", DIRECT_DEVICES))
-        patches.enter_context(patch.object(change, "RETRY_SECONDS", 0))
         patches.enter_context(patch.object(drain, "FAN_OUT_PAGE", PAGE))
-        patches.enter_context(patch.object(drain, "retry_seconds", lambda _: 0))
         patches.enter_context(patch.object(queue, "PAUSE_SECONDS", 0))
-        patches.enter_context(patch.object(drain, "MISCONFIGURED_RETRY_SECONDS", 0))
         yield Rig(apns, patches.enter_context(ScratchTables()))

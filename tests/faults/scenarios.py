@@ -12,7 +12,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from chalicelib.apns import client as apns_client
+from chalicelib.apns.client import Push
 from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.domain.identifiers import PushToken
 from infra.local.certificates import make_development_chain
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_stack
 from tests.apns.simulated import SimulatedApns
@@ -23,6 +25,7 @@ MANY = 700
 ATTEMPTS_IN_TEN_MINUTES = 7
 """With waits of 5 s that double each time."""
 HOUR = 3600.0
+DAY = 24 * HOUR
 AWAY = range(4, 60)
 """Requests: each is tried a few times before the handler gives up, and the batch or message comes again."""
 
@@ -44,6 +47,42 @@ def apns_down_for_ten_minutes(rig: Rig) -> None:
             rig.apns.recovers()
 
     rig.drains(between=later)
+
+
+def apns_down_for_a_day(rig: Rig) -> None:
+    """A message that got nowhere is delivered again, later each time; it must not be a dead letter before that (A7)."""
+    record = rig.record(rig.has_a_pass("P", devices=FEW))
+    rig.apns.suffers(down=True)
+    rig.delivers([record])
+
+    def later(_: int) -> None:
+        if rig.longest_wait_seconds > DAY:
+            rig.apns.recovers()
+
+    rig.drains(between=later)
+
+
+def apns_takes_one_push_at_a_time(rig: Rig) -> None:
+    """Each invocation of the worker gets on a little and sends what is left into its own queue, forty times (A1)."""
+    record = rig.record(rig.has_a_pass("P", devices=FEW))
+    left = sorted(rig.due)
+    rig.apns.suffers(answer={"status": 503, "reason": "ServiceUnavailable"})
+    rig.delivers([record])
+
+    def one_more(_: int) -> None:
+        if left:
+            rig.apns.answers(Push(PushToken(left.pop()), PASS_TYPE_IDENTIFIER), status=200)
+
+    one_more(0)
+    rig.drains(between=one_more)
+
+
+def dynamodb_refuses_at_once_for_an_hour(rig: Rig) -> None:
+    """Attempts that fail at once follow each other without a pause that AWS promises (A6)."""
+    pass_id = rig.has_a_pass("P", devices=FEW)
+    with rig.services_answer(lambda n: (400, "AccessDeniedException") if n <= 700 else None):
+        rig.delivers([rig.record(pass_id)], attempt_seconds=HOUR / 700)
+        rig.drains()
 
 
 def every_tenth_stream_reset(rig: Rig) -> None:
@@ -195,6 +234,9 @@ def clock_jumped_by_an_hour(rig: Rig) -> None:
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
     "APNs down for ten minutes": apns_down_for_ten_minutes,
+    "APNs down for a day": apns_down_for_a_day,
+    "APNs takes one push at a time": apns_takes_one_push_at_a_time,
+    "DynamoDB refuses at once for an hour": dynamodb_refuses_at_once_for_an_hour,
     "every tenth stream reset": every_tenth_stream_reset,
     "GOAWAY every 300 pushes": goaway_every_300_pushes,
     "a frozen sandbox": frozen_sandbox,

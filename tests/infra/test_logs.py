@@ -6,10 +6,9 @@ from typing import Any
 
 import boto3
 import httpx
-import pytest
 
 from infra.local.stack import LocalStack
-from infra.logs import Line, LogsError, parse_since, read_logs
+from infra.logs import Line, read_logs
 from tests.end_to_end.eventually import eventually
 from tests.infra.command_line import infra
 
@@ -58,17 +57,3 @@ def test_what_a_device_said_does_not_move_the_cursor() -> None:
 
 def test_lambdas_own_lines_are_left_out() -> None:
     assert Line(0, "api", "REPORT RequestId: 1 Duration: 2 ms").readable == ""
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("1d", 86400)])
-def test_since_is_how_long_ago(text: str, seconds: int) -> None:
-    assert parse_since(text, now=1_000_000.0) == (1_000_000 - seconds) * 1000
-
-
-def test_since_is_a_moment() -> None:
-    assert parse_since("2026-11-25T10:00+00:00", now=0.0) == 1795600800000
-
-
-def test_since_that_is_neither_says_what_it_may_be() -> None:
-    with pytest.raises(LogsError, match="10m"):
-        parse_since("yesterday", now=0.0)

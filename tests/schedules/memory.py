@@ -14,7 +14,7 @@ from chalicelib.store import Store
 from chalicelib.store.devices import FORGOTTEN_PASSES_PER_REQUEST, Device, Devices
 from chalicelib.store.passes import Passes, StoredPass
 from chalicelib.store.registrations import Page, Registrations
-from chalicelib.store.versions import Versions
+from chalicelib.store.versions import PassState, Versions
 
 Held = dict[DeviceLibraryIdentifier, int]
 """`registered_at` by device."""
@@ -72,6 +72,9 @@ class MemoryVersions:
 
     def get(self, pass_id: PassId) -> Version | None:
         return self.rows.versions.get(pass_id)
+
+    def state(self, pass_id: PassId) -> PassState:
+        return PassState(self.get(pass_id), personalized=pass_id in self.rows.personalized)
 
     def stamp_at(self, pass_id: PassId, *, now: int, changes: int, deleted: bool) -> Version | None:
         version = self.rows.versions.get(pass_id)

@@ -6,16 +6,18 @@ of the schedules must then find a lost update.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any
 from unittest.mock import patch
 
 from chalicelib.domain.changes import PassChange
+from chalicelib.domain.conditional import validators_of
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.domain.items import PassItem
 from chalicelib.domain.orders import Forget, WakeDevices
 from chalicelib.domain.updates import HeldPass, Tag, Version
 from chalicelib.flows import stamp, wake
-from chalicelib.flows.authorize import authorize
+from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
 from chalicelib.flows.change import Changes, Targets
 from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.drain import Drain
@@ -56,23 +58,37 @@ def read_before_write_at_registration() -> Mutation:
     return patch.object(Registrar, "register", register)
 
 
+def item_read_before_version_at_download() -> Mutation:
+    """The content may then be older than the stamp that it is served under."""
+
+    def download(self: Downloader, **call: Any) -> Download:  # noqa: ANN401
+        authorize(self.store, self.keys, call["pass_id"], authorization=call["authorization"])
+        attributes = self.store.passes.content(call["pass_id"])
+        version = self.store.versions.get(call["pass_id"])
+        if attributes is None:
+            raise UnauthorizedError
+        if version is not None and call["conditions"].hold(version):
+            return Download(None, validators_of(version))
+        if version is None:
+            version = Version.before_any_stamp(call["now"], window_seconds=self.window_seconds)
+        pkpass = self.press.make(
+            PassItem.parse(attributes),
+            personalized=False,
+            authentication_token=read_header(call["authorization"]),
+            web_service_url=call["web_service_url"],
+            at=datetime.fromtimestamp(call["now"], UTC),
+        )
+        return Download(pkpass, validators_of(version))
+
+    return patch.object(Downloader, "download", download)
+
+
 def tag_without_window() -> Mutation:
     return patch.object(Tag, "at", classmethod(lambda cls, as_of, *, window_seconds: cls(int(as_of))))  # noqa: ARG005
 
 
 def tag_of_the_future_taken_at_its_word() -> Mutation:
     return patch.object(Tag, "can_be_ours", lambda self, as_of, *, window_seconds: True)  # noqa: ARG005
-
-
-def content_read_before_its_version() -> Mutation:
-    original = Downloader.download
-
-    def download(self: Downloader, **call: Any) -> Download:  # noqa: ANN401
-        content = self.store.passes.content(call["pass_id"])
-        passes = SimpleNamespace(for_download=self.store.passes.for_download, content=lambda _: content)
-        return original(replace(self, store=cast("Any", SimpleNamespace(passes=passes))), **call)
-
-    return patch.object(Downloader, "download", download)
 
 
 def newest_stamp_as_tag() -> Mutation:
@@ -154,9 +170,9 @@ def failed_pushes_dropped() -> Mutation:
 MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "stamp after fan-out": stamp_after_fan_out,
     "read before write at registration": read_before_write_at_registration,
+    "item read before version at download": item_read_before_version_at_download,
     "tag without window": tag_without_window,
     "tag of the future taken at its word": tag_of_the_future_taken_at_its_word,
-    "content read before its version": content_read_before_its_version,
     "newest stamp as tag": newest_stamp_as_tag,
     "max instead of strictly increasing": stamp_that_may_stand_still,
     "coalesced changes counted once": coalesced_changes_counted_once,

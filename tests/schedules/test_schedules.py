@@ -48,6 +48,11 @@ def test_a_broken_guard_is_found(guard: str, explored: Explored) -> None:
 def test_no_schedule_on_dynamodb_loses_an_update(stack: LocalStack, seed: int) -> None:
     """Fewer and shorter, over the real store."""
     assert stack
+    play_on_dynamodb(seed)
+
+
+def play_on_dynamodb(seed: int) -> None:
+    """A schedule over the real store, on whatever DynamoDB the environment names."""
     with ScratchTables() as tables, small_and_silent():
         world = World(Random(seed), tables.store(), tables.write)  # noqa: S311 - a schedule, no secret
         world.run(STEPS_ON_DYNAMODB)

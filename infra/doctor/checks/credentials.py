@@ -17,6 +17,7 @@ from chalicelib.secrets import PassTypeSecret
 from chalicelib.signing import Signer, issued
 from infra.doctor.findings import Finding, fault, warning
 from infra.doctor.patient import Patient
+from infra.stack.push_host import PARAMETER, PRODUCTION, push_host_problem
 
 IMPORT = "import the right one: python -m infra cert import"
 SOON = timedelta(days=WARNING_DAYS)
@@ -69,6 +70,10 @@ def certificates(patient: Patient) -> Iterator[Finding]:
 def apns(patient: Patient) -> Iterator[Finding]:
     """APNs is reached, and takes the credential of every pass type: it finds fault with the token alone."""
     settings = patient.settings("push")
+    elsewhere = list(_push_hosts(patient))
+    yield from elsewhere
+    if elsewhere:
+        return  # credentials are not for other hosts to see
     for name in patient.pass_types:
         client = push_client(patient.pass_type_secret(name), settings)
         deadline = time.monotonic() + PROBE_SECONDS
@@ -76,6 +81,16 @@ def apns(patient: Patient) -> Iterator[Finding]:
             if outcome.reason != "BadDeviceToken":
                 yield _refused(name, settings.apns_url, outcome)
         client.close()
+
+
+def _push_hosts(patient: Patient) -> Iterator[Finding]:
+    """The functions that push do so to Apple's production host."""
+    for role in ("push", "drain"):
+        if problem := push_host_problem(patient.settings(role).apns_url, local=patient.is_local):
+            yield fault(
+                f"function {role} does not push to Apple's production host: {problem}",
+                f"python -m infra deploy --stage {patient.stage} --set {PARAMETER}={PRODUCTION}",
+            )
 
 
 def authentication_keys(patient: Patient) -> Iterator[Finding]:

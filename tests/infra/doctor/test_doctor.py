@@ -379,6 +379,11 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         partial(variables, role="push", change=with_("PASSWIRE_APNS_URL", UNREACHED)),
         f"APNs at {UNREACHED} answers Unreachable",
     ),
+    "Apple's development environment": (
+        "apns",
+        partial(variables, role="drain", change=with_("PASSWIRE_APNS_URL", "https://api.sandbox.push.apple.com:443")),
+        "function drain does not push to Apple's production host: 'https://api.sandbox",
+    ),
     "a stranger in APNs' place": (
         "apns",
         partial(variables, role="push", change=with_("PASSWIRE_APNS_CA", "")),

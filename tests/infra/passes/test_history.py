@@ -12,13 +12,12 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from chalicelib.domain.errors import RefusedError
 from chalicelib.domain.identifiers import PassId
 from infra.commands import app
 from infra.local.phone import Phone
 from infra.local.processes import PROJECT
 from infra.local.stack import LocalStack
-from infra.passes.history import CHANGES_PER_QUERY, Entry, History, any_of, parse_since, phrases
+from infra.passes.history import CHANGES_PER_QUERY, Entry, History, any_of, phrases
 from infra.stack.deploy import Deployer
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
@@ -141,17 +140,6 @@ def test_a_script_gets_the_timeline_as_json_and_nothing_is_an_empty_list(
     assert issued["at"].endswith("Z")
     assert issued["fields"]["sequence_number"]
     assert asked(f"{pass_id}-nobodys") == []
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("30m", 1800), ("24h", 86400), ("7d", 604800)])
-def test_a_time_span_reaches_back_from_now(text: str, seconds: float) -> None:
-    assert parse_since(text, now=10**9) == 10**9 - seconds
-
-
-def test_what_is_no_time_is_refused() -> None:
-    assert parse_since("2026-12-24", now=0) == parse_since("2026-12-24T01:00:00+01:00", now=0)
-    with pytest.raises(RefusedError, match="write 30m"):
-        parse_since("yesterday", now=0)
 
 
 def test_a_filter_asks_for_what_stands_in_json_as_it_is_and_is_no_longer_than_aws_takes() -> None:

@@ -1,0 +1,275 @@
+"""AWS's rules that the embedded AWS does not have by itself, and where this project enforces each of them.
+
+`python -m infra.local.aws_rules` prints the table. There are three places: the rig that plays Lambda and SQS
+(`tests/faults/rig.py`), the layer inside the embedded AWS (`strict_aws.py`, in the local run too), and checks on the
+translated template (`tests/infra/test_template_rules.py`). A test holds that every named test exists.
+"""
+
+from dataclasses import dataclass
+
+from infra.terminal import write_text
+
+RIG = "tests/faults/test_faults.py::test_no_push_is_lost_through"
+STRICT = "tests/infra/test_strict_aws.py::"
+OPERATIONS = "tests/infra/test_strict_operations.py::"
+TEMPLATE = "tests/infra/test_template_rules.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of AWS.
+
+    Args:
+        name: A1 to A20 for those that broke something; a word for the smaller ones.
+        rule: what AWS does.
+        source: where AWS or its users say so.
+        enforced_by: tests that fail where it is not met, as pytest names them.
+        left_out: what the suite does not show of it; empty for nothing.
+    """
+
+    name: str
+    rule: str
+    source: str
+    enforced_by: tuple[str, ...]
+    left_out: str = ""
+
+
+RULES = (
+    Rule(
+        "A1",
+        "Lambda stops a function that its own queue invokes after about 16 passes, unless RecursiveLoop is Allow.",
+        "Lambda guide, invocation-recursion; boto3 #3899",
+        (
+            RIG,
+            TEMPLATE + "test_only_the_worker_may_be_invoked_by_what_it_sends_itself",
+            TEMPLATE + "test_alarm_watches_dropped_recursive_invocations",
+        ),
+        "The embedded AWS itself counts no passes; the rig does. The stopped message is lost at once in the rig, where "
+        "AWS delivers it until it is a dead letter.",
+    ),
+    Rule(
+        "A2",
+        "An event source mapping is Creating or Updating for tens of seconds and refuses changes then "
+        "(ResourceInUseException).",
+        "botocore's model of Lambda",
+        (
+            STRICT + "test_event_source_mapping_refuses_changes_until_it_has_settled",
+            OPERATIONS + "test_trigger_is_set_while_it_is_still_being_made",
+        ),
+        "A mapping polls while it is Creating. Mappings that a stack makes are settled when the stack is, as on AWS.",
+    ),
+    Rule(
+        "A3",
+        "A change set that would create a name that exists is refused, unless ImportExistingResources takes it over.",
+        "CloudFormation, early validation (November 2025); DescribeEvents in botocore's model",
+        (
+            STRICT + "test_change_set_that_would_create_an_existing_name_is_refused",
+            OPERATIONS + "test_changes_are_shown_for_a_stage_whose_tables_are_left_from_an_earlier_one",
+        ),
+        "Checked for types that the embedded AWS can import, and for queues.",
+    ),
+    Rule(
+        "A4",
+        "SAM's deployment makes a second public stage named `Stage` unless Globals.Api.OpenApiVersion is set.",
+        "SAM #191, #2077; chalice #1655",
+        (TEMPLATE + "test_api_has_one_stage",),
+    ),
+    Rule(
+        "A5",
+        "A single-item write that meets a transaction on the same item is refused (TransactionConflictException); "
+        "botocore does not retry it.",
+        "DynamoDB guide, Transaction conflict handling",
+        (
+            STRICT + "test_single_item_write_is_refused_while_a_transaction_holds_the_item",
+            STRICT + "test_phone_that_removes_several_passes_at_once_is_never_refused",
+            STRICT + "test_store_retries_a_single_item_write_that_met_a_transaction",
+            OPERATIONS + "test_pass_is_changed_and_deleted_while_a_transaction_holds_it",
+        ),
+        "BatchWriteItem is not refused: AWS names no conflict for it with TransactWriteItems.",
+    ),
+    Rule(
+        "A6",
+        "A batch of a stream is given up at its age or its attempts, whichever comes first.",
+        "Lambda guide, services-dynamodb-errors",
+        (RIG, TEMPLATE + "test_age_alone_ends_the_attempts_of_a_stream_batch"),
+        "The rig bisects no batch.",
+    ),
+    Rule(
+        "A7",
+        "An unsettled message returns after the visibility timeout, which should be 6 times the function's timeout; "
+        "throttled deliveries count as receives.",
+        "Lambda guide, services-sqs-configure; re:Post, valid SQS messages",
+        (
+            RIG,
+            TEMPLATE + "test_message_stays_invisible_for_six_times_the_timeout_of_its_function",
+            TEMPLATE + "test_unsettled_message_is_delivered_again_for_a_day_at_least",
+        ),
+        "The rig does not wait; it adds up what AWS would wait.",
+    ),
+    Rule(
+        "A8",
+        "All functions of an account share one pool of concurrency: 1,000, or 10 in a new account.",
+        "Lambda quotas",
+        (TEMPLATE + "test_phones_cannot_take_the_concurrency_that_pushes_need",),
+        "The embedded AWS has no pool: a burst is not throttled there.",
+    ),
+    Rule(
+        "A9",
+        "A partition, and so one item, takes 3,000 read units and 1,000 write units per second.",
+        "DynamoDB guide, bp-partition-key-design",
+        (
+            STRICT + "test_one_partition_key_takes_so_many_units_per_second",
+            STRICT + "test_store_answers_transient_error_when_a_partition_is_throttled",
+            STRICT + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
+            TEMPLATE + "test_alarms_watch_dynamodb_throttling",
+        ),
+        "Burst capacity and the splitting of busy partitions, which give more; Scan; a Query counts by its answer.",
+    ),
+    Rule(
+        "A10",
+        "ApproximateAgeOfOldestMessage passes over messages that were received three times or more.",
+        "SQS guide, available CloudWatch metrics",
+        (TEMPLATE + "test_alarm_for_waiting_pushes_does_not_rest_on_an_age_that_leaves_out_retried_messages",),
+        "The metric itself: the embedded AWS has none.",
+    ),
+    Rule(
+        "A11",
+        "FilterLogEvents is answered 5 times per second and account.",
+        "re:Post, cloudwatch-logs-throttling",
+        (STRICT + "test_logs_are_read_so_many_times_per_second",),
+    ),
+    Rule(
+        "A12",
+        "The name of a deleted queue is free after 60 s, that of a secret deleted by force after a while.",
+        "SQS API, DeleteQueue; Secrets Manager API, DeleteSecret",
+        (
+            STRICT + "test_name_of_a_deleted_queue_is_not_free_at_once",
+            STRICT + "test_name_of_a_deleted_secret_is_not_free_at_once",
+            OPERATIONS + "test_stage_is_deployed_again_right_after_it_was_destroyed",
+            OPERATIONS + "test_authentication_keys_are_made_again_right_after_they_were_deleted",
+        ),
+        "Seconds instead of a minute.",
+    ),
+    Rule(
+        "A13",
+        "An invocation takes 6 MB; the range of a failed stream batch holds the records of its neighbours too.",
+        "Lambda quotas; Lambda guide, services-dynamodb-errors",
+        (
+            STRICT + "test_invocation_of_more_than_six_megabytes_is_refused",
+            OPERATIONS + "test_stream_batch_that_is_larger_than_an_invocation_is_redriven",
+        ),
+        "The rig and the in-process service refuse larger events too; answers of more than 6 MB likewise.",
+    ),
+    Rule(
+        "A14",
+        "SSEEnabled without a key means the AWS managed key of KMS, whose calls are charged.",
+        "DynamoDB API, SSESpecification",
+        (TEMPLATE + "test_tables_are_encrypted_by_the_key_that_costs_nothing",),
+    ),
+    Rule(
+        "A15",
+        "TransactGetItems costs twice the units of the same GetItems.",
+        "DynamoDB guide, read and write units",
+        (
+            STRICT + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
+            STRICT + "test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item",
+            "tests/schedules/test_schedules.py::test_a_broken_guard_is_found",
+        ),
+    ),
+    Rule(
+        "A16",
+        "Message groups of standard queues, access logs and polling are charged.",
+        "price pages of SQS, CloudWatch, S3, Secrets Manager",
+        (),
+        "Prices: no run shows them. The cost model is tested by itself.",
+    ),
+    Rule(
+        "A17",
+        "A new RestApi has a new address, and phones keep the address of their passes permanently.",
+        "API Gateway guide; Apple, webServiceURL",
+        (),
+        "What no emulator can show. The deployer's own tests hold that it refuses to replace it unasked.",
+    ),
+    Rule(
+        "A18",
+        "Deleting a table with point-in-time recovery leaves a system backup for 35 days.",
+        "DynamoDB guide, PointInTimeRecovery",
+        (),
+        "A sentence that `destroy` prints; the embedded AWS makes no such backup.",
+    ),
+    Rule(
+        "A19",
+        "A call without a token is paid as logs.",
+        "Apple, Log a Message; CloudWatch Logs prices",
+        (TEMPLATE + "test_device_log_has_a_rate_of_its_own",),
+    ),
+    Rule(
+        "A20",
+        "API Gateway has no limit per client; WAF has.",
+        "WAF guide, rate-based rules",
+        (TEMPLATE + "test_web_acl_is_optional",),
+        "The embedded AWS does not run web ACLs.",
+    ),
+    Rule(
+        "stage rate",
+        "A stage takes a rate and a burst of requests, then answers 429.",
+        "API Gateway guide, api-gateway-request-throttling",
+        (STRICT + "test_api_answers_429_above_its_rate",),
+        "Off unless a test switches it on.",
+    ),
+    Rule(
+        "gateway responses",
+        "Status codes of gateway responses are strings.",
+        "CloudFormation, AWS::ApiGateway::GatewayResponse",
+        (TEMPLATE + "test_gateway_responses_have_status_codes_that_are_strings",),
+    ),
+    Rule(
+        "compression",
+        "API Gateway compresses zips in vain, and SAM does not deploy the API again for the setting.",
+        "API Gateway guide, gzip compression",
+        (TEMPLATE + "test_api_does_not_compress_again_what_is_a_zip",),
+    ),
+    Rule(
+        "template rules",
+        "A domain needs a certificate; Rules refuse the parameters before anything is made.",
+        "CloudFormation guide, rules section",
+        (TEMPLATE + "test_domain_without_certificate_is_refused_before_anything_is_made",),
+    ),
+    Rule(
+        "frozen environments",
+        "Lambda freezes an execution environment between invocations; its monotonic clock may stand still.",
+        "Lambda guide, lambda-runtime-environment",
+        (
+            "tests/test_credentials.py::test_rotated_secret_is_read_by_whichever_clock_has_moved",
+            "tests/test_template_store.py::test_new_revision_is_seen_by_whichever_clock_has_moved",
+        ),
+    ),
+    Rule(
+        "timeouts",
+        "The API function ends after 10 s, so one request that is never answered must fail before that.",
+        "Lambda guide, configuration-timeout; API Gateway quotas (29 s)",
+        (
+            "tests/test_aws.py::test_request_without_response_fails_within_the_api_functions_timeout",
+            TEMPLATE + "test_functions_end_before_who_waits_for_them",
+        ),
+    ),
+    Rule(
+        "partial batches",
+        "Only what a function names as failed is delivered again, where the mapping says so.",
+        "Lambda guide, ReportBatchItemFailures",
+        (TEMPLATE + "test_batches_are_answered_in_part",),
+    ),
+)
+
+
+def table() -> str:
+    """The rules as a table in Markdown."""
+    lines = ["| rule | what AWS does | source | enforced by | left out |", "| --- | --- | --- | --- | --- |"]
+    for rule in RULES:
+        tests = ", ".join(f"`{test.partition('::')[2]}`" for test in rule.enforced_by)
+        lines.append(f"| {rule.name} | {rule.rule} | {rule.source} | {tests} | {rule.left_out} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    write_text(table())
