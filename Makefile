@@ -43,7 +43,7 @@ types: $(INSTALLED) ## mypy --strict
 imports: $(INSTALLED) ## imports point downwards
 	$(BIN)/lint-imports
 
-docs: $(INSTALLED) ## write the generated pages of docs/reference again
+docs: $(INSTALLED) ## write what is generated in docs/ again
 	$(BIN)/python -m tests.support.reference
 
 template: $(INSTALLED) ## the CloudFormation template is one that AWS would take

@@ -1,5 +1,7 @@
-"""Writes the pages of `docs/reference/` that are generated: cli.md from the command line, settings.md from the template
-and the functions' settings. `make docs` runs it; tests/unit/test_docs.py checks that the pages are current.
+"""Writes what is generated in `docs/`: the pages on commands and settings, and the table of the page on cost.
+
+They are made from the command line, the template and the functions' settings. `make docs` runs this module;
+tests/unit/test_docs.py checks that the pages are current.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ from typing import Any
 
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.testing import CliRunner
 
 from chalicelib.settings import PREFIX, Settings
 from infra.commands import app
@@ -20,9 +23,10 @@ from infra.stack.parameters import SET_BY_DEPLOYER
 from infra.stack.resources import resources
 
 PROJECT = Path(__file__).parents[2]
-REFERENCE = PROJECT / "docs" / "reference"
+DOCS = PROJECT / "docs"
 MODULE = "python -m infra"
 COMMAND = "passwire"
+COST_COMMAND = "$ passwire cost --devices 100000 --updates-per-day 3"
 LOCAL_ONLY = frozenset({"ApnsUrl", "ApnsCa", "PathParameters"})
 """Parameters that the local run sets and a stage on AWS leaves alone."""
 
@@ -159,7 +163,17 @@ def settings_page() -> str:
     )
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page}
+def cost_page() -> str:
+    """The text of cost.md, with the output of the command that it shows."""
+    page = (DOCS / "operations" / "cost.md").read_text()
+    command, _, rest = page.partition(COST_COMMAND)
+    shown = CliRunner().invoke(app, COST_COMMAND.split()[2:], env={"COLUMNS": "100"}).stdout
+    lines = "".join(f"{line.rstrip()}\n" for line in shown.splitlines())
+    return f"{command}{COST_COMMAND}\n{lines}```{rest.partition('```')[2]}"
+
+
+PAGES = {"reference/cli.md": cli_page, "reference/settings.md": settings_page, "operations/cost.md": cost_page}
+"""By path below `docs/`."""
 
 
 def summary(command: TyperCommand) -> str:
@@ -185,9 +199,8 @@ def portable(text: str) -> str:
 
 def main() -> None:
     """Write the pages."""
-    REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
-        (REFERENCE / name).write_text(page())
+        (DOCS / name).write_text(page())
 
 
 def _help(command: TyperCommand) -> str:

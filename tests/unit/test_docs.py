@@ -22,7 +22,7 @@ from infra.local.stack import LocalStack
 from infra.stack.descriptions import DESCRIPTIONS
 from infra.stack.resources import resources
 from infra.stack.watching import ALARMS
-from tests.support.reference import MODULE, PAGES, REFERENCE, command_tree
+from tests.support.reference import MODULE, PAGES, command_tree
 from tests.support.release_notes import release_notes
 
 PROJECT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_readme_is_short() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_generated_page_is_current(name: str) -> None:
-    assert (REFERENCE / name).read_text() == PAGES[name](), "run: make docs"
+    assert (DOCS / name).read_text() == PAGES[name](), "run: make docs"
 
 
 @pytest.mark.parametrize("name", command_tree())
