@@ -7,6 +7,8 @@ one is written as a short hash under the stage's key, the same for the same secr
 import hashlib
 import hmac
 import json
+import os
+import re
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,9 @@ from chalicelib.domain.identifiers import AuthenticationToken, DeviceLibraryIden
 HASH_BYTES = 6
 MAX_NAMED = 20
 """Devices or passes that one line names; the count beside them says whether there are more."""
+TRACE_HEADER = "_X_AMZN_TRACE_ID"
+"""The environment variable that Lambda sets for each invocation (AWS, "Defined runtime environment variables")."""
+_TRACE_ROOT = re.compile(r"(?:^|;)\s*Root=1-([0-9a-f]{8})-([0-9a-f]{24})(?:;|$)")
 _Named = TypeVar("_Named", DeviceLibraryIdentifier, PassId)
 _SECRETS = AuthenticationToken | DeviceLibraryIdentifier | PushToken
 
@@ -34,13 +39,25 @@ def use_key(key: str) -> None:
 
 @contextmanager
 def invocation(**fields: object) -> Iterator[None]:
-    """Every line written inside carries these fields, such as the request id."""
+    """Every line written inside carries these fields, such as the request id, and the trace id where there is one."""
     _context.clear()
     _context.update(fields)
+    if trace_id := w3c_trace_id(os.environ.get(TRACE_HEADER, "")):
+        _context["trace_id"] = trace_id
     try:
         yield
     finally:
         _context.clear()
+
+
+def w3c_trace_id(header: str) -> str:
+    """The trace id of an X-Ray trace header in the form of the W3C, 32 hexadecimal digits; empty where it has none.
+
+    AWS, "Tracing header": `Root=1-<8 digits>-<24 digits>`. W3C, "Trace Context", section 3.2.2.3: the same digits
+    without the version and the hyphens, and not all of them zero.
+    """
+    found = _TRACE_ROOT.search(header)
+    return "" if found is None or not int(found[1] + found[2], 16) else found[1] + found[2]
 
 
 def request_id() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import aws
+from chalicelib.domain.attempts import with_attempts
 from chalicelib.domain.changes import RefusedRecord
 from chalicelib.domain.errors import TransientError
 from chalicelib.domain.orders import Order, encode, message_group
@@ -32,7 +33,7 @@ class Queue:
         self._push_queue_url = push_queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
 
-    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0, until: float = 0.0, attempts: int = 0) -> None:
         """Hand orders to whoever drains the queue, not before `delay_seconds` (at most 900) from now.
 
         Args:
@@ -40,12 +41,16 @@ class Queue:
             delay_seconds: how long they wait.
             until: monotonic seconds up to which what SQS does not take is tried again. Where pushes are out already,
                 giving up means that they are repeated, so it is for the time that is left to say when.
+            attempts: how often these tasks were put off (`domain/attempts.py`).
 
         Raises:
             QueueError: SQS did not take all of them. Some may be in the queue already.
         """
         delay = min(delay_seconds, MAX_DELAY_SECONDS)
-        entries = [{**_entry(encode(order), group=message_group(order)), "DelaySeconds": delay} for order in orders]
+        entries = [
+            {**_entry(with_attempts(encode(order), attempts), group=message_group(order)), "DelaySeconds": delay}
+            for order in orders
+        ]
         for batch in _batches(entries):
             self._send(self._push_queue_url, batch, until=until)
 

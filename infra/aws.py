@@ -31,6 +31,8 @@ BAD_CREDENTIALS = {
     "UnrecognizedClientException",
 }
 DENIED = {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation"}
+ACTIONS = {"HeadBucket": "s3:ListBucket", "HeadObject": "s3:GetObject"}
+"""What IAM calls an operation whose refusal has no text: the answer to a HEAD request has no body."""
 ACTION = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
 
 
@@ -65,7 +67,7 @@ def _refusal(error: ClientError) -> str:
         return f"AWS does not accept these credentials ({code}): {message}"
     if code in DENIED:
         found = ACTION.search(message)
-        action = found[1] if found else error.operation_name
+        action = found[1] if found else ACTIONS.get(error.operation_name, error.operation_name)
         where = f" on {found[2]}" if found and found[2] else ""
         return f"these credentials may not do {action}{where}: have that action allowed, then run the command again"
     return f"AWS refused {error.operation_name}: {message or code}"

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from infra.terminal import printable, printable_lines
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 2.0
+"""Between two looks at all functions. FilterLogEvents allows five requests per second and account, for everybody."""
 LATE_SECONDS = 10.0
 """How long after its moment a line may appear; that far back is looked at again."""
 OF_LAMBDA = ("INIT_START", "START RequestId", "END RequestId", "REPORT RequestId")
@@ -64,7 +66,7 @@ def read_logs(functions: Mapping[str, str], *, since: int, follow: bool) -> Iter
         since: the moment of the first, in milliseconds.
         follow: go on.
     """
-    client = boto3.client("logs")
+    client = boto3.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
         fresh: list[Line] = []

@@ -6,7 +6,7 @@ Queues hold device library identifiers and streams hold items; neither is ever s
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic, time
@@ -24,6 +24,9 @@ LOOK_SECONDS = 60
 """How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
 RECEIVED_AT_ONCE = 10
 READ_SECONDS = 30.0
+RECORDS_PER_INVOCATION = 100
+BYTES_PER_INVOCATION = 5_000_000
+"""Lambda takes a payload of 6 MB (AWS, "Lambda quotas"), and the push function handles a batch of 100 in its time."""
 
 
 class PushesError(PasswireError):
@@ -104,8 +107,8 @@ class Pushes:
         kept: Counter[str] = Counter()
         for number, message in enumerate(list(self._received("dead_letter")), 1):
             body = message["Body"]
-            if _order(body) is not None:
-                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=body)
+            if (order := _order(body)) is not None:
+                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(order))
                 self._delete("dead_letter", message)
                 orders += 1
             elif discard_refused and _refused(body) is not None:
@@ -189,7 +192,10 @@ class Pushes:
         self._sqs.delete_message(QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"])
 
     def _hand_over(self, body: str) -> None:
-        """Read a batch that Lambda gave up from the stream, and invoke the push function with it.
+        """Read a batch that Lambda gave up from the stream, and invoke the push function with it, piece by piece.
+
+        The range that Lambda notes may hold more records than the batch: those of the neighbours that it was processed
+        beside (ParallelizationFactor) are in it too.
 
         AWS, "Retaining discarded batches": the message holds where the batch is, not the batch.
 
@@ -207,11 +213,12 @@ class Pushes:
             position["startSequenceNumber"],
             str(where.get("endSequenceNumber", position["startSequenceNumber"])),
         )
-        answer = boto3.client("lambda").invoke(
-            FunctionName=self._stack.functions["push"], Payload=json.dumps({"Records": records}).encode()
-        )
-        if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
-            raise PushesError("a stream batch that the push function failed on again: see `logs`")
+        for piece in in_pieces(records):
+            answer = boto3.client("lambda").invoke(
+                FunctionName=self._stack.functions["push"], Payload=_event(piece).encode()
+            )
+            if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
+                raise PushesError("a stream batch that the push function failed on again: see `logs`")
 
     def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
         streams = boto3.client("dynamodbstreams")
@@ -233,6 +240,28 @@ class Pushes:
                     return found
             iterator = page.get("NextShardIterator")  # an empty page is no end: AWS, "GetRecords"
         raise PushesError("a stream batch that could not be read to its end: try again")
+
+
+def in_pieces(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The records in their order, in events that one invocation takes: at most 100 records and 5 MB.
+
+    A single record is never larger: DynamoDB's items have at most 400 KB, and a record two images.
+    """
+    piece: list[Mapping[str, Any]] = []
+    size = 0
+    for record in records:
+        length = len(json.dumps(record).encode()) + 2  # and the separator
+        if piece and (len(piece) == RECORDS_PER_INVOCATION or size + length > BYTES_PER_INVOCATION):
+            yield piece
+            piece, size = [], 0
+        piece.append(record)
+        size += length
+    if piece:
+        yield piece
+
+
+def _event(records: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({"Records": list(records)})
 
 
 def _as_lambda_has_it(record: Mapping[str, Any]) -> dict[str, Any]:

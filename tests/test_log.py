@@ -46,6 +46,48 @@ def test_a_message_of_many_lines_stays_one(lines: Any) -> None:  # noqa: ANN401
     assert line["message"].startswith("first\nsecond")
 
 
+X_RAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+
+def test_every_line_of_an_invocation_carries_the_w3c_trace_id_of_lambda(
+    lines: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", X_RAY)
+    with log.invocation(request_id="r-1"):
+        log.event("one")
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", X_RAY.replace("5759e988", "5759e989"))
+    with log.invocation(request_id="r-2"):
+        log.event("two")
+    monkeypatch.delenv("_X_AMZN_TRACE_ID")
+    with log.invocation(request_id="r-3"):
+        log.event("three")
+    one, two, three = lines()
+    assert one["trace_id"] == "5759e988bd862e3fe1be46a994272793"
+    assert two["trace_id"] == "5759e989bd862e3fe1be46a994272793"
+    assert "trace_id" not in three
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Parent=53995c3f42cd8ad8",
+        "Root=2-5759e988-bd862e3fe1be46a994272793",
+        "Root=1-5759e988-bd862e3fe1be46a99427279",
+        "Root=1-5759E988-bd862e3fe1be46a994272793",
+        "Root=1-00000000-000000000000000000000000;Sampled=0",
+        "XRoot=1-5759e988-bd862e3fe1be46a994272793",
+    ],
+)
+def test_a_header_without_a_valid_root_has_no_trace_id(header: str) -> None:
+    assert log.w3c_trace_id(header) == ""
+
+
+def test_the_order_of_a_headers_parts_does_not_matter() -> None:
+    assert log.w3c_trace_id("Sampled=1;Root=1-5759e988-bd862e3fe1be46a994272793") == "5759e988bd862e3fe1be46a994272793"
+
+
 def test_every_line_of_an_invocation_names_it_and_no_later_one_does(lines: Any) -> None:  # noqa: ANN401
     with log.invocation(request_id="r-1"):
         log.event("inside", pass_id=PassId("pass.com.example", "7"))

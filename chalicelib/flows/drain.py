@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib import log
+from chalicelib.domain.attempts import MAX_ATTEMPTS, attempts_of
 from chalicelib.domain.errors import PasswireError, TransientError
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier
 from chalicelib.domain.orders import FanOut, Forget, Order, WakeDevices, decode, in_chunks
@@ -32,12 +33,14 @@ class Message:
         receipt_handle: what it is postponed by.
         receive_count: how often it was handed out, this time included.
         order: what to do.
+        attempts: how often the order was put off in messages before this one.
     """
 
     message_id: str
     receipt_handle: str
     receive_count: int
     order: Order
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,18 @@ class Drain:
         left = tuple(device for device in order.devices if device in woken.unsettled)
         if not left:
             return True
-        delay = MISCONFIGURED_RETRY_SECONDS if woken.misconfigured else retry_seconds(message.receive_count)
-        if len(left) == len(order.devices):
+        delay = (
+            MISCONFIGURED_RETRY_SECONDS
+            if woken.misconfigured
+            else retry_seconds(message.attempts + message.receive_count)
+        )
+        if len(left) == len(order.devices) or message.attempts >= MAX_ATTEMPTS:
             self._postpone(message, seconds=delay)
             return False
         try:
-            self.queue.send([replace(order, devices=left)], delay_seconds=delay, until=deadline)
+            self.queue.send(
+                [replace(order, devices=left)], delay_seconds=delay, until=deadline, attempts=message.attempts + 1
+            )
         except TransientError as error:
             log.event("put_off_failed", message_id=message.message_id, error=str(error))
             return False
@@ -179,4 +188,5 @@ def _read(record: Mapping[str, Any]) -> Message:
         receipt_handle=str(record["receiptHandle"]),
         receive_count=int(record["attributes"]["ApproximateReceiveCount"]),
         order=decode(record["body"]),
+        attempts=attempts_of(record["body"]),
     )

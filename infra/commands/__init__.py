@@ -33,6 +33,7 @@ COMMANDS = {
     "demo": "local.demo",
     "deploy": "stack.deploy",
     "diff": "stack.diff",
+    "package": "stack.package",
     "outputs": "stack.outputs",
     "logs": "stack.logs",
     "destroy": "stack.destroy",

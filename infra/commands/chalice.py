@@ -15,7 +15,7 @@ from infra.commands.stack import print_values, refuse_without_terminal, warn_of_
 from infra.stack.by_chalice import ChaliceStage
 from infra.stack.package import PROJECT, pip_environment
 from infra.stack.parameters import read_parameters
-from infra.stack.secrets import ensure_authentication_keys
+from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
 from infra.terminal import write_line
 
 
@@ -35,8 +35,9 @@ def prepare(
     refuse_without_terminal(yes=yes)
     with Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
+        check_authentication_keys(stage)
         ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
-    ensure_authentication_keys(stage)
+    ensure_authentication_keys(stage, say=dialogue.say)
     verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
     write_line(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
 

@@ -7,6 +7,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.stack.changes import Change, Event
+from infra.stack.errors import DeployError
 from infra.terminal import printable, standard_error
 
 SHOWN_CHARACTERS = 60
@@ -51,6 +52,16 @@ class Terminal:
 
     def allows(self, question: str, /) -> bool:
         """Ask."""
+        return self._asked(question)
+
+    def confirms(self, question: str, /) -> bool:
+        """Ask, and let no option answer.
+
+        Raises:
+            DeployError: `--yes` was given, which agrees to ordinary changes only.
+        """
+        if self._yes:
+            raise DeployError(f"{question} --yes does not answer this: run the command at a terminal without it")
         return self._asked(question)
 
     def event(self, event: Event, /) -> None:

@@ -27,7 +27,8 @@ from infra.stack.checkout import read_checkout
 from infra.stack.deploy import Deployer, DeployError
 from infra.stack.package import build_package
 from infra.stack.parameters import read_parameters
-from infra.stack.secrets import ensure_authentication_keys
+from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
+from infra.stack.write_package import write_package
 from infra.terminal import write_json, write_line, write_text
 
 DIFFERS = 3
@@ -51,10 +52,11 @@ def deploy(
     refuse_without_terminal(yes=yes)
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
+        check_authentication_keys(stage)
         deployed = Deployer(stage, say=dialogue.say).deploy(
             lambda: build_package(stage, Path(work)), parameters=given, dialogue=dialogue
         )
-    ensure_authentication_keys(stage)
+    ensure_authentication_keys(stage, say=dialogue.say)
     print_values(deployed.outputs, as_json=as_json)
 
 
@@ -82,6 +84,32 @@ def diff(
         write_line("nothing would change")
     if changes:
         raise typer.Exit(DIFFERS)
+
+
+def package(
+    stage: StageOption = "dev",
+    out: Annotated[Path, typer.Option(help="The folder that is written.")] = Path("package"),
+    web_service_url: WebServiceUrlOption = None,
+    apns_push_type: ApnsPushTypeOption = None,
+    parameters: SetOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a stage's template, code and commands into a folder, for a pipeline of your own; nothing is deployed.
+
+    Example: python -m infra package --stage prod --out build
+    """
+    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    place = Deployer(stage, say=lambda _: None).place()
+    with tempfile.TemporaryDirectory() as work:
+        written = write_package(
+            build_package(stage, Path(work)),
+            place=place,
+            parameters=given,
+            commit=read_checkout().name,
+            folder=out,
+        )
+    print_values(written, as_json=as_json)
 
 
 def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
@@ -114,9 +142,7 @@ def logs(
 def destroy(
     stage: Annotated[str, typer.Option("--stage", help="Which deployment to delete.")],
     *,
-    with_data: Annotated[
-        bool, typer.Option("--with-data", help="Delete tables, templates and secrets too; nothing brings them back.")
-    ] = False,
+    with_data: Annotated[bool, typer.Option("--with-data", help="Delete tables, templates and secrets too.")] = False,
     confirm: Annotated[
         str, typer.Option(metavar="STAGE", help="The stage's name once more, instead of being asked for it.")
     ] = "",
@@ -131,6 +157,16 @@ def destroy(
             raise typer.BadParameter(f"there is no terminal to ask at; add --confirm {stage}")
         lost = "and all its tables, templates and secrets" if with_data else "; tables, templates and secrets stay"
         dialogue.say(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
+        if devices := deployer.registered_devices():
+            dialogue.say(
+                f"registered devices: {devices}; the address that they call goes with the stage, and a new API has "
+                "a new one. Without a domain of the stage's own they get no more updates, whatever is deployed later"
+            )
+        if with_data:
+            dialogue.say(
+                "AWS keeps a backup of each table for 35 days (point-in-time recovery), and nothing of the bucket and "
+                "the secrets: make a copy with `backup` first"
+            )
         named = confirm or typer.prompt("type the stage's name to go on", err=True)
         if named != stage:
             raise DeployError(f"declined: {named!r} is not {stage!r}; nothing was deleted")

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chalicelib.metrics import NAMESPACE
+from chalicelib.secrets import KEEP_SECONDS as SECRET_SECONDS
+from chalicelib.template_store import KEEP_SECONDS as TEMPLATE_SECONDS
 from infra.cost import prices
 from infra.cost.flows import (
+    ACCESS_LOG_BYTES,
     DOWNLOAD,
     LAMBDAS_OWN_BYTES,
     REGISTER,
@@ -26,6 +29,10 @@ ROWS_BYTES = 1200
 """Of a held pass in all tables: the item itself, its version, registration and device."""
 POLLS = 5 * 3 * 60 * 24 * DAYS
 """Of an idle queue by Lambda: five pollers that wait 20 seconds each (AWS, "Amazon SQS event source mappings")."""
+UTILIZATION = 0.25
+"""The part of its life that an execution environment works. An assumption, not a measurement on AWS."""
+SECRETS_READ = 2
+"""By each environment: the authentication keys, and a pass type's credentials."""
 UNWATCHED_METRICS = 10
 """What the functions write beside what the dashboard shows: sums over all calls and pushes, reasons of outcomes."""
 
@@ -84,6 +91,7 @@ def bill(usage: Usage) -> list[Line]:
     memory = _memory()
     gigabytes = usage.devices * usage.passes_per_device * ROWS_BYTES / 1e9
     calls = sum(run.count for run in runs if run.by_phone)
+    alive = _sum(run.count * run.flow.milliseconds / 1000 for run in runs) / UTILIZATION
     return [
         Line("DynamoDB, write units", _sum(run.count * run.flow.write_units for run in runs), prices.PER_WRITE_UNIT),
         Line("DynamoDB, read units", _sum(run.count * run.flow.read_units for run in runs), prices.PER_READ_UNIT),
@@ -95,16 +103,20 @@ def bill(usage: Usage) -> list[Line]:
             _sum(run.count * run.flow.milliseconds / 1000 * memory[run.function] / 1024 for run in runs),
             prices.PER_GB_SECOND,
         ),
+        Line("SQS, polls of an idle queue", POLLS, prices.PER_QUEUE_REQUEST),
         Line(
-            "SQS, requests",
-            POLLS + _sum(run.count * run.flow.messages * REQUESTS_PER_MESSAGE for run in runs),
-            prices.PER_QUEUE_REQUEST,
+            "SQS, requests with a group",
+            _sum(run.count * run.flow.messages * REQUESTS_PER_MESSAGE for run in runs),
+            prices.PER_GROUPED_QUEUE_REQUEST,
         ),
         Line(
             "CloudWatch, GB of logs",
-            _sum(run.count * (run.flow.logged_bytes + LAMBDAS_OWN_BYTES) for run in runs) / 1e9,
+            (_sum(run.count * (run.flow.logged_bytes + LAMBDAS_OWN_BYTES) for run in runs) + calls * ACCESS_LOG_BYTES)
+            / 1e9,
             prices.PER_LOGGED_GB,
         ),
+        Line("S3, reads of templates", alive / TEMPLATE_SECONDS, prices.PER_OBJECT_READ),
+        Line("Secrets Manager, reads", alive / SECRET_SECONDS * SECRETS_READ, prices.PER_SECRET_READ),
         Line("CloudWatch, metrics of our own", _own_metrics(), prices.PER_METRIC),
         Line("CloudWatch, alarms", len(watching.ALARMS), prices.PER_ALARM),
         Line("CloudWatch, dashboards", 1, prices.PER_DASHBOARD),

@@ -20,6 +20,8 @@ REGISTRATION_BYTES = 130
 """Of a row as a query reads it: pass id, device library identifier, a number, and the names of all three."""
 REQUESTS_PER_MESSAGE = 3
 """Sent, received, deleted; batches make it fewer."""
+ACCESS_LOG_BYTES = 330
+"""Of the line that API Gateway logs of each call (`AccessLogSetting` in `infra/stack/resources.json`)."""
 LAMBDAS_OWN_BYTES = 350
 """Of the lines that Lambda itself logs of each invocation."""
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
+import httpx
 from botocore.config import Config
 
 from chalicelib.domain.attributes import plain_item
@@ -28,6 +29,7 @@ from infra.templates.bucket import TemplatesBucket
 
 CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 2, "mode": "standard"})
 LOOKED_BACK = timedelta(minutes=15)
+DOWNLOAD_SECONDS = 30.0
 SAMPLED_PASSES = 100
 """So many pass items are looked at: each read costs, and a stage may hold millions."""
 T = TypeVar("T")
@@ -67,6 +69,16 @@ class Patient:
             ConfigurationError: it cannot.
         """
         return Settings.from_environment(self.function(role).get("Environment", {}).get("Variables", {}))
+
+    def code(self, role: str) -> bytes:
+        """The zip that a function runs."""
+        name = self.stack.functions[role]
+
+        def fetch() -> bytes:
+            location = self.client("lambda").get_function(FunctionName=name)["Code"]["Location"]
+            return httpx.get(location, timeout=DOWNLOAD_SECONDS).raise_for_status().content
+
+        return self._once(f"code {role}", fetch)
 
     def table(self, role: str) -> dict[str, Any]:
         """A table's description."""

@@ -21,8 +21,10 @@ from botocore.awsrequest import AWSRequest
 
 from chalicelib.domain.errors import PasswireError
 from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
+from infra.stack.data_stack import additions
 from infra.stack.deploy import Stack
 from infra.stack.expressions import replaced
+from infra.stack.functions import set_function
 from infra.stack.gateway import put_paths
 from infra.stack.resources import resources
 
@@ -153,6 +155,13 @@ def finish_tables(stack: Stack) -> None:
         TableName=stack.tables["passes"],
         TimeToLiveSpecification={"Enabled": True, "AttributeName": "delete_after"},
     )
+
+
+def finish_functions(stack: Stack) -> None:
+    """Set what stands in the template and ministack leaves out: which functions may send into their own queue."""
+    for logical_id, properties in additions().items():
+        if "RecursiveLoop" in properties:
+            set_function(stack.functions[logical_id.lower()], {"RecursiveLoop": properties["RecursiveLoop"]})
 
 
 def set_binary_media_types(ministack: Ministack, api_id: str, types: list[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from infra.local.certificates import KEY_ID, DevelopmentChain, make_development_chain
-from infra.local.ministack import LocalError, Ministack, finish_gateway, finish_tables, running
+from infra.local.ministack import LocalError, Ministack, finish_functions, finish_gateway, finish_tables, running
 from infra.local.simulator import Simulator
 from infra.stack.changes import Unattended
 from infra.stack.deploy import Deployer, Stack
@@ -128,6 +128,7 @@ def local_stack(folder: Path, *, say: Callable[[str], None], port: int | None = 
         )
         _put_secrets(chain)
         finish_tables(stack)
+        finish_functions(stack)
         description = _describe(stack, ministack, simulator, chain, api_url=finish_gateway(stack, ministack))
         _write(folder / DESCRIPTION, asdict(description))
         cleanup.callback((folder / DESCRIPTION).unlink, missing_ok=True)

@@ -2,12 +2,38 @@
 
 import base64
 import hashlib
+import json
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+
+
+TEMPLATE_DAYS = 30
+LARGEST_TEMPLATE_BYTES = 1_000_000
+"""What CloudFormation reads from a bucket. Larger objects are code, which a rollback may need at any time."""
+LIFECYCLE = {
+    "Rules": [
+        {
+            "ID": "templates",
+            "Status": "Enabled",
+            "Filter": {"ObjectSizeLessThan": LARGEST_TEMPLATE_BYTES},
+            "Expiration": {"Days": TEMPLATE_DAYS},
+        },
+        {
+            "ID": "incomplete-uploads",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        },
+    ]
+}
+"""A template is read once, when its change set is made."""
+CODE_VERSIONS = 10
+"""How many zips of a stage are kept: the one that runs, the one before it for a rollback, and some to look at."""
 
 
 class DeployBucket:
@@ -37,6 +63,20 @@ class DeployBucket:
             ExpectedBucketOwner=self._account,
         )
         return True
+
+    def prune(self, stage: str, *, used: str) -> None:
+        """Delete the oldest zips of a stage.
+
+        Args:
+            stage: whose.
+            used: the key of the zip that was deployed just now, which stays, however old.
+        """
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=f"{stage}/")
+        zips = [item for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".zip")]
+        newest_first = sorted(zips, key=lambda item: item["LastModified"], reverse=True)
+        old = [{"Key": item["Key"]} for item in newest_first[CODE_VERSIONS:] if item["Key"] != used]
+        if old:
+            self._s3.delete_objects(Bucket=self.name, Delete={"Objects": old})
 
     def url(self, key: str) -> str:
         """Where CloudFormation reads it."""
@@ -74,6 +114,20 @@ class DeployBucket:
             )
             self._s3.create_bucket(Bucket=self.name, **where)
             self._s3.put_public_access_block(Bucket=self.name, PublicAccessBlockConfiguration=BLOCKED)
+            self._s3.put_bucket_policy(Bucket=self.name, Policy=json.dumps(self._tls_only()))
+            self._s3.put_bucket_lifecycle_configuration(Bucket=self.name, LifecycleConfiguration=LIFECYCLE)
+
+    def _tls_only(self) -> dict[str, Any]:
+        """A policy that refuses requests without TLS."""
+        arn = f"arn:{boto3.Session().get_partition_for_region(self._region)}:s3:::{self.name}"
+        statement = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def _is_missing(error: ClientError) -> bool:

@@ -13,10 +13,11 @@ from typing import Any
 import boto3
 from chalice.utils import to_cfn_resource_name
 
-from infra.stack import gateway, triggers
-from infra.stack.changes import Dialogue
+from infra.stack import functions, gateway, triggers
+from infra.stack.changes import STAGE_TAG, Dialogue
 from infra.stack.data_stack import (
     API,
+    API_FUNCTION,
     API_ID,
     API_STAGE_NAME,
     CHALICE_FOLDER,
@@ -28,13 +29,27 @@ from infra.stack.data_stack import (
 )
 from infra.stack.deploy import Deployer, Stack
 from infra.stack.errors import DeployError
-from infra.stack.expressions import Document, filled_in
+from infra.stack.expressions import Document, filled_in, replaced
 from infra.stack.gateway_logs import ensure_gateway_may_log
 
 TRIGGERS = {"PASSWIRE_PASSES_STREAM": ("Push", "Stream"), "PASSWIRE_PUSH_QUEUE": ("Drain", "Queue")}
 """Environment variables by which app.py knows what fires a function, and where `resources()` has it."""
 LOG_GROUP = "LogGroup"
 """How the logical ids of log groups end; Chalice names the API's after a function that there is not."""
+ROLE = "Role"
+"""How the logical ids of roles end; likewise."""
+ROLE_PROPERTIES = {"ManagedPolicyArns"}
+"""What `resources()` adds to a role: the managed policy of tracing, in place of which Chalice gets `TRACING_STATEMENT`,
+since it cannot delete a role that has managed policies.
+"""
+TRACING_STATEMENT = {
+    "Effect": "Allow",
+    "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+    "Resource": "*",
+}
+"""AWS, "Sending trace data to AWS X-Ray": these actions have no resources."""
+ACTIVE = "Active"
+"""How Lambda calls tracing that is on."""
 
 
 class ChaliceStage:
@@ -63,11 +78,12 @@ class ChaliceStage:
             DeployError: as `Deployer.change`, or the stage is one stack.
         """
         self._refuse_one_stack()
+        self._deployer.check(parameters)
         self._deployer.change(self._template(), parameters=parameters, dialogue=dialogue)
         values = self._deployer.values()
         variables = filled_in(self._environment(), values)
         policies = {name: filled_in(policy, values) for name, policy in _policies().items()}
-        self._write(variables, policies)
+        self._write(variables, policies, settings=filled_in(_settings(), values))
 
     def finish(self, *, dialogue: Dialogue) -> Stack:
         """Set what Chalice could not, as often as one likes.
@@ -88,7 +104,9 @@ class ChaliceStage:
                 self._say("the API is as it should be")
                 continue
             function = function_names()[logical_id].replace("${Stage}", self._stage)
-            for event in properties["Events"].values():
+            for name in functions.set_function(function, properties):
+                self._say(f"{name} of {function} is set")
+            for event in properties.get("Events", {}).values():
                 changed = triggers.set_trigger(function, event["Properties"])
                 self._say(f"the trigger of {function} {'is set' if changed else 'is as it should be'}")
         return self._deployer.describe()
@@ -112,20 +130,35 @@ class ChaliceStage:
         }
         return {**environment(), **triggered}
 
-    def _write(self, variables: Mapping[str, str], policies: Mapping[str, Document]) -> None:
+    def _write(
+        self, variables: Mapping[str, str], policies: Mapping[str, Document], *, settings: Mapping[str, Any]
+    ) -> None:
+        """Write down what `chalice deploy` reads. What it is not told of concurrency and tracing it takes away."""
+        reserved = {
+            function: {"reserved_concurrency": int(count)}
+            for function in policies
+            if (count := settings.get(to_cfn_resource_name(function), {}).get("ReservedConcurrentExecutions"))
+        }
         folder = self._prepared()
         folder.mkdir(parents=True, exist_ok=True)
         config = json.loads(self._config.read_text())
-        functions = {}
+        traced = settings[API_FUNCTION]["Tracing"] == ACTIVE
+        written: dict[str, dict[str, Any]] = {}
         for function, policy in policies.items():
             file = folder / config["lambda_functions"][function]["iam_policy_file"]
-            file.write_text(json.dumps(policy, indent=2) + "\n")
-            functions[function] = {"iam_policy_file": file.relative_to(self._folder).as_posix()}
+            statements = [*policy["Statement"], *([TRACING_STATEMENT] if traced else [])]
+            file.write_text(json.dumps({**policy, "Statement": statements}, indent=2) + "\n")
+            written[function] = {
+                "iam_policy_file": file.relative_to(self._folder).as_posix(),
+                **reserved.get(function, {}),
+            }
             self._say(f"wrote {self._shown(file)}")
         config["stages"][self._stage] = {
             "api_gateway_stage": API_STAGE_NAME,
             "environment_variables": dict(variables),
-            "lambda_functions": functions,
+            "lambda_functions": written,
+            "tags": {STAGE_TAG: self._stage},
+            "xray": traced,
         }
         self._config.write_text(json.dumps(config, indent=2) + "\n")
         self._say(f"wrote stage {self._stage} into {self._shown(self._config)}")
@@ -189,13 +222,29 @@ def _settings() -> dict[str, dict[str, Any]]:
         unknown: set[str] = set()
         if logical_id.endswith(LOG_GROUP):
             unknown |= properties.keys() - {"LogGroupName"}
+        elif logical_id.endswith(ROLE):
+            unknown |= properties.keys() - ROLE_PROPERTIES
         elif logical_id == API:
             unknown |= properties.keys() - gateway.SETTABLE
             unknown |= properties["DefinitionBody"].keys() - gateway.SETTABLE_IN_BODY
         else:
-            unknown |= properties.keys() - {"Events"}
+            unknown |= properties.keys() - {"Events"} - functions.SETTABLE
             for event in properties.get("Events", {}).values():
                 unknown |= event["Properties"].keys() - triggers.SETTABLE - set(triggers.SOURCES)
         if unknown:
             raise DeployError(f"resources.json sets {', '.join(sorted(unknown))} of {logical_id}: `finish` cannot")
-    return found
+    return {
+        logical_id: replaced(properties, _without_no_value)
+        for logical_id, properties in found.items()
+        if not logical_id.endswith(ROLE)
+    }
+
+
+def _without_no_value(expression: Document) -> Document:
+    """An expression whose value is empty where CloudFormation would leave the property out: outputs cannot be left out
+    one by one.
+    """
+    match expression:
+        case {"Fn::If": [condition, value, {"Ref": "AWS::NoValue"}]}:
+            return {"Fn::If": [condition, value, ""]}
+    return expression

@@ -5,9 +5,9 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config
@@ -15,9 +15,17 @@ from botocore.exceptions import ClientError
 
 from infra.stack.errors import DeployError
 
+STAGE_TAG = "passwire:stage"
+"""The tag of every resource of a stage, by which AWS's bill can be split."""
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 KEPT_TYPES = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
-"""What a deployment must never delete or replace: it holds what cannot be made again."""
+"""What holds data that cannot be made again; it outlives the stack."""
+PERMANENT_TYPES = (*KEPT_TYPES, "AWS::ApiGateway::RestApi")
+"""What a deployment must never delete or replace. A new API has a new address, and phones keep the old one for as long
+as they hold a pass.
+"""
+ADDRESS_TYPES = ("AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping")
+"""What makes a domain lead to the stage: without it the phones that call the domain get no updates."""
 SUCCESSES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 3.0
@@ -25,6 +33,8 @@ MAX_WAIT_SECONDS = 3600.0
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 NOT_THE_CAUSE = ("cancelled", "canceled")
 """What CloudFormation says of resources that it gave up because another one failed."""
+QUEUE_NAME_TAKEN = ("QueueDeletedRecently", "wait 60 seconds")
+"""How SQS says that a queue of that name was deleted less than a minute ago."""
 BEGUN_BY_ANOTHER = ("IN_PROGRESS state", "_IN_PROGRESS", "OBSOLETE", "does not exist")
 
 
@@ -46,13 +56,20 @@ class Change:
 
     @property
     def loses_data(self) -> bool:
-        """Whether what cannot be made again would go."""
-        return self.resource_type in KEPT_TYPES and (self.action == "Remove" or self.replacement != "False")
+        """Whether something would be deleted or replaced that cannot be made again."""
+        if self.resource_type in KEPT_TYPES:
+            return self.action == "Remove" or self.replacement != "False"
+        return self.resource_type in PERMANENT_TYPES and self._goes
 
     @property
-    def adopted(self) -> Self:
-        """The same for a resource that is there already, left by an earlier stack."""
-        return replace(self, action="Import")
+    def loses_address(self) -> bool:
+        """Whether a domain that phones call would no longer lead to the stage."""
+        return self.resource_type in ADDRESS_TYPES and self._goes
+
+    @property
+    def _goes(self) -> bool:
+        """Whether it is deleted or replaced for certain: no property that the template sets replaces an API."""
+        return self.action == "Remove" or self.replacement == "True"
 
     def __str__(self) -> str:
         touched = f": {', '.join(self.properties)}" if self.properties else ""
@@ -74,6 +91,9 @@ class Event:
         """Whether it is a failure of its own, not one that another's failure brought."""
         return self.status.endswith("FAILED") and not any(word in self.reason for word in NOT_THE_CAUSE)
 
+    def __str__(self) -> str:
+        return f"{self.logical_id} ({self.resource_type}): {self.reason or self.status}"
+
 
 class Dialogue(Protocol):
     """Whoever watches a deployment, and decides."""
@@ -83,6 +103,9 @@ class Dialogue(Protocol):
 
     def allows(self, question: str, /) -> bool:
         """Whether to go on with something out of the ordinary."""
+
+    def confirms(self, question: str, /) -> bool:
+        """Whether to do what strands phones: a person's decision, which no option makes in advance."""
 
     def event(self, event: Event, /) -> None:
         """Something happened to a resource."""
@@ -96,6 +119,10 @@ class Unattended:
         return True
 
     def allows(self, _question: str, /) -> bool:
+        """Yes."""
+        return True
+
+    def confirms(self, _question: str, /) -> bool:
         """Yes."""
         return True
 
@@ -166,8 +193,24 @@ class CloudStack:
 
     @property
     def never_ran(self) -> bool:
-        """Whether its first deployment failed, so that it can only be deleted."""
-        return (self.described() or {}).get("StackStatus") == "ROLLBACK_COMPLETE"
+        """Whether its first deployment failed, so that it can only be deleted.
+
+        IMPORT_ROLLBACK_COMPLETE without outputs: the tables of an earlier stack could not be taken over.
+        """
+        stack = self.described() or {}
+        status = stack.get("StackStatus")
+        return status == "ROLLBACK_COMPLETE" or (status == "IMPORT_ROLLBACK_COMPLETE" and not stack.get("Outputs"))
+
+    def protect(self) -> None:
+        """Keep the stack from being deleted by anything but this service's own `destroy`."""
+        self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
+
+    def deleted_at(self) -> float | None:
+        """Epoch seconds at which the last stack of this name was deleted; None where none was in 90 days."""
+        pages = self._client.get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
+        found = (stack for page in pages for stack in page["StackSummaries"] if stack["StackName"] == self.name)
+        newest = next(found, None)  # AWS lists the newest first
+        return newest["DeletionTime"].timestamp() if newest and "DeletionTime" in newest else None
 
     @contextlib.contextmanager
     def change_set(
@@ -191,12 +234,13 @@ class CloudStack:
         """
         before = self.described()
         exists = before is not None and before["StackStatus"] != "REVIEW_IN_PROGRESS"
+        kind = "IMPORT" if imports else "UPDATE" if exists else "CREATE"
         name = f"passwire-{int(time.time() * 1000)}"
         kept = {p["ParameterKey"] for p in (before or {}).get("Parameters", [])} if exists else set()
-        self._client.create_change_set(
+        created = self._client.create_change_set(
             StackName=self.name,
             ChangeSetName=name,
-            ChangeSetType="IMPORT" if imports else "UPDATE" if exists else "CREATE",
+            ChangeSetType=kind,
             **template,
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": parameters[key]}
@@ -205,11 +249,17 @@ class CloudStack:
                 for key in sorted(declared & (set(parameters) | kept))
             ],
             Capabilities=CAPABILITIES,
-            **({"ResourcesToImport": list(imports)} if imports else {}),
+            # since November 2025 CloudFormation refuses to create what is there already, even to look at the changes
+            **({"ImportExistingResources": True} if kind == "CREATE" else {}),
+            **(
+                {"ResourcesToImport": list(imports)}  # an import takes no tags; the update that follows sets them
+                if imports
+                else {"Tags": [{"Key": STAGE_TAG, "Value": self._stage}]}
+            ),
         )
         change_set: ChangeSet | None = None
         try:
-            change_set = self._made(name)
+            change_set = self._made(name, created["Id"])
             yield change_set
         finally:
             if change_set is None or not change_set.begun:
@@ -244,10 +294,12 @@ class CloudStack:
         if stack is None:
             return
         known = self._known_events(stack["StackId"])
+        if stack.get("EnableTerminationProtection"):
+            self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=False)
         self._client.delete_stack(StackName=self.name)
         self._follow(stack["StackId"], known, ends=("DELETE_COMPLETE",), show=show)
 
-    def _made(self, name: str) -> ChangeSet:
+    def _made(self, name: str, identifier: str) -> ChangeSet:
         described: dict[str, Any] = {}
         for described in _polled(
             lambda: self._client.describe_change_set(StackName=self.name, ChangeSetName=name), self.name
@@ -256,13 +308,17 @@ class CloudStack:
                 reason = described.get("StatusReason", "")
                 if any(sign in reason for sign in NO_CHANGES):
                     return ChangeSet(name, [], differs=False)
-                raise DeployError(f"CloudFormation refuses these changes of stack {self.name}: {reason}")
+                named = "; ".join(map(str, self._validation_errors(ChangeSetName=identifier)))
+                raise DeployError(f"CloudFormation refuses these changes of stack {self.name}: {named or reason}")
             if described["Status"] == "CREATE_COMPLETE":
                 break
         found = [_change(change["ResourceChange"]) for change in self._all_changes(name, described)]
         lost = [change for change in found if change.loses_data]
         if lost:
-            raise DeployError(f"refused: {'; '.join(map(str, lost))} would lose data; undo that change of the template")
+            raise DeployError(
+                f"refused: {'; '.join(map(str, lost))} would lose data, or the address that phones call; "
+                "undo that change of the template"
+            )
         return ChangeSet(name, found, differs=True)
 
     def _all_changes(self, name: str, page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -300,14 +356,27 @@ class CloudStack:
 
     def _refused_resource(self, stack: str) -> Event | None:
         """What CloudFormation found wrong before it began, which is not among the stack's events."""
+        return next(iter(self._validation_errors(StackName=stack)), None)
+
+    def _validation_errors(self, **what: str) -> list[Event]:
+        """The resources that CloudFormation refused before it began (AWS, "Validate stack deployments").
+
+        Args:
+            what: `ChangeSetName` (its ARN) or `StackName`.
+        """
         failed: list[dict[str, Any]] = []
         with contextlib.suppress(ClientError):  # a right that one can deploy without
-            failed = self._client.describe_events(StackName=stack, Filters={"FailedEvents": True})["OperationEvents"]
-        for event in failed:
-            if event["EventType"] == "VALIDATION_ERROR":
-                reason = event.get("ValidationStatusReason", "")
-                return Event(event["LogicalResourceId"], event["ResourceType"], "VALIDATION_FAILED", reason)
-        return None
+            failed = self._client.describe_events(**what, Filters={"FailedEvents": True})["OperationEvents"]
+        return [
+            Event(
+                logical_id=event.get("LogicalResourceId", ""),
+                resource_type=event.get("ResourceType", ""),
+                status="VALIDATION_FAILED",
+                reason=event.get("ValidationStatusReason", ""),
+            )
+            for event in failed
+            if event.get("EventType") == "VALIDATION_ERROR"
+        ]
 
     def _status(self, stack: str) -> str:
         """By its id, a stack that was deleted is described too."""
@@ -345,6 +414,8 @@ def _ended_badly(name: str, status: str, cause: Event | None) -> str:
         if cause
         else f"its events say why: aws cloudformation describe-stack-events --stack-name {name}"
     )
+    if cause and any(sign in cause.reason for sign in QUEUE_NAME_TAKEN):
+        why += "; SQS frees a queue's name 60 seconds after it was deleted: wait a minute, then run the command again"
     undone = "was rolled back" if "ROLLBACK_COMPLETE" in status else "was not changed as it should be"
     return f"stack {name} {undone} ({status}); {why}"
 

@@ -75,6 +75,7 @@ def data_template(read: Iterable[Document]) -> Template:
         "Resources": {name: _literal(_if_api(resource, conditions)) for name, resource in own.items()},
         "Outputs": {name: _literal(_if_api(output, conditions)) for name, output in outputs.items()},
         "Conditions": conditions,
+        "Rules": source["Rules"],
     }
 
 

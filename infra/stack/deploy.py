@@ -5,12 +5,14 @@ Where it deploys to is boto3's to say: credentials, region and `AWS_ENDPOINT_URL
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import boto3
 
 from infra.aws import is_embedded
+from infra.stack.account import CONCURRENCY, check_concurrency, check_region
 from infra.stack.bucket import DeployBucket
 from infra.stack.changes import KEPT_TYPES, Change, ChangeSet, CloudStack, Dialogue
 from infra.stack.checkout import read_checkout
@@ -33,7 +35,14 @@ from infra.stack.template import (
     with_code,
     with_kept_names,
 )
+from infra.stack.web_service_url import address_of
 
+RESERVED_NAMES = {"deploy"}
+"""The templates bucket of a stage `deploy` would have the name of the deploy bucket."""
+QUEUE_NAME_SECONDS = 61.0
+"""How long SQS keeps a deleted queue's name from being used again (AWS, "DeleteQueue": 60 seconds)."""
+DEVICES = "DevicesTable"
+"""The logical id of the table of devices."""
 STAGE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
@@ -97,6 +106,11 @@ class Deployer:
                 f"stage {stage!r}: a name has up to 24 lower case letters, digits and hyphens, "
                 "begins with a letter and does not end with a hyphen"
             )
+        if stage in RESERVED_NAMES:
+            raise DeployError(
+                f"stage {stage!r}: its templates bucket would have the name of the bucket that code is deployed from; "
+                "choose another name"
+            )
         self.stage = stage
         self.stack_name = f"passwire-{stage}"
         self._say = say
@@ -116,8 +130,12 @@ class Deployer:
         """
         self._refuse_push_host(parameters)
         self._refuse_chalice_stage()
-        template = self._with_uploaded_code(self._made(package))
+        self.check(parameters)
+        made = self._made(package)
+        template = self._with_uploaded_code(made)
         self.change(template, parameters=parameters, dialogue=dialogue)
+        bucket = self._bucket()
+        bucket.prune(self.stage, used=bucket.key(self.stage, made.zip_file.read_bytes(), "zip"))
         return self.describe()
 
     def diff(self, package: Callable[[], Package], *, parameters: Mapping[str, str]) -> list[Change]:
@@ -128,10 +146,10 @@ class Deployer:
         """
         self._refuse_push_host(parameters)
         self._refuse_chalice_stage()
+        self.check(parameters)
         template = with_kept_names(self._with_code(self._made(package)), self.place())
-        left = self._left_behind(template)
         with self._changes(template, parameters) as change_set:
-            return [change.adopted if change.logical_id in left else change for change in change_set.changes]
+            return change_set.changes
 
     def describe(self) -> Stack:
         """The stage as it is deployed.
@@ -180,12 +198,15 @@ class Deployer:
         self._refuse_push_host(parameters)
         if self._stack.never_ran:
             self._remove_what_never_ran(dialogue)
+        self._await_queue_names()
         template = with_kept_names(template, self.place())
-        self._adopt(template, dialogue)
+        self._adopt(template, parameters, dialogue)
         with self._changes(template, parameters) as change_set:
             if not change_set.differs:
                 self._say("nothing to change")
+                self._stack.protect()
                 return
+            self._ask_about_address(change_set, parameters, dialogue)
             if change_set.changes and not dialogue.review(change_set.changes):
                 raise DeployError("declined; nothing was changed")
             ensure_gateway_may_log(say=self._say)
@@ -198,6 +219,34 @@ class Deployer:
                         f"describe-stack-events --stack-name {self.stack_name}"
                     )
                 raise
+        self._stack.protect()
+
+    def check(self, parameters: Mapping[str, str]) -> None:
+        """Refuse, before anything is made, what CloudFormation would refuse in the middle of a deployment.
+
+        Args:
+            parameters: those that are given; the others keep their values of the last deployment.
+
+        Raises:
+            DeployError: a domain has no certificate, the region lacks a service, or the account cannot reserve the
+                concurrency.
+        """
+        self._stack.refuse_if_busy()
+        before = self._stack.parameters()
+        values = {**before, **parameters}
+        if values.get("DomainName") and not values.get("CertificateArn"):
+            raise DeployError(
+                f"DomainName {values['DomainName']}: needs CertificateArn, the ACM certificate of that domain in this "
+                "region; add --set CertificateArn=arn:aws:acm:..."
+            )
+        check_region(self.place().region)
+        check_concurrency(values, reserved_now=sum(int(before.get(name, 0)) for name in CONCURRENCY), say=self._say)
+
+    def registered_devices(self) -> int:
+        """How many devices are registered, as DynamoDB counts them every six hours; at least 1 if there is any."""
+        stack = self._stack.described() or {}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return _count(outputs["DevicesTableName"]) if "DevicesTableName" in outputs else 0
 
     def place(self) -> Place:
         """Where this stage is: the account and region of the environment."""
@@ -233,6 +282,41 @@ class Deployer:
             self._readable(encoded(template)), declared=set(template["Parameters"]), parameters=given
         ) as change_set:
             yield change_set
+
+    def _ask_about_address(self, change_set: ChangeSet, parameters: Mapping[str, str], dialogue: Dialogue) -> None:
+        """Have a person decide where registered devices would lose the address that they call.
+
+        Raises:
+            DeployError: the person declined.
+        """
+        if not self.exists():
+            return
+        stack = self._stack.described() or {}
+        now = next((o["OutputValue"] for o in stack.get("Outputs", []) if o["OutputKey"] == "WebServiceUrl"), "")
+        before = self._stack.parameters()
+        after = {**before, **parameters}
+        new_api = bool(before.get(API_ID)) and after.get(API_ID) != before.get(API_ID) and not address_of(before)
+        changed = address_of(before) != address_of(after) or new_api
+        lost = [change for change in change_set.changes if change.loses_address]
+        if not (changed or lost) or not (devices := self.registered_devices()):
+            return
+        then = address_of(after) or "the API's own address"
+        ends = f" It also changes {', '.join(c.logical_id for c in lost)}, which lead there." if lost else ""
+        question = (
+            f"Registered devices: {devices}. They call {now} for as long as they hold their passes. Where that "
+            f"address no longer leads to this stage, they get no more updates.{ends} Passes issued from now on contain "
+            f"{then}. Change it?"
+        )
+        if not dialogue.confirms(question):
+            raise DeployError("declined; nothing was changed")
+
+    def _await_queue_names(self) -> None:
+        """Wait until the names of queues that were just deleted can be used again."""
+        if self.exists() or is_embedded() or (deleted_at := self._stack.deleted_at()) is None:
+            return
+        if (seconds := deleted_at + QUEUE_NAME_SECONDS - time.time()) > 0:
+            self._say(f"waiting {seconds:.0f} s: SQS frees a queue's name 60 seconds after it was deleted")
+            time.sleep(seconds)
 
     def _readable(self, body: bytes) -> dict[str, str]:
         """The template as CloudFormation takes it."""
@@ -294,12 +378,19 @@ class Deployer:
                     found[logical_id] = {key: name}
         return found
 
-    def _adopt(self, template: Template, dialogue: Dialogue) -> None:
+    def _adopt(self, template: Template, parameters: Mapping[str, str], dialogue: Dialogue) -> None:
         """Take over the tables and the bucket that an earlier stack of this stage left, data and all."""
         left = self._left_behind(template)
         if not left:
             return
         names = ", ".join(sorted(name for identifier in left.values() for name in identifier.values()))
+        devices = _count(left[DEVICES]["TableName"]) if DEVICES in left else 0
+        if devices and not address_of(parameters):
+            self._say(
+                f"registered devices: {devices}; the API that they call went with the earlier deployment, and the new "
+                "one has another address: they get no updates until their passes are issued again. If the earlier one "
+                "had a domain, give it again (--set DomainName=... or --web-service-url)"
+            )
         if not dialogue.allows(f"{names} are there from an earlier deployment of stage {self.stage}; take them over?"):
             raise DeployError("declined; nothing was changed")
         only = of_kept(template, left.keys())
@@ -315,16 +406,27 @@ class Deployer:
             self._stack.carry_out(change_set, show=dialogue.event)
 
     def _remove_what_never_ran(self, dialogue: Dialogue) -> None:
+        status = (self._stack.described() or {}).get("StackStatus")
         question = (
-            f"the first deployment of stage {self.stage} failed (ROLLBACK_COMPLETE) and nothing of it runs; "
-            "remove what is left of it and deploy anew? Tables and templates stay"
+            f"the first deployment of stage {self.stage} failed ({status}) and nothing of it runs; "
+            "remove what is left of it and deploy again? Tables and templates stay"
         )
         if not dialogue.allows(question):
             raise DeployError(
-                f"stack {self.stack_name} is in ROLLBACK_COMPLETE, which CloudFormation cannot change, only delete; "
+                f"stack {self.stack_name} is in {status}, which CloudFormation cannot change, only delete; "
                 f"run: python -m infra destroy --stage {self.stage}"
             )
         self._stack.delete(show=dialogue.event)
+
+
+def _count(table: str) -> int:
+    """The rows of a table, as DynamoDB counts them every six hours; at least 1 if there is any, 0 without the table."""
+    dynamodb = boto3.client("dynamodb")
+    try:
+        counted = int(dynamodb.describe_table(TableName=table)["Table"].get("ItemCount", 0))
+        return counted or int(dynamodb.scan(TableName=table, Limit=1)["Count"])
+    except dynamodb.exceptions.ResourceNotFoundException:
+        return 0
 
 
 __all__ = ["Change", "DeployError", "Deployer", "Stack"]

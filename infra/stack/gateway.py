@@ -16,7 +16,7 @@ METHOD_SETTINGS = {
     "MetricsEnabled": "metrics/enabled",
 }
 """What a stage's template says, and where a patch of the stage says the same."""
-SETTABLE = {"DefinitionBody", "MethodSettings", "AccessLogSetting"}
+SETTABLE = {"DefinitionBody", "MethodSettings", "AccessLogSetting", "TracingEnabled"}
 SETTABLE_IN_BODY = {"info", "paths", RESPONSES}
 
 
@@ -81,6 +81,7 @@ def _stage_patch(properties: Mapping[str, Any]) -> list[dict[str, str]]:
     patch = {
         "/accessLogSettings/destinationArn": access_log["DestinationArn"].removesuffix(":*"),
         "/accessLogSettings/format": access_log["Format"],
+        "/tracingEnabled": str(properties["TracingEnabled"]).lower(),
     }
     for setting in properties["MethodSettings"]:
         where = "/" + setting["ResourcePath"].removeprefix("/").replace("/", "~1") + "/" + setting["HttpMethod"]

@@ -20,6 +20,7 @@ from typing import Any
 from chalicelib.domain.errors import PasswireError
 from infra.stack.resources import resources
 from infra.stack.slim import CompilationError, slim_down
+from infra.stack.verify import VerificationError, verify_zip
 
 PROJECT = Path(__file__).parents[2]
 REGION_TO_PACKAGE = "us-east-1"
@@ -60,7 +61,8 @@ def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Packa
         project: the checkout; this one unless told otherwise.
 
     Raises:
-        PackagingError: Chalice refused, or a library is not for this Python.
+        PackagingError: Chalice refused, a library is missing or not for the functions' platform, or a function cannot
+            be imported from the zip.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chalice = Path(sys.executable).with_name("chalice")
@@ -85,9 +87,11 @@ def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Packa
     slim = folder / "functions.zip"
     try:
         slim_down(original, slim)
-    except CompilationError as error:
+        template = json.loads((folder / "sam.json").read_text())
+        verify_zip(slim, template)
+    except (CompilationError, VerificationError) as error:
         raise PackagingError(str(error)) from error
-    return Package(template=json.loads((folder / "sam.json").read_text()), zip_file=slim)
+    return Package(template=template, zip_file=slim)
 
 
 def pip_environment(project: Path) -> dict[str, str]:

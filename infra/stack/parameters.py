@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from infra.stack.errors import DeployError
 from infra.stack.resources import resources
+from infra.stack.web_service_url import check_domain_name, check_web_service_url
 
 SET_BY_DEPLOYER = frozenset({"Stage", "Commit", "ApiId"})
 """Parameters that the deployer sets itself."""
@@ -20,7 +21,8 @@ def read_parameters(
         apns_push_type: likewise `ApnsPushType=...`.
 
     Raises:
-        DeployError: one is not of that form, or no parameter is called that.
+        DeployError: one is not of that form, no parameter is called that, or phones cannot call the address that it
+            gives.
     """
     known = sorted(resources()["Parameters"].keys() - SET_BY_DEPLOYER)
     short = {"WebServiceUrl": web_service_url, "ApnsPushType": apns_push_type}
@@ -30,4 +32,6 @@ def read_parameters(
         if not equals or name not in known:
             raise DeployError(f"--set {text}: give NAME=VALUE with one of the names {', '.join(known)}")
         found[name] = value
+    check_web_service_url(found.get("WebServiceUrl", ""))
+    check_domain_name(found.get("DomainName", ""))
     return found

@@ -4,20 +4,74 @@ import base64
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
 
+from infra.stack.errors import DeployError
+
 KEY_BYTES = 32
+AUTHENTICATION_KEYS = "passwire/{stage}/authentication-keys"
+NAME_SECONDS = 60.0
+"""How long a secret's name may stay taken after it was deleted without recovery (AWS, "DeleteSecret": asynchronous)."""
+POLL_SECONDS = 2.0
 
 
-def ensure_authentication_keys(stage: str) -> None:
-    """Make the first key that authentication tokens are derived from; one that is there stays."""
+def check_authentication_keys(stage: str) -> None:
+    """Refuse, before anything is made, a stage whose keys were deleted and can still be restored.
+
+    Raises:
+        DeployError: they are in their recovery window. Without them no installed pass is let in any more.
+    """
     client = boto3.client("secretsmanager")
+    name = AUTHENTICATION_KEYS.format(stage=stage)
+    try:
+        secret = client.describe_secret(SecretId=name)
+    except client.exceptions.ResourceNotFoundException:
+        return
+    if secret.get("DeletedDate"):
+        raise DeployError(
+            f"secret {name} was deleted and can still be restored: the phones that hold this stage's passes present "
+            f"tokens made with it. Run: aws secretsmanager restore-secret --secret-id {name} (or, where no phone holds "
+            f"a pass: aws secretsmanager delete-secret --secret-id {name} --force-delete-without-recovery), then run "
+            "the command again"
+        )
+
+
+def ensure_authentication_keys(stage: str, *, say: Callable[[str], None] = lambda _: None) -> None:
+    """Make the first key that authentication tokens are derived from; one that is there stays.
+
+    Args:
+        stage: whose keys.
+        say: takes a line where the name of deleted keys is waited for.
+
+    Raises:
+        DeployError: a deleted secret of that name can still be restored, or its name stays taken.
+    """
+    client = boto3.client("secretsmanager")
+    name = AUTHENTICATION_KEYS.format(stage=stage)
     first = {"keys": [{"id": "1", "key": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}]}
-    with contextlib.suppress(client.exceptions.ResourceExistsException):
-        client.create_secret(Name=f"passwire/{stage}/authentication-keys", SecretString=json.dumps(first))
+    until = time.monotonic() + NAME_SECONDS
+    waiting = False
+    while True:
+        try:
+            with contextlib.suppress(client.exceptions.ResourceExistsException):
+                client.create_secret(Name=name, SecretString=json.dumps(first))
+        except client.exceptions.InvalidRequestException as error:  # "scheduled for deletion"
+            check_authentication_keys(stage)
+            if time.monotonic() > until:
+                raise DeployError(
+                    f"secret {name} was deleted and its name is still taken after {NAME_SECONDS:.0f} s; run the "
+                    "command again in a few minutes"
+                ) from error
+            if not waiting:
+                say(f"waiting until the name of the deleted secret {name} is free again")
+            waiting = True
+            time.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 def put_pass_type(stage: str, pass_type_identifier: str, content: Mapping[str, Any]) -> None:

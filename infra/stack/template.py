@@ -66,11 +66,14 @@ def kept_names(template: Mapping[str, Any], place: Place) -> dict[str, list[str]
 
 
 def of_kept(template: Template, logical_ids: AbstractSet[str]) -> Template:
-    """A template of these tables and buckets alone; their names are written out already."""
-    return {
-        "AWSTemplateFormatVersion": "2010-09-09",
-        "Resources": {name: template["Resources"][name] for name in sorted(logical_ids)},
-    }
+    """A template of these tables and buckets alone; their names are written out already.
+
+    It has no parameters, so it leaves out the encryption key, which the update that follows sets.
+    """
+    resources = copy.deepcopy({name: template["Resources"][name] for name in sorted(logical_ids)})
+    for resource in resources.values():
+        resource["Properties"].pop("SSESpecification", None)
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 
 
 def encoded(template: Mapping[str, Any]) -> bytes:

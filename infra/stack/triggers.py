@@ -22,7 +22,11 @@ SETTABLE = {
     "ScalingConfig",
     "FilterCriteria",
 }
-SETTLING_SECONDS = 120.0
+SETTLED = ("Enabled", "Disabled")
+"""The states of an event source mapping that can be updated. Others pass, after tens of seconds (AWS,
+"UpdateEventSourceMapping": ResourceInUseException while it is being created, updated or deleted).
+"""
+SETTLING_SECONDS = 300.0
 POLL_SECONDS = 0.5
 
 
@@ -48,8 +52,18 @@ def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
     differing = {name: value for name, value in wanted.items() if mapping.get(name) != value}
     if not differing:
         return False
-    client.update_event_source_mapping(UUID=mapping["UUID"], **differing)
-    _settle(client, mapping["UUID"])
+    until = time.monotonic() + SETTLING_SECONDS
+    _settle(client, mapping["UUID"], until=until)
+    while True:
+        try:
+            client.update_event_source_mapping(UUID=mapping["UUID"], **differing)
+        except client.exceptions.ResourceInUseException:  # somebody else updates it
+            if time.monotonic() > until:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            break
+    _settle(client, mapping["UUID"], until=until)
     return True
 
 
@@ -60,10 +74,16 @@ def _as_lambda_says(name: str, value: Any) -> Any:  # noqa: ANN401 - a property
     return value
 
 
-def _settle(client: Any, uuid: str) -> None:  # noqa: ANN401 - a boto3 client
-    until = time.monotonic() + SETTLING_SECONDS
-    while time.monotonic() < until:
-        if client.get_event_source_mapping(UUID=uuid)["State"] in ("Enabled", "Disabled"):
-            return
+def _settle(client: Any, uuid: str, *, until: float) -> None:  # noqa: ANN401 - a boto3 client
+    """Wait until the mapping can be updated.
+
+    Raises:
+        DeployError: it could not be by `until` (monotonic seconds).
+    """
+    while (state := client.get_event_source_mapping(UUID=uuid)["State"]) not in SETTLED:
+        if time.monotonic() > until:
+            raise DeployError(
+                f"event source mapping {uuid} is still {state} after {SETTLING_SECONDS / 60:.0f} minutes; "
+                "run `finish` again"
+            )
         time.sleep(POLL_SECONDS)
-    raise DeployError(f"event source mapping {uuid} does not settle; run `finish` again")

@@ -27,6 +27,8 @@ QUEUES: Mapping[str, str] = {
     "dead letter": "DeadLetterQueue",
     "stream failure": "StreamFailureQueue",
 }
+TABLES = ("Passes", "Versions", "Registrations", "Devices")
+"""Logical ids of the tables, without `Table`."""
 CALLS = ("register", "unregister", "list_changed", "download", "open_link")
 """What phones do most, as the functions of app.py are named."""
 
@@ -78,7 +80,7 @@ class Alarm:
     missing: str = "notBreaching"
 
     def resource(self) -> dict[str, Any]:
-        """Of the template."""
+        """The `AWS::CloudWatch::Alarm` of the template."""
         percentile = self.metric.statistic.startswith("p")
         return {
             "Type": "AWS::CloudWatch::Alarm",
@@ -156,9 +158,32 @@ ALARMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         "PushQueueAge",
-        "Pushes have waited for over an hour",
+        "Pushes have waited for over an hour and the push worker has not received them",
         of_queue("push", "ApproximateAgeOfOldestMessage"),
         threshold=3600,
+    ),
+    Alarm(
+        "PutOffAge",
+        "Pushes are still put off over an hour after their change",
+        own("PutOffAge", "Maximum"),  # the queue's own age leaves out what was received three times
+        threshold=3_600_000,
+        seconds=1800,
+    ),
+    Alarm(
+        "RecursionDropped",
+        "Lambda stopped the push worker as a runaway loop: the pushes that it put off become dead letters",
+        of_function("Drain", "RecursiveInvocationsDropped", "Sum"),
+        threshold=0,
+    ),
+    *(
+        Alarm(
+            f"{table}{kind}Throttles",
+            f"DynamoDB refused over a hundred {kind.lower()}s of the {table.lower()} table within five minutes",
+            Metric("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": {"Ref": f"{table}Table"}}, "Sum"),
+            threshold=100,
+        )
+        for table in TABLES
+        for kind in ("Read", "Write")
     ),
     Alarm(
         "PushFailureRate",
@@ -272,6 +297,7 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
             (
                 of_function("Push", "IteratorAge", "Maximum", "changes, ms"),
                 of_queue("push", "ApproximateAgeOfOldestMessage", "pushes in the queue, s"),
+                own("PutOffAge", "Maximum", label="pushes that were put off, ms"),
             ),
         ),
         Graph("Days until the first certificate ends", (own("CertificateDaysLeft", "Minimum"),)),

@@ -3,6 +3,7 @@
 Run as `python -m tests.infra.chalice_on_ministack deploy --stage S`; all else is Chalice's own.
 """
 
+import sys
 from typing import Any
 from unittest.mock import patch
 
@@ -45,6 +46,17 @@ def update_api(_: TypedAWSClient, rest_api_id: str, swagger_document: dict[str, 
             )
 
 
+def patch_api(_: TypedAWSClient, rest_api_id: str, patch_operations: list[dict[str, str]]) -> None:
+    """What UpdateRestApi does, except that an empty value, which takes a setting away, has nothing to take here."""
+    if operations := [operation for operation in patch_operations if operation["value"]]:
+        boto3.client("apigateway").update_rest_api(restApiId=rest_api_id, patchOperations=operations)
+
+
 if __name__ == "__main__":
-    with patch.multiple(TypedAWSClient, import_rest_api=create_api, update_api_from_swagger=update_api):
-        main()
+    with patch.multiple(
+        TypedAWSClient,
+        import_rest_api=create_api,
+        update_api_from_swagger=update_api,
+        update_rest_api=patch_api,
+    ):
+        sys.exit(main())

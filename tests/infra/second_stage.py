@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 
 from infra.local.certificates import KEY_ID
-from infra.local.ministack import Ministack, finish_gateway, finish_tables
+from infra.local.ministack import Ministack, finish_functions, finish_gateway, finish_tables
 from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, TEMPLATE, LocalStack
 from infra.stack.changes import Unattended
 from infra.stack.deploy import Deployer, Stack
@@ -50,6 +50,7 @@ def deploy_second_stage(stack: LocalStack, folder: Path) -> SecondStage:
     ensure_authentication_keys(STAGE)
     put_pass_type(STAGE, PASS_TYPE_IDENTIFIER, credentials(folder))
     finish_tables(deployed)
+    finish_functions(deployed)
     api_url = finish_gateway(deployed, Ministack(stack.aws_endpoint_url))
     queue = boto3.client("sqs").create_queue(QueueName="who-hears-of-alarms")["QueueUrl"]
     arn = f"arn:aws:sqs:{stack.region}:000000000000:{queue.rpartition('/')[2]}"

@@ -86,6 +86,8 @@ def finished(stack: LocalStack, project: Project) -> Iterator[Stack]:
         "ApnsCa": Path(stack.ca_file).read_text(),
         "PathParameters": "decoded",
         "WebServiceUrl": "https://passes.example",
+        "PushReservedConcurrency": "7",
+        "Tracing": "on",
     }
     with pytest.raises(DeployError, match=f"run: chalice deploy --stage {STAGE}"):
         project.stage([]).finish(dialogue=Unattended())
@@ -118,6 +120,30 @@ def test_triggers_are_set_as_in_one_stack(finished: Stack, stack: LocalStack) ->
     for role in ("push", "drain"):
         assert of(STAGE, finished.functions[role]) == of(stack.stage, stack.functions[role])
     assert trigger(finished.functions["push"])["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_functions_are_set_as_the_template_says(finished: Stack, project: Project) -> None:
+    """Lambda would stop a worker that sends into its own queue, and Chalice knows nothing of that setting."""
+    client = boto3.client("lambda")
+    loops = {
+        role: client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"]
+        for role, name in finished.functions.items()
+    }
+    assert loops == {"api": "Terminate", "push": "Terminate", "drain": "Allow", "watch": "Terminate"}
+    reserved = {
+        role: client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
+        for role, name in finished.functions.items()
+    }
+    assert reserved == {"api": None, "push": 7, "drain": None, "watch": None}
+    for name in finished.functions.values():
+        configuration = client.get_function_configuration(FunctionName=name)
+        assert configuration["TracingConfig"]["Mode"] == "Active"
+        role = configuration["Role"].rpartition("/")[2]
+        policy = boto3.client("iam").get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"]
+        assert "xray:PutTraceSegments" in policy["Statement"][-1]["Action"]
+    assert boto3.client("apigateway").get_stage(restApiId=project.noted("rest_api")["rest_api_id"], stageName="api")[
+        "tracingEnabled"
+    ]
 
 
 def test_the_gateway_is_set_as_in_one_stack(finished: Stack, stack: LocalStack, project: Project) -> None:

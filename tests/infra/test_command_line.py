@@ -15,7 +15,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from infra.commands import app
+from infra.commands.dialogue import Terminal
 from infra.local.processes import PROJECT
+from infra.stack.errors import DeployError
 from tests.infra.command_line import COMMAND, AtTerminal, infra
 
 WITHOUT_DATA = {
@@ -141,3 +143,11 @@ def test_the_short_name_runs_the_command_line_from_anywhere(tmp_path: Path) -> N
     done = subprocess.run(["bash", "--norc", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert list(json.loads(done.stdout).values()) == [[]]
     assert sys.executable in script
+
+
+def test_yes_does_not_answer_a_question_that_is_a_persons() -> None:
+    """It agrees to ordinary changes; where phones would lose the address that they call, somebody has to look."""
+    with Terminal(stage="dev", yes=True) as terminal:
+        assert terminal.allows("go on?")
+        with pytest.raises(DeployError, match="--yes does not answer this"):
+            terminal.confirms("strand 7 phones?")

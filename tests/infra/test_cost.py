@@ -97,12 +97,12 @@ def test_a_pass_that_many_hold_goes_through_the_queue() -> None:
 
 def test_nobody_costs_what_is_paid_anyway() -> None:
     bought = {what for what, amount in dollars(Usage(devices=0, updates_per_day=3)).items() if amount}
-    assert bought == {*FIXED, "SQS, requests"}
+    assert bought == {*FIXED, "SQS, polls of an idle queue"}
 
 
 def test_twice_the_phones_cost_twice_what_they_use() -> None:
     once, twice = (dollars(Usage(devices=devices, updates_per_day=3)) for devices in (1000, 2000))
-    for what in once.keys() - FIXED - {"SQS, requests"}:
+    for what in once.keys() - FIXED - {"SQS, polls of an idle queue"}:
         assert twice[what] == pytest.approx(2 * once[what]), what
 
 
@@ -111,6 +111,19 @@ def test_a_pass_that_many_share_is_cheaper_to_change() -> None:
         sum(dollars(Usage(devices=10_000, updates_per_day=1, devices_per_pass=count)).values()) for count in (1, 1000)
     )
     assert shared < own
+
+
+def test_what_each_call_and_each_execution_environment_cost_is_in_the_bill() -> None:
+    """Access logs, the surcharge of message groups, and what warm environments read again and again."""
+    lines = {
+        line.what: line for line in bill(Usage(devices=1_000_000, updates_per_day=1 / 30, devices_per_pass=1_000_000))
+    }
+    assert lines["CloudWatch, GB of logs"].quantity > lines["API Gateway, calls of phones"].quantity * 330 / 1e9
+    assert lines["SQS, requests with a group"].price == pytest.approx(0.5e-6)
+    assert lines["S3, reads of templates"].dollars > 0
+    assert lines["Secrets Manager, reads"].dollars > 0
+    rollout = sum(line.dollars for line in lines.values() if line.what not in FIXED)
+    assert rollout > 15, "the phones' own calls are most of what a change of a shared pass costs"
 
 
 def test_a_script_gets_the_lines_and_their_sum() -> None:

@@ -1,10 +1,15 @@
 """Stages are deployed, looked at, changed and destroyed beside each other, on the embedded AWS."""
 
+import base64
 import copy
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,10 +19,13 @@ import pytest
 from infra.commands import main
 from infra.local.ministack import Ministack, finish_gateway
 from infra.local.stack import LocalStack
+from infra.stack.bucket import CODE_VERSIONS, DeployBucket
 from infra.stack.changes import Change, CloudStack, Event, Unattended
+from infra.stack.checkout import read_checkout
 from infra.stack.deploy import Deployer, DeployError
 from infra.stack.package import Package, build_package
 from infra.stack.secrets import ensure_authentication_keys
+from infra.stack.write_package import write_package
 from tests.end_to_end.eventually import eventually
 from tests.infra.command_line import AtTerminal
 
@@ -190,8 +198,13 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(sta
 
     done = commands("destroy", "--stage", stage.name, "--confirm", "another")
     assert (done.code, stage.status is None) == (1, False)
+    dynamodb.put_item(TableName=deployed.tables["devices"], Item={"device_library_identifier": {"S": "d"}})
+    assert boto3.client("cloudformation").describe_stacks(StackName=stage.deployer.stack_name)["Stacks"][0][
+        "EnableTerminationProtection"
+    ]
     done = commands("destroy", "--stage", stage.name, "--confirm", stage.name)
     assert done.code == 0, done.err
+    assert "registered devices: 1; the address that they call goes with the stage" in " ".join(done.err.split())
     assert f"kept     {table}" in done.out
     assert stage.status is None
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
@@ -205,7 +218,9 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(sta
         "DevicesTable",
         "TemplatesBucket",
     }
+    stage.said.clear()
     assert table in stage.deploys().questions[0]
+    assert any(line.startswith("registered devices: 1; the API that they call went") for line in stage.said)
     assert stage.deployer.describe().tables["passes"] == table
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
 
@@ -304,6 +319,25 @@ def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage
     )
 
 
+def test_the_deploy_bucket_takes_no_request_without_tls_and_keeps_the_newest_code(stack: LocalStack) -> None:
+    assert stack
+    place = Deployer("t-bucket", say=lambda _: None).place()
+    bucket, s3 = DeployBucket(account=place.account, region=place.region), boto3.client("s3")
+    keys = [bucket.key("t-bucket", str(number).encode(), "zip") for number in range(CODE_VERSIONS + 3)]
+    for number, key in enumerate(keys):
+        bucket.put(key, str(number).encode())
+    (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket.name)["Policy"])["Statement"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
+    assert {rule["ID"] for rule in rules} == {"templates", "incomplete-uploads"}
+    assert all("Expiration" not in rule or rule["Filter"].get("ObjectSizeLessThan") for rule in rules), "code stays"
+
+    bucket.prune("t-bucket", used=keys[0])
+    left = {item["Key"] for item in s3.list_objects_v2(Bucket=bucket.name, Prefix="t-bucket/")["Contents"]}
+    assert keys[0] in left
+    assert len(left) in (CODE_VERSIONS, CODE_VERSIONS + 1)
+
+
 def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,3 +348,28 @@ def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
     (template,) = s3.list_objects_v2(Bucket=bucket, Prefix=f"{stage.name}/")["Contents"]
     assert template["Key"].endswith(".json")
     assert template["Size"] > 1000
+
+
+def test_a_pipeline_of_ones_own_deploys_the_template_that_this_one_would(
+    stage: Stage, stack: LocalStack, tmp_path: Path
+) -> None:
+    """The script is run as it is written, by the AWS CLI, and `deploy` then finds nothing to change."""
+    environment = {**os.environ, **stack.credentials, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    written = write_package(
+        stage.package,
+        place=stage.deployer.place(),
+        parameters={"WebServiceUrl": "https://passes.example.com"},
+        commit=read_checkout().name,
+        folder=tmp_path / "out",
+    )
+    assert set(written) == {"template", "code", "script"}
+    for _ in range(2):  # a second time there is nothing to do, and the key stays
+        done = subprocess.run([written["script"]], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert stage.deployer.describe().outputs["WebServiceUrl"] == "https://passes.example.com"
+    assert stage.deployer.diff(lambda: stage.package, parameters={}) == []
+    keys = boto3.client("secretsmanager").get_secret_value(SecretId=f"passwire/{stage.name}/authentication-keys")
+    assert [len(base64.b64decode(key["key"])) for key in json.loads(keys["SecretString"])["keys"]] == [32]
+    template = json.loads(Path(written["template"]).read_text())
+    assert template["Resources"]["PassesTable"]["Properties"]["TableName"] == f"passwire-{stage.name}-passes"
+    assert [r["Properties"]["CodeUri"] for r in template["Resources"].values() if "CodeUri" in r.get("Properties", {})]

@@ -4,15 +4,19 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import boto3
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.domain.orders import WakeDevices, encode
 from infra.local.phone import Phone
 from infra.local.stack import LocalStack
+from infra.pushes import in_pieces
 from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
 from tests.infra.command_line import infra
@@ -113,3 +117,18 @@ def test_a_push_to_nobody_says_so(pipeline: Pipeline) -> None:
     done = infra("push", "send", str(pass_id), "--stage", "local")
     assert done.returncode == 1
     assert done.stderr == f"error: pass {pass_id}: no device is registered for it\n"
+
+
+@given(st.lists(st.integers(min_value=1, max_value=800_000), max_size=260))
+def test_a_batch_is_handed_over_in_pieces_that_an_invocation_takes(sizes: list[int]) -> None:
+    """The range of a batch that was given up may hold the records of its neighbours, and Lambda takes 6 MB."""
+    sizes = [size if number % 20 == 0 else size % 3000 for number, size in enumerate(sizes)]  # few are large
+    records = [{"number": number, "image": "x" * size} for number, size in enumerate(sizes)]
+    pieces = list(in_pieces(records))
+    assert [record for piece in pieces for record in piece] == records
+    for piece in pieces:
+        assert 0 < len(piece) <= 100
+        assert len(json.dumps({"Records": piece}).encode()) < 5_100_000
+    for piece, following in pairwise(pieces):
+        together = len(json.dumps({"Records": [*piece, following[0]]}).encode())
+        assert len(piece) == 100 or together > 5_000_000, "no piece is smaller than it must be"

@@ -21,8 +21,20 @@ from tests.first_events import EVERY_DAY
 
 AWS_METRICS = {
     ("AWS/ApiGateway", frozenset({"ApiName", "Stage"})): {"4XXError", "5XXError", "Count", "Latency"},
-    ("AWS/DynamoDB", frozenset({"TableName"})): {"ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"},
-    ("AWS/Lambda", frozenset({"FunctionName"})): {"Duration", "Errors", "Invocations", "IteratorAge", "Throttles"},
+    ("AWS/DynamoDB", frozenset({"TableName"})): {
+        "ConsumedReadCapacityUnits",
+        "ConsumedWriteCapacityUnits",
+        "ReadThrottleEvents",
+        "WriteThrottleEvents",
+    },
+    ("AWS/Lambda", frozenset({"FunctionName"})): {
+        "Duration",
+        "Errors",
+        "Invocations",
+        "IteratorAge",
+        "RecursiveInvocationsDropped",
+        "Throttles",
+    },
     ("AWS/SQS", frozenset({"QueueName"})): {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
 }
 """What AWS writes, as far as it is looked at here: the pages "... metrics and dimensions" of each service."""
@@ -56,6 +68,10 @@ def test_every_metric_of_ours_is_one_that_the_functions_write(
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: apns.pushes_to(phone), "the push")
     assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"]
+    apns.answers(phone, status=503, reason="ServiceUnavailable")
+    pipeline.writes(serial_number, fields={"gate": "B3"})
+    eventually(lambda: ("PutOffAge", frozenset({"Stage"})) in written(stack), "that a push was put off")
+    apns.is_well_again(phone)
     boto3.client("lambda").invoke(FunctionName=stack.functions["watch"], Payload=json.dumps(EVERY_DAY))
     wanted = {(m.name, frozenset(m.dimensions)) for m in watched() if m.namespace == "Passwire"}
     eventually(lambda: wanted <= written(stack), f"that these are written: {wanted - written(stack)}")

@@ -26,6 +26,7 @@ class Check:
 CHECKS: tuple[Check, ...] = (
     Check("certificates", "certificates: Apple's chain, key, dates, team, topic", credentials.certificates),
     Check("apns", "APNs is reached and takes the credentials", credentials.apns),
+    Check("apns-roots", "the functions trust APNs' server certificate", credentials.apns_roots),
     Check("authentication-keys", "the keys of authentication tokens are there", credentials.authentication_keys),
     Check("web-service-url", "passes name this stage's URL, by https", web_service.web_service_url),
     Check("gateway", "the routes answer as phones expect", web_service.gateway),

@@ -1,12 +1,20 @@
 """What passes are signed with and pushes are proved by: certificates, keys, teams, and what APNs says to them."""
 
+import io
+import socket
+import ssl
+import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certificates
 from cryptography.x509.oid import NameOID
 
+from chalicelib import roots
 from chalicelib.apns.client import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.domain.errors import ConfigurationError
@@ -25,6 +33,7 @@ APPLE = "Apple Inc."
 NOBODY = PushToken("f" * 64)
 """A push token in the form of Apple's that no phone has: APNs calls it bad, after it has looked at who asks."""
 PROBE_SECONDS = 10.0
+HTTPS = 443
 REFUSALS = {
     "InvalidProviderToken": "the .p8 key, its key id or the team is wrong, or the key was revoked",
     "ExpiredProviderToken": "this machine's clock is wrong",
@@ -91,6 +100,34 @@ def _push_hosts(patient: Patient) -> Iterator[Finding]:
                 f"function {role} does not push to Apple's production host: {problem}",
                 f"python -m infra deploy --stage {patient.stage} --set {PARAMETER}={PRODUCTION}",
             )
+
+
+def apns_roots(patient: Patient) -> Iterator[Finding]:
+    """The functions trust APNs by the roots in their zip, which are older than this machine's where no one deploys."""
+    settings = patient.settings("push")
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(io.BytesIO(patient.code("push"))) as archive:
+            names = [name for name in archive.namelist() if name.startswith(f"{roots.FOLDER.name}/")]
+            if not names:
+                return  # as `chalice deploy` packages it: the functions use the roots of Lambda's own system
+            archive.extractall(folder, names)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(capath=str(Path(folder) / roots.FOLDER.name), cadata=settings.apns_ca or None)
+        host, port = urlsplit(settings.apns_url).hostname or "", urlsplit(settings.apns_url).port or HTTPS
+        try:
+            with (
+                socket.create_connection((host, port), timeout=PROBE_SECONDS) as connection,
+                context.wrap_socket(connection, server_hostname=host),
+            ):
+                return
+        except ssl.SSLCertVerificationError as error:
+            yield fault(
+                f"the functions do not trust {host}: {error.verify_message}",
+                "update certifi (make lock) and deploy again; where a proxy inspects this machine's connections, "
+                "exempt APNs from it",
+            )
+        except OSError:
+            return  # the check `apns` says that it cannot be reached
 
 
 def authentication_keys(patient: Patient) -> Iterator[Finding]:

@@ -109,6 +109,13 @@ def functions(patient: Patient) -> Iterator[Finding]:
         missing = sorted(names - function.get("Environment", {}).get("Variables", {}).keys())
         if missing:
             yield fault(f"function {role}: its environment lacks {', '.join(missing)}", REDEPLOY)
+        if role == "drain" and _recursive_loop(patient, role) != "Allow":
+            yield fault(
+                f"function {role}: Lambda stops it after about 16 rounds through its own queue, and what it put off is "
+                "lost to the dead-letter queue",
+                f"aws lambda put-function-recursion-config --function-name {patient.stack.functions[role]} "
+                "--recursive-loop Allow, or `finish` (or `deploy`) again",
+            )
         try:
             settings = patient.settings(role)
         except ConfigurationError as error:
@@ -191,6 +198,11 @@ def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -
         "Destination"
     ):
         yield fault(f"function {role}: what it gives up is noted nowhere", REDEPLOY)
+
+
+def _recursive_loop(patient: Patient, role: str) -> str:
+    name = patient.stack.functions[role]
+    return str(patient.client("lambda").get_function_recursion_config(FunctionName=name)["RecursiveLoop"])
 
 
 def _depth(patient: Patient, url: str) -> int:

@@ -99,6 +99,16 @@ def secret(ward: Ward, change: Callable[[Ward], dict[str, Any]], *, name: str = 
 
 
 @contextmanager
+def taken_for_a_loop(ward: Ward) -> Iterator[None]:
+    client, name = boto3.client("lambda"), ward.stack.functions["drain"]
+    client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Terminate")
+    try:
+        yield
+    finally:
+        client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
+
+
+@contextmanager
 def keys(ward: Ward, text: str) -> Iterator[None]:
     assert ward
     client, name = boto3.client("secretsmanager"), f"passwire/{STAGE}/authentication-keys"
@@ -389,6 +399,12 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         partial(variables, role="push", change=with_("PASSWIRE_APNS_CA", "")),
         "answers UntrustedServer",
     ),
+    "roots that do not lead to APNs": (
+        "apns-roots",
+        partial(variables, role="push", change=with_("PASSWIRE_APNS_CA", "")),
+        "the functions do not trust",
+    ),
+    "a worker that Lambda takes for a loop": ("functions", taken_for_a_loop, "stops it after about 16 rounds"),
     "broken authentication keys": ("authentication-keys", partial(keys, text="{}"), "must be"),
     "http": ("web-service-url", url("http://passes.example.com"), "phones call nothing but https"),
     "/v1": ("web-service-url", url("https://passes.example.com/v1"), "and so call /v1/v1"),
