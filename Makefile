@@ -2,18 +2,22 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+RUNNABLE := .venv/runnable
 INSTALLED := .venv/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check format lint types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
+.PHONY: help install up demo test check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-up: $(INSTALLED) ## run the whole service on this machine, until Ctrl-C
+install: $(RUNNABLE) ## install the command line as .venv/bin/passwire, without the tools that tests need
+
+up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C
 	@exec $(BIN)/python -m infra up
 
-demo: $(INSTALLED) ## play the whole loop: issue, register, change, push, list, download, change message
+demo: $(RUNNABLE) ## play the whole loop: issue, register, change, push, list, download, change message
 	@exec $(BIN)/python -m infra demo
 
 test: $(INSTALLED) ## run the whole suite
@@ -29,11 +33,18 @@ lint: $(INSTALLED) ## form and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+prose: $(INSTALLED) ## phrases to avoid, and misspellings
+	$(BIN)/python -m tests.support.prose
+	$(BIN)/codespell
+
 types: $(INSTALLED) ## mypy --strict
 	$(BIN)/mypy
 
 imports: $(INSTALLED) ## imports point downwards
 	$(BIN)/lint-imports
+
+docs: $(INSTALLED) ## write what is generated in docs/ again
+	$(BIN)/python -m tests.support.reference
 
 template: $(INSTALLED) ## the CloudFormation template is one that AWS would take
 	$(BIN)/python -m tests.lint_template
@@ -67,18 +78,25 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 
 lock: $(INSTALLED) ## pin every dependency with its hashes: requirements*.txt from pyproject.toml, and the embedded AWS
 	$(COMPILE) pyproject.toml -o requirements.txt
-	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.txt
+	$(COMPILE) pyproject.toml --extra cli --extra bulk -c requirements.txt -o requirements-cli.txt
+	$(COMPILE) pyproject.toml --all-extras -c requirements-cli.txt -o requirements-dev.txt
 	$(COMPILE) infra/local/requirements-ministack.in -o infra/local/requirements-ministack.txt
 
 clean: ## remove what was made here: .venv and .passwire
 	rm -rf .venv .passwire .chalice/deployments
 
-$(INSTALLED): requirements-dev.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 to 3.13 is needed: $(PYTHON) is not there"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Python 3.11 to 3.13 is needed; say which with: make PYTHON=python3.12"; exit 1; }
+$(RUNNABLE): requirements-cli.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 to 3.14 is needed: $(PYTHON) is not there"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { echo "Python 3.11 to 3.14 is needed; say which with: make PYTHON=python3.13"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
 	@command -v openssl >/dev/null || { echo "openssl is needed: apt-get install openssl"; exit 1; }
 	@echo "installing into .venv, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-cli.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(INSTALLED): requirements-dev.txt $(RUNNABLE)
+	@echo "installing the tools for tests into .venv, once"
+	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@

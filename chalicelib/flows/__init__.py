@@ -1,1 +1,1 @@
-"""One file for each arrow of the README's picture: what a device or a pipeline sets in motion, from start to end."""
+"""One file for each arrow of the picture in README.md: what a device or a pipeline starts, from beginning to end."""

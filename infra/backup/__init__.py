@@ -8,7 +8,8 @@ Theory of operation
 A backup is no snapshot: tables are read one after the other while phones and pipelines go on. It holds what was there
 when it began; of what changes meanwhile, it may hold one half. Each half is harmless: a registration without its device
 row is passed over by pushes, and a device row that names a pass without a registration is passed over by list calls.
-For a snapshot, restore all tables to one point in time with AWS's own means, and take the backup of those (README).
+For a snapshot, restore all tables to one point in time with AWS's own means, and take the backup of those
+(`docs/guides/backup.md`).
 
 What is restored must not make phones believe that they are up to date (`chalicelib/domain/updates.py`):
 

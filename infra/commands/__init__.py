@@ -3,6 +3,7 @@
 import errno
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,6 +12,7 @@ from typer._completion_classes import completion_init
 from chalicelib.domain.errors import PasswireError
 from infra.aws import explain
 from infra.commands import completion, lazy
+from infra.commands.version import print_version, require_checkout
 from infra.terminal import standard_error, styled
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
@@ -51,7 +53,6 @@ COMMANDS = {
 app = typer.Typer(
     name="python -m infra",
     cls=lazy.having(COMMANDS),
-    callback=lambda: None,  # else Typer would have no group without commands of its own
     help=HELP,
     add_completion=False,  # it would complete `python`; `completion` gives the command line a name
     no_args_is_help=True,
@@ -59,6 +60,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback has printed it
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Options of the command line itself. `HELP` is its help text."""
+    require_checkout()
 
 
 def main() -> int:

@@ -26,7 +26,8 @@ def backup(
     ],
     stage: StageOption = "dev",
     suffix: Annotated[
-        str, typer.Option(help="Read tables whose names end so: those restored to a point in time (README).")
+        str,
+        typer.Option(help="Read tables whose names end so: those restored to a point in time (docs/guides/backup.md)."),
     ] = "",
     *,
     as_json: JsonOption = False,

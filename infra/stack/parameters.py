@@ -6,7 +6,7 @@ from infra.stack.errors import DeployError
 from infra.stack.resources import resources
 from infra.stack.web_service_url import check_domain_name, check_web_service_url
 
-OWN = frozenset({"Stage", "Commit", "ApiId"})
+SET_BY_DEPLOYER = frozenset({"Stage", "Commit", "ApiId"})
 """Parameters that the deployer sets itself."""
 
 
@@ -24,7 +24,7 @@ def read_parameters(
         DeployError: one is not of that form, no parameter is called that, or phones cannot call the address that it
             gives.
     """
-    known = sorted(resources()["Parameters"].keys() - OWN)
+    known = sorted(resources()["Parameters"].keys() - SET_BY_DEPLOYER)
     short = {"WebServiceUrl": web_service_url, "ApnsPushType": apns_push_type}
     found = {name: value for name, value in short.items() if value is not None}
     for text in texts:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.stack import watching
+from infra.stack.descriptions import DESCRIPTIONS
 
 RESOURCES = Path(__file__).with_suffix(".json")
 
@@ -12,5 +13,7 @@ RESOURCES = Path(__file__).with_suffix(".json")
 def resources() -> dict[str, Any]:
     """What is merged into Chalice's template."""
     template: dict[str, Any] = json.loads(RESOURCES.read_text())
+    for name, parameter in template["Parameters"].items():
+        parameter["Description"] = DESCRIPTIONS.get(name, name)
     template["Resources"].update(watching.resources())
     return template

@@ -35,7 +35,6 @@ LIBRARIES = (
     "orjson",
     "pynamodb",
     "six.py",
-    "typing_extensions.py",
     "urllib3",
 )
 """Top-level names that the functions import, and what those import."""

@@ -1,7 +1,7 @@
 """What is watched: the alarms and the dashboard, as resources of the stack's template, from one table each.
 
-An alarm is for a person: something that does not mend itself, or a phone that notices. What to do about each stands in
-the README under its name ("Watching").
+An alarm is for a person: something that does not mend itself, or a phone that notices. What to do about each is in the
+runbook under its name (`docs/operations/runbook.md`), which the alarm's text links to.
 """
 
 import json
@@ -60,7 +60,7 @@ class Alarm:
     """When a person is told.
 
     Args:
-        name: as the README's runbook has it; the resource is called so with `Alarm` behind it.
+        name: its heading in the runbook; the resource is called so with `Alarm` behind it.
         meaning: what has happened, for somebody who was woken by it.
         metric: what is looked at.
         threshold: what must be exceeded, unless `comparison` says otherwise.
@@ -85,7 +85,7 @@ class Alarm:
         return {
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
-                "AlarmDescription": f"{self.meaning}. What to do: README.md, Watching, {self.name}",
+                "AlarmDescription": {"Fn::Sub": f"{self.meaning}. What to do: ${{RunbookUrl}}#{self.name.lower()}"},
                 "AlarmActions": [{"Ref": "AlarmTopic"}],
                 "TreatMissingData": self.missing,
                 "ComparisonOperator": self.comparison,

@@ -1,4 +1,4 @@
-"""What is watched is there to be seen: every metric named is written, every alarm has its line in the README."""
+"""What is watched is there to be seen: every metric named is written, every alarm links to its runbook section."""
 
 import json
 import re
@@ -101,14 +101,15 @@ def test_every_value_of_a_dimension_is_one_that_the_code_writes() -> None:
                 assert value in allowed[name], metric
 
 
-def test_every_alarm_goes_to_the_topic_and_names_its_line_in_the_runbook() -> None:
-    runbook = (PROJECT / "README.md").read_text().partition("\n## Watching\n")[2].partition("\n## ")[0]
-    lines = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", runbook, re.MULTILINE))
-    assert set(lines) == {name.removesuffix("Alarm") for name in alarms()}
+def test_every_alarm_goes_to_the_topic_and_links_to_its_runbook_section() -> None:
+    runbook = (PROJECT / "docs" / "operations" / "runbook.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n\n(.+?)(?=\n## |\Z)", runbook, re.MULTILINE | re.DOTALL))
+    assert resources()["Parameters"]["RunbookUrl"]["Default"].endswith("/docs/operations/runbook.md")
     for name, alarm in alarms().items():
+        heading = name.removesuffix("Alarm")
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
-        assert alarm["AlarmDescription"].endswith(f"README.md, Watching, {name.removesuffix('Alarm')}"), name
-        assert len(lines[name.removesuffix("Alarm")]) > 40, name
+        assert alarm["AlarmDescription"]["Fn::Sub"].endswith(f"What to do: ${{RunbookUrl}}#{heading.lower()}"), name
+        assert len(sections[heading]) > 80, name
 
 
 def test_every_function_is_watched() -> None:

@@ -1,4 +1,4 @@
-"""The README's pipelines, run from its text: each ends on a phone that sees what it should, and nothing else."""
+"""The pipelines of the README and of the guide, run from their text: each ends on a phone that shows the change."""
 
 import io
 import json
@@ -25,12 +25,13 @@ from tests.conftest import Issuer, Pipeline
 from tests.end_to_end.eventually import Apns, eventually
 
 BLOCK = re.compile(r"<!-- pipeline: (\w+) -->\n```\w+\n(.*?)```", re.DOTALL)
-BLOCKS: dict[str, str] = dict(BLOCK.findall((PROJECT / "README.md").read_text()))
+PAGES = ("README.md", "docs/guides/pipelines.md")
+BLOCKS: dict[str, str] = dict(block for page in PAGES for block in BLOCK.findall((PROJECT / page).read_text()))
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Story:
-    """A phone with a pass, gate A7, and a pipeline of the README's that changes it."""
+    """A phone with a pass, gate A7, and a pipeline of the documentation that changes it."""
 
     def __init__(self, stack: LocalStack, phone: Phone, apns: Apns, pass_id: PassId) -> None:
         self._stack, self._phone, self._apns = stack, phone, apns
@@ -38,7 +39,7 @@ class Story:
         self.pass_id = pass_id
 
     def code(self, name: str) -> str:
-        """A block of the README, with the names of this stage for those of the reader's."""
+        """A block of the documentation, with the names of this stage in place of the reader's."""
         return (
             BLOCKS[name]
             .replace("passwire-dev-passes", self._stack.tables["passes"])
@@ -49,7 +50,7 @@ class Story:
     def runs(self, name: str) -> dict[str, Any]:
         """A block of Python; what it leaves defined."""
         defined: dict[str, Any] = {}
-        exec(compile(self.code(name), f"README.md, pipeline {name}", "exec"), defined)  # noqa: S102 - our README
+        exec(compile(self.code(name), f"documentation, pipeline {name}", "exec"), defined)  # noqa: S102 - our own pages
         return defined
 
     def sees(self, message: str) -> None:
@@ -74,11 +75,12 @@ def story(
     pipeline.deletes(pass_id)
 
 
-def test_boto3(story: Story, pipeline: Pipeline) -> None:
-    """Twice the same: one push. What then changes is the first thing that the phone hears of again."""
-    story.runs("boto3")
+@pytest.mark.parametrize("name", ["readme", "boto3"])
+def test_put_item(name: str, story: Story, pipeline: Pipeline) -> None:
+    """The same content written twice sends one push. The next push is for the next change."""
+    story.runs(name)
     story.sees("Gate changed to B22")
-    story.runs("boto3")
+    story.runs(name)
     pipeline.writes(story.pass_id.serial_number, fields={"gate": "C1"})
     story.sees("Gate changed to C1")
 
@@ -98,7 +100,7 @@ def test_the_aws_command_line(story: Story) -> None:
 
 @pytest.fixture
 def fed_by_a_queue(story: Story, stack: LocalStack) -> Iterator[str]:
-    """The README's Lambda, deployed; the URL of the queue that feeds it."""
+    """The Lambda function of the guide, deployed; the URL of the queue that feeds it."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("pipeline.py", story.code("lambda"))
@@ -176,5 +178,5 @@ def test_ttl(story: Story, stack: LocalStack, pipeline: Pipeline, phone: Phone) 
     eventually(lambda: "Item" not in devices.get_item(Key=held, ConsistentRead=True), "forgetting the registration")
 
 
-def test_each_block_of_the_readme_is_run_here() -> None:
-    assert set(BLOCKS) == {"boto3", "cli", "lambda", "pandas", "conditional", "ttl"}
+def test_each_block_is_run_here() -> None:
+    assert set(BLOCKS) == {"readme", "boto3", "cli", "lambda", "pandas", "conditional", "ttl"}

@@ -37,7 +37,7 @@ def tables(patient: Patient) -> Iterator[Finding]:
         try:
             table = patient.table(role)
         except dynamodb.exceptions.ResourceNotFoundException:
-            yield fault(f"table {name} is missing", 'bring it back: README.md, "Backup and restore"')
+            yield fault(f"table {name} is missing", "restore it: docs/guides/backup.md")
             continue
         if table["TableStatus"] not in ("ACTIVE", "UPDATING"):
             yield fault(f"table {name} is {table['TableStatus']}", "look at it in AWS")
@@ -80,7 +80,7 @@ def lag(patient: Patient) -> Iterator[Finding]:
     if age is not None and age > MAX_ITERATOR_AGE_MILLISECONDS:
         yield fault(
             f"changes wait for {age / 1000:.0f} s before they are stamped",
-            "README.md, Watching: StreamAge; the push function's log says whether it fails",
+            "docs/operations/runbook.md#streamage; the push function's log says whether it fails",
         )
     depths = {role: _depth(patient, url) for role, url in patient.stack.queues.items()}
     if depths["stream_failure"]:

@@ -31,7 +31,8 @@ def alarms(patient: Patient) -> Iterator[Finding]:
     for page in pages.paginate(AlarmNamePrefix=f"passwire-{patient.stage}-", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
             if ours := name.match(alarm["AlarmName"]):
-                yield warning(f"alarm {ours[1]} is on: {alarm.get('StateReason', '')}", "README.md, Watching: its line")
+                remedy = f"docs/operations/runbook.md#{ours[1].lower()}"
+                yield warning(f"alarm {ours[1]} is on: {alarm.get('StateReason', '')}", remedy)
     topic = patient.stack.outputs["AlarmTopicArn"]
     subscriptions = patient.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     if not any(subscription["SubscriptionArn"].startswith("arn:") for subscription in subscriptions):

@@ -1,0 +1,266 @@
+"""The documentation is complete and true: everything that has a name has its place, links lead somewhere, generated
+pages are current, and the command lines that are shown exist.
+
+Names are taken from the code, so a new command, setting, log event, metric or alarm fails here until it is documented.
+"""
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from typer.core import TyperCommand
+
+from infra.local.simulator.values import Faults
+from infra.local.stack import LocalStack
+from infra.stack.descriptions import DESCRIPTIONS
+from infra.stack.resources import resources
+from infra.stack.watching import ALARMS
+from tests.support.reference import MODULE, PAGES, command_tree
+from tests.support.release_notes import release_notes
+
+PROJECT = Path(__file__).parents[2]
+DOCS = PROJECT / "docs"
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PAGE_NAMES = sorted([*TOP, *(path.relative_to(PROJECT).as_posix() for path in DOCS.rglob("*.md"))])
+HISTORY = "CHANGELOG.md"
+"""Names what no longer exists, on purpose."""
+README_BYTES = 6 * 1024
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+FOREIGN = ("http://", "https://", "mailto:")
+PATH_IN_BACKTICKS = re.compile(r"`((?:chalicelib|infra|tests|benchmarks|docs|\.chalice)/[\w./@-]+?)(?:\s[^`]*)?`")
+MADE_LATER = ("docs/reference", ".chalice/prepared", ".chalice/deployed")
+THIS_MACHINE = re.compile(r"/(?:work|root|home|tmp)/|passwire\+")
+
+
+def text_of(name: str) -> str:
+    return (PROJECT / name).read_text()
+
+
+def prose_of(name: str) -> str:
+    """A page without its code blocks."""
+    return FENCE.sub("", text_of(name))
+
+
+def anchors(name: str) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} (.+)$", prose_of(name), re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        number = next(n for n in range(len(found) + 1) if (f"{slug}-{n}" if n else slug) not in found)
+        found.add(f"{slug}-{number}" if number else slug)
+    return found
+
+
+def rows(name: str) -> set[str]:
+    """The names in backticks with which the rows of a page's tables begin."""
+    firsts = re.findall(r"^\| (.+?) \|", text_of(name), re.MULTILINE)
+    return {found for first in firsts for found in re.findall(r"`([^`]+)`", first)}
+
+
+def sources(*roots: str) -> Iterator[ast.AST]:
+    """Every node of the modules below some folders, and of app.py."""
+    paths = [PROJECT / "app.py", *(path for root in roots for path in sorted((PROJECT / root).rglob("*.py")))]
+    for path in paths:
+        yield from ast.walk(ast.parse(path.read_text()))
+
+
+def called(node: ast.AST, *names: str) -> ast.Call | None:
+    """The node as a call of a function or method of one of these names."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
+        return node
+    return None
+
+
+def texts(node: ast.expr | None) -> list[str]:
+    """A literal text, or the literal keys of a dictionary."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, ast.Dict):
+        return [text for key in node.keys for text in texts(key)]
+    return []
+
+
+def log_events() -> set[str]:
+    """Every event that the service logs."""
+    found: set[str] = set()
+    for node in sources("chalicelib"):
+        call = called(node, "event")
+        if call and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+            found |= set(texts(call.args[0]) if call.func.value.id == "log" else [])
+    return found
+
+
+def metric_names() -> set[str]:
+    """Every metric that the service writes."""
+    found: set[str] = set()
+    for node in sources("chalicelib"):
+        call = called(node, "count", "put", "duration")
+        owner = call.func.value if call and isinstance(call.func, ast.Attribute) else None
+        name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+        if call and name == "metrics":
+            found |= set(texts(call.args[0]))
+    return found
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """Every `passwire` command line of a code block, with its page."""
+    found: list[tuple[str, str]] = []
+    for name in PAGE_NAMES:
+        for language, block in FENCE.findall(text_of(name)):
+            joined = block.replace("\\\n", " ")
+            if language == "sh":
+                lines = re.findall(r"^(?:\$ )?passwire .+$", joined, re.MULTILINE)
+                found += [(name, line.removeprefix("$ ")) for line in lines]
+        for line in re.findall(r"`passwire ([^`]+)`", prose_of(name)):
+            found.append((name, f"passwire {' '.join(line.split())}"))
+    return found
+
+
+def command_of(arguments: list[str], tree: dict[str, TyperCommand]) -> str | None:
+    """The command that arguments name; None where they name a group of commands, or nothing."""
+    for length in (2, 1):
+        name = " ".join(arguments[:length])
+        if name in tree:
+            return name
+    return None
+
+
+def test_readme_is_short() -> None:
+    assert len((PROJECT / "README.md").read_bytes()) <= README_BYTES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_page_is_current(name: str) -> None:
+    assert (DOCS / name).read_text() == PAGES[name](), "run: make docs"
+
+
+@pytest.mark.parametrize("name", command_tree())
+def test_command_has_its_heading(name: str) -> None:
+    assert name.replace(" ", "-") in anchors("docs/reference/cli.md")
+
+
+def test_every_parameter_of_the_template_has_a_description() -> None:
+    assert set(DESCRIPTIONS) == set(resources()["Parameters"])
+
+
+def test_every_parameter_and_environment_variable_has_its_row() -> None:
+    template = resources()
+    names = {*template["Parameters"], *template["Globals"]["Function"]["Environment"]["Variables"]}
+    assert names <= rows("docs/reference/settings.md")
+
+
+def test_every_log_event_has_its_heading() -> None:
+    headings = set(re.findall(r"^### (\w+)$", text_of("docs/reference/log-events.md"), re.MULTILINE))
+    assert headings == log_events()
+
+
+def test_every_metric_has_its_row() -> None:
+    assert metric_names() <= rows("docs/operations/monitoring.md")
+
+
+def test_every_alarm_has_its_section_in_the_runbook() -> None:
+    headings = set(re.findall(r"^## (\w+)$", text_of("docs/operations/runbook.md"), re.MULTILINE))
+    assert headings == {alarm.name for alarm in ALARMS}
+
+
+def test_every_key_of_local_json_and_every_fault_has_its_row() -> None:
+    names = {field.name for field in fields(LocalStack)} | {field.name for field in fields(Faults)}
+    assert names <= rows("docs/reference/local-run.md")
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_links_lead_to_files_and_headings(name: str) -> None:
+    broken = []
+    for target in LINK.findall(prose_of(name)):
+        if target.startswith(FOREIGN):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (PROJECT / name).parent / path if path else PROJECT / name
+        page = Path(os.path.normpath(file)).relative_to(PROJECT).as_posix()
+        if not file.exists() or (anchor and anchor not in anchors(page)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    targets = [target.partition("#")[0] for target in LINK.findall(text_of("docs/index.md"))]
+    linked = {(DOCS / target).resolve() for target in targets}
+    decisions = {(DOCS / "decisions" / target).resolve() for target in LINK.findall(text_of("docs/decisions/index.md"))}
+    pages = {path.resolve() for path in DOCS.rglob("*.md")} - {(DOCS / "index.md").resolve()}
+    assert pages - linked - decisions == set()
+
+
+@pytest.mark.parametrize("name", [name for name in PAGE_NAMES if name != HISTORY])
+def test_paths_in_pages_exist(name: str) -> None:
+    missing = [
+        path
+        for path in PATH_IN_BACKTICKS.findall(prose_of(name))
+        if not path.startswith(MADE_LATER) and "*" not in path and not (PROJECT / path).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_no_page_names_a_folder_of_one_machine(name: str) -> None:
+    assert THIS_MACHINE.findall(text_of(name)) == []
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines())
+def test_command_line_that_is_shown_exists(page: str, line: str) -> None:
+    """The command exists, and so does each of its options."""
+    tree = command_tree()
+    arguments = shlex.split(line, comments=True)[1:]
+    name = command_of(arguments, tree)
+    groups = {command.partition(" ")[0] for command in tree}
+    if name is None:
+        assert arguments[0] in groups | {"--help", "--version"}, f"{page}: {line}"
+        return
+    known = {option for parameter in tree[name].params for option in parameter.opts}
+    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    assert given <= known | {"--help"}, f"{page}: {line}"
+
+
+def test_only_one_name_of_the_command_is_shown() -> None:
+    """The pages call it `passwire`; the other name is explained once."""
+    naming = [name for name in PAGE_NAMES if MODULE in text_of(name)]
+    assert naming == ["CHANGELOG.md", "docs/reference/cli.md"]
+
+
+@pytest.mark.parametrize("name", PAGE_NAMES)
+def test_make_targets_that_are_shown_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    shown = re.findall(r"(?:`|^)make (?:PYTHON=\S+ )?([a-z-]+)\b(?!\.\.\.)(?=[` \n])", text_of(name), re.MULTILINE)
+    assert {target for target in shown if not target.endswith("-")} <= targets
+
+
+def test_credentials_of_the_local_run_become_environment_variables(tmp_path: Path) -> None:
+    """The snippet of the page, run by a shell."""
+    (tmp_path / ".passwire").mkdir()
+    credentials = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1,localhost", "ODD": "a 'b' $c"}
+    (tmp_path / ".passwire" / "local.json").write_text(json.dumps({"credentials": credentials}))
+    page = text_of("docs/reference/local-run.md")
+    snippet = FENCE.search(page, page.index("<!-- run: credentials -->"))
+    assert snippet
+    assert snippet[2] in text_of("docs/tutorial.md")
+    script = f'{snippet[2]}\nprintf \'%s|%s|%s\' "$AWS_ENDPOINT_URL" "$NO_PROXY" "$ODD"'
+    shown = subprocess.run(["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shown.stdout.split("|") == list(credentials.values())
+
+
+def test_release_notes_are_the_section_of_the_version() -> None:
+    changelog = (
+        "# Changelog\n\n## [Unreleased]\n\n- c\n\n## [0.2.0] - 2027-01-01\n\n- b\n\n## [0.1.0] - 2026-11-26\n\n- a\n"
+    )
+    assert release_notes(changelog, "0.2.0") == "- b"
+    with pytest.raises(LookupError, match=r"0\.3\.0"):
+        release_notes(changelog, "0.3.0")
+    assert "### Upgrade notes" in release_notes(text_of(HISTORY), "0.1.0")
