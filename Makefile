@@ -47,7 +47,7 @@ docs: $(INSTALLED) ## write what is generated in docs/ again
 	$(BIN)/python -m tests.support.reference
 
 template: $(INSTALLED) ## the CloudFormation template is one that AWS would take
-	$(BIN)/python -m tests.lint_template
+	$(BIN)/python -m tests.support.lint_template
 
 schedules: $(INSTALLED) ## look for schedules of concurrent events that lose an update, also with each guard broken
 	$(BIN)/python -m tests.schedules.explore
@@ -56,22 +56,22 @@ faults: $(INSTALLED) ## play every fault of APNs and AWS through the push side, 
 	$(BIN)/python -m tests.faults.scenarios > /dev/null
 
 bench-push: $(INSTALLED) ## measure the push client beside others; go, node and h2load are taken if they are there
-	$(BIN)/python -m tests.benchmarks.push
+	$(BIN)/python -m benchmarks.push
 
 bench-fanout: $(INSTALLED) ## measure from a write to its pushes through the deployed stack, for 1 to 100,000 holders of a pass
-	$(BIN)/python -m tests.benchmarks.fanout
+	$(BIN)/python -m benchmarks.fanout
 
 bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA signature and the peers; node's if it is there
-	$(BIN)/python -m tests.benchmarks.passes
+	$(BIN)/python -m benchmarks.passes
 
 bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare BatchWriteItem loop, and its resume after a kill
-	$(BIN)/python -m tests.benchmarks.imports
+	$(BIN)/python -m benchmarks.imports
 
 bench-cold: $(INSTALLED) ## measure cold starts from the built zip, beside it as packaged, a bare handler and FastAPI; and memory sizes
-	$(BIN)/python -m tests.benchmarks.cold
+	$(BIN)/python -m benchmarks.cold
 
 policies: $(INSTALLED) ## print what each function's policy grants and what the function uses; fail where they differ
-	@$(BIN)/python -m pytest -q tests/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \
+	@$(BIN)/python -m pytest -q tests/stack/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \
 	grep -v '^{' .passwire/policies.txt; exit $$status
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q

@@ -1,4 +1,4 @@
-"""The roots that the functions trust, for AWS and for APNs: Mozilla's, as the zip has them (`infra/stack/slim.py`).
+"""The roots that the functions trust, for AWS and for APNs: Mozilla's, as the zip has them (`infra/deploy/slim.py`).
 
 They stand in a folder, a file each, of which OpenSSL reads the one that it needs. To read them all takes 30 ms, for
 each of the two contexts of a cold start.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
-from chalicelib.domain.errors import ConfigurationError
-from chalicelib.domain.updates import window_seconds
+from chalicelib.core.errors import ConfigurationError
+from chalicelib.updates.protocol import window_seconds
 
 PREFIX = "PASSWIRE_"
 

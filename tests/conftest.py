@@ -15,15 +15,15 @@ import httpx
 import hypothesis
 import pytest
 
-from chalicelib.domain.authentication import AuthenticationKeys
-from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.links import Link, sign_link
-from chalicelib.secrets import Secrets
+from chalicelib.aws.secrets import Secrets
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.identifiers import PassId
+from chalicelib.core.links import Link, sign_link
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
-from infra.local.stack import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalStack, local_stack
-from tests.end_to_end.eventually import Apns
-from tests.permissions import functions, granted, recorder
+from infra.local.run import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
+from tests.support.eventually import Apns
+from tests.support.permissions import functions, granted, recorder
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("passwire", deadline=None)
@@ -56,15 +56,15 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(stack_folder: Path) -> Iterator[LocalStack]:
+def stack(stack_folder: Path) -> Iterator[LocalRun]:
     """The whole service, deployed on an embedded AWS of the session's own."""
-    with local_stack(stack_folder, say=lambda _: None) as running:
+    with local_run(stack_folder, on_progress=lambda _: None) as running:
         running.use()
         yield running
 
 
 @pytest.fixture(scope="session")
-def local_json(stack: LocalStack, stack_folder: Path) -> Path:
+def local_json(stack: LocalRun, stack_folder: Path) -> Path:
     """What describes the session's stack to an outside program."""
     assert stack
     return stack_folder / DESCRIPTION
@@ -96,13 +96,13 @@ class Pipeline:
 
 
 @pytest.fixture
-def pipeline(stack: LocalStack) -> Pipeline:
+def pipeline(stack: LocalRun) -> Pipeline:
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
     return Pipeline(table, stack.template, stack.pass_type_identifier)
 
 
 @pytest.fixture
-def apns(stack: LocalStack) -> Apns:
+def apns(stack: LocalRun) -> Apns:
     return Apns(stack.apns_control_url)
 
 
@@ -123,7 +123,7 @@ def phone() -> Iterator[Phone]:
 class Issuer:
     """Hands a person the pass for the first time."""
 
-    stack: LocalStack
+    stack: LocalRun
 
     def token(self, pass_id: PassId) -> str:
         return self._keys().issue(pass_id, own=None).value
@@ -144,7 +144,7 @@ class Issuer:
 
 
 @pytest.fixture
-def issuer(stack: LocalStack) -> Issuer:
+def issuer(stack: LocalRun) -> Issuer:
     return Issuer(stack)
 
 

@@ -31,9 +31,9 @@ from chalicelib.apns.connection import (
     Reset,
 )
 from chalicelib.apns.credentials import Credential
-from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, FOR_ALL, OutcomeKind, kind_of
-from chalicelib.domain.errors import ConfigurationError, shown
-from chalicelib.domain.identifiers import PushToken
+from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, SENDER_REASONS, OutcomeKind, kind_of
+from chalicelib.core.errors import ConfigurationError, shown
+from chalicelib.core.identifiers import PushToken
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 """For each of the host's addresses."""
@@ -80,7 +80,7 @@ class Outcome:
         push: which.
         kind: what is to be done.
         status: APNs' status, or None where there was no answer.
-        reason: APNs' reason; ours (`reasons.OWN`) where there was no answer; the reason of another push's answer where
+        reason: APNs' reason; ours (`reasons.OWN_REASONS`) where there was no answer; the reason of another push's answer where
             that spared this one. None for a push that was delivered.
         apns_id: the id that APNs gave to the push.
         timestamp: epoch milliseconds since which the device is gone (410 only).
@@ -153,7 +153,7 @@ class _Run:
         """What an answer means for those that wait."""
         status, reason = outcome.status or 0, outcome.reason or ""
         self.failures = self.failures + 1 if status >= SERVER_ERROR else 0
-        if (status, reason) in FOR_ALL or self.failures >= MAX_FAILURES:
+        if (status, reason) in SENDER_REASONS or self.failures >= MAX_FAILURES:
             self.verdict = _Ending(reason, kind=outcome.kind)
 
     def resend(self) -> None:
@@ -206,7 +206,7 @@ class Client:
         self._push_type = push_type
         self._clock = clock
         self._timer = timer
-        self._line: _Line | None = None
+        self._line: _LiveConnection | None = None
         self._context = _make_context(ca, credential)
         self.connections = 0
         """How many were made; more than one says that APNs or the network ended some."""
@@ -240,7 +240,7 @@ class Client:
                 elif fruitless:
                     self._back_off(fruitless, deadline)
 
-    def _exchange(self, line: "_Line", run: _Run, *, deadline: float) -> Iterator[Outcome]:
+    def _exchange(self, line: "_LiveConnection", run: _Run, *, deadline: float) -> Iterator[Outcome]:
         """Send and receive until nothing is left, the connection ends, or time is up.
 
         Raises:
@@ -272,7 +272,7 @@ class Client:
             if run.verdict is not None:
                 yield from run.end_waiting(run.verdict)
 
-    def _stop(self, line: "_Line", run: _Run) -> Iterator[Outcome]:
+    def _stop(self, line: "_LiveConnection", run: _Run) -> Iterator[Outcome]:
         """Time is up. The connection is as good as before, and stays."""
         for stream_id in run.open:
             line.connection.abandon(stream_id)
@@ -281,7 +281,7 @@ class Client:
         yield from run.end_open(end)
         yield from run.end_waiting(end)
 
-    def _fill(self, line: "_Line", run: _Run, now: float) -> bool:
+    def _fill(self, line: "_LiveConnection", run: _Run, now: float) -> bool:
         """Start as many requests as the peer allows and a write holds; whether there is room for more at once."""
         capacity = min(line.connection.capacity, len(run.waiting))
         if not capacity or line.failed or line.unsent > MAX_UNSENT_BYTES:
@@ -345,7 +345,7 @@ class Client:
         expired = (outcome.status, outcome.reason) == EXPIRED_PROVIDER_TOKEN
         return expired and self._credential.authorization(self._clock()) != sending.authorization
 
-    def _abandon_stalled(self, line: "_Line", run: _Run) -> Iterator[Outcome]:
+    def _abandon_stalled(self, line: "_LiveConnection", run: _Run) -> Iterator[Outcome]:
         """Give up requests that the peer lets wait while it answers others."""
         oldest = self._timer() - ANSWER_TIMEOUT_SECONDS
         while run.open:
@@ -360,7 +360,7 @@ class Client:
         pause = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter
         time.sleep(max(0.0, min(pause, deadline - self._timer())))
 
-    def _ready_line(self, deadline: float) -> "_Line":
+    def _ready_line(self, deadline: float) -> "_LiveConnection":
         """The kept connection if it is alive, else a new one.
 
         Raises:
@@ -369,7 +369,7 @@ class Client:
         if self._line is not None and not self._line.is_alive(deadline):
             self.close()
         if self._line is None:
-            self._line = _Line(self._connect(deadline), timer=self._timer, clock=self._clock)
+            self._line = _LiveConnection(self._connect(deadline), timer=self._timer, clock=self._clock)
             self.connections += 1
         return self._line
 
@@ -410,7 +410,7 @@ def _path(push_token: PushToken) -> bytes:
     return b"/3/device/" + (token if token.isalnum() else quote(token, safe="")).encode()
 
 
-class _Line:
+class _LiveConnection:
     """A socket and the protocol on it."""
 
     def __init__(self, sock: ssl.SSLSocket, *, timer: Callable[[], float], clock: Callable[[], float]) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from chalicelib.domain.errors import ConfigurationError
+from chalicelib.core.errors import ConfigurationError
 
 TOKEN_PERIOD_SECONDS = 2400
 CLOCK_SLACK_SECONDS = 60

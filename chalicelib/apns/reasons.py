@@ -60,14 +60,14 @@ KINDS: dict[tuple[int, str], OutcomeKind] = {
     (413, "PayloadTooLarge"): OutcomeKind.DEFECT,
 }
 
-FOR_ALL: frozenset[tuple[int, str]] = frozenset(
+SENDER_REASONS: frozenset[tuple[int, str]] = frozenset(
     {key for key in KINDS if key[0] == 403}  # noqa: PLR2004 - Apple's status for a sender that it does not accept
     | {(400, "BadTopic"), (400, "MissingTopic"), (400, "TopicDisallowed"), (429, "TooManyProviderTokenUpdates")}
 )
 """What is said of the sender or the topic, not of the device: every other push would be told the same."""
 
 
-OWN = frozenset(
+OWN_REASONS = frozenset(
     {
         "Unreachable",
         "UntrustedServer",
@@ -82,14 +82,14 @@ OWN = frozenset(
     }
 )
 """Our reasons, where there was no answer."""
-_COUNTED = OWN | {reason for _, reason in KINDS}
+_METRIC_REASONS = OWN_REASONS | {reason for _, reason in KINDS}
 
 
-def counted(reason: str | None) -> str:
+def metric_reason(reason: str | None) -> str:
     """A reason as a metric has it: whatever APNs comes to say, metrics stay as many as this page has lines."""
     if reason is None:
         return "none"
-    return reason if reason in _COUNTED else "unknown"
+    return reason if reason in _METRIC_REASONS else "unknown"
 
 
 def kind_of(status: int, reason: str) -> OutcomeKind:

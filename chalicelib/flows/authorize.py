@@ -5,11 +5,11 @@ Unknown pass and wrong token end the same way, after the same work, so that nobo
 
 from collections.abc import Mapping
 
-from chalicelib.domain.authentication import AuthenticationKeys
-from chalicelib.domain.errors import RefusedError
-from chalicelib.domain.identifiers import AuthenticationToken, IdentifierError, PassId
-from chalicelib.domain.items import ItemError, parse_authentication_token
-from chalicelib.store import Store
+from chalicelib.aws.tables import Store
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.errors import RefusedError
+from chalicelib.core.identifiers import AuthenticationToken, IdentifierError, PassId
+from chalicelib.passes.item import ItemError, parse_authentication_token
 
 SCHEME = "applepass"
 """Compared without case (RFC 9110, section 11.1)."""

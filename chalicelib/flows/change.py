@@ -1,6 +1,6 @@
 """A pipeline changes passes: passes table -> stream -> stamp -> who holds them -> APNs.
 
-The order is the one that `domain/updates.py` demands: the stamp is written before the registrations are read.
+The order is the one that `updates/protocol.py` demands: the stamp is written before the registrations are read.
 
 Whatever one record is or raises ends with its pass: a pass that cannot be made is refused and recorded as such, and
 one that could not be handled is left to the push queue, to be looked at again. Only where DynamoDB or SQS themselves
@@ -14,21 +14,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chalicelib import log
-from chalicelib.domain.changes import Entry, PassChange, RefusedRecord, read_batch
-from chalicelib.domain.errors import RefusedError, TransientError, loggable
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import FanOut, Forget, Recheck, RecheckReason, WakeDevices, in_chunks
-from chalicelib.domain.updates import Refusal
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.tables import Store
+from chalicelib.core.errors import RefusedError, TransientError, loggable
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.send_pushes import PushSender
 from chalicelib.flows.stamp import stamp
-from chalicelib.flows.wake import Waker
-from chalicelib.metrics import Metrics, Unit
-from chalicelib.queue import Queue
-from chalicelib.store import Store
+from chalicelib.passes.item import PassItem
+from chalicelib.telemetry import log
+from chalicelib.telemetry.metrics import Metrics, Unit
+from chalicelib.updates.changes import Entry, PassChange, RefusedRecord, read_batch
+from chalicelib.updates.protocol import Refusal
+from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
 if TYPE_CHECKING:
-    from chalicelib.domain.template import Template
+    from chalicelib.passes.template import Template
 
 MAX_DIRECT_DEVICES = 1000
 """What more devices hold is fanned out by the queue, so that the next batch's changes do not wait for it."""
@@ -40,7 +40,7 @@ VALIDATION_RESERVE_SECONDS = 5.0
 
 
 class TemplateSource(Protocol):
-    """Where templates come from (`chalicelib/template_store.py`)."""
+    """Where templates come from (`chalicelib/aws/templates.py`)."""
 
     def get(self, name: str, *, max_age_seconds: float) -> "Template":
         """The template of that name. Raises RefusedError where there is no usable one, TransientError for later."""
@@ -91,14 +91,14 @@ class _BatchTemplates:
             RefusedError: it cannot.
             Exception: it cannot be said now.
         """
-        from chalicelib.domain.rendering import prove
+        from chalicelib.passes.rendering import validate
 
         found = self._read.get(item.template)
         if found is None:
             found = self._read[item.template] = self._look(item.template)
         if isinstance(found, Exception):
             raise found
-        prove(found, item)
+        validate(found, item)
 
     def _look(self, name: str) -> "Template | Exception":
         if time.monotonic() >= self.deadline:
@@ -110,7 +110,7 @@ class _BatchTemplates:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangeHandler:
     """What reacts to a batch of the stream.
 
     Args:
@@ -120,7 +120,7 @@ class Changes:
 
     store: Store
     queue: Queue
-    waker: Waker
+    push_sender: PushSender
     metrics: Metrics
     templates: TemplateSource
     clock: Callable[[], float]
@@ -166,7 +166,7 @@ class Changes:
         repaired = self._recheck_repaired([u for u in unfit if u.refused in refused], deadline=deadline)
         self._count(settled, rechecks=len(rechecks) + len(repaired))
         for pass_type_identifier, target in targets.items():
-            self._wake(pass_type_identifier, target, deadline=deadline)
+            self._send_pushes(pass_type_identifier, target, deadline=deadline)
         self._keep([record for record in refused if record.pass_id not in repaired])
         return [unsettled.sequence_number] if unsettled else []
 
@@ -242,7 +242,7 @@ class Changes:
             sequence_number=change.sequence_number,
         )
         if deleted:
-            self.queue.send([Forget(change.pass_id)])
+            self.queue.send([RemoveRegistrations(change.pass_id)])
         elif change.first_issue and not version.changed_since_issue:
             pass  # whoever registered already has downloaded exactly this content
         else:
@@ -252,7 +252,7 @@ class Changes:
         """Record a refusal beside the version. A key that is not a pass_id has no version, and never was a pass."""
         if refused.pass_id is not None:
             refusal = Refusal(str(refused.error), refused.template, int(self.clock()))
-            self.store.versions.refuse(refused.pass_id, refusal, changes=refused.count)
+            self.store.versions.send_refusals(refused.pass_id, refusal, changes=refused.count)
         log.event("pass_item_refused", pass_id=refused.key, error=str(refused.error))
 
     def _recheck_repaired(self, unfit: Sequence[_Unfit], *, deadline: float) -> set[PassId]:
@@ -290,7 +290,7 @@ class Changes:
         """
         try:
             if refused:
-                self.queue.refuse(refused, at=self.clock())
+                self.queue.send_refusals(refused, at=self.clock())
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is settled
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
@@ -303,21 +303,23 @@ class Changes:
         if page.more:
             self.queue.send([FanOut(change.pass_id, page.devices[-1], change.written_at, log.request_id())])
         if page.devices:
-            log.event("found", pass_id=change.pass_id, devices=len(page.devices), shown=log.some(page.devices))
+            log.event(
+                "devices_found", pass_id=change.pass_id, devices=len(page.devices), shown=log.first_ids(page.devices)
+            )
             target = targets[change.pass_id.pass_type_identifier]
             target.devices.update(page.devices)
             target.changed_at = min(target.changed_at, change.written_at)
 
-    def _wake(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
+    def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
         """Push once to each device; who could not be told now is told from the queue."""
         try:
-            unsettled = self.waker.wake(
+            unsettled = self.push_sender.send(
                 pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
             ).unsettled
         except Exception as error:  # noqa: BLE001 - whatever it is, the devices are told from the queue
-            log.event("wake_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
+            log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
             unsettled = frozenset(target.devices)
-        left = WakeDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at, log.request_id())
+        left = NotifyDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at, log.request_id())
         self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS, until=deadline)
 
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from chalicelib import log
-from chalicelib.domain.authentication import AuthenticationKeys
-from chalicelib.domain.conditional import Conditions, Validators, validators_of
-from chalicelib.domain.identifiers import AuthenticationToken, PassId
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.updates import Version, VersionState
+from chalicelib.aws.tables import Store
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.identifiers import AuthenticationToken, PassId
 from chalicelib.flows.authorize import UnauthorizedError, check, read_header
 from chalicelib.flows.failed_downloads import FailedDownloads
-from chalicelib.press import Press
-from chalicelib.store import Store
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import PassItem
+from chalicelib.telemetry import log
+from chalicelib.updates.conditional import Conditions, Validators, validators_of
+from chalicelib.updates.protocol import Version, VersionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Downloader:
 
     store: Store
     keys: AuthenticationKeys
-    press: Press
+    builder: PassBuilder
     failures: FailedDownloads
     window_seconds: int
 
@@ -76,14 +76,14 @@ class Downloader:
         try:
             state = self.store.versions.state(pass_id) if derived else self._authorized(pass_id, presented)
             version = state.version
-            if version is not None and conditions.hold(version):
+            if version is not None and conditions.not_modified(version):
                 if derived:
                     check(self.keys, pass_id, self.store.passes.for_authorization(pass_id), presented=presented)
                 log.event("downloaded", pass_id=pass_id, modified=False)
                 return Download(None, validators_of(version))
             attributes = check(self.keys, pass_id, self.store.passes.content(pass_id), presented=presented)
             item = PassItem.parse(attributes)
-            pkpass = self.press.make(
+            pkpass = self.builder.build(
                 item,
                 personalized=state.personalized,
                 authentication_token=presented,

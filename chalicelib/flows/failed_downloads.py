@@ -9,17 +9,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from chalicelib import log
-from chalicelib.domain.errors import RefusedError, loggable
-from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.orders import Recheck, RecheckReason
-from chalicelib.domain.updates import WINDOW_SLACK_SECONDS, RecheckRequest, Refusal, VersionState
-from chalicelib.store import Store
+from chalicelib.aws.tables import Store
+from chalicelib.core.errors import RefusedError, loggable
+from chalicelib.core.identifiers import PassId
+from chalicelib.telemetry import log
+from chalicelib.updates.protocol import WINDOW_SLACK_SECONDS, RecheckRequest, Refusal, VersionState
+from chalicelib.updates.push_tasks import Recheck, RecheckReason
 
 if TYPE_CHECKING:
-    from chalicelib.domain.items import PassItem
-    from chalicelib.press import Press
-    from chalicelib.queue import Queue
+    from chalicelib.aws.queue import Queue
+    from chalicelib.passes.builder import PassBuilder
+    from chalicelib.passes.item import PassItem
 
 DELAY_SECONDS = 60
 """How long a recheck waits, so that a burst of failed downloads leads to one."""
@@ -33,7 +33,7 @@ class FailedDownloads:
     Args:
         store: where refusals and requests are noted, where DynamoDB answers.
         queue: where rechecks wait; opened at the first failure, since a download that is served needs none.
-        press: whose templates a refused item is tried with once more.
+        builder: whose templates a refused item is tried with once more.
         clock: epoch seconds.
         delay_seconds: how long a recheck waits in the queue, at most 900.
     """
@@ -42,14 +42,14 @@ class FailedDownloads:
         self,
         store: Store,
         queue: "Callable[[], Queue]",
-        press: "Press",
+        builder: "PassBuilder",
         *,
         clock: Callable[[], float],
         delay_seconds: int = DELAY_SECONDS,
     ) -> None:
         self._store = store
         self._queue = queue
-        self._press = press
+        self._press = builder
         self._clock = clock
         self._delay_seconds = delay_seconds
         self._requests: OrderedDict[PassId, RecheckRequest] = OrderedDict()
@@ -81,14 +81,14 @@ class FailedDownloads:
         known = state.refusal if state is not None else None
         if known is not None and (known.reason, known.template) == (refusal.reason, refusal.template):
             return
-        self._store.versions.refuse(pass_id, refusal, changes=0)
+        self._store.versions.send_refusals(pass_id, refusal, changes=0)
         log.event("pass_item_refused", pass_id=pass_id, error=str(error))
         if item is None:
             return
-        from chalicelib.domain.rendering import prove
+        from chalicelib.passes.rendering import validate
 
         try:
-            prove(self._press.templates.get(item.template, max_age_seconds=0.0), item)
+            validate(self._press.templates.get(item.template, max_age_seconds=0.0), item)
         except RefusedError:
             return
         except Exception as later:  # noqa: BLE001 - whatever it is, the recheck finds out

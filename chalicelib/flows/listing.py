@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from chalicelib import log
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.domain.updates import Tag
-from chalicelib.store import Store
-from chalicelib.store.devices import HELD_PASSES_PER_REQUEST
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.devices import HELD_PASSES_PER_REQUEST
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.telemetry import log
+from chalicelib.updates.protocol import Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,11 @@ class Lister:
         named: list[PassId] = []
         for start in range(0, len(held), HELD_PASSES_PER_REQUEST):
             states = self.store.devices.held_passes(device, held[start : start + HELD_PASSES_PER_REQUEST])
-            named.extend(pass_id for pass_id, state in states.items() if state.must_be_named(tag))
+            named.extend(pass_id for pass_id, state in states.items() if state.is_changed_since(tag))
         counts = {"held": len(held), "named": len(named)}
-        log.event("listed", device=device, pass_type_identifier=pass_type_identifier, **counts, passes=log.some(named))
+        log.event(
+            "listed", device=device, pass_type_identifier=pass_type_identifier, **counts, passes=log.first_ids(named)
+        )
         if not named:
             return None
         return Listing(tuple(p.serial_number for p in named), Tag.at(now, window_seconds=self.window_seconds))

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from chalicelib import log
-from chalicelib.domain.authentication import AuthenticationKeys
-from chalicelib.domain.conditional import Validators, validators_of
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.links import Link, LinkEndedError, read_link
-from chalicelib.domain.updates import Version, VersionState
+from chalicelib.aws.tables import Store
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.links import Link, LinkEndedError, read_link
 from chalicelib.flows.failed_downloads import FailedDownloads
-from chalicelib.press import Press
-from chalicelib.store import Store
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import PassItem
+from chalicelib.telemetry import log
+from chalicelib.updates.conditional import Validators, validators_of
+from chalicelib.updates.protocol import Version, VersionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class LinkOpener:
 
     store: Store
     keys: AuthenticationKeys
-    press: Press
+    builder: PassBuilder
     failures: FailedDownloads
     window_seconds: int
 
@@ -68,7 +68,7 @@ class LinkOpener:
             if attributes is None:
                 raise LinkEndedError(f"download link: pass {link.pass_id} is gone")  # noqa: TRY301
             item = PassItem.parse(attributes)
-            pkpass = self.press.make(
+            pkpass = self.builder.build(
                 item,
                 personalized=state.personalized,
                 authentication_token=self.keys.issue(link.pass_id, own=item.authentication_token),

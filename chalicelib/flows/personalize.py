@@ -16,25 +16,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chalicelib import log
-from chalicelib.domain.authentication import AuthenticationKeys
-from chalicelib.domain.errors import RefusedError
-from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.personalization import (
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.passes import StoredPass
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.errors import RefusedError
+from chalicelib.core.identifiers import PassId
+from chalicelib.flows.authorize import UnauthorizedError, check, read_header
+from chalicelib.flows.stamp import stamp
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.personalization import (
     AlreadyPersonalizedError,
     NotPersonalizableError,
     Personalization,
     PersonalizationError,
     PersonalizationTokenError,
 )
-from chalicelib.flows.authorize import UnauthorizedError, check, read_header
-from chalicelib.flows.stamp import stamp
-from chalicelib.metrics import Metrics
-from chalicelib.press import Press
 from chalicelib.settings import PersonalizeAuthorization
-from chalicelib.store import Store
-from chalicelib.store.passes import StoredPass
+from chalicelib.telemetry import log
+from chalicelib.telemetry.metrics import Metrics
 
 REFUSAL_SECONDS = 0.25
 """How long a refusal without the pass's token takes at least: longer than the reads that some of them end after."""
@@ -61,7 +61,7 @@ class Personalizer:
 
     store: Store
     keys: AuthenticationKeys
-    press: Press
+    builder: PassBuilder
     authorization: PersonalizeAuthorization
     metrics: Metrics
     clock: Callable[[], float] = time.monotonic
@@ -121,13 +121,13 @@ class Personalizer:
         if stored is None or attributes is None:
             raise NotPersonalizableError
         item = PassItem.parse(attributes)
-        asked = self.press.templates.get(item.template).personalization
+        asked = self.builder.templates.get(item.template).personalization
         if asked is None:
             raise NotPersonalizableError
         if stored.state.personalized:
             raise AlreadyPersonalizedError
-        personalization.require(asked)
-        signature = self.press.signer_for(pass_id.pass_type_identifier).sign_token(
+        personalization.validate(asked)
+        signature = self.builder.signer_for(pass_id.pass_type_identifier).sign_token(
             personalization.token, at=datetime.fromtimestamp(now, UTC)
         )
         if not self.store.passes.personalize(pass_id, personalization.info):

@@ -3,7 +3,7 @@ pushed to.
 
 This is how everything comes back that could not be settled when it happened: a stream record that could not be
 handled, an item that was refused until its template was repaired, a download that failed on our side. The order of
-writing and reading is the one that `domain/updates.py` demands.
+writing and reading is the one that `updates/protocol.py` demands.
 """
 
 import time
@@ -11,18 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from chalicelib import log
-from chalicelib.domain.changes import RefusedRecord
-from chalicelib.domain.errors import PasswireError, RefusedError, TransientError
-from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken, PassId
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import FanOut, Forget, Recheck, RecheckReason
-from chalicelib.domain.updates import RecheckStamp, Refusal, VersionState
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.tables import Store
+from chalicelib.core.errors import PasswireError, RefusedError, TransientError
+from chalicelib.core.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken, PassId
 from chalicelib.flows.stamp import stamp
-from chalicelib.metrics import Metrics
-from chalicelib.press import Press
-from chalicelib.queue import Queue
-from chalicelib.store import Store
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import PassItem
+from chalicelib.telemetry import log
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.protocol import RecheckStamp, Refusal, VersionState
+from chalicelib.updates.push_tasks import FanOut, Recheck, RecheckReason, RemoveRegistrations
 
 TEMPLATE_AGE_SECONDS = 5.0
 """How old the template may be that a pass is made from at first; after a write it is read again."""
@@ -57,7 +57,7 @@ class Rechecker:
     """What looks at passes again.
 
     Args:
-        press: makes passes; what it raises says whether a pass can be made.
+        builder: makes passes; what it raises says whether a pass can be made.
         clock: epoch seconds.
         max_stamp_seconds: how long a stamp may be under way, which the window W of the update protocol rests on: the
             push function's timeout.
@@ -66,7 +66,7 @@ class Rechecker:
     store: Store
     queue: Queue
     metrics: Metrics
-    press: Press
+    builder: PassBuilder
     clock: Callable[[], float]
     max_stamp_seconds: float
 
@@ -98,7 +98,7 @@ class Rechecker:
                 self.queue.send([FanOut(task.pass_id, None, task.at, change)], until=deadline)
                 self._count("stamped")
             case Gone():
-                self.queue.send([Forget(task.pass_id)], until=deadline)
+                self.queue.send([RemoveRegistrations(task.pass_id)], until=deadline)
                 self._count("gone")
             case Refused():
                 self._count("refused")
@@ -117,7 +117,7 @@ class Rechecker:
                 case Refused():
                     changes = 1 if task.reason is RecheckReason.UNSETTLED and written is None else 0
                     refusal = Refusal(str(found.error), found.template, int(self.clock()))
-                    self.store.versions.refuse(task.pass_id, refusal, changes=changes)
+                    self.store.versions.send_refusals(task.pass_id, refusal, changes=changes)
                 case Gone() | Good():
                     # A pass that was never stamped may have been downloaded in an earlier form: it counts as changed.
                     changes = 1 if state.version is not None else 2
@@ -134,7 +134,7 @@ class Rechecker:
         try:
             item = PassItem.parse(attributes)
             template = item.template
-            self.press.make(
+            self.builder.build(
                 item,
                 personalized=False,
                 authentication_token=_PLACEHOLDER_TOKEN,
@@ -174,7 +174,7 @@ class Rechecker:
         log.event("pass_item_refused", pass_id=pass_id, error=str(refused.error))
         record = RefusedRecord(str(pass_id), "", refused.error, pass_id, refused.template)
         try:
-            self.queue.refuse([record], at=self.clock())
+            self.queue.send_refusals([record], at=self.clock())
         except PasswireError as error:
             log.event("refusal_not_kept", items=1, error=str(error))
 

@@ -1,18 +1,18 @@
 """A device adds a pass, or removes it: device -> API -> devices and registrations.
 
 Registering writes the registration before it reads the pass's version: "write yours, then read theirs", as
-`domain/updates.py` explains.
+`updates/protocol.py` explains.
 """
 
 from dataclasses import dataclass
 
-from chalicelib import log
-from chalicelib.domain.authentication import AuthenticationKeys
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.domain.orders import WakeDevices
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.tables import Store
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError, authorize
-from chalicelib.queue import Queue
-from chalicelib.store import Store
+from chalicelib.telemetry import log
+from chalicelib.updates.push_tasks import NotifyDevices
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Registrar:
             raise UnauthorizedError
         if version is not None and version.changed_since_issue:
             # The change may lie between the device's download and this call: whoever pushed it may have missed this.
-            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
+            self.queue.send([NotifyDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
         log.event("registered", pass_id=pass_id, device=device, first_time=first_time)
         return first_time
 

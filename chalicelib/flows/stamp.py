@@ -1,9 +1,9 @@
-"""Stamping a pass's version, as `domain/updates.py` demands: by whatever has changed what devices get."""
+"""Stamping a pass's version, as `updates/protocol.py` demands: by whatever has changed what devices get."""
 
-from chalicelib.domain.errors import TransientError
-from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.updates import RecheckStamp, Version
-from chalicelib.store import Store
+from chalicelib.aws.tables import Store
+from chalicelib.core.errors import TransientError
+from chalicelib.core.identifiers import PassId
+from chalicelib.updates.protocol import RecheckStamp, Version
 
 
 def stamp(

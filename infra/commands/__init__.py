@@ -9,11 +9,11 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from typer._completion_classes import completion_init
 
-from chalicelib.domain.errors import PasswireError
-from infra.aws import explain
+from chalicelib.core.errors import PasswireError
 from infra.commands import completion, lazy
 from infra.commands.version import print_version, require_checkout
-from infra.terminal import standard_error, styled
+from infra.core.terminal import standard_error, styled
+from infra.stage.aws_errors import explain
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""

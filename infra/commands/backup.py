@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from infra.backup import file
-from infra.backup.errors import BackupError
-from infra.backup.file import KINDS
-from infra.backup.place import Place
-from infra.backup.stage import BackedUpStage, Done
 from infra.commands.options import JsonOption, StageOption, YesOption
 from infra.commands.stack import refuse_without_terminal
-from infra.stack.deploy import Deployer, Stack
-from infra.terminal import PlainConsole, printable, standard_error, write_json, write_line
+from infra.core.terminal import PlainConsole, printable, standard_error, write_json, write_line
+from infra.deploy.deployer import Deployer, Stack
+from infra.operate.backup import file
+from infra.operate.backup.errors import BackupError
+from infra.operate.backup.file import KINDS
+from infra.operate.backup.location import Location
+from infra.operate.backup.stage import BackedUpStage, Done
 
 HOLDS = "it holds push tokens and what people's phones are called: keep it as you keep the tables"
 
@@ -36,10 +36,10 @@ def backup(
 
     Example: python -m infra backup --stage dev --to dev.jsonl.gz
     """
-    place = Place.parse(to)
+    location = Location.parse(to)
     progress = standard_error()
     backed_up = BackedUpStage(_deployed(stage), suffix=suffix)
-    with _counting("backing up", progress) as (done, uploaded), place.written(uploaded) as path:
+    with _counting("backing up", progress) as (done, uploaded), location.written(uploaded) as path:
         contents = backed_up.back_up(path, done=done)
     progress.print(f"{to}: {HOLDS}")
     _print(contents.counts, as_json=as_json)
@@ -59,7 +59,7 @@ def restore(
     refuse_without_terminal(yes=yes)
     progress = standard_error()
     restored = BackedUpStage(_deployed(stage))
-    with Place.parse(source).read() as path:
+    with Location.parse(source).read() as path:
         contents = file.verify(path)
         passes = contents.counts["passes"]
         question = (
@@ -78,7 +78,7 @@ def restore(
 
 
 def _deployed(stage: str) -> Stack:
-    return Deployer(stage, say=lambda _: None).describe()
+    return Deployer(stage, on_progress=lambda _: None).describe()
 
 
 @contextmanager

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from chalicelib.template_store import Templates
+from chalicelib.aws.templates import Templates
 from infra.commands.options import JsonOption, StageOption
-from infra.passes.exporting import SECRET, export_passes
-from infra.passes.importing import Imported, Plan, import_passes
-from infra.passes.importing import Progress as Progressed
-from infra.passes.rows import open_rows
-from infra.stack.deploy import Deployer
-from infra.terminal import standard_error, styled, write_json, write_line
+from infra.core.terminal import standard_error, styled, write_json, write_line
+from infra.deploy.deployer import Deployer
+from infra.operate.bulk.exporting import SECRET, export_passes
+from infra.operate.bulk.importing import Imported, Plan, import_passes
+from infra.operate.bulk.importing import Progress as Progressed
+from infra.operate.bulk.rows import open_rows
 
 
 def import_file(
@@ -47,7 +47,7 @@ def import_file(
     columns = dict(_split(entry) for entry in mapping or [])
     console = standard_error()
     with console.status(f"reading {file}"):
-        outputs = Deployer(stage, say=lambda _: None).describe().outputs
+        outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
         rows = open_rows(file)
     plan = Plan(
         table_name=outputs["PassesTableName"],
@@ -61,7 +61,7 @@ def import_file(
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("importing", total=rows.size)
 
-        def told(progress: Progressed) -> None:
+        def on_rows(progress: Progressed) -> None:
             description = f"{progress.written:,} written, {progress.rejected:,} refused"
             bar.update(task, completed=progress.position, description=description)
 
@@ -69,8 +69,8 @@ def import_file(
             rows,
             plan,
             Templates(bucket=outputs["TemplatesBucketName"]),
-            told=told,
-            say=console.print,
+            on_rows=on_rows,
+            on_progress=console.print,
         )
     _print(imported, as_json=as_json)
     if imported.rejected:
@@ -91,7 +91,7 @@ def export_file(
     Example: python -m infra pass export passes.csv --stage dev
     """
     console = standard_error()
-    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
     shown = (SpinnerColumn(), TextColumn("{task.completed:,} passes"))
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("export", total=None)
@@ -100,7 +100,7 @@ def export_file(
             file,
             Templates(bucket=outputs["TemplatesBucketName"]),
             leave_out=() if with_tokens else (SECRET,),
-            told=lambda count: bar.advance(task, count),
+            on_rows=lambda count: bar.advance(task, count),
         )
     if as_json:
         done = {"passes": exported.passes, "tokens_left_out": exported.tokens_left_out, "file": str(file)}

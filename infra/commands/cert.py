@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from chalicelib.flows.expiry import WARNING_DAYS
-from chalicelib.secrets import KEEP_SECONDS
-from infra.certificates import CertificateError
-from infra.certificates.files import Password, read
-from infra.certificates.stage import StageCertificates, Status
+from chalicelib.aws.secrets import KEEP_SECONDS
+from chalicelib.flows.check_certificates import WARNING_DAYS
 from infra.commands.options import JsonOption, StageOption
-from infra.private_files import open_private
-from infra.terminal import printable, standard_error, standard_output, styled, write_json, write_line
+from infra.core.private_files import open_private
+from infra.core.terminal import printable, standard_error, standard_output, styled, write_json, write_line
+from infra.operate.certificates import CertificateError
+from infra.operate.certificates.files import Password, read
+from infra.operate.certificates.stage import StageCertificates, Status
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
 WIDTH_OF_A_PIPE = 300

@@ -12,11 +12,11 @@ from infra.commands.options import (
     YesOption,
 )
 from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
-from infra.stack.by_chalice import ChaliceStage
-from infra.stack.package import PROJECT, pip_environment
-from infra.stack.parameters import read_parameters
-from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
-from infra.terminal import write_line
+from infra.core.terminal import write_line
+from infra.deploy.chalice.stage import ChaliceStage
+from infra.deploy.package import PROJECT, pip_environment
+from infra.deploy.parameters import read_parameters
+from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 
 def prepare(
@@ -36,8 +36,8 @@ def prepare(
     with Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
         check_authentication_keys(stage)
-        ChaliceStage(stage, say=dialogue.say).prepare(parameters=given, dialogue=dialogue)
-    ensure_authentication_keys(stage, say=dialogue.say)
+        ChaliceStage(stage, on_progress=dialogue.on_progress).prepare(parameters=given, dialogue=dialogue)
+    ensure_authentication_keys(stage, on_progress=dialogue.on_progress)
     verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
     write_line(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
 
@@ -49,5 +49,5 @@ def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonO
     """
     refuse_without_terminal(yes=yes)
     with Terminal(stage=stage, yes=yes) as dialogue:
-        finished = ChaliceStage(stage, say=dialogue.say).finish(dialogue=dialogue)
+        finished = ChaliceStage(stage, on_progress=dialogue.on_progress).finish(dialogue=dialogue)
     print_values(finished.outputs, as_json=as_json)

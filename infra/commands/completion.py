@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from infra.core.terminal import write_text
 from infra.local.processes import PROJECT
-from infra.terminal import write_text
 
 VARIABLE = "_PASSWIRE_COMPLETE"
 """By it Typer is asked for completions."""

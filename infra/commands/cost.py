@@ -7,9 +7,9 @@ import typer
 from rich.table import Table
 
 from infra.commands.options import JsonOption
-from infra.cost import prices
-from infra.cost.bill import Line, Usage, bill
-from infra.terminal import standard_output, write_json
+from infra.core.terminal import standard_output, write_json
+from infra.deploy.cost import prices
+from infra.deploy.cost.bill import BillLine, Usage, bill
 
 
 def cost(
@@ -42,7 +42,7 @@ def cost(
     _show(lines, total)
 
 
-def _show(lines: list[Line], total: float) -> None:
+def _show(lines: list[BillLine], total: float) -> None:
     table = Table("a month", "quantity", "US dollars", box=None)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -6,9 +6,9 @@ from typing import Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infra.stack.changes import Change, Event
-from infra.stack.errors import DeployError
-from infra.terminal import printable, standard_error
+from infra.core.terminal import printable, standard_error
+from infra.deploy.change_sets import Event, ResourceChange
+from infra.stage.errors import DeployError
 
 SHOWN_CHARACTERS = 60
 
@@ -38,14 +38,14 @@ class Terminal:
         if self._progress is not None:
             self._progress.stop()
 
-    def say(self, line: str) -> None:
+    def on_progress(self, line: str) -> None:
         """A line of progress."""
         self._console.print(line)
 
-    def review(self, changes: list[Change], /) -> bool:
+    def review(self, changes: list[ResourceChange], /) -> bool:
         """Show the changes and ask."""
         for change in changes:
-            self.say(f"  {change}")
+            self.on_progress(f"  {change}")
         self._waiting = {change.logical_id for change in changes}
         self._total = len(changes)
         return self._asked(f"make these {len(changes)} changes to stage {self._stage}?")
@@ -67,7 +67,7 @@ class Terminal:
     def event(self, event: Event, /) -> None:
         """Move the bar; a failure stays on the screen."""
         if event.failed:
-            self.say(f"  {event.status} {event.logical_id} ({event.resource_type}): {event.reason}")
+            self.on_progress(f"  {event.status} {event.logical_id} ({event.resource_type}): {event.reason}")
         if event.status.endswith(("_COMPLETE", "_SKIPPED")):
             self._waiting.discard(event.logical_id)
         if self._progress is None:
@@ -83,7 +83,7 @@ class Terminal:
 
     def _asked(self, question: str) -> bool:
         if self._yes:
-            self.say(f"{question} yes, by --yes")
+            self.on_progress(f"{question} yes, by --yes")
             return True
         try:
             return typer.confirm(printable(question), err=True)

@@ -7,12 +7,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from infra.commands.options import JsonOption, StageOption
-from infra.doctor.checks import CHECKS
-from infra.doctor.examination import Result, examine, is_healthy
-from infra.doctor.findings import Severity
-from infra.doctor.patient import Patient
-from infra.stack.deploy import Deployer
-from infra.terminal import PlainConsole, standard_error, standard_output, styled, write_json
+from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json
+from infra.deploy.deployer import Deployer
+from infra.operate.doctor.checks import CHECKS
+from infra.operate.doctor.context import DoctorContext
+from infra.operate.doctor.findings import Severity
+from infra.operate.doctor.run import Result, is_healthy, run_checks
 
 COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
 
@@ -22,12 +22,12 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: python -m infra doctor --stage prod
     """
-    patient = Patient(Deployer(stage, say=lambda _: None).describe())
+    doctor = DoctorContext(Deployer(stage, on_progress=lambda _: None).describe())
     columns = (TextColumn("examining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     progress = standard_error()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("", total=len(CHECKS))
-        results = examine(patient, done=lambda result: bar.update(task, advance=1, description=result.check.name))
+        results = run_checks(doctor, done=lambda result: bar.update(task, advance=1, description=result.check.name))
     if as_json:
         write_json(_described(stage, results))
     else:

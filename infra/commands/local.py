@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from infra.core.terminal import write_text
 from infra.local.demo import run_demo
 from infra.local.processes import PROJECT
-from infra.local.stack import DESCRIPTION, LocalStack, local_stack
-from infra.logs import read_logs
-from infra.terminal import write_text
+from infra.local.run import DESCRIPTION, LocalRun, local_run
+from infra.operate.logs import read_logs
 
 FOLDER = PROJECT / ".passwire"
 
@@ -28,16 +28,16 @@ def up(
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with local_stack(folder, say=_say, port=port) as stack:
+        with local_run(folder, on_progress=_on_progress, port=port) as stack:
             for name in ("api_url", "aws_endpoint_url", "apns_url", "apns_control_url"):
-                _say(f"{name:18} {getattr(stack, name)}")
-            _say(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
-            _say("Ctrl-C stops it")
+                _on_progress(f"{name:18} {getattr(stack, name)}")
+            _on_progress(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
+            _on_progress("Ctrl-C stops it")
             for line in read_logs(stack.functions, since=int(time.time() * 1000), follow=True):
                 if line.readable:
-                    _say(line.readable)
+                    _on_progress(line.readable)
     except KeyboardInterrupt:
-        _say("stopped")
+        _on_progress("stopped")
 
 
 def demo(folder: FolderOption = FOLDER) -> None:
@@ -46,13 +46,13 @@ def demo(folder: FolderOption = FOLDER) -> None:
     Example: python -m infra demo
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    running = LocalStack.read(folder)
+    running = LocalRun.read(folder)
     if running is not None:
-        final = run_demo(running, folder / "demo", say=_say)
+        final = run_demo(running, folder / "demo", on_progress=_on_progress)
     else:
-        with local_stack(folder, say=_say) as stack:
-            final = run_demo(stack, folder / "demo", say=_say)
-    _say(f"the pass: {final}")
+        with local_run(folder, on_progress=_on_progress) as stack:
+            final = run_demo(stack, folder / "demo", on_progress=_on_progress)
+    _on_progress(f"the pass: {final}")
 
 
 def _interrupt(*_: object) -> None:
@@ -60,5 +60,5 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say(line: str) -> None:
+def _on_progress(line: str) -> None:
     write_text(line)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from infra.moments import FORMS, MomentError, parse_moment
+from infra.core.moments import FORMS, MomentError, parse_moment
 
 StageOption = Annotated[str, typer.Option("--stage", help="Which deployment: its name is part of every resource's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]

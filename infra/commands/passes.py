@@ -10,20 +10,20 @@ from typing import Annotated, Self, TypeVar
 import typer
 from rich.table import Table
 
-from chalicelib.domain.errors import RefusedError
-from chalicelib.domain.identifiers import PassId
+from chalicelib.core.errors import RefusedError
+from chalicelib.core.identifiers import PassId
 from infra.commands import lazy
 from infra.commands.dialogue import Terminal
 from infra.commands.options import JsonOption, StageOption
-from infra.passes.change import Change
-from infra.passes.given import GivenError, read_fields, read_lifetime, read_overrides
-from infra.passes.links import DownloadLink, Links
-from infra.passes.qr import terminal_qr
-from infra.passes.serial import new_serial_number
-from infra.passes.table import PassTable
-from infra.stack.deploy import Deployer
-from infra.stack.settings import settings_of
-from infra.terminal import standard_error, standard_output, write_json, write_line
+from infra.core.terminal import standard_error, standard_output, write_json, write_line
+from infra.deploy.deployer import Deployer
+from infra.operate.passes.change import ItemChange
+from infra.operate.passes.cli_values import CliValueError, read_fields, read_lifetime, read_overrides
+from infra.operate.passes.links import DownloadLink, Links
+from infra.operate.passes.qr import terminal_qr
+from infra.operate.passes.serial import new_serial_number
+from infra.operate.passes.table import PassTable
+from infra.stage.settings import settings_of
 
 MAX_PAGE_SIZE = 1000
 """Items to read at once where most of them may not be what is looked for."""
@@ -65,7 +65,7 @@ class _Stage:
 
     @classmethod
     def of(cls, stage: str) -> Self:
-        stack = Deployer(stage, say=lambda _: None).describe()
+        stack = Deployer(stage, on_progress=lambda _: None).describe()
         settings = settings_of(stack)
         return cls(PassTable(settings), Links(stack, settings))
 
@@ -120,7 +120,7 @@ def link(
     pass_id, lifetime = PassId.parse(pass_), _given("--expires", read_lifetime, expires)
     with standard_error().status("making a link"):
         found = _Stage.of(stage)
-        found.table.prove(pass_id)
+        found.table.validate(pass_id)
         made = found.links.make(pass_id, lifetime=lifetime)
     _print_link(f"pass {pass_id}", pass_id, made, qr=qr, as_json=as_json)
 
@@ -150,7 +150,7 @@ def void(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
 
     Example: python -m infra pass void pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    _update("voided", pass_, Change(voided=True), stage, as_json=as_json)
+    _update("voided", pass_, ItemChange(voided=True), stage, as_json=as_json)
 
 
 @app.command()
@@ -159,7 +159,7 @@ def unvoid(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOpti
 
     Example: python -m infra pass unvoid pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    _update("made good again", pass_, Change(voided=False), stage, as_json=as_json)
+    _update("made good again", pass_, ItemChange(voided=False), stage, as_json=as_json)
 
 
 @app.command()
@@ -252,7 +252,7 @@ def delete(
     with Terminal(stage=stage, yes=yes) as dialogue:
         if state.devices:
             good = state.attributes.get("voided") is not True
-            dialogue.say(
+            dialogue.on_progress(
                 f"{_devices(state.devices)} it: the pass stays there as it is, and no change of it is told any more"
                 + ("; `pass void` it first to have it shown as void" if good else "")
             )
@@ -272,7 +272,7 @@ def plain(value: object) -> object:
     return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
 
 
-def _update(done: str, pass_: str, change: Change, stage: str, *, as_json: bool) -> None:
+def _update(done: str, pass_: str, change: ItemChange, stage: str, *, as_json: bool) -> None:
     pass_id = PassId.parse(pass_)
     with standard_error().status("writing"):
         table = _Stage.of(stage).table
@@ -321,16 +321,16 @@ def _pass_id(pass_: str, pass_type: str, serial: str) -> PassId:
     return PassId.parse(pass_) if pass_ else PassId(pass_type, serial or new_serial_number())
 
 
-def _change(field: list[str] | None, override: str) -> Change:
-    return Change(
+def _change(field: list[str] | None, override: str) -> ItemChange:
+    return ItemChange(
         fields=_given("--field", read_fields, field or []), overrides=_given("--override", read_overrides, override)
     )
 
 
-def _given(option: str, read: Callable[[T], R], given: T) -> R:
+def _given(option: str, read: Callable[[T], R], values: T) -> R:
     try:
-        return read(given)
-    except GivenError as error:
+        return read(values)
+    except CliValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from chalicelib.domain.identifiers import PassId
+from chalicelib.core.identifiers import PassId
 from infra.commands.options import JsonOption, StageOption, read_since
-from infra.pushes import Pushes
-from infra.stack.deploy import Deployer
-from infra.terminal import standard_error, standard_output, write_json, write_line
+from infra.core.terminal import standard_error, standard_output, write_json, write_line
+from infra.deploy.deployer import Deployer
+from infra.operate.pushes import Pushes
 
 app = typer.Typer(name="push", help="Pushes: status, redrive, send.", no_args_is_help=True)
 
@@ -58,13 +58,13 @@ def redrive(
     """
     with standard_error().status("redriving") as shown:
         done = _pushes(stage).redrive(
-            discard_refused=discard_refused, say=lambda number: shown.update(f"redriving, message {number}")
+            discard_refused=discard_refused, on_progress=lambda number: shown.update(f"redriving, message {number}")
         )
     if as_json:
         write_json({**asdict(done), "kept": dict(done.kept)})
         return
     write_line(
-        f"{done.orders} orders are back in the push queue, {done.batches} stream batches were handed over again, "
+        f"{done.tasks} orders are back in the push queue, {done.batches} stream batches were handed over again, "
         f"{done.rechecks} passes of refused items are looked at again"
     )
     for reason, count in done.kept.items():
@@ -124,4 +124,4 @@ def _send_changed_since(text: str, stage: str) -> None:
 
 
 def _pushes(stage: str) -> Pushes:
-    return Pushes(Deployer(stage, say=lambda _: None).describe())
+    return Pushes(Deployer(stage, on_progress=lambda _: None).describe())

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from infra.aws import is_embedded
 from infra.commands.dialogue import Terminal
 from infra.commands.options import (
     ApnsPushTypeOption,
@@ -21,15 +20,16 @@ from infra.commands.options import (
     YesOption,
     read_since,
 )
-from infra.logs import read_logs
-from infra.stack.by_chalice import ChaliceStage
-from infra.stack.checkout import read_checkout
-from infra.stack.deploy import Deployer, DeployError
-from infra.stack.package import build_package
-from infra.stack.parameters import read_parameters
-from infra.stack.secrets import check_authentication_keys, ensure_authentication_keys
-from infra.stack.write_package import write_package
-from infra.terminal import write_json, write_line, write_text
+from infra.core.terminal import write_json, write_line, write_text
+from infra.deploy.chalice.stage import ChaliceStage
+from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.git import read_checkout
+from infra.deploy.package import build_package
+from infra.deploy.parameters import read_parameters
+from infra.deploy.write_package import write_package
+from infra.operate.logs import read_logs
+from infra.stage.aws_errors import is_embedded
+from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 DIFFERS = 3
 """Exit code of `diff` where a deployment would change something."""
@@ -53,10 +53,10 @@ def deploy(
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
         check_authentication_keys(stage)
-        deployed = Deployer(stage, say=dialogue.say).deploy(
+        deployed = Deployer(stage, on_progress=dialogue.on_progress).deploy(
             lambda: build_package(stage, Path(work)), parameters=given, dialogue=dialogue
         )
-    ensure_authentication_keys(stage, say=dialogue.say)
+    ensure_authentication_keys(stage, on_progress=dialogue.on_progress)
     print_values(deployed.outputs, as_json=as_json)
 
 
@@ -74,7 +74,9 @@ def diff(
     """
     given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=False) as dialogue:
-        changes = Deployer(stage, say=dialogue.say).diff(lambda: build_package(stage, Path(work)), parameters=given)
+        changes = Deployer(stage, on_progress=dialogue.on_progress).diff(
+            lambda: build_package(stage, Path(work)), parameters=given
+        )
     if as_json:
         write_json([asdict(change) for change in changes])
     elif changes:
@@ -100,11 +102,11 @@ def package(
     Example: python -m infra package --stage prod --out build
     """
     given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
-    place = Deployer(stage, say=lambda _: None).place()
+    place = Deployer(stage, on_progress=lambda _: None).location()
     with tempfile.TemporaryDirectory() as work:
         written = write_package(
             build_package(stage, Path(work)),
-            place=place,
+            location=place,
             parameters=given,
             commit=read_checkout().name,
             folder=out,
@@ -117,7 +119,7 @@ def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: python -m infra outputs --stage dev --json
     """
-    print_values(Deployer(stage, say=lambda _: None).describe().outputs, as_json=as_json)
+    print_values(Deployer(stage, on_progress=lambda _: None).describe().outputs, as_json=as_json)
 
 
 def logs(
@@ -132,7 +134,7 @@ def logs(
     Example: python -m infra logs --stage dev --since 1h --follow
     """
     begin = read_since(since)
-    functions = Deployer(stage, say=lambda _: None).describe().functions
+    functions = Deployer(stage, on_progress=lambda _: None).describe().functions
     for line in read_logs(functions, since=int(begin * 1000), follow=follow):
         text = line.as_json if as_json else line.readable
         if text:
@@ -152,18 +154,18 @@ def destroy(
     Example: python -m infra destroy --stage dev
     """
     with Terminal(stage=stage, yes=True) as dialogue:
-        deployer = Deployer(stage, say=dialogue.say)
+        deployer = Deployer(stage, on_progress=dialogue.on_progress)
         if not confirm and not sys.stdin.isatty():
             raise typer.BadParameter(f"there is no terminal to ask at; add --confirm {stage}")
         lost = "and all its tables, templates and secrets" if with_data else "; tables, templates and secrets stay"
-        dialogue.say(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
+        dialogue.on_progress(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
         if devices := deployer.registered_devices():
-            dialogue.say(
+            dialogue.on_progress(
                 f"registered devices: {devices}; the address that they call goes with the stage, and a new API has "
                 "a new one. Without a domain of the stage's own they get no more updates, whatever is deployed later"
             )
         if with_data:
-            dialogue.say(
+            dialogue.on_progress(
                 "AWS keeps a backup of each table for 35 days (point-in-time recovery), and nothing of the bucket and "
                 "the secrets: make a copy with `backup` first"
             )
@@ -173,8 +175,8 @@ def destroy(
         by_chalice = deployer.by_chalice
         kept = deployer.destroy(with_data=with_data, dialogue=dialogue)
         if by_chalice:
-            ChaliceStage(stage, say=dialogue.say).forget()
-            dialogue.say(f"its functions and its API are Chalice's; now run: chalice delete --stage {stage}")
+            ChaliceStage(stage, on_progress=dialogue.on_progress).forget()
+            dialogue.on_progress(f"its functions and its API are Chalice's; now run: chalice delete --stage {stage}")
     for names in kept.values():
         for name in names:
             write_line(f"{'deleted' if with_data else 'kept':8} {name}")

@@ -9,23 +9,23 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from chalicelib.domain.errors import RefusedError
-from chalicelib.domain.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.rendering import render
-from chalicelib.domain.template import Template
-from chalicelib.picture import page
-from chalicelib.template_store import KEEP_SECONDS, pack, packaged_names
+from chalicelib.aws.templates import KEEP_SECONDS, pack, packaged_names
+from chalicelib.core.errors import RefusedError
+from chalicelib.core.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.rendering import render
+from chalicelib.passes.template import Template
+from chalicelib.preview import page
 from infra.commands.options import JsonOption, StageOption
+from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
+from infra.deploy.deployer import Deployer
 from infra.local.processes import PROJECT
-from infra.pushes import Pushes
-from infra.stack.deploy import Deployer
-from infra.templates.bucket import TemplatesBucket
-from infra.templates.check import check_template
-from infra.templates.findings import Finding, Severity
-from infra.templates.folder import read_checked, template_name
-from infra.templates.touch import touch, untouched
-from infra.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
+from infra.operate.pushes import Pushes
+from infra.operate.templates.bucket import TemplatesBucket
+from infra.operate.templates.check import check_template
+from infra.operate.templates.findings import Finding, Severity
+from infra.operate.templates.folder import read_checked, template_name
+from infra.operate.templates.touch import touch, untouched
 
 DEFAULT_RATE = 50.0
 SETTLE_SECONDS = KEEP_SECONDS + 2
@@ -113,7 +113,7 @@ def push(
     progress = standard_error()
     name, findings, files = _readable(folder)
     _show(str(folder), findings, progress)
-    stack = Deployer(stage, say=lambda _: None).describe()
+    stack = Deployer(stage, on_progress=lambda _: None).describe()
     outputs = stack.outputs
     bucket = TemplatesBucket(outputs["TemplatesBucketName"])
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
@@ -145,7 +145,7 @@ def pull(
 
     Example: python -m infra template pull boarding --stage dev --into designs
     """
-    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
     write_line(str(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into)))
 
 
@@ -155,7 +155,7 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
 
     Example: python -m infra template list --stage dev
     """
-    outputs = Deployer(stage, say=lambda _: None).describe().outputs
+    outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
     pushed = TemplatesBucket(outputs["TemplatesBucketName"]).list()
     rows: list[tuple[str, str, str | None]] = [
         (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")

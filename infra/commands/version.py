@@ -5,9 +5,9 @@ from importlib import metadata
 
 import typer
 
-from chalicelib.domain.errors import PasswireError
+from chalicelib.core.errors import PasswireError
+from infra.core.terminal import write_line
 from infra.local.processes import PROJECT
-from infra.terminal import write_line
 
 
 class CheckoutError(PasswireError):

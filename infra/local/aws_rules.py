@@ -2,17 +2,17 @@
 
 `python -m infra.local.aws_rules` prints the table. There are three places: the rig that plays Lambda and SQS
 (`tests/faults/rig.py`), the layer inside the embedded AWS (`strict_aws.py`, in the local run too), and checks on the
-translated template (`tests/infra/test_template_rules.py`). A test holds that every named test exists.
+translated template (`tests/stack/infra/deploy/test_template_rules.py`). A test holds that every named test exists.
 """
 
 from dataclasses import dataclass
 
-from infra.terminal import write_text
+from infra.core.terminal import write_text
 
 RIG = "tests/faults/test_faults.py::test_no_push_is_lost_through"
-STRICT = "tests/infra/test_strict_aws.py::"
-OPERATIONS = "tests/infra/test_strict_operations.py::"
-TEMPLATE = "tests/infra/test_template_rules.py::"
+STRICT = "tests/stack/infra/local/test_strict_aws.py::"
+OPERATIONS = "tests/stack/infra/local/test_strict_operations.py::"
+TEMPLATE = "tests/stack/infra/deploy/test_template_rules.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +240,8 @@ RULES = (
         "Lambda freezes an execution environment between invocations; its monotonic clock may stand still.",
         "Lambda guide, lambda-runtime-environment",
         (
-            "tests/test_credentials.py::test_rotated_secret_is_read_by_whichever_clock_has_moved",
-            "tests/test_template_store.py::test_new_revision_is_seen_by_whichever_clock_has_moved",
+            "tests/stack/test_credentials.py::test_rotated_secret_is_read_by_whichever_clock_has_moved",
+            "tests/stack/aws/test_templates.py::test_new_revision_is_seen_by_whichever_clock_has_moved",
         ),
     ),
     Rule(
@@ -249,7 +249,7 @@ RULES = (
         "The API function ends after 10 s, so one request that is never answered must fail before that.",
         "Lambda guide, configuration-timeout; API Gateway quotas (29 s)",
         (
-            "tests/test_aws.py::test_request_without_response_fails_within_the_api_functions_timeout",
+            "tests/unit/aws/test_session.py::test_request_without_response_fails_within_the_api_functions_timeout",
             TEMPLATE + "test_functions_end_before_who_waits_for_them",
         ),
     ),

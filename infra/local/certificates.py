@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from infra.private_files import open_private
+from infra.core.private_files import open_private
 
 NOT_APPLE = "Passwire development, not Apple"
 LIFETIME = timedelta(days=397)

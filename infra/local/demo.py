@@ -11,14 +11,14 @@ from pathlib import Path
 import boto3
 import httpx
 
-from chalicelib.domain.identifiers import PassId
-from chalicelib.picture import page
+from chalicelib.core.identifiers import PassId
+from chalicelib.preview import page
+from infra.deploy.deployer import Deployer
 from infra.local.ministack import LocalError
 from infra.local.phone import Phone
-from infra.local.stack import LocalStack
-from infra.passes.links import Links
-from infra.stack.deploy import Deployer
-from infra.stack.settings import settings_of
+from infra.local.run import LocalRun
+from infra.operate.passes.links import Links
+from infra.stage.settings import settings_of
 
 PUSH_TIMEOUT_SECONDS = 30.0
 LINK_LIFETIME = timedelta(hours=1)
@@ -27,23 +27,23 @@ LINK_LIFETIME = timedelta(hours=1)
 class Timeline:
     """Says each step with the seconds since the start and the seconds that it took."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, on_progress: Callable[[str], None]) -> None:
+        self._on_progress = on_progress
         self._start = self._last = time.perf_counter()
 
     def step(self, text: str) -> None:
         now = time.perf_counter()
-        self._say(f"{now - self._start:7.3f} s  (+{now - self._last:5.3f})  {text}")
+        self._on_progress(f"{now - self._start:7.3f} s  (+{now - self._last:5.3f})  {text}")
         self._last = now
 
 
-def run_demo(stack: LocalStack, folder: Path, *, say: Callable[[str], None]) -> Path:
+def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None]) -> Path:
     """Play the loop on a running stack, and clean up after it.
 
     Args:
         stack: where.
         folder: for the final `.pkpass`.
-        say: takes a line of the timeline.
+        on_progress: takes a line of the timeline.
 
     Returns:
         The final pass.
@@ -56,7 +56,7 @@ def run_demo(stack: LocalStack, folder: Path, *, say: Callable[[str], None]) -> 
     pass_id = PassId(stack.pass_type_identifier, f"DEMO-{secrets.token_hex(3).upper()}")
     fields = {"gate": "A7", "seat": "14C", "passenger": "Ada Lovelace"}
     item = {"pass_id": str(pass_id), "template": stack.template}
-    timeline = Timeline(say)
+    timeline = Timeline(on_progress)
     phone = Phone()
     try:
         passes.put_item(Item={**item, "fields": fields})
@@ -112,12 +112,12 @@ def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
     return done.stderr.strip()
 
 
-def _links(stack: LocalStack) -> Links:
-    deployed = Deployer(stack.stage, say=lambda _: None).describe()
+def _links(stack: LocalRun) -> Links:
+    deployed = Deployer(stack.stage, on_progress=lambda _: None).describe()
     return Links(deployed, settings_of(deployed))
 
 
-def _wait_for_push(stack: LocalStack, phone: Phone) -> dict[str, str]:
+def _wait_for_push(stack: LocalRun, phone: Phone) -> dict[str, str]:
     until = time.monotonic() + PUSH_TIMEOUT_SECONDS
     while time.monotonic() < until:
         for push in httpx.get(f"{stack.apns_control_url}/pushes").json():

@@ -19,14 +19,14 @@ import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from chalicelib.domain.errors import PasswireError
+from chalicelib.core.errors import PasswireError
+from infra.deploy.chalice.data_stack import additions
+from infra.deploy.chalice.gateway import put_paths
+from infra.deploy.deployer import Stack, snake_case
+from infra.deploy.expressions import replaced
+from infra.deploy.functions import set_function
+from infra.deploy.resources import resources
 from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
-from infra.stack.data_stack import additions
-from infra.stack.deploy import Stack
-from infra.stack.expressions import replaced
-from infra.stack.functions import set_function
-from infra.stack.gateway import put_paths
-from infra.stack.resources import resources
 
 REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
 STARTER = Path(__file__).with_name("embedded_aws.py")
@@ -59,7 +59,7 @@ class Ministack:
         }
 
 
-def install(say: Callable[[str], None]) -> Path:
+def install(on_progress: Callable[[str], None]) -> Path:
     """Make the virtual environment if it is not there as pinned; its Python.
 
     Raises:
@@ -67,7 +67,7 @@ def install(say: Callable[[str], None]) -> Path:
     """
     stamp = ENVIRONMENT / "installed.txt"
     if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
-        say("installing the embedded AWS, once")
+        on_progress("installing the embedded AWS, once")
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
         pip += ["-r", str(REQUIREMENTS)]
@@ -80,14 +80,18 @@ def install(say: Callable[[str], None]) -> Path:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, port: int | None, say: Callable[[str], None], strict: Mapping[str, object] | None = NO_CHANGES
+    folder: Path,
+    *,
+    port: int | None,
+    on_progress: Callable[[str], None],
+    strict: Mapping[str, object] | None = NO_CHANGES,
 ) -> Iterator[Ministack]:
     """An embedded AWS for as long as the context lasts; it forgets everything afterwards.
 
     Args:
         folder: for its log and its files.
         port: to listen on; None for any that is free.
-        say: takes a line of progress.
+        on_progress: takes a line of progress.
         strict: limits of `strict_aws.py` that differ from their defaults; None for an AWS that refuses less.
 
     Raises:
@@ -95,7 +99,7 @@ def running(
     """
     if port is not None and not port_is_free(port):
         raise LocalError(f"port {port} is in use; stop what listens there or choose another with --port")
-    python = install(say)
+    python = install(on_progress)
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "ministack.log"
@@ -161,7 +165,7 @@ def finish_functions(stack: Stack) -> None:
     """Set what stands in the template and ministack leaves out: which functions may send into their own queue."""
     for logical_id, properties in additions().items():
         if "RecursiveLoop" in properties:
-            set_function(stack.functions[logical_id.lower()], {"RecursiveLoop": properties["RecursiveLoop"]})
+            set_function(stack.functions[snake_case(logical_id)], {"RecursiveLoop": properties["RecursiveLoop"]})
 
 
 def set_binary_media_types(ministack: Ministack, api_id: str, types: list[str]) -> None:

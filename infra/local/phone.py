@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from chalicelib.domain.errors import PasswireError
+from chalicelib.core.errors import PasswireError
 
 PKPASS = "application/vnd.apple.pkpass"
 FIELD_GROUPS = ("headerFields", "primaryFields", "secondaryFields", "auxiliaryFields", "backFields", "footerFields")

@@ -8,7 +8,7 @@ import boto3
 import httpx
 import pytest
 
-from infra.local.stack import LocalStack
+from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 
 JSON = {"Content-Type": "application/json"}
@@ -18,7 +18,7 @@ TOKEN = {"pushToken": "f00d" * 16}
 class Stranger:
     """Calls the API by hand, about one pass that exists."""
 
-    def __init__(self, stack: LocalStack, *, serial_number: str, authentication_token: str) -> None:
+    def __init__(self, stack: LocalRun, *, serial_number: str, authentication_token: str) -> None:
         self.device = uuid.uuid4().hex
         self.authentication_token = authentication_token
         self._stack = stack
@@ -46,7 +46,7 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger(stack: LocalStack, pipeline: Pipeline, issuer: Issuer, serial_number: str) -> Stranger:
+def stranger(stack: LocalRun, pipeline: Pipeline, issuer: Issuer, serial_number: str) -> Stranger:
     pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
     return Stranger(stack, serial_number=serial_number, authentication_token=issuer.token(pass_id))
 

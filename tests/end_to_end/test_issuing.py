@@ -8,17 +8,17 @@ from typer.testing import CliRunner
 
 from infra.commands import app
 from infra.local.phone import Phone
-from infra.local.stack import LocalStack
-from tests.end_to_end.eventually import Apns, eventually
+from infra.local.run import LocalRun
+from tests.support.eventually import Apns, eventually
 
 
-def command(stack: LocalStack, *arguments: str) -> dict[str, Any]:
+def command(stack: LocalRun, *arguments: str) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["pass", *arguments, "--stage", stack.stage, "--json"])
     assert done.exit_code == 0, done.output
     return dict(json.loads(done.stdout))
 
 
-def test_a_pass_lives_by_commands_alone(stack: LocalStack, apns: Apns, phone: Phone) -> None:
+def test_a_pass_lives_by_commands_alone(stack: LocalRun, apns: Apns, phone: Phone) -> None:
     kind = stack.pass_type_identifier
     issued = command(stack, "issue", "--type", kind, "--template", "boarding", "--field", "gate=A7")
     pass_id, link = issued["pass_id"], issued["link"]

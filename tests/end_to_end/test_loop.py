@@ -7,9 +7,9 @@ import boto3
 import pytest
 
 from infra.local.phone import Phone
-from infra.local.stack import LocalStack
+from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
-from tests.end_to_end.eventually import Apns, eventually
+from tests.support.eventually import Apns, eventually
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_unchanged_content_wakes_nobody(holder: Phone, pipeline: Pipeline, apns:
 
 
 def test_a_device_that_apns_calls_gone_is_forgotten(
-    holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalStack, serial_number: str
+    holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalRun, serial_number: str
 ) -> None:
     apns.answers(holder, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 1000)
     pipeline.writes(serial_number, fields={"gate": "B1"})
@@ -63,7 +63,7 @@ def test_a_push_that_apns_cannot_take_now_arrives_later(
 
 
 def test_a_malformed_item_is_named_and_its_neighbours_are_processed(
-    holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalStack, serial_number: str
+    holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalRun, serial_number: str
 ) -> None:
     bad = pipeline.writes(f"{serial_number}-bad", fields={"no_such_field": "x"})
     pipeline.writes(serial_number, fields={"gate": "B9"})

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from infra.local.processes import PROJECT
-from infra.local.stack import LocalStack
+from infra.local.run import LocalRun
 
 PAGE = (PROJECT / "docs" / "tutorial.md").read_text()
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -48,7 +48,7 @@ def run(number: int, folder: Path) -> str:
 
 
 @pytest.fixture
-def checkout(stack: LocalStack, tmp_path: Path) -> Iterator[Path]:
+def checkout(stack: LocalRun, tmp_path: Path) -> Iterator[Path]:
     """A folder in which the tutorial's commands find the packaged templates; what they make in the stage is removed."""
     assert stack.stage == "local"
     (tmp_path / "chalicelib").symlink_to(PROJECT / "chalicelib")

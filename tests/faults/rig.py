@@ -20,32 +20,32 @@ import boto3
 from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSResponse
 
-from chalicelib import queue
 from chalicelib.apns.client import Client, Outcome
-from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
-from chalicelib.domain.conditional import Conditions
-from chalicelib.domain.errors import ConfigurationError, PasswireError, TransientError
-from chalicelib.domain.identifiers import PassId
-from chalicelib.domain.orders import Recheck, RecheckReason
-from chalicelib.domain.template import Template
-from chalicelib.flows import change, drain
-from chalicelib.flows.change import Changes
+from chalicelib.aws import queue
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.templates import KEEP_SECONDS, Templates
+from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
+from chalicelib.core.identifiers import PassId
+from chalicelib.flows import change, push_worker
+from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.download import Downloader
-from chalicelib.flows.drain import Drain
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
-from chalicelib.flows.wake import Waker
-from chalicelib.metrics import Metrics
-from chalicelib.press import Press
-from chalicelib.queue import Queue
-from chalicelib.signing import Signer
-from chalicelib.template_store import KEEP_SECONDS, Templates
-from infra.local.stack import PASS_TYPE_IDENTIFIER
-from infra.stack.resources import resources
-from tests.apns.simulated import SimulatedApns
-from tests.aws_answers import Raw
-from tests.in_process import MAX_PAYLOAD_BYTES
+from chalicelib.flows.send_pushes import PushSender
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.signing import Signer
+from chalicelib.passes.template import Template
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.conditional import Conditions
+from chalicelib.updates.push_tasks import Recheck, RecheckReason
+from infra.deploy.resources import resources
+from infra.local.run import PASS_TYPE_IDENTIFIER
 from tests.schedules.tables import ScratchTables
+from tests.support.aws_answers import Raw
+from tests.support.in_process import MAX_PAYLOAD_BYTES
+from tests.support.simulated_apns import SimulatedApns
 
 DIRECT_DEVICES = 100
 PAGE = 200
@@ -96,7 +96,7 @@ class DeliveryRules:
             record_age_seconds=stream["MaximumRecordAgeInSeconds"],
             visibility_seconds=queue["VisibilityTimeout"],
             max_receives=queue["RedrivePolicy"]["maxReceiveCount"],
-            may_recurse=found["Drain"]["Properties"].get("RecursiveLoop") == "Allow",
+            may_recurse=found["PushWorker"]["Properties"].get("RecursiveLoop") == "Allow",
         )
 
 
@@ -161,16 +161,18 @@ class Rig:
         self.store = self.tables.store()
         self.queue = Queue(push_queue_url=self.push_queue, dead_letter_queue_url=self.dead_letter_queue)
         self._watch(self.queue._sqs)
-        waker = Waker(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
+        push_sender = PushSender(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
         templates = RigTemplates(self)
-        press = Press(templates=templates, signer_for=self._signer_for)
-        failures = FailedDownloads(self.store, lambda: self.queue, press, clock=self.clock, delay_seconds=0)
+        builder = PassBuilder(templates=templates, signer_for=self._signer_for)
+        failures = FailedDownloads(self.store, lambda: self.queue, builder, clock=self.clock, delay_seconds=0)
         rechecker = Rechecker(
-            self.store, self.queue, Metrics("faults"), press, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
+            self.store, self.queue, Metrics("faults"), builder, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
         )
-        self.changes = Changes(self.store, self.queue, waker, Metrics("faults"), templates=templates, clock=self.clock)
-        self.drain = Drain(self.store, self.queue, waker, rechecker=lambda: rechecker)
-        self.downloader = Downloader(self.store, self.keys, press, failures, window_seconds=25)
+        self.changes = ChangeHandler(
+            self.store, self.queue, push_sender, Metrics("faults"), templates=templates, clock=self.clock
+        )
+        self.push_worker = PushWorker(self.store, self.queue, push_sender, rechecker=lambda: rechecker)
+        self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 
     def _signer_for(self, _: str) -> Signer:
         if self.certificate_ended:
@@ -278,7 +280,7 @@ class Rig:
             assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
             self._depth = max((self._depths.get(message["MessageId"], 1) for message in messages), default=0)
             try:
-                failed = self.drain.handle(records, deadline=time.monotonic() + WORKER_SECONDS)
+                failed = self.push_worker.handle(records, deadline=time.monotonic() + WORKER_SECONDS)
             except Killed:
                 self.new_sandbox()
                 failed = [record["messageId"] for record in records]
@@ -452,6 +454,6 @@ def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
     apns.forgets()
     with contextlib.ExitStack() as patches:
         patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", DIRECT_DEVICES))
-        patches.enter_context(patch.object(drain, "FAN_OUT_PAGE", PAGE))
+        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", PAGE))
         patches.enter_context(patch.object(queue, "PAUSE_SECONDS", 0))
         yield Rig(apns, patches.enter_context(ScratchTables()))

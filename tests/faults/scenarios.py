@@ -15,12 +15,12 @@ from unittest.mock import patch
 from chalicelib.apns import client as apns_client
 from chalicelib.apns.client import Push
 from chalicelib.apns.credentials import ClientCertificate
-from chalicelib.domain.identifiers import PushToken
-from chalicelib.template_store import TemplateMissingError
+from chalicelib.aws.templates import TemplateMissingError
+from chalicelib.core.identifiers import PushToken
 from infra.local.certificates import make_development_chain
-from infra.local.stack import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_stack
-from tests.apns.simulated import SimulatedApns
+from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_run
 from tests.faults.rig import DIRECT_DEVICES, Result, Rig, a_rig
+from tests.support.simulated_apns import SimulatedApns
 
 FEW = 40
 MANY = 700
@@ -382,7 +382,7 @@ def main() -> None:
             Path(folder) / "chain", pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
         )
         apns, simulator = SimulatedApns.start(chain)
-        with simulator, local_stack(Path(folder) / "stack", say=lambda _: None) as stack:
+        with simulator, local_run(Path(folder) / "stack", on_progress=lambda _: None) as stack:
             stack.use()
             lines = [f"{'fault':54} {'due':>5} {'delivered':>9} {'lost':>5} {'repeated':>8}"]
             for name in SCENARIOS:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.certificates import DevelopmentChain
-from infra.local.stack import LocalStack
-from tests.apns.simulated import SimulatedApns
+from infra.local.run import LocalRun
 from tests.faults.scenarios import REPEATS, SCENARIOS, play
+from tests.support.simulated_apns import SimulatedApns
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def apns(chain: DevelopmentChain) -> Iterator[SimulatedApns]:
 
 
 @pytest.mark.parametrize("fault", SCENARIOS)
-def test_no_push_is_lost_through(fault: str, stack: LocalStack, apns: SimulatedApns) -> None:
+def test_no_push_is_lost_through(fault: str, stack: LocalRun, apns: SimulatedApns) -> None:
     assert stack
     result = play(fault, apns)
     assert result.due > 0

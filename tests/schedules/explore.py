@@ -11,9 +11,9 @@ from multiprocessing import get_context
 from random import Random
 from unittest.mock import patch
 
-from chalicelib import log
-from chalicelib.domain.identifiers import PassId
-from chalicelib.flows import change, drain
+from chalicelib.core.identifiers import PassId
+from chalicelib.flows import change, push_worker
+from chalicelib.telemetry import log
 from tests.schedules.memory import Memory
 from tests.schedules.mutations import MUTATIONS
 from tests.schedules.world import World
@@ -28,8 +28,8 @@ def small_and_silent() -> Iterator[None]:
     """Few devices count as many, so that fan-outs are cut into pages here too; and nobody reads a million log lines."""
     with ExitStack() as patches:
         patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", 2))
-        patches.enter_context(patch.object(drain, "FAN_OUT_PAGE", 1))
-        patches.enter_context(patch.object(drain, "FORGET_PAGE", 2))
+        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", 1))
+        patches.enter_context(patch.object(push_worker, "REMOVAL_PAGE", 2))
         patches.enter_context(patch.object(log, "event", lambda *_, **__: None))
         yield
 
@@ -90,7 +90,7 @@ def explore(schedules: int) -> Explored:
         )
 
 
-def say(line: str, end: str = "\n") -> None:
+def on_progress(line: str, end: str = "\n") -> None:
     sys.stdout.write(line + end)
     sys.stdout.flush()
 
@@ -101,13 +101,13 @@ def main() -> None:
     explored = explore(schedules)
     loss = explored.as_it_is
     said = "nothing lost" if loss is None else f"seed {loss[0]} loses: {loss[1]}"
-    say(f"as it is: {schedules} schedules of {STEPS} steps and their ends: {said}")
-    say("")
-    say(f"{'guard broken':48} {'found in schedule':>17}  counterexample")
+    on_progress(f"as it is: {schedules} schedules of {STEPS} steps and their ends: {said}")
+    on_progress("")
+    on_progress(f"{'guard broken':48} {'found in schedule':>17}  counterexample")
     for guard, found in explored.broken.items():
         seed, example = found if found is not None else ("never", "")
-        say(f"{guard:48} {seed:>17}  {example}")
-    say(f"in {time.monotonic() - started:.0f} s")
+        on_progress(f"{guard:48} {seed:>17}  {example}")
+    on_progress(f"in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The four tables in memory: what `chalicelib.store` promises of each request, without DynamoDB.
+"""The four tables in memory: what `chalicelib.aws.tables` promises of each request, without DynamoDB.
 
 Held against the real one by `test_memory.py`. It leaves out what only DynamoDB has: size limits, throttling, pages cut
 by size.
@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.domain.updates import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
-from chalicelib.store import Store
-from chalicelib.store.devices import FORGOTTEN_PASSES_PER_REQUEST, Device, Devices
-from chalicelib.store.passes import Passes, StoredPass
-from chalicelib.store.registrations import Page, Registrations
-from chalicelib.store.versions import Versions
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.devices import REMOVED_PASSES_PER_REQUEST, Device, Devices
+from chalicelib.aws.tables.passes import Passes, StoredPass
+from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
+from chalicelib.aws.tables.versions import Versions
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 
 Held = dict[DeviceLibraryIdentifier, int]
 """`registered_at` by device."""
@@ -93,7 +93,7 @@ class MemoryVersions:
     def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
         return {pass_id for pass_id in pass_ids if pass_id in self.rows.refusals}
 
-    def refuse(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
+    def send_refusals(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
         self.rows.refusals[pass_id] = refusal
         self.rows.revisions[pass_id] = self.rows.revisions.get(pass_id, 0) + changes
         if (version := self.rows.versions.get(pass_id)) is not None:
@@ -157,11 +157,11 @@ class MemoryRegistrations:
         self.rows.devices[device] = replace(row, passes=row.passes - {pass_id})
         return True
 
-    def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> Page:
+    def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> RegistrationPage:
         held = self.rows.registrations.get(pass_id, {})
         behind = sorted(device for device in held if after is None or device > after)
         # DynamoDB stops at the limit without looking whether there is more
-        return Page({device: held[device] for device in behind[:limit]}, more=len(behind) >= limit)
+        return RegistrationPage({device: held[device] for device in behind[:limit]}, more=len(behind) >= limit)
 
 
 @dataclass
@@ -176,7 +176,7 @@ class MemoryDevices:
             p: HeldPass(self.rows.versions.get(p), self.rows.registrations.get(p, {}).get(identifier)) for p in pass_ids
         }
 
-    def reach(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
+    def with_push_tokens(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
         found = [self.rows.devices[identifier] for identifier in identifiers if identifier in self.rows.devices]
         return [replace(device, passes=frozenset()) for device in found]
 
@@ -185,11 +185,11 @@ class MemoryDevices:
         if row is not None and not row.passes:
             del self.rows.devices[identifier]
 
-    def forget(self, device: Device) -> bool:
+    def remove(self, device: Device) -> bool:
         row = self.rows.devices.get(device.identifier)
         if row is None or (row.push_token, row.updated_at) != (device.push_token, device.updated_at):
             return False
-        batch = sorted(device.passes)[:FORGOTTEN_PASSES_PER_REQUEST]
+        batch = sorted(device.passes)[:REMOVED_PASSES_PER_REQUEST]
         for pass_id in batch:
             self.rows.registrations.get(pass_id, {}).pop(device.identifier, None)
         if len(batch) == len(device.passes):

@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
-from chalicelib.domain.changes import PassChange
-from chalicelib.domain.conditional import validators_of
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import Forget, Recheck, WakeDevices
-from chalicelib.domain.updates import HeldPass, RecheckRequest, RecheckStamp, Tag, Version
-from chalicelib.flows import stamp, wake
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows import send_pushes, stamp
 from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
-from chalicelib.flows.change import Changes, Targets
+from chalicelib.flows.change import ChangeHandler, Targets
 from chalicelib.flows.download import Download, Downloader
-from chalicelib.flows.drain import Drain
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister, Listing
+from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Good, Rechecker
 from chalicelib.flows.register import Registrar
+from chalicelib.passes.item import PassItem
+from chalicelib.updates.changes import PassChange
+from chalicelib.updates.conditional import validators_of
+from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Tag, Version
+from chalicelib.updates.push_tasks import NotifyDevices, Recheck, RemoveRegistrations
 from tests.schedules.memory import MemoryVersions
 
 Mutation = Any
@@ -32,16 +32,16 @@ Mutation = Any
 
 
 def stamp_after_fan_out() -> Mutation:
-    original = Changes._stamp
+    original = ChangeHandler._stamp
 
-    def settle(self: Changes, change: PassChange, targets: Targets) -> None:
+    def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
         if not change.deleted and not change.first_issue:
             self._find_devices(change, targets)
             stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
         else:
             original(self, change, targets)
 
-    return patch.object(Changes, "_stamp", settle)
+    return patch.object(ChangeHandler, "_stamp", settle)
 
 
 def read_before_write_at_registration() -> Mutation:
@@ -54,7 +54,7 @@ def read_before_write_at_registration() -> Mutation:
         if not first_time:
             self.store.registrations.refresh(device, pass_id, **rows)
         if version is not None and version.changed_since_issue:
-            self.queue.send([WakeDevices(pass_id.pass_type_identifier, (device,), call["now"])])
+            self.queue.send([NotifyDevices(pass_id.pass_type_identifier, (device,), call["now"])])
         return first_time
 
     return patch.object(Registrar, "register", register)
@@ -69,11 +69,11 @@ def item_read_before_version_at_download() -> Mutation:
         version = self.store.versions.get(call["pass_id"])
         if attributes is None:
             raise UnauthorizedError
-        if version is not None and call["conditions"].hold(version):
+        if version is not None and call["conditions"].not_modified(version):
             return Download(None, validators_of(version))
         if version is None:
             version = Version.before_any_stamp(call["now"], window_seconds=self.window_seconds)
-        pkpass = self.press.make(
+        pkpass = self.builder.build(
             PassItem.parse(attributes),
             personalized=False,
             authentication_token=read_header(call["authorization"]),
@@ -101,7 +101,7 @@ def newest_stamp_as_tag() -> Mutation:
         assert now
         row = self.store.devices.get(device)
         states = self.store.devices.held_passes(device, sorted(row.passes)) if row and row.passes else {}
-        named = [pass_id for pass_id, state in states.items() if state.must_be_named(tag)]
+        named = [pass_id for pass_id, state in states.items() if state.is_changed_since(tag)]
         newest = max((_stamp_of(state) for state in states.values()), default=0)
         return Listing(tuple(p.serial_number for p in named), Tag(newest)) if named else None
 
@@ -130,56 +130,56 @@ def coalesced_changes_counted_once() -> Mutation:
     def then(self: PassChange, later: PassChange) -> PassChange:
         return replace(self, first_issue=self.first_issue, item=later.item)
 
-    return patch.object(PassChange, "then", then)
+    return patch.object(PassChange, "merged_with", then)
 
 
 def registered_at_left_out() -> Mutation:
-    def must_be_named(self: HeldPass, tag: Tag | None) -> bool:
+    def is_changed_since(self: HeldPass, tag: Tag | None) -> bool:
         if self.registered_at is None or (self.version is not None and self.version.deleted):
             return False
         return tag is None or (self.version.modified_at if self.version is not None else 0) > tag.seconds
 
-    return patch.object(HeldPass, "must_be_named", must_be_named)
+    return patch.object(HeldPass, "must_be_named", is_changed_since)
 
 
 def gone_device_removed_whatever_it_did_since() -> Mutation:
     """A 410 for an old push token takes the rows of the new one with it."""
 
-    def forget(store: Any, device: Any, *, gone_at: int) -> bool:  # noqa: ANN401
+    def remove_registrations(store: Any, device: Any, *, gone_at: int) -> bool:  # noqa: ANN401
         assert gone_at
         row = store.devices.get(device.identifier)
-        return row is None or bool(store.devices.forget(row))
+        return row is None or bool(store.devices.remove(row))
 
-    return patch.object(wake, "forget", forget)
+    return patch.object(send_pushes, "remove", remove_registrations)
 
 
 def registrations_of_a_gone_pass_removed_unseen() -> Mutation:
     """Without looking whether the pass is back."""
 
-    def forget(self: Drain, order: Forget, *, deadline: float) -> None:
+    def remove_registrations(self: PushWorker, task: RemoveRegistrations, *, deadline: float) -> None:
         assert deadline
-        for device in self.store.registrations.page(order.pass_id, after=None, limit=100).devices:
-            self.store.registrations.delete(device, order.pass_id)
+        for device in self.store.registrations.page(task.pass_id, after=None, limit=100).devices:
+            self.store.registrations.delete(device, task.pass_id)
 
-    return patch.object(Drain, "_forget", forget)
+    return patch.object(PushWorker, "_remove_registrations", remove_registrations)
 
 
 def failed_pushes_dropped() -> Mutation:
     """What APNs could not take now is not queued."""
-    return patch.object(wake.Waker, "_unsettled_by", lambda *_: [])
+    return patch.object(send_pushes.PushSender, "_unsettled_by", lambda *_: [])
 
 
 def refusals_not_recorded() -> Mutation:
-    return patch.object(Changes, "_refuse", lambda *_: None)
+    return patch.object(ChangeHandler, "_refuse", lambda *_: None)
 
 
 def rewritten_refusals_ignored() -> Mutation:
     """The same content as before is no change, whether or not it was refused."""
-    return patch.object(Changes, "_refused_before", lambda *_: [])
+    return patch.object(ChangeHandler, "_refused_before", lambda *_: [])
 
 
 def template_not_read_again_after_a_refusal() -> Mutation:
-    return patch.object(Changes, "_recheck_repaired", lambda *_, **__: set())
+    return patch.object(ChangeHandler, "_recheck_repaired", lambda *_, **__: set())
 
 
 def item_not_read_again_after_a_recheck() -> Mutation:
@@ -194,13 +194,13 @@ def item_not_read_again_after_a_recheck() -> Mutation:
 
 def unnecessary_recheck_counts_as_done() -> Mutation:
     """The other rechecks of its pass in the batch are dropped, one of them after its stamp and before its pushes."""
-    original = Drain._recheck
+    original = PushWorker._recheck
 
-    def recheck(self: Drain, order: Recheck, message_id: str, *, deadline: float) -> bool:
-        original(self, order, message_id, deadline=deadline)
+    def recheck(self: PushWorker, task: Recheck, message_id: str, *, deadline: float) -> bool:
+        original(self, task, message_id, deadline=deadline)
         return True
 
-    return patch.object(Drain, "_recheck", recheck)
+    return patch.object(PushWorker, "_recheck", recheck)
 
 
 def failed_downloads_forgotten() -> Mutation:

@@ -7,13 +7,13 @@ from typing import Self
 
 import boto3
 
-from chalicelib.domain.identifiers import PassId
+from chalicelib.aws.tables import Store
+from chalicelib.core.identifiers import PassId
 from chalicelib.settings import Settings
-from chalicelib.store import Store
 from infra.local.processes import PROJECT
 
 ROLES = ("passes", "versions", "registrations", "devices")
-_RESOURCES = json.loads((PROJECT / "infra" / "stack" / "resources.json").read_text())["Resources"]
+_RESOURCES = json.loads((PROJECT / "infra" / "deploy" / "resources.json").read_text())["Resources"]
 
 
 class ScratchTables:

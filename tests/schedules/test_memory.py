@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.domain.updates import RecheckRequest, RecheckStamp, Refusal
-from chalicelib.store import Store
-from infra.local.stack import LocalStack
+from chalicelib.aws.tables import Store
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal
+from infra.local.run import LocalRun
 from tests.schedules.memory import Memory
 from tests.schedules.tables import ScratchTables
 
@@ -21,7 +21,7 @@ REQUESTS = 40
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=False))
-def test_every_request_is_answered_as_dynamodb_answers_it(stack: LocalStack, random: Random) -> None:
+def test_every_request_is_answered_as_dynamodb_answers_it(stack: LocalRun, random: Random) -> None:
     assert stack
     hold_against_dynamodb(random)
 
@@ -53,7 +53,7 @@ def _carry_out(store: Store, name: str, arguments: tuple[Any, ...], options: dic
             return None
         if options["meanwhile"]:
             store.registrations.refresh(arguments[0], PASSES[0], push_token=TOKENS[0], at=options["at"])
-        return store.devices.forget(device)
+        return store.devices.remove(device)
     answer = getattr(getattr(store, table), method)(*arguments, **options)
     return sorted(answer, key=str) if isinstance(answer, list) else answer
 

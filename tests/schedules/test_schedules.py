@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.local.stack import LocalStack
+from infra.local.run import LocalRun
 from tests.schedules.explore import Explored, explore, schedule_in_memory, small_and_silent
 from tests.schedules.mutations import MUTATIONS
 from tests.schedules.tables import ScratchTables
@@ -46,7 +46,7 @@ def test_a_broken_guard_is_found(guard: str, explored: Explored) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_no_schedule_on_dynamodb_loses_an_update(stack: LocalStack, seed: int) -> None:
+def test_no_schedule_on_dynamodb_loses_an_update(stack: LocalRun, seed: int) -> None:
     """Fewer and shorter, over the real store."""
     assert stack
     play_on_dynamodb(seed)

@@ -32,34 +32,34 @@ from greenlet import greenlet
 
 from chalicelib.apns.client import Client, Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
-from chalicelib.domain.authentication import AuthenticationKey, AuthenticationKeys
-from chalicelib.domain.conditional import Conditions
-from chalicelib.domain.errors import ConfigurationError, PasswireError, TransientError
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.domain.items import PassItem
-from chalicelib.domain.orders import Order, Recheck, RecheckReason, encode
-from chalicelib.domain.template import Template, TemplateError
-from chalicelib.domain.updates import Tag, window_seconds
+from chalicelib.aws.queue import Queue, QueueError
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.connection import StoreError
+from chalicelib.aws.templates import TemplateStoreError
+from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.change import Changes
+from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.download import Downloader
-from chalicelib.flows.drain import Drain
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister
+from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
-from chalicelib.flows.wake import Waker
-from chalicelib.metrics import Metrics
-from chalicelib.press import Press
-from chalicelib.queue import Queue, QueueError
-from chalicelib.store import Store
-from chalicelib.store.tables import StoreError
-from chalicelib.template_store import TemplateStoreError
+from chalicelib.flows.send_pushes import PushSender
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.template import Template, TemplateError
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.conditional import Conditions
+from chalicelib.updates.protocol import Tag, window_seconds
+from chalicelib.updates.push_tasks import PushTask, Recheck, RecheckReason, encode
 
 PASS_TYPE = "pass.com.example.world"
 PUSH_TIMEOUT_SECONDS = 20
 API_TIMEOUT_SECONDS = 10
-DRAIN_TIMEOUT_SECONDS = 120
+WORKER_TIMEOUT_SECONDS = 120
 SKEW_SECONDS = 1.0
 WINDOW_SECONDS = window_seconds(push_timeout_seconds=PUSH_TIMEOUT_SECONDS)
 FOREVER = math.inf
@@ -206,19 +206,21 @@ class World:
         self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
         queue = cast("Queue", WorldQueue(self))
         self.designs = Designs(self)
-        press = cast("Press", SimpleNamespace(make=self._make, templates=self.designs))
+        builder = cast("PassBuilder", SimpleNamespace(build=self._make, templates=self.designs))
         failures = cast(
-            "FailedDownloads", WatchedFailures(self, FailedDownloads(stepped, lambda: queue, press, clock=self.clock))
+            "FailedDownloads", WatchedFailures(self, FailedDownloads(stepped, lambda: queue, builder, clock=self.clock))
         )
         client = cast("Client", SimpleNamespace(push=self._push, connections=0))
         metrics = cast("Metrics", SimpleNamespace(put=lambda *_, **__: None, count=lambda *_, **__: None))
-        waker = Waker(stepped, metrics, client_for=lambda _: client, clock=self.clock)
+        push_sender = PushSender(stepped, metrics, client_for=lambda _: client, clock=self.clock)
         self.registrar = Registrar(stepped, self.keys, queue)
         self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
-        self.downloader = Downloader(stepped, self.keys, press, failures, window_seconds=WINDOW_SECONDS)
-        self.changes = Changes(stepped, queue, waker, metrics, templates=self.designs, clock=self.clock)
-        rechecker = Rechecker(stepped, queue, metrics, press, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT_SECONDS)
-        self.drain = Drain(stepped, queue, waker, rechecker=lambda: rechecker)
+        self.downloader = Downloader(stepped, self.keys, builder, failures, window_seconds=WINDOW_SECONDS)
+        self.changes = ChangeHandler(stepped, queue, push_sender, metrics, templates=self.designs, clock=self.clock)
+        rechecker = Rechecker(
+            stepped, queue, metrics, builder, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT_SECONDS
+        )
+        self.push_worker = PushWorker(stepped, queue, push_sender, rechecker=lambda: rechecker)
         self._versions = store.versions
 
     # ------------------------------------------------------------ templates and certificates
@@ -296,10 +298,10 @@ class World:
     def _fails(self) -> bool:
         return not self.calm and self.random.random() < self.rates.fail
 
-    def sends(self, order: Order, *, delay_seconds: int = 0) -> None:
+    def sends(self, task: PushTask, *, delay_seconds: int = 0) -> None:
         """A message is in the queue; nobody receives it before its delay is over."""
         identifier = f"m{self.steps}-{len(self.messages)}-{time.monotonic_ns()}"
-        self.messages.append(Message(identifier, encode(order), visible_from=self.now + delay_seconds))
+        self.messages.append(Message(identifier, encode(task), visible_from=self.now + delay_seconds))
 
     def _free_messages(self) -> list[Message]:
         return [message for message in self.messages if not message.taken and message.visible_from <= self.now]
@@ -427,7 +429,7 @@ class World:
                 if str(pass_id) in pass_ids:
                     phone.registers_from[pass_id] = 0
 
-    def _drain_some(self) -> None:
+    def _run_worker(self) -> None:
         free = self._free_messages()
         taken = self.random.sample(free, min(len(free), self.random.choice([1, 2, 10])))
         for message in taken:
@@ -436,7 +438,7 @@ class World:
         kept: set[str] = {message.identifier for message in taken}
 
         def body() -> None:
-            failed = self.drain.handle(
+            failed = self.push_worker.handle(
                 [
                     {
                         "messageId": message.identifier,
@@ -457,7 +459,7 @@ class World:
                 if not crashed and message.identifier not in kept and not twice:
                     self.messages.remove(message)
 
-        self.start("drain", body, ended, DRAIN_TIMEOUT_SECONDS)
+        self.start("push_worker", body, ended, WORKER_TIMEOUT_SECONDS)
 
     def _phone_calls(self, phone: Phone, pass_id: PassId) -> None:
         """Bring the service's knowledge to what the phone wants: register, or unregister."""
@@ -596,7 +598,7 @@ class World:
             if self.shards[shard] and shard not in self.busy_shards and random.random() < rates.deliver:
                 self._deliver(shard)
         if self._free_messages() and random.random() < rates.deliver:
-            self._drain_some()
+            self._run_worker()
         for phone in self.phones:
             if random.random() < 0.5:
                 self._phone_acts(phone)
@@ -640,7 +642,7 @@ class World:
             if self.shards[shard] and shard not in self.busy_shards:
                 self._deliver(shard)
         if self._free_messages():
-            self._drain_some()
+            self._run_worker()
         for phone in self.phones:
             self._phone_acts(phone)
         if not self.actors and self.messages:
@@ -721,13 +723,13 @@ class WorldQueue:
 
     world: World
 
-    def send(self, orders: Sequence[Order], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert delay_seconds >= 0
         assert until >= 0
-        for order in orders:
-            self.world.request(lambda order=order: self._put(order, delay_seconds), QueueError)  # type: ignore[misc]
+        for task in tasks:
+            self.world.request(lambda task=task: self._put(task, delay_seconds), QueueError)  # type: ignore[misc]
 
-    def refuse(self, records: Sequence[object], *, at: float) -> None:
+    def send_refusals(self, records: Sequence[object], *, at: float) -> None:
         assert records
         assert at
         self.world.request(lambda: None, QueueError)
@@ -740,8 +742,8 @@ class WorldQueue:
         assert seconds >= 0
         self.world.step()
 
-    def _put(self, order: Order, delay_seconds: int) -> None:
-        self.world.sends(order, delay_seconds=delay_seconds)
+    def _put(self, task: PushTask, delay_seconds: int) -> None:
+        self.world.sends(task, delay_seconds=delay_seconds)
 
 
 @dataclass

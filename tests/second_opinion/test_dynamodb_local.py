@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from infra.local.processes import LOOPBACK, PROJECT, free_port
 from tests.schedules.tables import ScratchTables
 from tests.schedules.test_memory import hold_against_dynamodb

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests import samples
-from tests.every_key import EVERY_KEY
+from tests.support import samples
+from tests.support.every_key import EVERY_KEY
 
 HERE = Path(__file__).parent
 PASSKIT_GENERATOR = HERE.parents[1] / ".passwire" / "bench" / "pass-node" / "node_modules" / "passkit-generator"

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from chalicelib.settings import PREFIX, Settings
 from infra.commands import app
-from infra.stack.descriptions import DESCRIPTIONS
-from infra.stack.parameters import SET_BY_DEPLOYER
-from infra.stack.resources import resources
+from infra.deploy.descriptions import DESCRIPTIONS
+from infra.deploy.parameters import SET_BY_DEPLOYER
+from infra.deploy.resources import resources
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"

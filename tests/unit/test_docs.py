@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from typer.core import TyperCommand
 
-from infra.local.simulator.values import Faults
-from infra.local.stack import LocalStack
-from infra.stack.descriptions import DESCRIPTIONS
-from infra.stack.resources import resources
-from infra.stack.watching import ALARMS
+from infra.deploy.descriptions import DESCRIPTIONS
+from infra.deploy.monitoring import ALARMS
+from infra.deploy.resources import resources
+from infra.local.apns.values import Faults
+from infra.local.run import LocalRun
 from tests.support.reference import MODULE, PAGES, command_tree
 from tests.support.release_notes import release_notes
 
@@ -173,7 +173,7 @@ def test_every_alarm_has_its_section_in_the_runbook() -> None:
 
 
 def test_every_key_of_local_json_and_every_fault_has_its_row() -> None:
-    names = {field.name for field in fields(LocalStack)} | {field.name for field in fields(Faults)}
+    names = {field.name for field in fields(LocalRun)} | {field.name for field in fields(Faults)}
     assert names <= rows("docs/reference/local-run.md")
 
 

@@ -1,0 +1,415 @@
+"""`make bench-fanout`: from a write to the pushes, through the whole deployed stack on the embedded AWS.
+
+One pass is held by 1, 100, 10,000 and 100,000 devices, whose rows are written straight into the tables. It is changed
+with PutItem, and the stand-in for APNs says when each device was pushed to. Beside that, passes of one holder each are
+changed while nothing else goes on and while the largest fan-out does: their pushes must not wait for it. As many
+functions as the stage allows at once are more than the embedded AWS can serve, and everybody's requests wait for each
+other; so the largest fan-out is also played with the fewest that SQS allows, which leave it room.
+
+All of AWS is one Python process here, and it, the functions and APNs share this machine. So CPU time is measured for
+each of them: the functions' is this service's own cost, and the rest says what bounds the wall-clock times.
+"""
+
+import argparse
+import json
+import math
+import re
+import secrets
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from infra.local.ministack import STARTER
+from infra.local.run import LocalRun, local_run
+
+FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
+ROUNDS = {1: 50, 100: 10, 10_000: 3, 100_000: 1}
+"""Changes of a pass, by how many devices hold it."""
+NEIGHBOURS = 40
+NEIGHBOUR_EVERY_SECONDS = 0.5
+WRITERS = 4
+ROWS_PER_REQUEST = 25
+SEEDING_SECONDS = 120.0
+"""Rows that are not written by then are left out, and the figures name the registrations that there are."""
+PATIENCE_SECONDS = 120.0
+FEWEST_FUNCTIONS = 2
+"""The least that an SQS trigger can be bound to (AWS, "ScalingConfig")."""
+DURATION = re.compile(r"REPORT .*\tDuration: (\d+)")
+QUIET_SECONDS = 2.0
+"""After the last push that was due: a repeated one would come in this time."""
+
+console = Console(width=130)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What some changes of a pass brought.
+
+    Args:
+        rounds: how many changes.
+        due: pushes that they called for.
+        delivered: devices, over all rounds, that were pushed to.
+        repeated: pushes beyond the first to a device in a round.
+        latency_p50: seconds from the write to a device's push.
+        latency_p99: likewise.
+        last_push: seconds from the write to the last push; the median of the rounds.
+        per_second: pushes, from the first to the last; None where there are too few.
+        function_cpu_seconds_per_10000: what this service's functions used; None where there is too little to measure.
+        machine_share: by process (functions, embedded AWS, APNs), which part of the machine it kept busy until the
+            last push.
+        connections: to APNs, open at the end.
+    """
+
+    rounds: int
+    due: int
+    delivered: int
+    repeated: int
+    latency_p50: float
+    latency_p99: float
+    last_push: float
+    per_second: float | None
+    function_cpu_seconds_per_10000: float | None
+    machine_share: dict[str, float]
+    connections: int
+
+
+@dataclass(frozen=True)
+class HeldPass:
+    """A pass and the push tokens of those who hold it."""
+
+    pass_id: str
+    tokens: tuple[str, ...]
+
+
+class Processes:
+    """CPU seconds of what runs: our functions, the embedded AWS, the stand-in for APNs."""
+
+    @staticmethod
+    def cpu_seconds() -> dict[str, float]:
+        used: dict[str, float] = defaultdict(float)
+        for process in psutil.Process().children(recursive=True):
+            try:
+                command, times = " ".join(process.cmdline()), process.cpu_times()
+            except psutil.Error:
+                continue
+            used[_role(command)] += times.user + times.system
+        return used
+
+
+def _role(command: str) -> str:
+    if "infra.local.apns" in command:
+        return "apns"
+    return "embedded_aws" if command.endswith(STARTER.name) else "functions"
+
+
+class Bench:
+    """A deployed stack with passes that many hold."""
+
+    def __init__(self, stack: LocalRun) -> None:
+        self._stack = stack
+        self._items = boto3.resource("dynamodb").Table(stack.tables["passes"])
+        self._apns = httpx.Client(base_url=stack.apns_control_url, timeout=60)
+        self._written = 0
+        self._put_seconds: list[float] = []
+        """What each PutItem of this program took: how long anybody's request to the embedded DynamoDB waits."""
+
+    def has_passes(self, holders: Sequence[int]) -> list[HeldPass]:
+        """Issue passes, then write who holds them: so many devices for each."""
+        held = [
+            HeldPass(
+                f"{self._stack.pass_type_identifier}/{secrets.token_hex(8)}",
+                tuple(secrets.token_hex(32) for _ in range(count)),
+            )
+            for count in holders
+        ]
+        for one in held:
+            self._write(one)
+        versions = boto3.resource("dynamodb").Table(self._stack.tables["versions"])
+        for one in held:
+            while "Item" not in versions.get_item(Key={"pass_id": one.pass_id}, ConsistentRead=True):
+                time.sleep(0.05)
+        return self._register(held)
+
+    def _register(self, held: Iterable[HeldPass]) -> list[HeldPass]:
+        """Registration and device rows by BatchWriteItem; those that did not fit into the time are taken off."""
+        rows = [(one.pass_id, token, secrets.token_hex(16)) for one in held for token in one.tokens]
+        until = time.monotonic() + SEEDING_SECONDS
+        done: dict[str, list[str]] = defaultdict(list)
+        tables, client, now = self._stack.tables, boto3.client("dynamodb"), int(time.time())
+
+        def write(batch: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+            if time.monotonic() > until:
+                return []
+            put: dict[str, list[Any]] = {tables["registrations"]: [], tables["devices"]: []}
+            for pass_id, token, device in batch:
+                key = {"pass_id": {"S": pass_id}, "device_library_identifier": {"S": device}}
+                registration = {**key, "registered_at": {"N": str(now)}}
+                row = {
+                    "device_library_identifier": {"S": device},
+                    "push_token": {"S": token},
+                    "passes": {"SS": [pass_id]},
+                    "updated_at": {"N": str(now * 1000)},
+                }
+                put[tables["registrations"]].append({"PutRequest": {"Item": registration}})
+                put[tables["devices"]].append({"PutRequest": {"Item": row}})
+            for table, requests in put.items():
+                left: dict[str, Any] = {table: requests}
+                while left:
+                    left = client.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
+            return batch
+
+        with ThreadPoolExecutor(WRITERS) as writers:
+            for batch in writers.map(write, _chunks(rows, ROWS_PER_REQUEST)):
+                for pass_id, token, _ in batch:
+                    done[pass_id].append(token)
+        return [HeldPass(one.pass_id, tuple(done[one.pass_id])) for one in held]
+
+    def _write(self, held: HeldPass) -> float:
+        """Change a pass, as a pipeline does; when, in epoch seconds."""
+        self._written += 1
+        written_at = time.time()
+        item = {"pass_id": held.pass_id, "template": self._stack.template, "fields": {"gate": f"G{self._written}"}}
+        self._items.put_item(Item=item)
+        self._put_seconds.append(time.time() - written_at)
+        return written_at
+
+    def binds_the_drain(self, functions_at_once: int) -> None:
+        """Let no more functions drain the push queue at the same time."""
+        client = boto3.client("lambda")
+        (trigger,) = client.list_event_source_mappings(FunctionName=self._stack.functions["push_worker"])[
+            "EventSourceMappings"
+        ]
+        client.update_event_source_mapping(
+            UUID=trigger["UUID"], ScalingConfig={"MaximumConcurrency": functions_at_once}
+        )
+
+    def _invocations(self, *, since: float) -> list[float]:
+        """Seconds that each invocation of the stream's function took, by Lambda's own log; `since` is epoch seconds."""
+        pages = boto3.client("logs").get_paginator("filter_log_events")
+        group = f"/aws/lambda/{self._stack.functions['push']}"
+        lines = (
+            event["message"]
+            for page in pages.paginate(logGroupName=group, startTime=int(since * 1000))
+            for event in page["events"]
+        )
+        return [int(found[1]) / 1000 for line in lines if (found := DURATION.match(line))]
+
+    def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass]) -> "Measured":
+        """Change a pass so many times, each time waiting for its pushes; meanwhile change the neighbours."""
+        latencies: list[float] = []
+        last: list[float] = []
+        delivered = repeated = 0
+        spread = 0.0
+        beside: list[float] = []
+        connections = 0
+        since = self._begin()
+        before = Processes.cpu_seconds()
+        for _ in range(rounds):
+            self._apns.delete("/pushes").raise_for_status()
+            changed = _Changes(self._write(held))
+            self._wait(len(held.tokens), changed, neighbours)
+            if len(held.tokens) > 1:
+                time.sleep(QUIET_SECONDS)
+            connections = max(connections, self._apns.get("/summary").json()["open_connections"])
+            arrivals = self._arrivals()
+            own = [arrivals[token] for token in held.tokens if token in arrivals]
+            delivered += len(own)
+            repeated += sum(len(times) - 1 for times in own)
+            firsts = [times[0] for times in own]
+            latencies += [at - changed.written_at for at in firsts]
+            last.append(max(firsts, default=math.nan) - changed.written_at)
+            spread += max(firsts, default=0.0) - min(firsts, default=0.0)
+            beside += [arrivals[one.tokens[0]][0] - at for one, at in changed.beside if one.tokens[0] in arrivals]
+        used = Processes.cpu_seconds()
+        due = len(held.tokens) * rounds
+        cpu = {role: used[role] - before[role] for role in used}
+        return Measured(
+            Figures(
+                rounds=rounds,
+                due=due,
+                delivered=delivered,
+                repeated=repeated,
+                latency_p50=_percentile(latencies, 50),
+                latency_p99=_percentile(latencies, 99),
+                last_push=round(statistics.median(last), 3),
+                per_second=round(delivered / spread) if spread > 1 else None,
+                function_cpu_seconds_per_10000=round(cpu["functions"] / due * 10_000, 2) if due > 1000 else None,
+                machine_share={
+                    role: round(spent / sum(last) / (psutil.cpu_count() or 1), 2) for role, spent in sorted(cpu.items())
+                },
+                connections=connections,
+            ),
+            self._neighbours(beside, since=since),
+        )
+
+    def measures_alone(self, neighbours: Iterator[HeldPass]) -> "Neighbours":
+        """Change passes that one device holds, with nothing else going on."""
+        since = self._begin()
+        self._apns.delete("/pushes").raise_for_status()
+        changes: list[tuple[HeldPass, float]] = []
+        for one in neighbours:
+            changes.append((one, self._write(one)))
+            time.sleep(NEIGHBOUR_EVERY_SECONDS)
+        time.sleep(QUIET_SECONDS)
+        arrivals = self._arrivals()
+        latencies = [arrivals[one.tokens[0]][0] - at for one, at in changes if one.tokens[0] in arrivals]
+        return self._neighbours(latencies, since=since)
+
+    def _begin(self) -> float:
+        self._put_seconds.clear()
+        return time.time()
+
+    def _neighbours(self, latencies: Sequence[float], *, since: float) -> "Neighbours":
+        return Neighbours(latencies, self._invocations(since=since), tuple(self._put_seconds))
+
+    def _wait(self, due: int, changed: "_Changes", neighbours: Iterator[HeldPass]) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        pause = 0.02 if due == 1 else NEIGHBOUR_EVERY_SECONDS
+        while time.monotonic() < until:
+            found = self._apns.get("/summary").json()
+            if found["devices"] >= due + len(changed.beside):
+                return
+            for one in islice(neighbours, 1):
+                changed.beside.append((one, self._write(one)))
+            time.sleep(pause)
+
+    def _arrivals(self) -> dict[str, list[float]]:
+        arrivals: dict[str, list[float]] = self._apns.get("/arrivals").json()
+        return arrivals
+
+
+class _Changes:
+    """A write, and the neighbours' writes while its pushes were under way."""
+
+    def __init__(self, written_at: float) -> None:
+        self.written_at = written_at
+        self.beside: list[tuple[HeldPass, float]] = []
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of a pass, and of its neighbours meanwhile."""
+
+    figures: Figures
+    beside: "Neighbours"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Changes of passes that one device holds: seconds to each push, of its function alone, and of each write alone."""
+
+    latencies: Sequence[float]
+    function_seconds: Sequence[float]
+    put_seconds: Sequence[float]
+
+    def summary(self) -> dict[str, float]:
+        return {
+            "changes": len(self.latencies),
+            "p50": _percentile(self.latencies, 50),
+            "p99": _percentile(self.latencies, 99),
+            "function_p50": _percentile(self.function_seconds, 50),
+            "one_request_p50": _percentile(self.put_seconds, 50),
+        }
+
+
+def main() -> None:
+    """Measure, print, write `.passwire/bench/fanout.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__)
+    parser.add_argument("--largest", type=int, default=max(ROUNDS), help="leave out what more devices hold")
+    options = parser.parse_args()
+    rounds = {size: count for size, count in ROUNDS.items() if size <= options.largest}
+    with local_run(FOLDER / "fanout", on_progress=lambda line: console.print(line, highlight=False)) as stack:
+        stack.use()
+        bench = Bench(stack)
+        started = time.monotonic()
+        console.print(f"writing {sum(rounds) + 3 * NEIGHBOURS:,} registrations")
+        held = bench.has_passes([*rounds, *[1] * (3 * NEIGHBOURS)])
+        console.print(f"written in {time.monotonic() - started:.0f} s")
+        passes, neighbours = held[: len(rounds)], iter(held[len(rounds) :])
+        report: dict[str, Figures] = {}
+        for one, count in zip(passes[:-1], rounds.values(), strict=False):
+            console.print(f"{len(one.tokens):,} registrations, {count} changes")
+            report[str(len(one.tokens))] = bench.measures(one, count, neighbours=iter(())).figures
+        largest, count = passes[-1], list(rounds.values())[-1]
+        console.print(f"{len(largest.tokens):,} registrations, {count} changes, and other passes beside them")
+        alone = bench.measures_alone(islice(neighbours, NEIGHBOURS))
+        full = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
+        report[str(len(largest.tokens))] = full.figures
+        console.print(f"the same, {FEWEST_FUNCTIONS} functions at once")
+        bench.binds_the_drain(FEWEST_FUNCTIONS)
+        bounded = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
+    written = {
+        "unit": "seconds",
+        "registrations": {size: asdict(figures) for size, figures in report.items()},
+        "largest_with_fewest_functions": asdict(bounded.figures),
+        "change_of_another_pass": {
+            "alone": alone.summary(),
+            "during_the_largest": full.beside.summary(),
+            "during_the_largest_with_fewest_functions": bounded.beside.summary(),
+        },
+    }
+    (FOLDER / "fanout.json").write_text(json.dumps(written, indent=2) + "\n")
+    named = f"by {FEWEST_FUNCTIONS} functions at once"
+    _print(
+        {**report, named: bounded.figures},
+        {"alone": alone, "during the largest fan-out": full.beside, named: bounded.beside},
+    )
+    console.print(f"written to {FOLDER / 'fanout.json'}")
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    """The nearest rank."""
+    if not values:
+        return math.nan
+    return round(sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)], 3)
+
+
+def _chunks(rows: Sequence[tuple[str, str, str]], size: int) -> list[list[tuple[str, str, str]]]:
+    return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
+    table = Table(title="from the write of a pass to its pushes, in seconds", box=None)
+    for heading in ("holders", "p50", "p99", "last", "pushes/s", "CPU s/10,000", "due", "delivered", "repeated"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for size, figures in report.items():
+        table.add_row(
+            f"{int(size):,}" if size.isdecimal() else size,
+            f"{figures.latency_p50:.2f}",
+            f"{figures.latency_p99:.2f}",
+            f"{figures.last_push:.2f}",
+            f"{figures.per_second:,.0f}" if figures.per_second else "-",
+            f"{figures.function_cpu_seconds_per_10000:.2f}" if figures.function_cpu_seconds_per_10000 else "-",
+            f"{figures.due:,}",
+            f"{figures.delivered:,}",
+            f"{figures.repeated:,}",
+        )
+    console.print(table)
+    table = Table(title="the same for a pass that one device holds", box=None)
+    for heading in ("", "changes", "p50", "p99", "in the function, p50", "one request to DynamoDB, p50"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, neighbours in others.items():
+        found = neighbours.summary()
+        keys = ("p50", "p99", "function_p50", "one_request_p50")
+        table.add_row(name, str(found["changes"]), *(f"{found[key]:.3f}" for key in keys))
+    console.print(table)
+    for size, figures in list(report.items())[-2:]:
+        shares = ", ".join(f"{role.replace('_', ' ')} {share:.0%}" for role, share in figures.machine_share.items())
+        console.print(f"{size}: of the machine's {psutil.cpu_count()} cores: {shares}", highlight=False)
+    console.print("the embedded AWS is one Python process and bounds the times here; CPU s are of this code alone")
+
+
+if __name__ == "__main__":
+    main()

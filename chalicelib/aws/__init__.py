@@ -1,0 +1,1 @@
+"""The other AWS services that the functions use: DynamoDB, SQS, Secrets Manager, S3."""

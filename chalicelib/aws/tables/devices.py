@@ -1,0 +1,158 @@
+"""Devices: what each holds, where it is reached, and removing those that are gone."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from pynamodb.transactions import TransactWrite
+
+from chalicelib.aws.tables.connection import Tables
+from chalicelib.aws.tables.versions import version_of
+from chalicelib.core.attributes import plain_item
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.protocol import HeldPass
+
+HELD_PASSES_PER_REQUEST = 50
+"""BatchGetItem takes 100 keys, and each pass needs two: its version and its registration."""
+DEVICES_PER_REQUEST = 100
+REMOVED_PASSES_PER_REQUEST = 99
+"""TransactWriteItems takes 100 actions, and one is the device row's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device row.
+
+    Args:
+        identifier: which device.
+        push_token: where APNs reaches it now.
+        updated_at: epoch milliseconds of its last registration call.
+        passes: what it holds; empty where only its token was asked for.
+    """
+
+    identifier: DeviceLibraryIdentifier
+    push_token: PushToken
+    updated_at: int
+    passes: frozenset[PassId] = frozenset()
+
+
+class Devices:
+    """Each method is one request."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def get(self, identifier: DeviceLibraryIdentifier) -> Device | None:
+        """The device with what it holds; None where it is unknown.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {
+                "TableName": self._tables.devices.Meta.table_name,
+                "Key": {"device_library_identifier": {"S": identifier.value}},
+                "ConsistentRead": True,
+            },
+        )
+        item = response.get("Item")
+        return self._device(item) if item else None
+
+    def held_passes(self, identifier: DeviceLibraryIdentifier, pass_ids: Sequence[PassId]) -> dict[PassId, HeldPass]:
+        """Version and registration of up to `HELD_PASSES_PER_REQUEST` passes as this device holds them.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        versions = self._tables.versions.Meta.table_name
+        registrations = self._tables.registrations.Meta.table_name
+        found = self._tables.batch_get(
+            {
+                versions: {"Keys": [{"pass_id": {"S": str(p)}} for p in pass_ids], "ConsistentRead": True},
+                registrations: {
+                    "Keys": [
+                        {"pass_id": {"S": str(p)}, "device_library_identifier": {"S": identifier.value}}
+                        for p in pass_ids
+                    ],
+                    "ConsistentRead": True,
+                },
+            }
+        )
+        version_by_pass = {item["pass_id"]["S"]: version_of(plain_item(item)) for item in found[versions]}
+        registered_at = {item["pass_id"]["S"]: int(item["registered_at"]["N"]) for item in found[registrations]}
+        return {p: HeldPass(version_by_pass.get(str(p)), registered_at.get(str(p))) for p in pass_ids}
+
+    def with_push_tokens(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
+        """Push tokens of up to `DEVICES_PER_REQUEST` devices; those that are unknown are left out.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        devices = self._tables.devices.Meta.table_name
+        found = self._tables.batch_get(
+            {
+                devices: {
+                    "Keys": [{"device_library_identifier": {"S": device.value}} for device in identifiers],
+                    "ProjectionExpression": "device_library_identifier, push_token, updated_at",
+                    "ConsistentRead": True,
+                }
+            }
+        )
+        return [_reached(item) for item in found[devices]]
+
+    def delete_if_empty(self, identifier: DeviceLibraryIdentifier) -> None:
+        """Remove the device row if it holds no pass any more.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        devices = self._tables.devices
+        row = devices(identifier.value)
+        self._tables.write_one("DeleteItem", lambda: row.delete(condition=devices.passes.does_not_exist()))
+
+    def remove(self, device: Device) -> bool:
+        """Remove a device that APNs calls gone, with its registrations, `REMOVED_PASSES_PER_REQUEST` at a time.
+
+        Nothing is written unless the row still is what was read: whoever registered since then, or got another push
+        token, is no longer the device that is gone.
+
+        Returns:
+            Whether it was carried out.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        devices, registrations = self._tables.devices, self._tables.registrations
+        batch = sorted(device.passes)[:REMOVED_PASSES_PER_REQUEST]
+        row = devices(device.identifier.value)
+        unchanged = (devices.push_token == device.push_token.value) & (devices.updated_at == device.updated_at)
+        held = {str(pass_id) for pass_id in batch}
+
+        def write(transaction: TransactWrite) -> None:
+            for pass_id in held:
+                transaction.delete(registrations(pass_id, device.identifier.value))
+            if len(batch) == len(device.passes):
+                transaction.delete(row, condition=unchanged)
+            else:
+                transaction.update(row, actions=[devices.passes.delete(held)], condition=unchanged)
+
+        cancelled = self._tables.transact_write(write)
+        return not cancelled
+
+    def _device(self, item: dict[str, dict[str, object]]) -> Device:
+        row = self._tables.devices.from_raw_data(item)
+        return Device(
+            identifier=DeviceLibraryIdentifier(row.device_library_identifier),
+            push_token=PushToken(row.push_token),
+            updated_at=int(row.updated_at),
+            passes=frozenset(PassId.parse(pass_id) for pass_id in row.passes or ()),
+        )
+
+
+def _reached(item: dict[str, dict[str, str]]) -> Device:
+    """By hand, since a fan-out reads a million of them: through pynamodb's model one costs as much as two pushes."""
+    return Device(
+        identifier=DeviceLibraryIdentifier(item["device_library_identifier"]["S"]),
+        push_token=PushToken(item["push_token"]["S"]),
+        updated_at=int(item["updated_at"]["N"]),
+    )

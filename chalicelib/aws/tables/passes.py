@@ -1,0 +1,118 @@
+"""Reading the pipelines' items: for authorization, together with the version for a download, and whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pynamodb.transactions import TransactWrite
+
+from chalicelib.aws.tables.connection import Tables
+from chalicelib.aws.tables.versions import state_of
+from chalicelib.core.attributes import plain_item
+from chalicelib.core.identifiers import PassId
+from chalicelib.updates.protocol import VersionState
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPass:
+    """A pass as it is in the tables, before its content is read.
+
+    Args:
+        attributes: the item's key, and its own authentication token if it has one; not parsed.
+        state: what is kept of the pass beside its item.
+    """
+
+    attributes: dict[str, object] = field(repr=False)
+    state: VersionState
+
+
+_FOR_AUTHORIZATION = "pass_id, authentication_token"
+
+
+class Passes:
+    """Each method is one request."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def for_authorization(self, pass_id: PassId) -> dict[str, object] | None:
+        """The item's key and its own token if it has one; None where there is no such pass.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {
+                "TableName": self._tables.passes,
+                "Key": {"pass_id": {"S": str(pass_id)}},
+                "ProjectionExpression": _FOR_AUTHORIZATION,
+                "ConsistentRead": True,
+            },
+        )
+        item = response.get("Item")
+        return plain_item(item) if item else None
+
+    def for_download(self, pass_id: PassId) -> StoredPass | None:
+        """What decides about a download before the item is read: its key, its own token if it has one, its version.
+
+        DynamoDB reads nothing else of the item, so the answer's size does not tell how large the item is. One request.
+
+        Returns:
+            None where there is no such pass.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        keys = {"Keys": [{"pass_id": {"S": str(pass_id)}}], "ConsistentRead": True}
+        versions = self._tables.versions.Meta.table_name
+        found = self._tables.batch_get(
+            {self._tables.passes: {**keys, "ProjectionExpression": _FOR_AUTHORIZATION}, versions: keys}
+        )
+        if not found[self._tables.passes]:
+            return None
+        row = plain_item(found[versions][0]) if found[versions] else {}
+        return StoredPass(
+            attributes=plain_item(found[self._tables.passes][0]),
+            state=state_of(row),
+        )
+
+    def content(self, pass_id: PassId) -> dict[str, object] | None:
+        """The whole item; None where there is no such pass.
+
+        Read after the version, it is at least as new as that version.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {"TableName": self._tables.passes, "Key": {"pass_id": {"S": str(pass_id)}}, "ConsistentRead": True},
+        )
+        item = response.get("Item")
+        return plain_item(item) if item else None
+
+    def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
+        """Keep what a person gave on the item, and beside its version that they did.
+
+        Returns:
+            False where the pass is gone or was personalized before; then nothing is written.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        versions = self._tables.versions
+
+        def write(transaction: TransactWrite) -> None:
+            transaction.update(
+                self._tables.items(str(pass_id)),
+                actions=[self._tables.items.personalization.set(dict(info))],
+                condition=self._tables.items.pass_id.exists(),
+            )
+            transaction.update(
+                versions(str(pass_id)),
+                actions=[versions.personalized.set(True)],
+                condition=versions.personalized.does_not_exist(),
+            )
+
+        cancelled = self._tables.transact_write(write)
+        return not cancelled

@@ -1,0 +1,141 @@
+"""Who holds which pass: registering, unregistering, and finding all devices of a pass.
+
+A registration is two rows that change together: the registration itself, found by pass, and the pass in its device's
+set, found by device.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pynamodb.transactions import TransactWrite
+
+from chalicelib.aws.tables.connection import Tables
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationPage:
+    """Some of the devices that hold a pass.
+
+    Args:
+        registered_at: by device, in the table's order.
+        more: whether others may come after the last of them.
+    """
+
+    registered_at: Mapping[DeviceLibraryIdentifier, int]
+    more: bool
+
+    @property
+    def devices(self) -> tuple[DeviceLibraryIdentifier, ...]:
+        return tuple(self.registered_at)
+
+
+class Registrations:
+    """Each method is one request."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
+        """Register the device for the pass; False where it is registered already, and then nothing is written.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        registrations = self._tables.registrations
+
+        def write(transaction: TransactWrite) -> None:
+            transaction.save(
+                registrations(str(pass_id), device.value, registered_at=int(at)),
+                condition=registrations.pass_id.does_not_exist(),
+            )
+            self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
+
+        cancelled = self._tables.transact_write(write)
+        return not cancelled
+
+    def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
+        """Repeat a registration: a newer push token, and a newer `registered_at`.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        registrations = self._tables.registrations
+
+        def write(transaction: TransactWrite) -> None:
+            transaction.save(registrations(str(pass_id), device.value, registered_at=int(at)))
+            self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
+
+        self._tables.transact_write(write)
+
+    def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
+        """Unregister the device from the pass; False where it was not registered, and then nothing is written.
+
+        Args:
+            device: which.
+            pass_id: which.
+            registered_at: as it was read before: a registration that is newer stays.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        registrations, devices = self._tables.registrations, self._tables.devices
+
+        condition = registrations.pass_id.exists()
+        if registered_at is not None:
+            condition &= registrations.registered_at == registered_at
+
+        def write(transaction: TransactWrite) -> None:
+            transaction.delete(registrations(str(pass_id), device.value), condition=condition)
+            transaction.update(devices(device.value), actions=[devices.passes.delete({str(pass_id)})])
+
+        cancelled = self._tables.transact_write(write)
+        return not cancelled
+
+    def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> RegistrationPage:
+        """Up to `limit` devices that hold the pass, in the table's order, starting behind `after`.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        parameters: dict[str, Any] = {
+            "TableName": self._tables.registrations.Meta.table_name,
+            "KeyConditionExpression": "pass_id = :pass_id",
+            "ExpressionAttributeValues": {":pass_id": {"S": str(pass_id)}},
+            "ProjectionExpression": "device_library_identifier, registered_at",
+            "ConsistentRead": True,
+            "Limit": limit,
+        }
+        if after is not None:
+            parameters["ExclusiveStartKey"] = {
+                "pass_id": {"S": str(pass_id)},
+                "device_library_identifier": {"S": after.value},
+            }
+        response = self._tables.call("Query", parameters)
+        return RegistrationPage(
+            registered_at={
+                DeviceLibraryIdentifier(item["device_library_identifier"]["S"]): int(item["registered_at"]["N"])
+                for item in response["Items"]
+            },
+            more="LastEvaluatedKey" in response,
+        )
+
+    def _update_device(
+        self,
+        transaction: TransactWrite,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+    ) -> None:
+        devices = self._tables.devices
+        transaction.update(
+            devices(device.value),
+            actions=[
+                devices.push_token.set(push_token.value),
+                devices.passes.add({str(pass_id)}),
+                devices.updated_at.set(int(at * 1000)),
+            ],
+        )

@@ -1,0 +1,256 @@
+"""What a warm sandbox keeps from one invocation to the next: connections, keys, parsed templates, made at first use.
+
+This is the one place with state of the process. Each member says how long it lives; everything lives no longer than the
+sandbox, and a function makes only what it asks for.
+"""
+
+import os
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from chalicelib.settings import Settings
+from chalicelib.telemetry import log
+
+if TYPE_CHECKING:
+    from chalicelib.apns.client import Client
+    from chalicelib.aws.queue import Queue
+    from chalicelib.aws.secrets import PassTypeSecret, ProviderKey, Secrets
+    from chalicelib.aws.tables import Store
+    from chalicelib.aws.templates import Templates
+    from chalicelib.core.authentication import AuthenticationKeys
+    from chalicelib.flows.change import ChangeHandler
+    from chalicelib.flows.check_certificates import CertificateExpiry
+    from chalicelib.flows.download import Downloader
+    from chalicelib.flows.failed_downloads import FailedDownloads
+    from chalicelib.flows.listing import Lister
+    from chalicelib.flows.open_link import LinkOpener
+    from chalicelib.flows.personalize import Personalizer
+    from chalicelib.flows.push_worker import PushWorker
+    from chalicelib.flows.recheck import Rechecker
+    from chalicelib.flows.register import Registrar
+    from chalicelib.flows.send_pushes import PushSender
+    from chalicelib.passes.builder import PassBuilder
+    from chalicelib.passes.signing import Signer
+    from chalicelib.telemetry.metrics import Metrics
+
+
+class Services:
+    """The collaborators of the flows. What a function does not use is not even imported: cold starts are paid here."""
+
+    def __init__(self) -> None:
+        self._signers: dict[str, tuple[PassTypeSecret, Signer]] = {}
+        self._clients: dict[PassTypeSecret | ProviderKey, Client] = {}
+        self._identities: dict[str, PassTypeSecret | ProviderKey] = {}
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Of the environment, for the life of the sandbox."""
+        settings = Settings.from_environment(os.environ)
+        log.set_hash_key(settings.log_key)
+        return settings
+
+    @cached_property
+    def store(self) -> "Store":
+        from chalicelib.aws.tables import Store
+
+        return Store.connect(self.settings)
+
+    @cached_property
+    def metrics(self) -> "Metrics":
+        from chalicelib.telemetry.metrics import Metrics
+
+        return Metrics(self.settings.stage)
+
+    @cached_property
+    def queue(self) -> "Queue":
+        from chalicelib.aws.queue import Queue
+
+        return Queue(
+            push_queue_url=self.settings.push_queue_url, dead_letter_queue_url=self.settings.dead_letter_queue_url
+        )
+
+    @cached_property
+    def secrets(self) -> "Secrets":
+        """Read again every few minutes, so that a rotated certificate or a new key needs no deploy."""
+        from chalicelib.aws.secrets import Secrets
+
+        return Secrets(stage=self.settings.stage)
+
+    @property
+    def authentication_keys(self) -> "AuthenticationKeys":
+        return self.secrets.authentication_keys()
+
+    @property
+    def registrar(self) -> "Registrar":
+        from chalicelib.flows.register import Registrar
+
+        return Registrar(self.store, self.authentication_keys, self.queue)
+
+    @property
+    def lister(self) -> "Lister":
+        from chalicelib.flows.listing import Lister
+
+        return Lister(self.store, window_seconds=self.settings.window_seconds)
+
+    @property
+    def downloader(self) -> "Downloader":
+        from chalicelib.flows.download import Downloader
+
+        return Downloader(
+            self.store,
+            self.authentication_keys,
+            self.builder,
+            self.failed_downloads,
+            window_seconds=self.settings.window_seconds,
+        )
+
+    @property
+    def link_opener(self) -> "LinkOpener":
+        from chalicelib.flows.open_link import LinkOpener
+
+        return LinkOpener(
+            self.store,
+            self.authentication_keys,
+            self.builder,
+            self.failed_downloads,
+            window_seconds=self.settings.window_seconds,
+        )
+
+    @cached_property
+    def failed_downloads(self) -> "FailedDownloads":
+        """It remembers for which passes it asked, for the life of the sandbox."""
+        from chalicelib.flows.failed_downloads import FailedDownloads
+
+        return FailedDownloads(self.store, lambda: self.queue, self.builder, clock=time.time)
+
+    @property
+    def personalizer(self) -> "Personalizer":
+        from chalicelib.flows.personalize import Personalizer
+
+        return Personalizer(
+            self.store,
+            self.authentication_keys,
+            self.builder,
+            authorization=self.settings.personalize_authorization,
+            metrics=self.metrics,
+        )
+
+    @cached_property
+    def builder(self) -> "PassBuilder":
+        from chalicelib.passes.builder import PassBuilder
+
+        return PassBuilder(templates=self.templates, signer_for=self.signer_for)
+
+    @cached_property
+    def templates(self) -> "Templates":
+        """Each is parsed at its first use; a newer revision in the bucket is seen within seconds."""
+        from chalicelib.aws.templates import Templates
+
+        return Templates(bucket=self.settings.templates_bucket)
+
+    def signer_for(self, pass_type_identifier: str) -> "Signer":
+        """The signer of a pass type: its key is parsed once, not for each pass, and lives until the secret changes.
+
+        Whoever signs gets the signer here, so here it is checked to be that of the pass type.
+
+        Raises:
+            ConfigurationError: the secret is missing, its certificate and key do not fit, or they are another type's.
+            SecretsError: Secrets Manager did not answer.
+        """
+        from chalicelib.passes.signing import Signer
+
+        secret = self.secrets.pass_type(pass_type_identifier)
+        kept = self._signers.get(pass_type_identifier)
+        if kept is not None and kept[0] == secret:
+            return kept[1]
+        signer = Signer.from_pem(
+            certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
+        )
+        signer.validate_pass_type(pass_type_identifier)
+        self._signers[pass_type_identifier] = (secret, signer)
+        return signer
+
+    def client_for(self, pass_type_identifier: str) -> "Client":
+        """The APNs client that a pass type is pushed with: one connection for each credential, until it is replaced.
+
+        Raises:
+            ConfigurationError: the secret is missing, or is no credential.
+            SecretsError: Secrets Manager did not answer.
+        """
+        secret = self.secrets.pass_type_with_apns(pass_type_identifier)
+        identity = secret.apns or secret
+        if identity not in self._clients:
+            self._clients[identity] = push_client(secret, self.settings)
+        self._identities[pass_type_identifier] = identity
+        for replaced in self._clients.keys() - set(self._identities.values()):
+            self._clients.pop(replaced).close()
+        return self._clients[identity]
+
+    @property
+    def certificate_expiry(self) -> "CertificateExpiry":
+        from chalicelib.flows.check_certificates import CertificateExpiry
+
+        return CertificateExpiry(self.secrets, self.metrics, self.signer_for)
+
+    @cached_property
+    def push_sender(self) -> "PushSender":
+        from chalicelib.flows.send_pushes import PushSender
+
+        return PushSender(store=self.store, metrics=self.metrics, client_for=self.client_for, clock=time.time)
+
+    @cached_property
+    def changes(self) -> "ChangeHandler":
+        from chalicelib.flows.change import ChangeHandler
+
+        return ChangeHandler(
+            store=self.store,
+            queue=self.queue,
+            push_sender=self.push_sender,
+            metrics=self.metrics,
+            templates=self.templates,
+            clock=time.time,
+        )
+
+    @cached_property
+    def push_worker(self) -> "PushWorker":
+        from chalicelib.flows.push_worker import PushWorker
+
+        return PushWorker(
+            store=self.store, queue=self.queue, push_sender=self.push_sender, rechecker=lambda: self.rechecker
+        )
+
+    @cached_property
+    def rechecker(self) -> "Rechecker":
+        """Made at the first recheck: other messages need nothing that makes passes."""
+        from chalicelib.flows.recheck import Rechecker
+
+        return Rechecker(
+            store=self.store,
+            queue=self.queue,
+            metrics=self.metrics,
+            builder=self.builder,
+            clock=time.time,
+            max_stamp_seconds=self.settings.push_timeout_seconds,
+        )
+
+
+def push_client(secret: "PassTypeSecret", settings: Settings) -> "Client":
+    """A client that pushes for a pass type: with its team's provider key where there is one, else with its certificate.
+
+    Raises:
+        ConfigurationError: the secret is no credential.
+    """
+    from chalicelib.apns.client import Client
+    from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+
+    credential: Credential
+    if secret.apns is not None:
+        credential = ProviderToken(
+            team_identifier=secret.apns.team_identifier,
+            key_id=secret.apns.key_id,
+            private_key=secret.apns.private_key,
+        )
+    else:
+        credential = ClientCertificate(certificate=secret.certificate, private_key=secret.private_key)
+    return Client(url=settings.apns_url, credential=credential, ca=settings.apns_ca, push_type=settings.apns_push_type)

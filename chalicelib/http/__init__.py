@@ -1,0 +1,1 @@
+"""HTTP at the border: requests parsed into values, results and errors turned into responses."""

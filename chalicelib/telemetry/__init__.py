@@ -1,0 +1,1 @@
+"""Structured logs and metrics, written as lines to standard output."""

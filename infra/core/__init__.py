@@ -1,0 +1,1 @@
+"""What every package of infra uses: output to the terminal, moments in time, private files."""

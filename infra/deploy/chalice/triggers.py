@@ -1,0 +1,89 @@
+"""The settings of what fires a function, made to be what `resources()` says, whoever made the trigger: idempotent."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+
+from infra.stage.errors import DeployError
+
+SOURCES = ("Stream", "Queue")
+SETTABLE = {
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+    "ParallelizationFactor",
+    "FunctionResponseTypes",
+    "BisectBatchOnFunctionError",
+    "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds",
+    "TumblingWindowInSeconds",
+    "DestinationConfig",
+    "ScalingConfig",
+    "FilterCriteria",
+}
+SETTLED = ("Enabled", "Disabled")
+"""The states of an event source mapping that can be updated. Others pass, after tens of seconds (AWS,
+"UpdateEventSourceMapping": ResourceInUseException while it is being created, updated or deleted).
+"""
+SETTLING_SECONDS = 300.0
+POLL_SECONDS = 0.5
+
+
+def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
+    """Set what differs; whether anything did.
+
+    Args:
+        function_name: whose trigger it is.
+        properties: of the event in `resources()`, without expressions.
+
+    Raises:
+        DeployError: the function has no such trigger, or it does not settle.
+    """
+    client = boto3.client("lambda")
+    source = next(properties[kind] for kind in SOURCES if kind in properties)
+    mappings = client.list_event_source_mappings(FunctionName=function_name, EventSourceArn=source)
+    if not mappings["EventSourceMappings"]:
+        raise DeployError(
+            f"function {function_name} is not fired by {source}; run `prepare` and `chalice deploy` again"
+        )
+    mapping = mappings["EventSourceMappings"][0]
+    wanted = {name: _as_lambda_says(name, value) for name, value in properties.items() if name in SETTABLE}
+    differing = {name: value for name, value in wanted.items() if mapping.get(name) != value}
+    if not differing:
+        return False
+    until = time.monotonic() + SETTLING_SECONDS
+    _settle(client, mapping["UUID"], until=until)
+    while True:
+        try:
+            client.update_event_source_mapping(UUID=mapping["UUID"], **differing)
+        except client.exceptions.ResourceInUseException:  # somebody else updates it
+            if time.monotonic() > until:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            break
+    _settle(client, mapping["UUID"], until=until)
+    return True
+
+
+def _as_lambda_says(name: str, value: Any) -> Any:  # noqa: ANN401 - a property
+    """SAM has a destination's type beside it, Lambda only its ARN."""
+    if name == "DestinationConfig":
+        return {"OnFailure": {"Destination": value["OnFailure"]["Destination"]}}
+    return value
+
+
+def _settle(client: Any, uuid: str, *, until: float) -> None:  # noqa: ANN401 - a boto3 client
+    """Wait until the mapping can be updated.
+
+    Raises:
+        DeployError: it could not be by `until` (monotonic seconds).
+    """
+    while (state := client.get_event_source_mapping(UUID=uuid)["State"]) not in SETTLED:
+        if time.monotonic() > until:
+            raise DeployError(
+                f"event source mapping {uuid} is still {state} after {SETTLING_SECONDS / 60:.0f} minutes; "
+                "run `finish` again"
+            )
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,162 @@
+"""A month's bill of a stage, line by line."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chalicelib.aws.secrets import KEEP_SECONDS as SECRET_SECONDS
+from chalicelib.aws.templates import KEEP_SECONDS as TEMPLATE_SECONDS
+from chalicelib.telemetry.metrics import NAMESPACE
+from infra.deploy import monitoring
+from infra.deploy.cost import prices
+from infra.deploy.cost.flows import (
+    ACCESS_LOG_BYTES,
+    DOWNLOAD,
+    LAMBDAS_OWN_BYTES,
+    REGISTER,
+    REQUESTS_PER_MESSAGE,
+    UNREGISTER,
+    Flow,
+    change,
+    listing,
+)
+from infra.deploy.package import PROJECT
+
+DAYS = 30
+TURNOVER = 1
+"""So often a month a device adds a pass and removes one."""
+ROWS_BYTES = 1200
+"""Of a held pass in all tables: the item itself, its version, registration and device."""
+POLLS = 5 * 3 * 60 * 24 * DAYS
+"""Of an idle queue by Lambda: five pollers that wait 20 seconds each (AWS, "Amazon SQS event source mappings")."""
+UTILIZATION = 0.25
+"""The part of its life that an execution environment works. An assumption, not a measurement on AWS."""
+SECRETS_READ = 2
+"""By each environment: the authentication keys, and a pass type's credentials."""
+UNWATCHED_METRICS = 10
+"""What the functions write beside what the dashboard shows: sums over all calls and pushes, reasons of outcomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a stage is used.
+
+    Args:
+        devices: phones that hold a pass.
+        updates_per_day: how often a day what a device holds changes, so that it is woken and fetches it.
+        passes_per_device: of one type.
+        devices_per_pass: how many hold the same pass.
+        pass_kilobytes: of a pass as it is downloaded.
+    """
+
+    devices: int
+    updates_per_day: float
+    passes_per_device: int = 1
+    devices_per_pass: int = 1
+    pass_kilobytes: float = 40
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """So much of something at its price."""
+
+    what: str
+    quantity: float
+    price: float
+
+    @property
+    def dollars(self) -> float:
+        return self.quantity * self.price
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A flow, as often as it runs in a month.
+
+    Args:
+        function: whose memory it takes.
+        by_phone: whether it comes in by the gateway.
+    """
+
+    flow: Flow
+    count: float
+    function: str
+    by_phone: bool
+
+
+def bill(usage: Usage) -> list[BillLine]:
+    """What a month costs. The month has 30 days, and every update reaches every phone at once."""
+    runs = _runs(usage)
+    wakes = usage.devices * usage.updates_per_day * DAYS
+    memory = _memory()
+    gigabytes = usage.devices * usage.passes_per_device * ROWS_BYTES / 1e9
+    calls = sum(run.count for run in runs if run.by_phone)
+    alive = _sum(run.count * run.flow.milliseconds / 1000 for run in runs) / UTILIZATION
+    return [
+        BillLine(
+            "DynamoDB, write units", _sum(run.count * run.flow.write_units for run in runs), prices.PER_WRITE_UNIT
+        ),
+        BillLine("DynamoDB, read units", _sum(run.count * run.flow.read_units for run in runs), prices.PER_READ_UNIT),
+        BillLine("DynamoDB, GB stored", gigabytes, prices.PER_STORED_GB + prices.PER_RECOVERABLE_GB),
+        BillLine("API Gateway, calls of phones", calls, prices.PER_API_CALL),
+        BillLine(
+            "Lambda, invocations", _sum(run.count * (1 + run.flow.messages) for run in runs), prices.PER_INVOCATION
+        ),
+        BillLine(
+            "Lambda, GB-seconds",
+            _sum(run.count * run.flow.milliseconds / 1000 * memory[run.function] / 1024 for run in runs),
+            prices.PER_GB_SECOND,
+        ),
+        BillLine("SQS, polls of an idle queue", POLLS, prices.PER_QUEUE_REQUEST),
+        BillLine(
+            "SQS, requests with a group",
+            _sum(run.count * run.flow.messages * REQUESTS_PER_MESSAGE for run in runs),
+            prices.PER_GROUPED_QUEUE_REQUEST,
+        ),
+        BillLine(
+            "CloudWatch, GB of logs",
+            (_sum(run.count * (run.flow.logged_bytes + LAMBDAS_OWN_BYTES) for run in runs) + calls * ACCESS_LOG_BYTES)
+            / 1e9,
+            prices.PER_LOGGED_GB,
+        ),
+        BillLine("S3, reads of templates", alive / TEMPLATE_SECONDS, prices.PER_OBJECT_READ),
+        BillLine("Secrets Manager, reads", alive / SECRET_SECONDS * SECRETS_READ, prices.PER_SECRET_READ),
+        BillLine("CloudWatch, metrics of our own", _own_metrics(), prices.PER_METRIC),
+        BillLine("CloudWatch, alarms", len(monitoring.ALARMS), prices.PER_ALARM),
+        BillLine("CloudWatch, dashboards", 1, prices.PER_DASHBOARD),
+        BillLine("Secrets Manager, secrets", 2, prices.PER_SECRET),
+        BillLine("data to phones, GB", wakes * usage.pass_kilobytes / 1e6, prices.PER_GB_OUT),
+    ]
+
+
+def _runs(usage: Usage) -> tuple[Runs, ...]:
+    wakes = usage.devices * usage.updates_per_day * DAYS
+    turnover = usage.devices * TURNOVER
+    return (
+        Runs(change(devices=usage.devices_per_pass), wakes / usage.devices_per_pass, "push", by_phone=False),
+        Runs(listing(held=usage.passes_per_device), wakes, "api_handler", by_phone=True),
+        Runs(DOWNLOAD, wakes + turnover, "api_handler", by_phone=True),
+        Runs(REGISTER, turnover, "api_handler", by_phone=True),
+        Runs(UNREGISTER, turnover, "api_handler", by_phone=True),
+    )
+
+
+def _own_metrics() -> int:
+    shown = {
+        str((metric.name, metric.dimensions))
+        for row in monitoring.DASHBOARD
+        for graph in row
+        for metric in graph.metrics
+        if metric.namespace == NAMESPACE
+    }
+    return len(shown) + UNWATCHED_METRICS
+
+
+def _memory() -> dict[str, int]:
+    """Megabytes by function, as they are deployed."""
+    functions = json.loads((PROJECT / ".chalice" / "config.json").read_text())["lambda_functions"]
+    return {name: int(function["lambda_memory_size"]) for name, function in functions.items()}
+
+
+def _sum(values: Iterable[float]) -> float:
+    return float(sum(values))

@@ -1,0 +1,78 @@
+"""What outlives a stack, and how it goes when it has to: tables, the bucket of templates, secrets."""
+
+from collections.abc import Callable, Mapping
+
+import boto3
+from botocore.exceptions import ClientError
+
+MISSING = ("404", "ResourceNotFoundException")
+SECRETS = "passwire/{stage}/"
+
+
+def is_there(resource_type: str, name: str) -> bool:
+    """Whether a table or a bucket of ours has that name."""
+    try:
+        if resource_type == "AWS::DynamoDB::Table":
+            boto3.client("dynamodb").describe_table(TableName=name)
+        else:
+            boto3.client("s3").head_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in MISSING:
+            return False
+        raise
+    return True
+
+
+def delete_retained(stage: str, kept: Mapping[str, list[str]], *, on_progress: Callable[[str], None]) -> None:
+    """Delete it all; what is gone already is passed over.
+
+    Of a table with point-in-time recovery AWS keeps a system backup for 35 days; of the rest nothing.
+
+    Args:
+        stage: whose secrets.
+        kept: names by type of resource.
+        on_progress: takes a line of progress.
+    """
+    for table in kept["AWS::DynamoDB::Table"]:
+        on_progress(f"deleting table {table}")
+        _delete_table(table)
+    for bucket in kept["AWS::S3::Bucket"]:
+        on_progress(f"deleting bucket {bucket}")
+        _delete_bucket(bucket)
+    _delete_secrets(stage, on_progress=on_progress)
+
+
+def _delete_table(name: str) -> None:
+    client = boto3.client("dynamodb")
+    try:
+        client.update_table(TableName=name, DeletionProtectionEnabled=False)
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+        client.delete_table(TableName=name)
+    except client.exceptions.ResourceNotFoundException:
+        return
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+
+
+def _delete_bucket(name: str) -> None:
+    client = boto3.client("s3")
+    try:
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
+            found = [
+                {"Key": version["Key"], "VersionId": version["VersionId"]}
+                for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            ]
+            if found:
+                client.delete_objects(Bucket=name, Delete={"Objects": found, "Quiet": True})
+        client.delete_bucket(Bucket=name)
+    except client.exceptions.NoSuchBucket:
+        return
+
+
+def _delete_secrets(stage: str, *, on_progress: Callable[[str], None]) -> None:
+    client = boto3.client("secretsmanager")
+    prefix = SECRETS.format(stage=stage)
+    for page in client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}]):
+        for secret in page["SecretList"]:
+            if secret["Name"].startswith(prefix):
+                on_progress(f"deleting secret {secret['Name']}")
+                client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)

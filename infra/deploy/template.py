@@ -1,0 +1,81 @@
+"""From what Chalice packages and `resources.json` define to a template that CloudFormation takes, for one stage.
+
+`resources.json` is the only definition. A resource there that has a type is ours; one without adds to what Chalice
+makes of app.py.
+"""
+
+import copy
+import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from infra.deploy.change_sets import RETAINED_TYPES
+
+BODY_LIMIT_BYTES = 51_200
+"""What CloudFormation takes in a request; a larger template is read from a bucket."""
+NAME_PROPERTIES = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}
+
+Template = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StageLocation:
+    """Where a stage is deployed to."""
+
+    stage: str
+    account: str
+    region: str
+
+    def named(self, pattern: Any) -> str:  # noqa: ANN401 - a CloudFormation value
+        """A name of `resources.json` as CloudFormation would make it here."""
+        name = str(pattern["Fn::Sub"]) if isinstance(pattern, dict) else str(pattern)
+        values = {"Stage": self.stage, "AWS::AccountId": self.account, "AWS::Region": self.region}
+        for variable, value in values.items():
+            name = name.replace(f"${{{variable}}}", value)
+        return name
+
+
+def with_retained_names(template: Template, location: StageLocation) -> Template:
+    """The template with the names of tables and buckets written out, by which a new stack can take them over."""
+    named = copy.deepcopy(template)
+    for resource in named["Resources"].values():
+        if resource.get("Type") in RETAINED_TYPES:
+            key = NAME_PROPERTIES[resource["Type"]]
+            resource["Properties"][key] = location.named(resource["Properties"][key])
+    return named
+
+
+def with_code(template: Template, *, bucket: str, key: str) -> Template:
+    """The template with every function's code where it was uploaded to."""
+    located = copy.deepcopy(template)
+    for resource in located["Resources"].values():
+        if resource.get("Type") == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": key}
+    return located
+
+
+def retained_names(template: Mapping[str, Any], location: StageLocation) -> dict[str, list[str]]:
+    """By type, the names of what outlives a stack."""
+    found: dict[str, list[str]] = {kind: [] for kind in RETAINED_TYPES}
+    for resource in template["Resources"].values():
+        if (kind := resource.get("Type")) in RETAINED_TYPES:
+            found[kind].append(location.named(resource["Properties"][NAME_PROPERTIES[kind]]))
+    return found
+
+
+def retained_only(template: Template, logical_ids: AbstractSet[str]) -> Template:
+    """A template of these tables and buckets alone; their names are written out already.
+
+    It has no parameters, so it leaves out the encryption key, which the update that follows sets.
+    """
+    resources = copy.deepcopy({name: template["Resources"][name] for name in sorted(logical_ids)})
+    for resource in resources.values():
+        resource["Properties"].pop("SSESpecification", None)
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
+
+
+def encoded(template: Mapping[str, Any]) -> bytes:
+    """The template as it is sent."""
+    return json.dumps(template, separators=(",", ":")).encode()

@@ -1,0 +1,126 @@
+"""What drives the simulator: plain HTTP on the loopback, JSON in, JSON out."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+from urllib.parse import unquote
+
+from infra.local.apns.server import LOOPBACK
+from infra.local.apns.values import NO_FAULTS, Faults, ProgrammedAnswer, State
+
+MAX_BODY_BYTES = 1 << 16
+TOKENS = "/tokens/"
+HELP = {
+    "GET /pushes": "what arrived, in order",
+    "DELETE /pushes": "forget it",
+    "GET /arrivals": "when each device was pushed to: {token: [epoch seconds, ...]}",
+    "GET /summary": "how many arrived, from when to when, with which status; connections and their streams",
+    "PUT /tokens/<token>": '{"status": 410, "reason": "Unregistered", "timestamp": <ms>, "retry_after": <s>}',
+    "DELETE /tokens/<token>": "answer 200 again",
+    "PUT /faults": Faults.__doc__,
+    "DELETE /faults": "nothing goes wrong any more",
+}
+
+
+class ControlServer(ThreadingHTTPServer):
+    """Listens for commands."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, state: State) -> None:
+        super().__init__((LOOPBACK, port), _Control)
+        self.state = state
+
+
+class _Control(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # with Nagle's algorithm, headers and body in two writes cost 40 ms
+    disable_nagle_algorithm = True
+
+    @property
+    def _state(self) -> State:
+        return cast("ControlServer", self.server).state
+
+    def do_GET(self) -> None:
+        match self.path:
+            case "/":
+                self._reply(200, HELP)
+            case "/pushes":
+                self._reply(200, [push.describe() for push in list(self._state.pushes)])
+            case "/arrivals":
+                self._reply(200, _arrivals(self._state))
+            case "/summary":
+                self._reply(200, _summary(self._state))
+            case _:
+                self._unknown()
+
+    def do_DELETE(self) -> None:
+        if self.path == "/pushes":
+            self._state.forget()
+        elif self.path == "/faults":
+            self._state.set_faults(NO_FAULTS)
+        elif self.path.startswith(TOKENS):
+            self._state.answers.pop(self._token, None)
+        else:
+            self._unknown()
+            return
+        self._reply(200, {})
+
+    def do_PUT(self) -> None:
+        if self.path == "/faults":
+            self._take(lambda body: self._state.set_faults(Faults.parse(body)))
+        elif self.path.startswith(TOKENS):
+            self._take(lambda body: self._state.answers.update({self._token: ProgrammedAnswer.parse(body)}))
+        else:
+            self._unknown()
+
+    @property
+    def _token(self) -> bytes:
+        return unquote(self.path.removeprefix(TOKENS)).encode()
+
+    def _take(self, use: Callable[[Any], None]) -> None:
+        try:
+            length = int(self.headers.get("Content-Length", "0"))
+            use(json.loads(self.rfile.read(min(length, MAX_BODY_BYTES))))
+        except (ValueError, TypeError) as error:
+            self._reply(400, {"error": str(error)})
+        else:
+            self._reply(200, {})
+
+    def _unknown(self) -> None:
+        self._reply(404, {"error": "GET / says what there is"})
+
+    def _reply(self, status: int, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """The control endpoint is not worth a log."""
+
+
+def _arrivals(state: State) -> dict[str, list[float]]:
+    arrivals: dict[str, list[float]] = defaultdict(list)
+    for push in list(state.pushes):
+        arrivals[push.token.decode("utf-8", "replace")].append(push.at)
+    return arrivals
+
+
+def _summary(state: State) -> dict[str, Any]:
+    pushes = list(state.pushes)
+    return {
+        "pushes": len(pushes),
+        "devices": len({push.token for push in pushes}),
+        "first_at": pushes[0].at if pushes else None,
+        "last_at": pushes[-1].at if pushes else None,
+        "statuses": Counter(str(push.answer.status) if push.answer else "none" for push in pushes),
+        "connections": state.accepted,
+        "open_connections": len(state.wakers),
+        "peak_streams": state.peak_streams,
+        "excess_streams": state.excess_streams,
+    }

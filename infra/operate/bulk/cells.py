@@ -1,0 +1,307 @@
+"""Values of a pass item as the JSON and the cells of a file, and back.
+
+JSON is exact: what DynamoDB can hold and JSON cannot stands as `{"$dynamodb": {"SS": [...]}}`, in DynamoDB's own
+notation. A cell is text, as CSV has it: a field's text stands as it is, its number too where the template's field is a
+number, and anything else as a JSON object. Both are read back as what they were written from; only a plain value in a
+field may come back as `{"value": it}`, which is the same to a pass.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any
+
+from boto3.dynamodb.types import TypeSerializer
+from pydantic import TypeAdapter, ValidationError
+
+from chalicelib.core.numbers import MAX_DIGITS, NumberError, parse_number
+from chalicelib.passes.template import Template
+from infra.operate.templates.model import Pass
+
+TYPED = "$dynamodb"
+SCALARS = frozenset({str, int, bool, Decimal, type(None)})
+SPREADSHEET_ERRORS = frozenset(
+    {"#CALC!", "#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#VALUE!", "#GETTING_DATA"}
+)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_SERIALIZER = TypeSerializer()
+
+
+def to_dynamodb(value: object) -> dict[str, Any]:
+    """A value as DynamoDB takes it; boto3's own serializer, which asks twenty questions of each value, for the rare.
+
+    Raises:
+        TypeError, ArithmeticError: DynamoDB cannot hold it.
+    """
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case Mapping():
+            return {"M": {str(key): to_dynamodb(member) for key, member in value.items()}}
+        case list() | tuple():
+            return {"L": [to_dynamodb(member) for member in value]}
+    return dict(_SERIALIZER.serialize(value))
+
+
+class CellError(ValueError):
+    """A text that cannot be read as what its column holds.
+
+    Args:
+        problem: what is wrong with it.
+        path: where in the text's JSON, as `gate.value`; empty for the whole.
+    """
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(f"{path}: {problem}" if path else problem)
+        self.problem = problem
+        self.path = path
+
+    def within(self, step: str) -> "CellError":
+        """The same error, seen from the map or list that holds the value under `step`, a key or `[index]`."""
+        dot = "" if not self.path or self.path.startswith("[") else "."
+        return CellError(self.problem, f"{step}{dot}{self.path}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Stands in for a number of a JSON text that DynamoDB does not hold, until its place is known."""
+
+    problem: str
+
+
+def to_json(value: object) -> str:
+    """A value of an item on one line."""
+    return json.dumps(_jsonable(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def from_json(text: str) -> Any:  # noqa: ANN401 - what it is, is for the caller to find out
+    """Read what `to_json` wrote, or any other JSON; numbers as Decimal or int.
+
+    Raises:
+        CellError: it is not JSON, or holds a number that DynamoDB does not; its path says where.
+    """
+    return _read(text, _plain)
+
+
+def from_plain_json(text: str) -> Any:  # noqa: ANN401 - likewise
+    """Read JSON as it is, without the notation for DynamoDB's own types; numbers as Decimal or int.
+
+    Raises:
+        CellError: as `from_json`.
+    """
+    return _read(text, _as_it_is)
+
+
+def field_cell(template: Template | None, key: str, value: object) -> str:
+    """A value of `fields` as a cell."""
+    numeric = holds_number(template, key)
+    if isinstance(value, str):
+        as_is = value and not _is_object(value) and not (numeric and _JSON_NUMBER.fullmatch(value))
+        as_is = as_is and not spreadsheet_leftover(value)
+        return value if as_is else to_json({"value": value})
+    if isinstance(value, Mapping):
+        return to_json(value)
+    return to_json(value) if numeric else to_json({"value": value})
+
+
+def read_field(template: Template | None, key: str, cell: str) -> object:
+    """A cell as a value of `fields`: a map, a number where the template's field is one, else the text."""
+    if _is_object(cell):
+        return from_json(cell)
+    if holds_number(template, key) and _JSON_NUMBER.fullmatch(cell):
+        return _number(cell)
+    return cell
+
+
+def read_override(key: str, cell: str) -> object:
+    """A cell as a value of `overrides`, of the type that Apple's key has; of a key that is not Apple's, the text.
+
+    Raises:
+        CellError: it is not of that type.
+    """
+    if key not in Pass.model_fields:
+        return from_json(cell) if _is_object(cell) else cell
+    described = Pass.model_fields[key]
+    typed: TypeAdapter[Any] = TypeAdapter(Annotated[described.annotation, *described.metadata, None])
+    problem = ""
+    for read in (str, from_json):
+        try:
+            value = read(cell)
+            typed.validate_python(_jsonable(value), strict=True)
+        except CellError as error:
+            if _JSON_NUMBER.fullmatch(cell):
+                problem = str(error)
+            continue
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            continue
+        return value
+    raise CellError(f"{cell!r}: {problem}")
+
+
+def spreadsheet_leftover(cell: str) -> str:
+    """Say what a spreadsheet left in a cell that is not the value that was meant; empty where it left nothing.
+
+    A formula such as `="0012"` is how spreadsheets are kept from dropping leading zeros; read as text, its quotes and
+    equals sign would be part of the value. A text that really begins so is written as `{"value": "=..."}`.
+    """
+    if cell.startswith("="):
+        return "is a spreadsheet's formula"
+    return "is a spreadsheet's error value" if cell in SPREADSHEET_ERRORS else ""
+
+
+def holds_number(template: Template | None, key: str) -> bool:
+    """Whether the template's field of that key is a number."""
+    for place in template.places.get(key, ()) if template else ():
+        field = template.content[place.style][place.group][place.index] if template else {}
+        value = field.get("value")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return True
+        if "numberStyle" in field or "currencyCode" in field:
+            return True
+    return False
+
+
+def _is_object(text: str) -> bool:
+    if not text.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _jsonable(value: object) -> object:
+    """The same in what JSON knows, exactly."""
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case Decimal():
+            if value == value.to_integral_value():
+                return int(value)
+            return float(value) if Decimal(repr(float(value))) == value else {TYPED: {"N": str(value)}}
+        case Mapping():
+            members = {str(key): _jsonable(member) for key, member in value.items()}
+            return {TYPED: {"M": members}} if TYPED in members else members
+        case list() | tuple():
+            return [_jsonable(member) for member in value]
+    (descriptor, content), *_ = _SERIALIZER.serialize(value).items()
+    return {TYPED: {descriptor: json.loads(json.dumps(content, default=lambda b: base64.b64encode(b).decode()))}}
+
+
+def _read(text: str, convert: Callable[[object], object]) -> object:
+    try:
+        return convert(json.loads(text, parse_int=_whole, parse_float=_decimal, parse_constant=_constant))
+    except CellError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise CellError(f"is not JSON: {error}") from None
+
+
+def _whole(text: str) -> int | _Refused:
+    if len(text) <= MAX_DIGITS:
+        return int(text)
+    found = _decimal(text)
+    return found if isinstance(found, _Refused) else int(found)
+
+
+def _decimal(text: str) -> Decimal | _Refused:
+    """A number of a JSON text, whose grammar is checked; most are too short to be out of range."""
+    if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:
+        return Decimal(text)
+    try:
+        return parse_number(text)
+    except NumberError as error:
+        return _Refused(str(error))
+
+
+def _constant(name: str) -> _Refused:
+    return _Refused(f"{name} is not a JSON number")
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return parse_number(text)
+    except NumberError as error:
+        raise CellError(str(error)) from None
+
+
+def _as_it_is(value: object) -> object:
+    return _members(value, _as_it_is)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict) and set(value) == {TYPED}:
+        return _typed(value[TYPED])
+    return _members(value, _plain)
+
+
+def _members(value: object, convert: Callable[[object], object]) -> object:
+    """A value with its members converted, each error with the path to it."""
+    match value:
+        case _Refused(problem):
+            raise CellError(problem)
+        case dict():
+            return {
+                key: member if type(member) in SCALARS else _converted(str(key), member, convert)
+                for key, member in value.items()
+            }
+        case list():
+            return [_converted(f"[{index}]", member, convert) for index, member in enumerate(value)]
+    return value
+
+
+def _converted(step: str, value: object, convert: Callable[[object], object]) -> object:
+    try:
+        return convert(value)
+    except CellError as error:
+        raise error.within(step) from None
+
+
+def _typed(given: object) -> object:
+    """A value in DynamoDB's notation, `{"SS": ["a", "b"]}`."""
+    if isinstance(given, dict) and len(given) == 1:
+        ((descriptor, content),) = given.items()
+        expected, read = _NOTATION.get(descriptor, (None, None))
+        if expected is not None and read is not None and isinstance(content, expected):
+            return read(content)
+    raise CellError('is not in DynamoDB\'s notation, such as {"N": "1.5"} or {"SS": ["a", "b"]}')
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except binascii.Error as error:
+        raise CellError(f"is not base64: {error}") from None
+
+
+def _set(read: Callable[[str], object]) -> Callable[[list[object]], object]:
+    def members(texts: list[object]) -> object:
+        return {_converted(f"[{index}]", text, lambda text: read(str(text))) for index, text in enumerate(texts)}
+
+    return members
+
+
+def _list(members: list[object]) -> object:
+    return [_converted(f"[{index}]", member, _typed) for index, member in enumerate(members)]
+
+
+_NOTATION: Mapping[str, tuple[type, Callable[[Any], object]]] = {
+    "S": (str, str),
+    "N": (str, _number),
+    "BOOL": (bool, bool),
+    "NULL": (bool, lambda _: None),
+    "B": (str, _bytes),
+    "M": (dict, lambda members: _members(members, _plain)),
+    "L": (list, _list),
+    "SS": (list, _set(str)),
+    "NS": (list, _set(_number)),
+    "BS": (list, _set(_bytes)),
+}
+"""By type descriptor: what JSON has in its place, and what reads that."""

@@ -1,0 +1,231 @@
+"""Many passes from the passes table into a file: the mirror of `importing.py`.
+
+The table is read by parallel scans into a file of JSON lines beside the target; what that holds becomes the target,
+under its name only when it is whole. CSV and Parquet get their columns from what was found.
+
+An authentication token of a pass's own is left out unless it is asked for; all else of an item is there.
+"""
+
+import csv
+import queue
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from chalicelib.aws.templates import Templates
+from chalicelib.core.errors import PasswireError
+from chalicelib.passes.template import Template
+from infra.core.private_files import PRIVATE
+from infra.operate.bulk.cells import field_cell, from_json, to_json
+from infra.operate.bulk.columns import ATTRIBUTES, MAPS
+from infra.operate.bulk.rows import import_parquet, kind_of
+
+SEGMENTS = 4
+PAGES_AHEAD = 8
+"""Pages that are read before the file has taken the earlier ones."""
+ROWS_AT_ONCE = 5000
+SECRET = "authentication_token"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote.
+
+    Args:
+        passes: how many.
+        tokens_left_out: how many of them have an authentication token of their own that the file does not hold.
+    """
+
+    passes: int
+    tokens_left_out: int
+
+
+def export_passes(
+    table_name: str,
+    target: Path,
+    templates: Templates,
+    *,
+    leave_out: Iterable[str] = (SECRET,),
+    on_rows: Callable[[int], object],
+) -> Exported:
+    """Write all passes of a table into a file, as `write_passes` does. Its segments come in any order."""
+    return write_passes(_scanned(table_name), target, templates, leave_out=leave_out, on_rows=on_rows)
+
+
+def write_passes(
+    pages: Iterable[Sequence[Mapping[str, Any]]],
+    target: Path,
+    templates: Templates,
+    *,
+    leave_out: Iterable[str] = (SECRET,),
+    on_rows: Callable[[int], object],
+) -> Exported:
+    """Write items into a file, which is there whole or not at all; one that is there is replaced.
+
+    Args:
+        pages: of items.
+        target: its name says the form.
+        templates: the stage's: they say which fields are numbers.
+        leave_out: attributes that the file must not hold.
+        on_rows: takes the count of each page.
+
+    Raises:
+        FileError: the form is not known, or cannot be written here.
+    """
+    kind = kind_of(target)
+    if kind == ".parquet":
+        import_parquet()
+    left_out = set(leave_out)
+    passes = tokens = 0
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as half:
+        lines = Path(half) / "passes.jsonl"
+        found: dict[str, None] = {}
+        with lines.open("w", encoding="utf-8", newline="\n") as file:
+            for page in pages:
+                for item in page:
+                    tokens += SECRET in item and SECRET in left_out
+                    row = _row({name: value for name, value in item.items() if name not in left_out})
+                    file.write(to_json(row) + "\n")
+                    if kind != ".jsonl":
+                        found.update(dict.fromkeys(_spread(row)))
+                passes += len(page)
+                on_rows(len(page))
+        whole = lines
+        if kind != ".jsonl":
+            whole = Path(half) / f"passes{kind}"
+            rows = _cells(lines, templates)
+            columns = [*(name for name in ATTRIBUTES if name in found), *sorted(set(found) - set(ATTRIBUTES))]
+            (_write_csv if kind == ".csv" else _write_parquet)(whole, columns or list(ATTRIBUTES[:1]), rows)
+        whole.chmod(PRIVATE)  # it names people
+        whole.rename(target)
+    return Exported(passes, tokens)
+
+
+def _row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item by the columns of `columns.py`: what is the pipeline's own stands under `attributes`."""
+    known = {name: item[name] for name in (*ATTRIBUTES, *MAPS[:2]) if name in item}
+    own = {name: value for name, value in item.items() if name not in known}
+    return {**known, **({"attributes": own} if own else {})}
+
+
+def _spread(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with a column for each field, where its fields are what fields can be."""
+    fields = row.get("fields")
+    if not isinstance(fields, dict) or not fields or not all(map(_is_field, fields.items())):
+        return dict(row)
+    rest = {name: value for name, value in row.items() if name != "fields"}
+    return {**rest, **{f"fields.{key}": value for key, value in fields.items()}}
+
+
+def _is_field(entry: tuple[str, object]) -> bool:
+    key, value = entry
+    return bool(key) and value is not None and not isinstance(value, bool | list | set | bytes)
+
+
+def _cells(lines: Path, templates: Templates) -> Iterator[dict[str, str]]:
+    known: dict[str, Template | None] = {}
+    with lines.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            row = from_json(line)
+            name = row.get("template")
+            if isinstance(name, str) and name not in known:
+                known[name] = _template(templates, name)
+            yield {column: _cell(known.get(str(name)), column, value) for column, value in _spread(row).items()}
+
+
+def _template(templates: Templates, name: str) -> Template | None:
+    """None where there is none: its passes are broken, and are exported as they are."""
+    try:
+        return templates.get(name)
+    except PasswireError:
+        return None
+
+
+def _cell(template: Template | None, column: str, value: object) -> str:
+    where, _, key = column.partition(".")
+    if where == "fields" and key:
+        return field_cell(template, key, value)
+    if column in MAPS:
+        return to_json(value)
+    return value if isinstance(value, str) else to_json(value)
+
+
+def _write_csv(path: Path, columns: list[str], rows: Iterable[Mapping[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_parquet(path: Path, columns: list[str], rows: Iterable[Mapping[str, str]]) -> None:
+    arrow, parquet = import_parquet()
+    schema = arrow.schema([(column, arrow.string()) for column in columns])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for few in _in_pieces(rows, ROWS_AT_ONCE):
+            writer.write_table(arrow.Table.from_pylist(few, schema=schema))
+
+
+def _in_pieces(rows: Iterable[Mapping[str, str]], size: int) -> Iterator[list[Mapping[str, str]]]:
+    few: list[Mapping[str, str]] = []
+    for row in rows:
+        few.append(row)
+        if len(few) == size:
+            yield few
+            few = []
+    if few:
+        yield few
+
+
+def _scanned(table_name: str) -> Iterator[list[dict[str, Any]]]:
+    """The table's items, a page at a time, in whatever order its segments give them."""
+    resource = boto3.resource("dynamodb", config=Config(max_pool_connections=SEGMENTS))
+    table = resource.Table(table_name)
+    pages: queue.Queue[list[dict[str, Any]] | BaseException | None] = queue.Queue(PAGES_AHEAD)
+    stop = threading.Event()
+
+    def scan(segment: int) -> None:
+        start: dict[str, Any] = {}
+        try:
+            while not stop.is_set():
+                page = table.scan(Segment=segment, TotalSegments=SEGMENTS, ConsistentRead=True, **start)
+                _put(pages, page["Items"], stop)
+                if "LastEvaluatedKey" not in page:
+                    break
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        except BaseException as error:  # noqa: BLE001 - it is raised where the pages are taken
+            _put(pages, error, stop)
+        else:
+            _put(pages, None, stop)
+
+    with ThreadPoolExecutor(SEGMENTS) as scanners:
+        for segment in range(SEGMENTS):
+            scanners.submit(scan, segment)
+        try:
+            going = SEGMENTS
+            while going:
+                match pages.get():
+                    case None:
+                        going -= 1
+                    case BaseException() as error:
+                        raise error
+                    case page:
+                        yield page
+        finally:
+            stop.set()
+
+
+def _put(pages: "queue.Queue[Any]", page: object, stop: threading.Event) -> None:
+    """Hand a page over, unless nobody takes any more."""
+    while not stop.is_set():
+        try:
+            pages.put(page, timeout=0.2)
+        except queue.Full:
+            continue
+        return

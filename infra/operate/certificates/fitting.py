@@ -1,0 +1,150 @@
+"""From what files hold to what one pass type is signed and pushed with: chosen, and checked to fit together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Self, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import (
+    BasicConstraints,
+    Certificate,
+    ExtensionNotFound,
+    load_pem_x509_certificate,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import NameOID
+
+from chalicelib.apns.credentials import ProviderToken
+from chalicelib.aws.secrets import PassTypeSecret, ProviderKey
+from chalicelib.passes.signing import Signer, issued
+from infra.operate.certificates import CertificateError
+from infra.operate.certificates.files import Material
+
+Found = TypeVar("Found")
+
+APPLES_INTERMEDIATE = Path(__file__).with_name("AppleWWDRCAG4.pem")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Credentials that fit together: the secret, and the signer that it makes."""
+
+    secret: PassTypeSecret = field(repr=False)
+    signer: Signer
+
+    @classmethod
+    def of(cls, secret: PassTypeSecret) -> Self:
+        """Check a secret.
+
+        Raises:
+            ConfigurationError: something in it does not fit the rest.
+        """
+        signer = Signer.from_pem(
+            certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
+        )
+        return cls(secret, signer)
+
+
+def fit(
+    pass_type_identifier: str,
+    material: Material,
+    *,
+    kept_keys: Sequence[RSAPrivateKey],
+    current: PassTypeSecret | None,
+    now: datetime,
+) -> Fitting:
+    """Choose what a pass type needs of what there is.
+
+    Args:
+        pass_type_identifier: whose it must be.
+        material: what the files hold.
+        kept_keys: keys that may be the certificate's where the files hold none.
+        current: stays where the files hold nothing in its place.
+        now: when it must be valid.
+
+    Raises:
+        CertificateError: something is missing, or there twice, or of another pass type.
+        ConfigurationError: something does not fit the rest, or is not valid now.
+    """
+    own = [certificate for certificate in material.certificates if not _is_authority(certificate)]
+    certificate = _only(own, "certificates that are no intermediates", [_name(found) for found in own])
+    if certificate is None:
+        if current is None:
+            raise CertificateError("there is no pass type certificate in the files; give the .cer of Apple's portal")
+        certificate = load_pem_x509_certificate(current.certificate.encode())
+    for certified in certificate.subject.get_attributes_for_oid(NameOID.USER_ID):
+        if certified.value != pass_type_identifier:
+            raise CertificateError(
+                f"the certificate is that of pass type {certified.value!s}, not of {pass_type_identifier}; "
+                "give the right one"
+            )
+    fitting = Fitting.of(
+        PassTypeSecret(
+            certificate=_pem(certificate),
+            private_key=_private_key(certificate, material.keys or kept_keys),
+            intermediate=_intermediate(certificate, material, current),
+        )
+    )
+    fitting.signer.validate_pass_type(pass_type_identifier)
+    fitting.signer.sign(b"", at=now)
+    apns = _apns(material, fitting.signer.team_identifier) or (current.apns if current else None)
+    secret = fitting.secret
+    return Fitting(PassTypeSecret(secret.certificate, secret.private_key, secret.intermediate, apns), fitting.signer)
+
+
+def _private_key(certificate: Certificate, keys: Sequence[RSAPrivateKey]) -> str:
+    """The certificate's key of several; any where it is none of them, for the check to name."""
+    if not keys:
+        raise CertificateError(
+            "the certificate's private key is missing; give it, or a .p12 that holds both, or use "
+            "`cert request`, which keeps the key until its certificate is there"
+        )
+    return pem_of(next((key for key in keys if key.public_key() == certificate.public_key()), keys[0]))
+
+
+def _intermediate(certificate: Certificate, material: Material, current: PassTypeSecret | None) -> str:
+    """The one that issued the certificate; what was given where it is none of them, for the check to name."""
+    given = [found for found in material.certificates if _is_authority(found)]
+    if not given and current:
+        given = load_pem_x509_certificates(current.intermediate.encode())
+    apples = load_pem_x509_certificates(APPLES_INTERMEDIATE.read_bytes())
+    issuer = next((candidate for candidate in (*given, *apples) if issued(candidate, certificate)), None)
+    return "".join(_pem(found) for found in ([issuer] if issuer else given or apples))
+
+
+def _apns(material: Material, team_identifier: str) -> ProviderKey | None:
+    found = _only(material.apns_keys, "APNs keys", [key.key_id for key in material.apns_keys])
+    if found is None:
+        return None
+    ProviderToken(team_identifier=team_identifier, key_id=found.key_id, private_key=found.private_key)
+    return ProviderKey(team_identifier, found.key_id, found.private_key)
+
+
+def _only(found: Sequence[Found], what: str, names: Sequence[str]) -> Found | None:
+    distinct = [one for number, one in enumerate(found) if one not in found[:number]]
+    if len(distinct) > 1:
+        raise CertificateError(f"there are several {what} in the files: {', '.join(names)}; give one at a time")
+    return distinct[0] if distinct else None
+
+
+def _is_authority(certificate: Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(BasicConstraints).value.ca
+    except ExtensionNotFound:
+        return False
+
+
+def _name(certificate: Certificate) -> str:
+    return certificate.subject.rfc4514_string()
+
+
+def _pem(certificate: Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def pem_of(key: RSAPrivateKey) -> str:
+    """PKCS#8, not encrypted, as secrets hold it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

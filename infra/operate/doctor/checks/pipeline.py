@@ -1,0 +1,211 @@
+"""From a pipeline's write to the push: tables, the stream and who reads it, queues, functions, templates."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from chalicelib.aws.templates import PACKAGED, SUFFIX, packaged_names
+from chalicelib.core.errors import ConfigurationError, RefusedError
+from infra.deploy.resources import resources
+from infra.operate.doctor.context import DoctorContext
+from infra.operate.doctor.findings import DoctorFinding, fault, warning
+from infra.operate.templates.check import check_template
+from infra.operate.templates.findings import Severity
+from infra.operate.templates.folder import read_checked
+
+REDEPLOY = "deploy the stage again: python -m infra deploy"
+STATUS = "see what they are: python -m infra push status"
+MAX_ITERATOR_AGE_MILLISECONDS = 60_000
+MAX_QUEUE_AGE_SECONDS = 3600
+SETTINGS = (
+    "BatchSize",
+    "BisectBatchOnFunctionError",
+    "FunctionResponseTypes",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "ParallelizationFactor",
+    "ScalingConfig",
+)
+"""Of an event source mapping, those that the template may set and that do not name other resources."""
+
+
+def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """The tables are there, kept safe, and the passes table tells its changes."""
+    dynamodb = doctor.client("dynamodb")
+    for role, name in doctor.stack.tables.items():
+        try:
+            table = doctor.table(role)
+        except dynamodb.exceptions.ResourceNotFoundException:
+            yield fault(f"table {name} is missing", "restore it: docs/guides/backup.md")
+            continue
+        if table["TableStatus"] not in ("ACTIVE", "UPDATING"):
+            yield fault(f"table {name} is {table['TableStatus']}", "look at it in AWS")
+        if not table.get("DeletionProtectionEnabled"):
+            yield warning(f"table {name} can be deleted", REDEPLOY)
+        backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+        if backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") != "ENABLED":
+            yield warning(
+                f"table {name} has no point-in-time recovery: what is overwritten is lost",
+                f"aws dynamodb update-continuous-backups --table-name {name} "
+                "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
+            )
+        if role == "passes":
+            yield from _passes_table(doctor, name, table)
+
+
+def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """The stream and the queue have their functions behind them, as the template says."""
+    stream = doctor.table("passes").get("LatestStreamArn", "(none)")
+    queue = doctor.stack.queues["push"].rpartition("/")[2]
+    for role, source, event in (
+        ("push", stream, "PushDynamodbEventSource"),
+        ("push_worker", f":{queue}", "DrainSqsEventSource"),
+    ):
+        found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stack.functions[role])
+        wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
+        mapping = next((m for m in found["EventSourceMappings"] if m["EventSourceArn"].endswith(source)), None)
+        if mapping is not None:
+            yield from _mapping(role, mapping, wanted)
+        elif found["EventSourceMappings"]:
+            old = found["EventSourceMappings"][0]["EventSourceArn"]
+            yield fault(f"function {role} reads {old}, which is not what is written to any more", REDEPLOY)
+        else:
+            yield fault(f"nothing calls function {role}: its event source mapping is missing", REDEPLOY)
+
+
+def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """Changes are stamped within a minute, and nothing was given up."""
+    age = doctor.newest("AWS/Lambda", "IteratorAge", FunctionName=doctor.stack.functions["push"])
+    if age is not None and age > MAX_ITERATOR_AGE_MILLISECONDS:
+        yield fault(
+            f"changes wait for {age / 1000:.0f} s before they are stamped",
+            "docs/operations/runbook.md#streamage; the push function's log says whether it fails",
+        )
+    depths = {role: _depth(doctor, url) for role, url in doctor.stack.queues.items()}
+    if depths["stream_failure"]:
+        yield fault(
+            f"batches of changes that were given up: {depths['stream_failure']}; their devices were not told",
+            "mend what the push function's log says, then: python -m infra push redrive",
+        )
+    if depths["dead_letter"]:
+        yield fault(f"refused pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
+    queue = doctor.stack.queues["push"].rpartition("/")[2]
+    waited = doctor.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
+    if waited is not None and waited > MAX_QUEUE_AGE_SECONDS:
+        yield fault(f"pushes have waited for {waited / 3600:.1f} hours in the push queue", STATUS)
+
+
+def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """Every function is there, knows all of its stage, and agrees with the others."""
+    names = resources()["Globals"]["Function"]["Environment"]["Variables"].keys()
+    timeout = doctor.function("push")["Timeout"]
+    for role in doctor.stack.functions:
+        function = doctor.function(role)
+        if function.get("State") == "Failed":
+            yield fault(f"function {role} does not start: {function.get('StateReason')}", REDEPLOY)
+        if function.get("LastUpdateStatus") == "Failed":
+            yield fault(f"function {role}: its last update failed: {function.get('LastUpdateStatusReason')}", REDEPLOY)
+        missing = sorted(names - function.get("Environment", {}).get("Variables", {}).keys())
+        if missing:
+            yield fault(f"function {role}: its environment lacks {', '.join(missing)}", REDEPLOY)
+        if role == "push_worker" and _recursive_loop(doctor, role) != "Allow":
+            yield fault(
+                f"function {role}: Lambda stops it after about 16 rounds through its own queue, and what it put off is "
+                "lost to the dead-letter queue",
+                f"aws lambda put-function-recursion-config --function-name {doctor.stack.functions[role]} "
+                "--recursive-loop Allow, or `finish` (or `deploy`) again",
+            )
+        try:
+            settings = doctor.settings(role)
+        except ConfigurationError as error:
+            yield fault(f"function {role}: {error}", REDEPLOY)
+            continue
+        for table, name in doctor.stack.tables.items():
+            if (used := getattr(settings, f"{table}_table")) != name:
+                yield fault(f"function {role}: uses {used} as its {table} table, not {name}", REDEPLOY)
+        if settings.push_timeout_seconds < timeout:
+            yield fault(
+                f"function {role}: takes a push for over after {settings.push_timeout_seconds} s, but the push "
+                f"function may run for {timeout} s: updates can be lost",
+                "set PASSWIRE_PUSH_TIMEOUT_SECONDS in infra/deploy/resources.json to the function's timeout, and deploy",
+            )
+
+
+def templates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """Every template that passes are made from is one that phones take."""
+    pushed = {template.name for template in doctor.templates.list()}
+    used = {str(item["template"]["S"]) for item in doctor.sample if "S" in item.get("template", {})}
+    for name in sorted(used - pushed - set(packaged_names())):
+        yield fault(
+            f"template {name}: passes name it, but there is none",
+            f"push it: python -m infra template push {name}{SUFFIX}",
+        )
+    for name in sorted(pushed | (used & set(packaged_names()))):
+        with tempfile.TemporaryDirectory() as work:
+            try:
+                folder = doctor.templates.pull(name, Path(work)) if name in pushed else PACKAGED / f"{name}{SUFFIX}"
+                files, unread = read_checked(folder)
+            except RefusedError as error:
+                yield fault(str(error), f"push it again: python -m infra template push {name}{SUFFIX}")
+                continue
+        errors = [f for f in (*unread, *check_template(name, files)) if f.severity is Severity.ERROR]
+        if errors:
+            more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+            yield fault(
+                f"template {name}: {errors[0]}{more}",
+                f"mend it until `template check {name}{SUFFIX}` is content, then push it",
+            )
+
+
+def _passes_table(doctor: DoctorContext, name: str, table: Mapping[str, Any]) -> Iterator[DoctorFinding]:
+    stream = table.get("StreamSpecification", {})
+    if not stream.get("StreamEnabled") or stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
+        yield fault(
+            f"table {name} does not tell its changes: its stream is "
+            f"{stream.get('StreamViewType', 'off') if stream.get('StreamEnabled') else 'off'}",
+            "deploy the stage again, then look again: a new stream needs its mapping too",
+        )
+    ttl = doctor.client("dynamodb").describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or ttl.get("AttributeName") != "delete_after":
+        yield warning(
+            f"table {name} keeps what its delete_after says is over",
+            f"aws dynamodb update-time-to-live --table-name {name} "
+            "--time-to-live-specification Enabled=true,AttributeName=delete_after",
+        )
+
+
+def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[DoctorFinding]:
+    uuid = mapping["UUID"]
+    if mapping["State"] not in ("Enabled", "Enabling", "Updating"):
+        yield fault(
+            f"function {role} is not called: its event source mapping is {mapping['State']}",
+            f"aws lambda update-event-source-mapping --uuid {uuid} --enabled",
+        )
+    result = str(mapping.get("LastProcessingResult", ""))
+    if result.startswith("PROBLEM"):
+        yield fault(
+            f"function {role}: Lambda cannot work on its event source: {result}",
+            "if it is a permission, deploy again; if it is the function, its log says why",
+        )
+    for name in SETTINGS:
+        if name in wanted and mapping.get(name) != wanted[name]:
+            yield fault(
+                f"function {role}: its event source mapping has {name} {mapping.get(name)}, not {wanted[name]}",
+                REDEPLOY,
+            )
+    if "DestinationConfig" in wanted and not mapping.get("DestinationConfig", {}).get("OnFailure", {}).get(
+        "Destination"
+    ):
+        yield fault(f"function {role}: what it gives up is noted nowhere", REDEPLOY)
+
+
+def _recursive_loop(doctor: DoctorContext, role: str) -> str:
+    name = doctor.stack.functions[role]
+    return str(doctor.client("lambda").get_function_recursion_config(FunctionName=name)["RecursiveLoop"])
+
+
+def _depth(doctor: DoctorContext, url: str) -> int:
+    attribute = "ApproximateNumberOfMessages"
+    found = doctor.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[attribute])
+    return int(found["Attributes"][attribute])

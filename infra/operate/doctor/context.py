@@ -1,0 +1,182 @@
+"""The stage that is examined: what is deployed, as each check asks for it.
+
+Each answer is fetched at its first use and kept for the examination. Checks run side by side: who asks for the same
+waits for one answer, and clients are made one at a time, since boto3's session is not safe to share while it makes one.
+"""
+
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from chalicelib.aws.secrets import PassTypeSecret, Secrets
+from chalicelib.core.attributes import plain_item
+from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.errors import RefusedError
+from chalicelib.core.identifiers import AuthenticationToken, PassId
+from chalicelib.passes.item import parse_authentication_token, parse_pass_id
+from chalicelib.settings import Settings
+from infra.deploy.deployer import Stack
+from infra.operate.templates.bucket import TemplatesBucket
+
+CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 2, "mode": "standard"})
+LOOKED_BACK = timedelta(minutes=15)
+DOWNLOAD_SECONDS = 30.0
+SAMPLED_PASSES = 100
+"""So many pass items are looked at: each read costs, and a stage may hold millions."""
+T = TypeVar("T")
+
+
+class DoctorContext:
+    """A deployed stage."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.clock: Callable[[], float] = time.time
+        self.stage = stack.stage
+        self._secrets = Secrets(stage=stack.stage)
+        self._making = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._clients: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time, without types
+        """A client that gives up soon: whoever waits for a doctor wants an answer."""
+        with self._making:
+            if service not in self._clients:
+                self._clients[service] = boto3.client(service, config=CONFIG)
+            return self._clients[service]
+
+    def function(self, role: str) -> dict[str, Any]:
+        """A function's configuration."""
+        name = self.stack.functions[role]
+        return self._once(
+            f"function {role}", lambda: self.client("lambda").get_function_configuration(FunctionName=name)
+        )
+
+    def settings(self, role: str) -> Settings:
+        """What a function reads from its environment.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        return Settings.from_environment(self.function(role).get("Environment", {}).get("Variables", {}))
+
+    def code(self, role: str) -> bytes:
+        """The zip that a function runs."""
+        name = self.stack.functions[role]
+
+        def fetch() -> bytes:
+            location = self.client("lambda").get_function(FunctionName=name)["Code"]["Location"]
+            return httpx.get(location, timeout=DOWNLOAD_SECONDS).raise_for_status().content
+
+        return self._once(f"code {role}", fetch)
+
+    def table(self, role: str) -> dict[str, Any]:
+        """A table's description."""
+        name = self.stack.tables[role]
+        return self._once(f"table {role}", lambda: self.client("dynamodb").describe_table(TableName=name)["Table"])
+
+    @property
+    def pass_types(self) -> list[str]:
+        """The pass types that have credentials."""
+        return self._once("pass types", self._list_pass_types)
+
+    def pass_type_secret(self, pass_type_identifier: str) -> PassTypeSecret:
+        """The credentials of a pass type.
+
+        Raises:
+            ConfigurationError: they are not in their form.
+        """
+        with self._locks["secrets"]:
+            return self._secrets.pass_type_with_apns(pass_type_identifier)
+
+    @property
+    def authentication_keys(self) -> AuthenticationKeys:
+        """The keys of authentication tokens.
+
+        Raises:
+            ConfigurationError: they are missing or not in their form.
+        """
+        with self._locks["secrets"]:
+            return self._secrets.authentication_keys()
+
+    @property
+    def sample(self) -> list[dict[str, Any]]:
+        """Some pass items: all attributes, in DynamoDB's form."""
+        return self._once(
+            "sample",
+            lambda: self.client("dynamodb").scan(TableName=self.stack.tables["passes"], Limit=SAMPLED_PASSES)["Items"],
+        )
+
+    @property
+    def sampled_passes(self) -> Iterator[tuple[PassId, AuthenticationToken | None]]:
+        """Passes of the sample, each with its own token if it has one."""
+        for item in self.sample:
+            with contextlib.suppress(RefusedError):  # what can be no pass lies in the dead-letter queue
+                attributes = plain_item(item)
+                pass_id = parse_pass_id(attributes)
+                yield pass_id, parse_authentication_token(pass_id, attributes)
+
+    @property
+    def issued_passes(self) -> Iterator[tuple[PassId, str]]:
+        """Passes of the sample, each with the token that a phone which holds it presents."""
+        for pass_id, own in self.sampled_passes:
+            yield pass_id, self.authentication_keys.issue(pass_id, own=own).value
+
+    @property
+    def templates(self) -> TemplatesBucket:
+        """The bucket of templates."""
+        with self._making:
+            return TemplatesBucket(self.stack.outputs["TemplatesBucketName"])
+
+    def newest(self, namespace: str, metric: str, **dimensions: str) -> float | None:
+        """The newest maximum of a metric in the last quarter of an hour; None where CloudWatch has no figure."""
+        now = datetime.now(UTC)
+        points = self.client("cloudwatch").get_metric_statistics(
+            Namespace=namespace,
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            StartTime=now - LOOKED_BACK,
+            EndTime=now,
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        newest = max(points, key=lambda point: point["Timestamp"], default=None)
+        return float(newest["Maximum"]) if newest else None
+
+    @property
+    def web_service_url(self) -> str:
+        """The base that phones are told."""
+        return (self.settings("api").web_service_url or self.stack.api_url).rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether AWS itself is an embedded one on this machine: what phones cannot reach is no fault there."""
+        return is_loopback(str(self.client("dynamodb").meta.endpoint_url))
+
+    def _list_pass_types(self) -> list[str]:
+        prefix = f"passwire/{self.stage}/pass-types/"
+        pages = self.client("secretsmanager").get_paginator("list_secrets")
+        found = pages.paginate(Filters=[{"Key": "name", "Values": [prefix]}])
+        return sorted(secret["Name"].removeprefix(prefix) for page in found for secret in page["SecretList"])
+
+    def _once(self, name: str, fetch: Callable[[], T]) -> T:
+        with self._locks[name]:
+            if name not in self._kept:
+                self._kept[name] = fetch()
+            kept: T = self._kept[name]
+            return kept
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

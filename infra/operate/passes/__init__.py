@@ -1,0 +1,1 @@
+"""Issuing, changing and showing single passes."""

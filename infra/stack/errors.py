@@ -1,7 +1,0 @@
-"""What a deployment can end with."""
-
-from chalicelib.domain.errors import PasswireError
-
-
-class DeployError(PasswireError):
-    """A deployment that did not happen, or was rolled back; the message says what to do."""

@@ -1,0 +1,1 @@
+"""Tests that need the service deployed on the embedded AWS."""

@@ -1,0 +1,290 @@
+"""Templates in the bucket: what a warm sandbox serves, and when it sees a new revision."""
+
+import io
+import secrets
+import zipfile
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from chalicelib.aws import templates as templates_module
+from chalicelib.aws.templates import (
+    KEEP_SECONDS,
+    PACKAGED,
+    TemplateMissingError,
+    Templates,
+    TemplateStoreError,
+    TemplateUnreadableError,
+    pack,
+    packaged_names,
+    pointer_key,
+    read_folder,
+    unpack,
+)
+from chalicelib.passes.template import TemplateError
+from infra.local.run import LocalRun
+from infra.operate.templates.bucket import PullError, TemplatesBucket
+from tests.support import samples
+from tests.support.aws_answers import Raw
+
+FIRST, SECOND = samples.files_of("coupon"), samples.files_of("storeCard")
+
+
+class Clock:
+    """Epoch seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def bucket(stack: LocalRun) -> TemplatesBucket:
+    return TemplatesBucket(stack.templates_bucket)
+
+
+@pytest.fixture
+def templates(stack: LocalRun, clock: Clock) -> Templates:
+    return Templates(bucket=stack.templates_bucket, clock=clock)
+
+
+@pytest.fixture
+def name() -> str:
+    """One that no other test has."""
+    return f"t-{secrets.token_hex(4)}"
+
+
+def push(bucket: TemplatesBucket, name: str, files: dict[str, bytes]) -> str:
+    return bucket.push(name, files, uploaded=lambda _: None).revision
+
+
+def test_without_a_bucket_the_packaged_templates_are_there() -> None:
+    assert "boarding" in packaged_names()
+    assert Templates().get("boarding").content["description"] == "Boarding pass"
+    with pytest.raises(TemplateMissingError, match=r"'missing' does not exist; push it .*packaged: boarding"):
+        Templates().get("missing")
+
+
+def test_a_packaged_template_is_parsed_once() -> None:
+    templates = Templates()
+    assert templates.get("boarding") is templates.get("boarding")
+
+
+def test_a_pushed_template_stands_before_the_packaged_one_of_its_name(
+    bucket: TemplatesBucket, templates: Templates, name: str
+) -> None:
+    with pytest.raises(TemplateMissingError):
+        templates.get(name)
+    revision = push(bucket, name, FIRST)
+    assert templates.get(name).revision == revision
+    assert templates.get("boarding").content == Templates().get("boarding").content
+
+
+def test_a_warm_sandbox_sees_a_new_revision_within_the_stated_time_and_parses_each_once(
+    bucket: TemplatesBucket, templates: Templates, clock: Clock, name: str
+) -> None:
+    push(bucket, name, FIRST)
+    first = templates.get(name)
+    second = push(bucket, name, SECOND)
+    clock.now += KEEP_SECONDS - 0.1
+    assert templates.get(name) is first
+    clock.now += 0.1
+    assert templates.get(name).revision == second
+    kept = templates.get(name)
+    clock.now += KEEP_SECONDS
+    assert templates.get(name) is kept
+
+
+def test_new_revision_is_seen_by_whichever_clock_has_moved(stack: LocalRun, bucket: TemplatesBucket, name: str) -> None:
+    """The monotonic clock of a frozen execution environment may stand still; the wall clock may be set back."""
+    clock, timer = Clock(), Clock()
+    templates = Templates(bucket=stack.templates_bucket, clock=clock, timer=timer)
+    for moved, other in ((clock, timer), (timer, clock)):
+        push(bucket, name, FIRST)
+        moved.now += KEEP_SECONDS
+        templates.get(name)
+        second = push(bucket, name, SECOND)
+        moved.now += KEEP_SECONDS
+        other.now -= 1
+        assert templates.get(name).revision == second
+
+
+def test_a_warm_sandbox_goes_on_with_what_it_has_while_s3_is_away(
+    stack: LocalRun, bucket: TemplatesBucket, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(bucket, name, FIRST)
+    warm = Templates(bucket=stack.templates_bucket, clock=clock)
+    kept = warm.get(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("chalicelib.aws.session.CONFIG", None)
+    del warm.__dict__["_client"]  # as after a connection that broke
+    clock.now += KEEP_SECONDS
+    assert warm.get(name) is kept
+    with pytest.raises(TemplateStoreError, match=f"template {name}: S3 did not answer"):
+        Templates(bucket=stack.templates_bucket).get(name)
+
+
+@pytest.mark.parametrize("pointer", [b"", b"[]", b'{"revision": 5}', b'{"revision": "../../x"}'])
+def test_a_pointer_that_is_none_is_refused_until_a_push_mends_it(
+    stack: LocalRun, bucket: TemplatesBucket, templates: Templates, name: str, pointer: bytes
+) -> None:
+    boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=pointer_key(name), Body=pointer)
+    with pytest.raises(TemplateError, match="push the template again"):
+        templates.get(name)
+    revision = push(bucket, name, FIRST)
+    assert templates.get(name).revision == revision
+
+
+def test_a_template_that_cannot_be_one_leaves_the_bucket_as_it_was(
+    bucket: TemplatesBucket, templates: Templates, name: str
+) -> None:
+    revision = push(bucket, name, FIRST)
+    with pytest.raises(TemplateError):
+        push(bucket, name, {"pass.json": b"no JSON"})
+    assert templates.get(name).revision == revision
+
+
+def test_pushing_the_same_again_changes_nothing(bucket: TemplatesBucket, name: str) -> None:
+    first = bucket.push(name, FIRST, uploaded=lambda _: None)
+    assert not first.unchanged
+    assert bucket.push(name, FIRST, uploaded=lambda _: None).unchanged
+
+
+def test_a_revision_that_was_current_before_can_be_so_again(
+    bucket: TemplatesBucket, templates: Templates, clock: Clock, name: str
+) -> None:
+    for files in (FIRST, SECOND, FIRST):
+        revision = push(bucket, name, files)
+        clock.now += KEEP_SECONDS
+        assert templates.get(name).revision == revision
+
+
+def test_what_was_pushed_is_pulled_and_listed(bucket: TemplatesBucket, name: str, tmp_path: Path) -> None:
+    revision = push(bucket, name, {**FIRST, "de.lproj/pass.strings": b'"a" = "b";'})
+    (listed,) = (template for template in bucket.list() if template.name == name)
+    assert listed.revision == revision
+    assert read_folder(bucket.pull(name, tmp_path)) == {**FIRST, "de.lproj/pass.strings": b'"a" = "b";'}
+    with pytest.raises(PullError, match="is there already"):
+        bucket.pull(name, tmp_path)
+    with pytest.raises(PullError, match="was never pushed"):
+        bucket.pull(f"{name}x", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.pass"]
+
+
+def test_an_object_whose_paths_lead_out_of_its_folder_is_neither_pulled_nor_used(
+    stack: LocalRun, bucket: TemplatesBucket, templates: Templates, name: str, tmp_path: Path
+) -> None:
+    revision = push(bucket, name, FIRST)
+    key = templates_module.revision_key(name, revision)
+    evil = pack({**FIRST, "../evil.txt": b"evil"})
+    boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=key, Body=evil)
+    with pytest.raises(TemplateError, match="is no path within a folder"):
+        bucket.pull(name, tmp_path)
+    with pytest.raises(TemplateError, match="is no path within a folder"):
+        templates.get(name)
+    assert list(tmp_path.rglob("*.txt")) == []
+
+
+def test_a_revisions_object_is_the_same_bytes_for_the_same_files() -> None:
+    assert pack(FIRST) == pack(dict(reversed(FIRST.items())))
+    assert unpack("x", pack(FIRST)) == FIRST
+    with pytest.raises(TemplateError, match="cannot be read"):
+        unpack("x", pack(FIRST)[:-40])
+
+
+def test_a_hidden_file_is_no_part_of_a_template(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("x")
+    (tmp_path / "pass.json").write_text("{}")
+    assert read_folder(tmp_path) == {"pass.json": b"{}"}
+    assert PACKAGED.is_dir()
+
+
+@pytest.mark.parametrize("name", ["", ".a", "a/b", "a b", "x" * 65, "x" * 1100, "a\n", "\u00e4", "a\x00"])
+def test_a_name_that_no_template_can_have_is_not_asked_of_s3(name: str) -> None:
+    """S3 refuses some of these with errors of its own."""
+    with pytest.raises(TemplateMissingError, match="does not exist"):
+        Templates(bucket="no-such-bucket-anywhere").get(name)
+
+
+def packed_wrongly() -> dict[str, bytes]:
+    """Objects that are no template, by what is wrong with them."""
+    whole = pack(FIRST)
+    middle = len(whole) // 2
+    lzma_packed, bomb = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(lzma_packed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("pass.json", b"{}" * 1000)
+    damaged = bytearray(lzma_packed.getvalue())
+    damaged[60:80] = bytes(20)
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pass.json", bytes(70_000_000))
+    return {
+        "cut": whole[:-40],
+        "damaged": whole[:middle] + bytes(64) + whole[middle + 64 :],
+        "lzma": bytes(damaged),
+        "bomb": bomb.getvalue(),
+        "nested": pack({"pass.json": b"[" * 100_000}),
+        "empty": b"",
+    }
+
+
+@pytest.mark.parametrize("wrong", packed_wrongly())
+def test_a_damaged_template_is_refused_with_a_remedy(
+    stack: LocalRun, bucket: TemplatesBucket, templates: Templates, name: str, wrong: str
+) -> None:
+    """Whatever its bytes make a decompressor raise."""
+    revision = push(bucket, name, FIRST)
+    key = templates_module.revision_key(name, revision)
+    boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=key, Body=packed_wrongly()[wrong])
+    with pytest.raises(TemplateError):
+        templates.get(name)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (503, "SlowDown", True),
+        (500, "InternalError", True),
+        (400, "RequestTimeout", True),
+        (429, "TooManyRequestsException", True),
+        (403, "AccessDenied", False),
+        (400, "KeyTooLongError", False),
+        (404, "NoSuchBucket", False),
+        (400, "InvalidArgument", False),
+    ],
+)
+def test_only_an_answer_that_may_change_by_itself_is_worth_another_try(
+    stack: LocalRun, name: str, status: int, code: str, *, transient: bool
+) -> None:
+    """Anything else is refused, as an item that names a missing template is: it ends with that item."""
+    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    templates = Templates(bucket=stack.templates_bucket)
+    client = templates._client
+    client.meta.events.register_first(
+        "before-send.s3.GetObject",
+        lambda request, **_: AWSResponse(request.url, status, {"Content-Type": "application/xml"}, Raw(body)),
+    )
+    try:
+        with pytest.raises(TemplateStoreError if transient else TemplateUnreadableError, match=code):
+            templates.get(name)
+    finally:
+        del templates.__dict__["_client"]
+
+
+def test_a_look_that_must_be_fresh_sees_a_push_at_once(
+    bucket: TemplatesBucket, templates: Templates, name: str
+) -> None:
+    push(bucket, name, FIRST)
+    templates.get(name)
+    second = push(bucket, name, SECOND)
+    assert templates.get(name).revision != second
+    assert templates.get(name, max_age_seconds=0.0).revision == second

@@ -1,0 +1,13 @@
+"""What tests of the tooling share."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.local.run import LocalRun
+from tests.support.second_stage import SecondStage, deploy_second_stage
+
+
+@pytest.fixture(scope="session")
+def second_stage(stack: LocalRun, stack_folder: Path) -> SecondStage:
+    return deploy_second_stage(stack, stack_folder)

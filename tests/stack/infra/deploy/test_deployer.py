@@ -1,0 +1,375 @@
+"""Stages are deployed, looked at, changed and destroyed beside each other, on the embedded AWS."""
+
+import base64
+import copy
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from infra.commands import main
+from infra.deploy.bucket import CODE_VERSIONS, DeployBucket
+from infra.deploy.change_sets import CloudStack, Event, ResourceChange, Unattended
+from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.git import read_checkout
+from infra.deploy.package import Package, build_package
+from infra.deploy.write_package import write_package
+from infra.local.ministack import Ministack, finish_gateway
+from infra.local.run import LocalRun
+from infra.stage.secrets import ensure_authentication_keys
+from tests.support.command_line import AtTerminal
+from tests.support.eventually import eventually
+
+PASS = {"pass_id": {"S": "pass.com.acme.boarding/kept"}}
+
+
+class Watched(Unattended):
+    """A dialogue that agrees and remembers."""
+
+    def __init__(self, on_event: Callable[[Event], None] = lambda _: None) -> None:
+        self.reviewed: list[ResourceChange] = []
+        self.questions: list[str] = []
+        self._on_event = on_event
+
+    def review(self, changes: list[ResourceChange], /) -> bool:
+        self.reviewed = changes
+        return True
+
+    def allows(self, question: str, /) -> bool:
+        self.questions.append(question)
+        return True
+
+    def event(self, event: Event, /) -> None:
+        self._on_event(event)
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    return build_package("any", tmp_path_factory.mktemp("package"))
+
+
+class Stage:
+    """A stage of the test's own."""
+
+    def __init__(self, name: str, package: Package) -> None:
+        self.name = name
+        self.said: list[str] = []
+        self.package = package
+        self.deployer = Deployer(name, on_progress=self.said.append)
+
+    def deploys(self, changed: Callable[[dict[str, Any]], object] | None = None, **options: Any) -> Watched:  # noqa: ANN401
+        """Deploy, with a template that was changed if told so."""
+        package = self.package
+        if changed is not None:
+            package = replace(package, template=copy.deepcopy(package.template))
+            changed(package.template)
+        watched = options.pop("dialogue", None) or Watched()
+        self.deployer.deploy(lambda: package, parameters=options, dialogue=watched)
+        return watched
+
+    @property
+    def status(self) -> str | None:
+        found = CloudStack(self.deployer.stack_name, stage=self.name).described()
+        return None if found is None else str(found["StackStatus"])
+
+
+@pytest.fixture
+def stage(stack: LocalRun, package: Package, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Named after the test; nothing of it stays."""
+    assert stack
+    made = Stage("t" + str(abs(hash(request.node.name)))[:8], package)
+    yield made
+    if made.status is not None or tables_of(made):
+        Deployer(made.name, on_progress=lambda _: None).destroy(with_data=True, dialogue=Unattended())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Commands = Callable[..., Ended]
+
+
+@pytest.fixture
+def commands(package: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """`python -m infra` in this process, which packages but once."""
+    monkeypatch.setattr("infra.commands.stack.build_package", lambda *_: package)
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["infra", *arguments])
+        try:
+            code: Any = main()
+        except SystemExit as error:
+            code = error.code
+        captured = capsys.readouterr()
+        return Ended(int(code or 0), captured.out, captured.err)
+
+    return run
+
+
+def tables_of(stage: Stage) -> list[str]:
+    names = boto3.client("dynamodb").list_tables()["TableNames"]
+    return [name for name in names if name.startswith(f"passwire-{stage.name}-")]
+
+
+def functions_time_out_sooner(template: dict[str, Any]) -> None:
+    """A harmless change."""
+    template["Resources"]["PushWorker"]["Properties"]["Timeout"] = 110
+
+
+def a_resource_fails(template: dict[str, Any]) -> None:
+    """A queue that no SQS would make."""
+    template["Resources"]["Broken"] = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 99999999}}
+
+
+def test_a_stage_lives_beside_the_others_and_keeps_what_it_was_told(stage: Stage, stack: LocalRun) -> None:
+    """One story, since each step takes seconds: parameters stay, unchanged code is not sent, phones notice nothing."""
+    first = stage.deploys(WebServiceUrl="https://passes.example")
+    assert {change.action for change in first.reviewed} == {"Add"}
+    deployed = stage.deployer.describe()
+    assert set(deployed.tables.values()).isdisjoint(stack.tables.values())
+    assert any(line.startswith("uploaded") for line in stage.said)
+
+    stage.said.clear()
+    assert stage.deploys().reviewed == []
+    assert stage.said[-2:] == ["the code is what was uploaded last", "nothing to change"]
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=deployed.functions["api"])
+    assert variables["Environment"]["Variables"]["PASSWIRE_WEB_SERVICE_URL"] == "https://passes.example"
+
+    api_url = finish_gateway(deployed, Ministack(stack.aws_endpoint_url))
+    ensure_authentication_keys(stage.name)
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def phones_come() -> None:
+        while not over.is_set():
+            statuses.append(httpx.post(f"{api_url}/v1/log", json={"logs": []}, timeout=30).status_code)
+
+    phones = threading.Thread(target=phones_come)
+    phones.start()
+    try:
+        updated = stage.deploys(functions_time_out_sooner)
+    finally:
+        over.set()
+        phones.join()
+    assert "PushWorker" in {change.logical_id for change in updated.reviewed}
+    assert set(statuses) == {200}
+
+
+def test_what_a_failed_deployment_leaves_is_removed_by_the_next(stage: Stage) -> None:
+    with pytest.raises(DeployError, match=r"rolled back \(ROLLBACK_COMPLETE\); Broken \(AWS::SQS::Queue\) failed"):
+        stage.deploys(a_resource_fails)
+    assert stage.status == "ROLLBACK_COMPLETE"
+    with pytest.raises(DeployError, match="not deployed"):
+        stage.deployer.describe()
+    mended = stage.deploys()
+    assert "ROLLBACK_COMPLETE" in mended.questions[0]
+    assert stage.status is not None
+    assert stage.status.endswith("_COMPLETE")
+    assert "ROLLBACK" not in stage.status
+
+    with pytest.raises(DeployError, match=r"rolled back \(UPDATE_ROLLBACK_COMPLETE\); Broken"):
+        stage.deploys(a_resource_fails)
+    assert stage.deploys(functions_time_out_sooner).reviewed
+
+
+def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(stage: Stage, commands: Commands) -> None:
+    stage.deploys()
+    deployed = stage.deployer.describe()
+    table, bucket = deployed.tables["passes"], deployed.outputs["TemplatesBucketName"]
+    dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
+    dynamodb.put_item(TableName=table, Item=PASS)
+    s3.put_object(Bucket=bucket, Key="templates/x", Body=b"kept")
+    s3.put_object(Bucket=bucket, Key="templates/x", Body=b"kept twice")
+
+    done = commands("destroy", "--stage", stage.name, "--confirm", "another")
+    assert (done.code, stage.status is None) == (1, False)
+    dynamodb.put_item(TableName=deployed.tables["devices"], Item={"device_library_identifier": {"S": "d"}})
+    assert boto3.client("cloudformation").describe_stacks(StackName=stage.deployer.stack_name)["Stacks"][0][
+        "EnableTerminationProtection"
+    ]
+    done = commands("destroy", "--stage", stage.name, "--confirm", stage.name)
+    assert done.code == 0, done.err
+    assert "registered devices: 1; the address that they call goes with the stage" in " ".join(done.err.split())
+    assert f"kept     {table}" in done.out
+    assert stage.status is None
+    assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
+
+    assert {
+        c.logical_id for c in stage.deployer.diff(lambda: stage.package, parameters={}) if c.action == "Import"
+    } == {
+        "PassesTable",
+        "VersionsTable",
+        "RegistrationsTable",
+        "DevicesTable",
+        "TemplatesBucket",
+    }
+    stage.said.clear()
+    assert table in stage.deploys().questions[0]
+    assert any(line.startswith("registered devices: 1; the API that they call went") for line in stage.said)
+    assert stage.deployer.describe().tables["passes"] == table
+    assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
+
+    done = commands("destroy", "--stage", stage.name, "--confirm", stage.name, "--with-data")
+    assert done.code == 0, done.err
+    assert tables_of(stage) == []
+    assert bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}
+
+
+def without_a_table(template: dict[str, Any]) -> None:
+    del template["Resources"]["PassesTable"]["Properties"]["StreamSpecification"]
+    template["Resources"]["PassesTable"]["Properties"]["TableName"] = "another-name"
+
+
+def test_a_domain_is_a_matter_of_parameters_and_a_deployment_that_would_lose_a_table_is_refused(stage: Stage) -> None:
+    zone = boto3.client("route53").create_hosted_zone(Name="acme.example", CallerReference=stage.name)["HostedZone"][
+        "Id"
+    ]
+    zone = zone.removeprefix("/hostedzone/")
+    domain = f"{stage.name}.acme.example"
+    stage.deploys(DomainName=domain, CertificateArn="arn:aws:acm:eu-central-1:1:certificate/1", HostedZoneId=zone)
+    deployed = stage.deployer.describe()
+    assert deployed.outputs["WebServiceUrl"] == f"https://{domain}"
+    variables = boto3.client("lambda").get_function_configuration(FunctionName=deployed.functions["api"])
+    assert variables["Environment"]["Variables"]["PASSWIRE_WEB_SERVICE_URL"] == f"https://{domain}"
+    (mapping,) = boto3.client("apigateway").get_base_path_mappings(domainName=domain)["items"]
+    assert (mapping["restApiId"], mapping["stage"]) == (deployed.outputs["RestAPIId"], "api")
+    records = boto3.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    assert domain in {record["Name"].rstrip(".") for record in records}
+
+    with pytest.raises(DeployError, match=r"refused: Modify +PassesTable .* REPLACED.*would lose data"):
+        stage.deploys(without_a_table)
+    assert stage.status == "CREATE_COMPLETE"
+    client = boto3.client("cloudformation")
+    left = client.list_change_sets(StackName=stage.deployer.stack_name)["Summaries"]
+    assert [one["ChangeSetName"] for one in left if one["ExecutionStatus"] == "AVAILABLE"] == []
+
+
+def test_diff_tells_what_would_change_and_leaves_nothing(stage: Stage, commands: Commands) -> None:
+    done = commands("diff", "--stage", stage.name, "--json")
+    assert done.code == 3, done.err
+    assert {"PassesTable", "Push", "RestAPI", "AccessLogGroup"} <= {
+        change["logical_id"] for change in json.loads(done.out)
+    }
+    assert stage.status is None
+    assert tables_of(stage) == []
+
+
+def test_a_person_who_declines_or_interrupts_finds_nothing_changed(stage: Stage) -> None:
+    class Declines(Unattended):
+        def review(self, _changes: list[ResourceChange], /) -> bool:
+            return False
+
+    with pytest.raises(DeployError, match="declined; nothing was changed"):
+        stage.deploys(dialogue=Declines())
+    assert stage.status is None
+
+    interrupting = AtTerminal("deploy", "--stage", stage.name)
+    interrupting.until("[y/N]: ")
+    interrupting.interrupts()
+    assert interrupting.ends() == 130
+    assert stage.status is None
+
+
+def test_an_interruption_while_cloudformation_works_says_that_it_goes_on(stage: Stage) -> None:
+    def interrupt(_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.deploys(dialogue=Watched(interrupt))
+    assert "CloudFormation goes on without this command" in stage.said[-1]
+    eventually(lambda: stage.status == "CREATE_COMPLETE", "the end of the deployment")
+
+
+class Slow(Watched):
+    """Somebody thinks over the changes while another deploys."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def review(self, changes: list[ResourceChange], /) -> bool:
+        self._meanwhile()
+        return super().review(changes)
+
+
+def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage: Stage) -> None:
+    stage.deploys()
+    with pytest.raises(DeployError, match="began meanwhile; this one changed nothing"):
+        stage.deploys(dialogue=Slow(lambda: stage.deploys(functions_time_out_sooner)), ApnsPushType="alert")
+    assert (
+        boto3.client("lambda").get_function_configuration(
+            FunctionName=stage.deployer.describe().functions["push_worker"]
+        )["Timeout"]
+        == 110
+    )
+
+
+def test_the_deploy_bucket_takes_no_request_without_tls_and_keeps_the_newest_code(stack: LocalRun) -> None:
+    assert stack
+    place = Deployer("t-bucket", on_progress=lambda _: None).location()
+    bucket, s3 = DeployBucket(account=place.account, region=place.region), boto3.client("s3")
+    keys = [bucket.key("t-bucket", str(number).encode(), "zip") for number in range(CODE_VERSIONS + 3)]
+    for number, key in enumerate(keys):
+        bucket.put(key, str(number).encode())
+    (statement,) = json.loads(s3.get_bucket_policy(Bucket=bucket.name)["Policy"])["Statement"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket.name)["Rules"]
+    assert {rule["ID"] for rule in rules} == {"templates", "incomplete-uploads"}
+    assert all("Expiration" not in rule or rule["Filter"].get("ObjectSizeLessThan") for rule in rules), "code stays"
+
+    bucket.prune("t-bucket", used=keys[0])
+    left = {item["Key"] for item in s3.list_objects_v2(Bucket=bucket.name, Prefix="t-bucket/")["Contents"]}
+    assert keys[0] in left
+    assert len(left) in (CODE_VERSIONS, CODE_VERSIONS + 1)
+
+
+def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.deploy.deployer.BODY_LIMIT_BYTES", 1000)
+    assert stage.deployer.diff(lambda: stage.package, parameters={})
+    s3 = boto3.client("s3")
+    bucket = next(one["Name"] for one in s3.list_buckets()["Buckets"] if "passwire-deploy-" in one["Name"])
+    (template,) = s3.list_objects_v2(Bucket=bucket, Prefix=f"{stage.name}/")["Contents"]
+    assert template["Key"].endswith(".json")
+    assert template["Size"] > 1000
+
+
+def test_a_pipeline_of_ones_own_deploys_the_template_that_this_one_would(
+    stage: Stage, stack: LocalRun, tmp_path: Path
+) -> None:
+    """The script is run as it is written, by the AWS CLI, and `deploy` then finds nothing to change."""
+    environment = {**os.environ, **stack.credentials, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    written = write_package(
+        stage.package,
+        location=stage.deployer.location(),
+        parameters={"WebServiceUrl": "https://passes.example.com"},
+        commit=read_checkout().name,
+        folder=tmp_path / "out",
+    )
+    assert set(written) == {"template", "code", "script"}
+    for _ in range(2):  # a second time there is nothing to do, and the key stays
+        done = subprocess.run([written["script"]], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert stage.deployer.describe().outputs["WebServiceUrl"] == "https://passes.example.com"
+    assert stage.deployer.diff(lambda: stage.package, parameters={}) == []
+    keys = boto3.client("secretsmanager").get_secret_value(SecretId=f"passwire/{stage.name}/authentication-keys")
+    assert [len(base64.b64decode(key["key"])) for key in json.loads(keys["SecretString"])["keys"]] == [32]
+    template = json.loads(Path(written["template"]).read_text())
+    assert template["Resources"]["PassesTable"]["Properties"]["TableName"] == f"passwire-{stage.name}-passes"
+    assert [r["Properties"]["CodeUri"] for r in template["Resources"].values() if "CodeUri" in r.get("Properties", {})]

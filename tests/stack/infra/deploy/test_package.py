@@ -1,0 +1,163 @@
+"""The zip that is deployed: what is in it, that it is enough, and that the same commit makes the same bytes."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from infra.deploy.package import PROJECT, Package, build_package, whole_packages
+from infra.deploy.slim import OPERATIONS
+from infra.local.run import LocalRun
+
+MAX_BYTES = 9_000_000
+UNCHECKED_HASH = 0b01
+"""The flags of a `.pyc` that is taken as it is (PEP 552)."""
+pytestmark = pytest.mark.timeout(600)
+ELF_MACHINE = {62: "x86_64", 183: "arm64"}
+"""`e_machine`: EM_X86_64 and EM_AARCH64."""
+IMPORT_ALL = """
+import importlib, pathlib, sys
+root = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(root))
+for path in sorted(root.rglob("*")):
+    if path.suffix in (".py", ".pyc", ".so") and "__pycache__" not in path.parts:
+        *packages, name = path.relative_to(root).parts
+        name = name.partition(".")[0]
+        importlib.import_module(".".join([*packages, name] if name != "__init__" else packages))
+print(len(sys.modules))
+"""
+
+
+@pytest.fixture(scope="session")
+def original(stack: LocalRun, stack_folder: Path) -> Path:
+    """As Chalice made it for the session's stack."""
+    assert stack
+    return stack_folder / "package" / "deployment.zip"
+
+
+@pytest.fixture(scope="session")
+def slim(original: Path) -> Path:
+    """As it was deployed."""
+    return original.with_name("functions.zip")
+
+
+@pytest.fixture(scope="module")
+def for_arm64(stack: LocalRun, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Packaged for the other architecture, by somebody else on another day: another folder, dates and umask."""
+    assert stack  # only to leave this out of the quick round: pip downloads for a while
+    folder = tmp_path_factory.mktemp("arm64")
+    project = folder / "checkout"
+    project.mkdir()
+    before = os.umask(0o077)
+    try:
+        shutil.copytree(PROJECT / "chalicelib", project / "chalicelib", copy_function=shutil.copyfile)
+        for name in ("app.py", "requirements.txt"):
+            shutil.copyfile(PROJECT / name, project / name)
+        shutil.copytree(PROJECT / ".chalice", project / ".chalice", ignore=shutil.ignore_patterns("deployments"))
+        config = json.loads((project / ".chalice" / "config.json").read_text())
+        config["stages"]["graviton"] = {"api_gateway_stage": "api", "lambda_architecture": "arm64"}
+        (project / ".chalice" / "config.json").write_text(json.dumps(config))
+        return build_package("graviton", folder / "package", project=project)
+    finally:
+        os.umask(before)
+
+
+def test_a_zip_that_a_killed_run_left_is_made_anew(original: Path, tmp_path: Path) -> None:
+    """With the session's zip for a run of Chalice: making one anew takes most of a minute."""
+    (torn, whole) = (tmp_path / "torn.zip", tmp_path / "whole.zip")
+    torn.write_bytes(original.read_bytes()[:-1000])
+    shutil.copyfile(original, whole)
+    with whole_packages(tmp_path):
+        assert not torn.exists()
+        assert whole.exists()
+
+
+def test_the_zip_is_small(slim: Path) -> None:
+    assert slim.stat().st_size < MAX_BYTES
+
+
+def test_every_module_in_the_zip_imports_from_the_zip_alone(slim: Path, tmp_path: Path) -> None:
+    """Without dist-info, site-packages and environment: nothing that runs is missing, nothing is there in vain."""
+    with zipfile.ZipFile(slim) as archive:
+        archive.extractall(tmp_path)
+    interpreter = [sys.executable, "-I", "-S", "-B", "-W", "error::ImportWarning"]
+    done = subprocess.run([*interpreter, "-c", IMPORT_ALL, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 300
+
+
+def test_nothing_in_the_zip_is_compiled_at_a_cold_start(slim: Path) -> None:
+    """The libraries are there compiled and in no other form, the service compiled and as source for its tracebacks."""
+    with zipfile.ZipFile(slim) as archive:
+        names = archive.namelist()
+        compiled = [archive.read(name)[:8] for name in names if name.endswith(".pyc")]
+    sources = [name for name in names if name.endswith(".py")]
+    assert {name.partition("/")[0] for name in sources} == {"app.py", "chalicelib"}
+    for source in map(Path, sources):
+        assert importlib.util.cache_from_source(str(source)) in names
+    expected = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little")
+    assert set(compiled) == {expected}
+
+
+def test_the_functions_trust_every_root_that_mozilla_does(original: Path, slim: Path) -> None:
+    """A file each, under the name by which OpenSSL looks for it."""
+    with zipfile.ZipFile(original) as archive:
+        bundle = archive.read("certifi/cacert.pem").decode()
+    with zipfile.ZipFile(slim) as archive:
+        roots = {name: archive.read(name).decode() for name in archive.namelist() if name.startswith("roots/")}
+    assert bundle.count("BEGIN CERTIFICATE") == len(roots) == sum(root.count("BEGIN CERT") for root in roots.values())
+    assert all(root in bundle for root in roots.values())
+
+
+def test_the_functions_run_on_the_python_that_compiled_them(for_arm64: Package) -> None:
+    functions = [r for r in for_arm64.template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    expected = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert functions
+    assert {function["Properties"]["Runtime"] for function in functions} == {expected}
+
+
+def test_only_what_runs_is_in_the_zip(slim: Path) -> None:
+    with zipfile.ZipFile(slim) as archive:
+        names = archive.namelist()
+        services = {name.split("/")[2] for name in names if name.startswith("botocore/data/") and name.count("/") > 2}
+        model = json.loads(archive.read("botocore/data/s3/2006-03-01/service-2.json"))
+    assert not [name for name in names if "dist-info" in name or "/tests/" in name or name.endswith((".pyi", ".gz"))]
+    assert services == set(OPERATIONS)
+    assert set(model["operations"]) == OPERATIONS["s3"]
+
+
+def test_the_same_commit_makes_the_same_bytes(slim: Path, for_arm64: Package) -> None:
+    """Packaged anew with another date, umask and folder: all that is not machine code is the same, and written so."""
+    with zipfile.ZipFile(slim) as ours, zipfile.ZipFile(for_arm64.zip_file) as theirs:
+        first, second = (
+            [(m.filename, m.date_time, m.external_attr, m.CRC, m.compress_size) for m in archive.infolist() if _text(m)]
+            for archive in (ours, theirs)
+        )
+    assert first == second
+    assert len(first) > 300
+
+
+def test_a_function_for_arm64_has_arm64_code(for_arm64: Package, slim: Path) -> None:
+    functions = [r for r in for_arm64.template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
+    assert {tuple(function["Properties"]["Architectures"]) for function in functions} == {("arm64",)}
+    assert _machines(slim) == {"x86_64"}
+    assert _machines(for_arm64.zip_file) == {"arm64"}
+    assert for_arm64.zip_file.stat().st_size < MAX_BYTES
+
+
+def _text(member: zipfile.ZipInfo) -> bool:
+    return not member.filename.endswith(".so")
+
+
+def _machines(path: Path) -> set[str]:
+    """Of the ELF files in a zip."""
+    with zipfile.ZipFile(path) as archive:
+        libraries = [archive.read(member) for member in archive.infolist() if not _text(member)]
+    assert all(library.startswith(b"\x7fELF") for library in libraries)
+    return {ELF_MACHINE[int.from_bytes(library[18:20], "little")] for library in libraries}

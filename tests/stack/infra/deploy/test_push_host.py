@@ -1,0 +1,109 @@
+"""A stage pushes to Apple's production host; a stand-in is for stages on an embedded AWS alone."""
+
+import os
+
+import pytest
+
+from infra.deploy.change_sets import Unattended
+from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.package import Package
+from infra.deploy.push_host import push_host_problem
+from infra.stage.aws_errors import is_embedded
+from tests.support.aws_refusing import answering
+
+SANDBOX = "https://api.sandbox.push.apple.com:443"
+DESCRIBED = f"""
+<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member>
+<StackName>passwire-dev</StackName><StackStatus>UPDATE_COMPLETE</StackStatus>
+<CreationTime>2026-11-25T00:00:00Z</CreationTime>
+<Parameters><member><ParameterKey>ApnsUrl</ParameterKey><ParameterValue>{SANDBOX}</ParameterValue></member></Parameters>
+</member></Stacks></DescribeStacksResult></DescribeStacksResponse>
+"""
+
+
+@pytest.fixture(autouse=True)
+def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS itself, as far as the environment says."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "eu-central-1")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+
+
+def nothing() -> Package:
+    raise AssertionError("it was packaged")
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.push.apple.com:443",
+        "https://api.push.apple.com",
+        "https://api.push.apple.com:2197",
+        "HTTPS://API.Push.Apple.com/",
+    ],
+)
+def test_apples_production_host_is_right_on_both_its_ports(url: str, *, local: bool) -> None:
+    assert push_host_problem(url, local=local) == ""
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (SANDBOX, "development environment"),
+        ("https://api.development.push.apple.com:443", "development environment"),
+        ("https://api.push.apple.com:8443", "port 443 or 2197"),
+        ("http://api.push.apple.com:443", "https://host:port"),
+        ("https://api.push.apple.com:443/3/device", "https://host:port"),
+        ("https://api.push.apple.com@evil.example:443", "https://host:port"),
+        ("https://api.push.apple.com:port", "https://host:port"),
+        ("api.push.apple.com:443", "https://host:port"),
+        ("", "https://host:port"),
+    ],
+)
+def test_what_is_wrong_everywhere(url: str, told: str, *, local: bool) -> None:
+    assert told in push_host_problem(url, local=local)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:2197", "https://apns.example:443", "https://api.push.apple.com.evil.example"]
+)
+def test_a_stand_in_is_for_local_stages(url: str) -> None:
+    assert push_host_problem(url, local=True) == ""
+    assert "is not Apple's production host" in push_host_problem(url, local=False)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "embedded"),
+    [
+        ("http://127.0.0.1:4566", True),
+        ("http://ministack:4566", True),
+        ("https://vpce-1-2.cloudformation.eu-central-1.vpce.amazonaws.com", False),
+        ("https://cloudformation.eu-central-1.api.aws", False),
+        ("", False),
+    ],
+)
+def test_a_stage_is_local_where_the_endpoint_of_aws_is_not_amazons(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, *, embedded: bool
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert is_embedded() is embedded
+
+
+@pytest.mark.parametrize("url", [SANDBOX, "https://127.0.0.1:2197"])
+def test_a_deployment_with_another_push_host_is_refused_before_anything_is_packaged(url: str) -> None:
+    with pytest.raises(DeployError, match=r"--set ApnsUrl=https://api\.push\.apple\.com:443"):
+        Deployer("dev", on_progress=print).deploy(nothing, parameters={"ApnsUrl": url}, dialogue=Unattended())
+    with pytest.raises(DeployError, match="ApnsUrl"):
+        Deployer("dev", on_progress=print).diff(nothing, parameters={"ApnsUrl": url})
+
+
+def test_a_push_host_that_an_earlier_deployment_set_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(DESCRIBED, status=200) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
+        with pytest.raises(DeployError, match=r"stage dev: ApnsUrl: .*development environment"):
+            Deployer("dev", on_progress=print).deploy(nothing, parameters={}, dialogue=Unattended())

@@ -1,0 +1,347 @@
+"""What CloudFormation says of a stack that cannot be changed, in AWS's own words, and the one sentence made of it."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.deploy.account import check_concurrency, check_region
+from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
+from infra.deploy.deployer import Deployer, DeployError
+from infra.stage.aws_errors import explain
+from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
+
+Request = Mapping[str, str]
+MISSING = (
+    "<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id passwire-dev does not exist</Message>"
+    "</Error></ErrorResponse>"
+)
+STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>passwire-dev</StackName>
+<StackId>arn:aws:cloudformation:eu-central-1:123456789012:stack/passwire-dev/1</StackId>
+<StackStatus>{status}</StackStatus><CreationTime>2026-11-25T00:00:00Z</CreationTime>
+<Parameters>{parameters}</Parameters><Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+NO_EVENTS = "<R><DescribeStackEventsResult><StackEvents/></DescribeStackEventsResult></R>"
+CHANGE_SET = "arn:aws:cloudformation:eu-central-1:123456789012:changeSet/passwire-1/2"
+REASON = (
+    "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]. To troubleshoot Early "
+    "Validation errors, use the DescribeEvents API for detailed failure information."
+)
+
+
+class Cloud:
+    """Services that answer by action, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, str]] = {}
+        self.asked: list[Request] = []
+        self.afterwards: dict[str, Callable[[], None]] = {}
+
+    def says(self, action: str, body: str, *, status: int = 200) -> None:
+        self.answers[action] = (status, body)
+
+    def actions(self) -> list[str]:
+        return [request["Action"] for request in self.asked]
+
+    def answer(self, request: Request) -> tuple[int, str]:
+        self.asked.append(request)
+        if then := self.afterwards.pop(request["Action"], None):
+            then()
+        action = request["Action"]
+        return self.answers.get(action, (200, f"<{action}Response><{action}Result/></{action}Response>"))
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    service = Cloud()
+    service.says("DescribeStacks", MISSING, status=400)
+    service.says(
+        "GetCallerIdentity", "<R><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></R>"
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            target = self.headers.get("X-Amz-Target", "").partition(".")[2]
+            request = {"Action": target, "Body": text} if target else {k: v[0] for k, v in parse_qs(text).items()}
+            self._send(*service.answer(request))
+
+        def do_GET(self) -> None:
+            self._send(*service.answer({"Action": self.path}))
+
+        def _send(self, status: int, body: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "text/xml")
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Tests are silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+        try:
+            yield service
+        finally:
+            server.shutdown()
+
+
+def stack(*, status: str, parameters: Mapping[str, str] = {}, outputs: Mapping[str, str] = {}) -> str:
+    def members(values: Mapping[str, str], kind: str) -> str:
+        return "".join(
+            f"<member><{kind}Key>{k}</{kind}Key><{kind}Value>{v}</{kind}Value></member>" for k, v in values.items()
+        )
+
+    return STACK.format(status=status, parameters=members(parameters, "Parameter"), outputs=members(outputs, "Output"))
+
+
+def test_a_change_set_that_is_refused_names_the_resource_and_why(cloud: Cloud) -> None:
+    """The status says only that a check failed; DescribeEvents with the change set's ARN has the resource."""
+    cloud.says("CreateChangeSet", f"<R><CreateChangeSetResult><Id>{CHANGE_SET}</Id></CreateChangeSetResult></R>")
+    cloud.says(
+        "DescribeChangeSet",
+        f"<R><DescribeChangeSetResult><Status>FAILED</Status><StatusReason>{REASON}</StatusReason></DescribeChangeSetResult></R>",
+    )
+    cloud.says(
+        "DescribeEvents",
+        "<R><DescribeEventsResult><OperationEvents><member><EventType>VALIDATION_ERROR</EventType>"
+        "<LogicalResourceId>PushQueue</LogicalResourceId><ResourceType>AWS::SQS::Queue</ResourceType>"
+        "<ValidationName>NAME_CONFLICT_VALIDATION</ValidationName><ValidationStatusReason>Resource of type "
+        "'AWS::SQS::Queue' with identifier 'passwire-dev-push' already exists.</ValidationStatusReason></member>"
+        "</OperationEvents></DescribeEventsResult></R>",
+    )
+    cloud.says("ListChangeSets", "<R><ListChangeSetsResult><Summaries/></ListChangeSetsResult></R>")
+    sentence = r"PushQueue \(AWS::SQS::Queue\): Resource of type .* 'passwire-dev-push' already exists"
+    with (
+        pytest.raises(DeployError, match=sentence),
+        CloudStack("passwire-dev", stage="dev").change_set({"TemplateBody": "{}"}),
+    ):
+        pytest.fail("it was refused")
+    created = next(request for request in cloud.asked if request["Action"] == "CreateChangeSet")
+    assert (created["ChangeSetType"], created["ImportExistingResources"]) == ("CREATE", "true")
+    asked = next(request for request in cloud.asked if request["Action"] == "DescribeEvents")
+    assert asked["ChangeSetName"] == CHANGE_SET
+    assert "DeleteChangeSet" in cloud.actions(), "nothing of it is left"
+
+
+def test_a_stack_whose_import_was_rolled_back_never_ran(cloud: Cloud) -> None:
+    cloud.says("DescribeStacks", stack(status="IMPORT_ROLLBACK_COMPLETE"))
+    assert CloudStack("passwire-dev", stage="dev").never_ran
+    cloud.says("DescribeStacks", stack(status="IMPORT_ROLLBACK_COMPLETE", outputs={"ApiUrl": "https://x"}))
+    assert not CloudStack("passwire-dev", stage="dev").never_ran, "it runs, and can be updated"
+
+
+@pytest.mark.parametrize("days", [0, 3])
+def test_the_moment_a_stack_was_deleted_at_is_known(cloud: Cloud, days: int) -> None:
+    deleted = datetime(2026, 11, 25 - days, 12, tzinfo=UTC)
+    cloud.says(
+        "ListStacks",
+        "<R><ListStacksResult><StackSummaries><member><StackName>passwire-other</StackName><StackStatus>DELETE_COMPLETE"
+        "</StackStatus><CreationTime>2026-11-01T00:00:00Z</CreationTime><DeletionTime>2026-11-26T00:00:00Z</DeletionTime>"
+        f"</member><member><StackName>passwire-dev</StackName><StackStatus>DELETE_COMPLETE</StackStatus><CreationTime>"
+        f"2026-11-01T00:00:00Z</CreationTime><DeletionTime>{deleted.isoformat()}</DeletionTime></member>"
+        "</StackSummaries></ListStacksResult></R>",
+    )
+    assert CloudStack("passwire-dev", stage="dev").deleted_at() == deleted.timestamp()
+    assert CloudStack("passwire-none", stage="none").deleted_at() is None
+
+
+@pytest.mark.parametrize(
+    ("change", "refused", "asked"),
+    [
+        (("Remove", "AWS::ApiGateway::RestApi", "False"), True, False),
+        (("Modify", "AWS::ApiGateway::RestApi", "True"), True, False),
+        (("Modify", "AWS::ApiGateway::RestApi", "False"), False, False),
+        (("Add", "AWS::ApiGateway::RestApi", "False"), False, False),
+        (("Remove", "AWS::DynamoDB::Table", "False"), True, False),
+        (("Modify", "AWS::DynamoDB::Table", "Conditional"), True, False),
+        (("Remove", "AWS::ApiGateway::DomainName", "False"), False, True),
+        (("Modify", "AWS::ApiGateway::DomainName", "True"), False, True),
+        (("Remove", "AWS::SQS::Queue", "False"), False, False),
+    ],
+)
+def test_what_phones_call_is_as_precious_as_what_tables_hold(
+    change: tuple[str, str, str], *, refused: bool, asked: bool
+) -> None:
+    action, kind, replacement = change
+    found = ResourceChange(action, "It", kind, replacement, ())
+    assert (found.loses_data, found.loses_address) == (refused, asked)
+
+
+def limits(*, total: int, unreserved: int) -> str:
+    return json.dumps(
+        {
+            "AccountLimit": {"ConcurrentExecutions": total, "UnreservedConcurrentExecutions": unreserved},
+            "AccountUsage": {},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("total", "unreserved", "push", "fits"),
+    [(10, 10, 0, True), (10, 10, 1, False), (1000, 1000, 40, True), (1000, 120, 40, False), (1000, 1000, 901, False)],
+)
+def test_concurrency_that_an_account_cannot_reserve_is_refused_in_a_sentence(
+    cloud: Cloud, total: int, unreserved: int, push: int, *, fits: bool
+) -> None:
+    cloud.says("/2016-08-19/account-settings", limits(total=total, unreserved=unreserved))
+    refusal = pytest.raises(DeployError, match=f"this account may run {total} functions at once")
+    with contextlib.nullcontext() if fits else refusal:
+        check_concurrency({"PushReservedConcurrency": str(push)})
+
+
+def test_an_account_of_ten_executions_is_warned_of_what_its_api_lets_in(cloud: Cloud) -> None:
+    cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
+    said: list[str] = []
+    check_concurrency({}, on_progress=said.append)
+    assert "fewer than the 700" in said[0]
+    check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
+    assert len(said) == 1
+
+
+def test_what_a_stage_has_reserved_already_is_no_new_demand(cloud: Cloud) -> None:
+    cloud.says("/2016-08-19/account-settings", limits(total=1000, unreserved=100))
+    check_concurrency({"PushReservedConcurrency": "40"}, reserved_now=40)
+    with pytest.raises(DeployError):
+        check_concurrency({"PushReservedConcurrency": "41"}, reserved_now=40)
+
+
+def test_a_region_without_a_service_is_refused_by_name() -> None:
+    check_region("eu-central-1")
+    check_region("cn-north-1")
+    check_region("xx-newer-1")  # botocore does not know it yet
+
+
+def test_a_domain_without_a_certificate_is_refused_before_anything_is_packaged(cloud: Cloud) -> None:
+    with pytest.raises(DeployError, match="needs CertificateArn"):
+        Deployer("dev", on_progress=lambda _: None).deploy(
+            pytest.fail, parameters={"DomainName": "passes.example.com"}, dialogue=Unattended()
+        )
+    assert set(cloud.actions()) == {"DescribeStacks"}
+
+
+def test_a_queue_whose_name_is_not_free_yet_says_how_long(cloud: Cloud) -> None:
+    arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/passwire-dev/1"
+    event = (
+        "<member><StackId>{arn}</StackId><EventId>{id}</EventId><StackName>passwire-dev</StackName><LogicalResourceId>PushQueue"
+        "</LogicalResourceId><ResourceType>AWS::SQS::Queue</ResourceType><Timestamp>2026-11-25T00:00:00Z</Timestamp>"
+        "<ResourceStatus>CREATE_FAILED</ResourceStatus><ResourceStatusReason>You must wait 60 seconds after deleting a "
+        "queue before you can create another with the same name.</ResourceStatusReason></member>"
+    )
+    cloud.says("DescribeStacks", stack(status="CREATE_IN_PROGRESS"))
+    named = CloudStack("passwire-dev", stage="dev")
+    cloud.says("CreateChangeSet", f"<R><CreateChangeSetResult><Id>{CHANGE_SET}</Id></CreateChangeSetResult></R>")
+    cloud.says(
+        "DescribeChangeSet",
+        "<R><DescribeChangeSetResult><Status>CREATE_COMPLETE</Status></DescribeChangeSetResult></R>",
+    )
+    cloud.says("DescribeStackEvents", NO_EVENTS)
+
+    def rolls_back() -> None:
+        cloud.says("DescribeStacks", stack(status="ROLLBACK_COMPLETE"))
+        found = event.format(arn=arn, id=time.monotonic_ns())
+        cloud.says(
+            "DescribeStackEvents",
+            f"<R><DescribeStackEventsResult><StackEvents>{found}</StackEvents></DescribeStackEventsResult></R>",
+        )
+
+    cloud.afterwards["ExecuteChangeSet"] = rolls_back
+    rolled_back = pytest.raises(DeployError, match="wait a minute, then run the command again")
+    with named.change_set({"TemplateBody": "{}"}) as change_set, rolled_back:
+        named.carry_out(change_set, show=lambda _: None)
+
+
+def test_devices_that_are_registered_make_a_changed_address_a_question(cloud: Cloud) -> None:
+    """The question counts them, and no option answers it."""
+    outputs = {"WebServiceUrl": "https://old.example.com", "DevicesTableName": "passwire-dev-devices"}
+    cloud.says(
+        "DescribeStacks",
+        stack(status="UPDATE_COMPLETE", parameters={"WebServiceUrl": "https://old.example.com"}, outputs=outputs),
+    )
+    cloud.says("DescribeTable", json.dumps({"Table": {"ItemCount": 1204}}))
+    cloud.says("CreateChangeSet", f"<R><CreateChangeSetResult><Id>{CHANGE_SET}</Id></CreateChangeSetResult></R>")
+    cloud.says(
+        "DescribeChangeSet",
+        "<R><DescribeChangeSetResult><Status>CREATE_COMPLETE</Status></DescribeChangeSetResult></R>",
+    )
+
+    class Declines(Unattended):
+        asked = ""
+
+        def confirms(self, question: str, /) -> bool:
+            self.asked = question
+            return False
+
+    dialogue = Declines()
+    template: dict[str, Any] = {"Parameters": {"WebServiceUrl": {}}, "Resources": {}}
+    with pytest.raises(DeployError, match="declined; nothing was changed"):
+        Deployer("dev", on_progress=lambda _: None).change(
+            template, parameters={"WebServiceUrl": "https://new.example.com"}, dialogue=dialogue
+        )
+    for part in ("Registered devices: 1204", "https://old.example.com", "https://new.example.com"):
+        assert part in dialogue.asked
+    assert "ExecuteChangeSet" not in cloud.actions()
+
+    cloud.says("DescribeTable", json.dumps({"Table": {"ItemCount": 0}}))
+    cloud.says("Scan", json.dumps({"Count": 0, "Items": []}))
+    dialogue.asked = ""
+    cloud.says("/account", json.dumps({"cloudwatchRoleArn": "arn:aws:iam::123456789012:role/logs"}))
+    cloud.says("DescribeStackEvents", NO_EVENTS)
+    cloud.says("ExecuteChangeSet", MISSING, status=400)  # far enough
+    with pytest.raises(DeployError, match="another deployment"):
+        Deployer("dev", on_progress=lambda _: None).change(
+            template, parameters={"WebServiceUrl": "https://new.example.com"}, dialogue=dialogue
+        )
+    assert dialogue.asked == "", "no device has the old address"
+
+
+SECRET = "passwire/dev/authentication-keys"
+SCHEDULED = json.dumps({"__type": "InvalidRequestException", "Message": "already scheduled for deletion"})
+
+
+def test_keys_in_their_recovery_window_are_restored_not_made_again(cloud: Cloud) -> None:
+    """New keys would lock out every phone, so this is found before anything is deployed."""
+    cloud.says("DescribeSecret", json.dumps({"Name": SECRET, "DeletedDate": 1_795_000_000}))
+    cloud.says("CreateSecret", SCHEDULED, status=400)
+    for look in (check_authentication_keys, ensure_authentication_keys):
+        with pytest.raises(DeployError, match=f"restore-secret --secret-id {SECRET}"):
+            look("dev")
+    cloud.says("DescribeSecret", json.dumps({"Name": SECRET}))
+    check_authentication_keys("dev")
+
+
+def test_the_name_of_a_secret_that_was_deleted_for_good_is_waited_for(cloud: Cloud) -> None:
+    cloud.says("DescribeSecret", json.dumps({"__type": "ResourceNotFoundException"}), status=400)
+    cloud.says("CreateSecret", SCHEDULED, status=400)
+    said: list[str] = []
+
+    def is_free_next_time() -> None:
+        cloud.says("CreateSecret", json.dumps({"Name": SECRET}))
+
+    cloud.afterwards["DescribeSecret"] = is_free_next_time
+    ensure_authentication_keys("dev", on_progress=said.append)
+    assert said == [f"waiting until the name of the deleted secret {SECRET} is free again"]
+    assert cloud.actions().count("CreateSecret") == 2
+
+
+def test_a_refused_head_request_names_the_action(cloud: Cloud) -> None:
+    """Its answer has no body, so AWS does not say it."""
+    error = ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
+    assert cloud
+    assert "s3:ListBucket" in explain(error)

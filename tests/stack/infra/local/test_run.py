@@ -1,0 +1,130 @@
+"""`make up` and `make demo` as a person at a terminal meets them."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from infra.local.demo import run_demo
+from infra.local.processes import PROJECT
+from infra.local.run import LocalRun
+
+COMMAND = [sys.executable, "-m", "infra"]
+START_SECONDS = 60
+
+
+class Up:
+    """`python -m infra up` in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [*COMMAND, "up", "--folder", str(folder)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        )
+        self.printed: list[str] = []
+
+    def is_ready(self) -> LocalRun:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed.append(line)
+            if "Ctrl-C" in line:
+                running = LocalRun.read(self.folder)
+                assert running is not None
+                return running
+        pytest.fail(f"it ended: {self.printed}")
+
+    def started(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    run = Up(tmp_path / "local")
+    yield run
+    if run.process.poll() is None:
+        run.process.terminate()
+        run.process.wait(30)
+
+
+def test_up_can_be_driven_from_outside_and_ctrl_c_leaves_nothing_behind(up: Up) -> None:
+    stack = up.is_ready()
+    assert httpx.post(f"{stack.api_url}/v1/log", json={"logs": []}).status_code == 200
+    assert httpx.get(f"{stack.apns_control_url}/pushes").json() == []
+    assert Path(stack.ca_file).is_file()
+    assert all(Path(path).is_file() for path in stack.certificates.values())
+    printed = "".join(up.printed)
+    assert stack.api_url in printed
+    assert stack.apns_url in printed
+
+    second = subprocess.run(
+        [*COMMAND, "up", "--folder", str(up.folder)], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 1
+    assert re.fullmatch(r"error: .*\n", second.stderr), second.stderr
+
+    started = up.started()
+    assert started
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == 0
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert not alive
+    assert not (up.folder / "local.json").exists()
+
+
+def test_a_run_that_is_killed_takes_what_it_started_with_it(up: Up) -> None:
+    up.is_ready()
+    started = up.started()
+    up.process.kill()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert not alive
+    assert (up.folder / "local.json").exists()
+    assert LocalRun.read(up.folder) is None
+
+
+def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [*COMMAND, "up", "--folder", str(tmp_path), "--port", str(port)],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"error: port {port} is in use; stop what listens there or choose another with --port\n"
+
+
+def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None:
+    """The zip does not fit: the kernel refuses files of over a megabyte here, as a full disk would."""
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 1000; exec "$@"', "bash", *COMMAND, "up", "--folder", str(tmp_path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*File too large.*\n", done.stderr), done.stderr
+    assert LocalRun.read(tmp_path) is None
+
+
+def test_the_demo_tells_the_loop_and_leaves_the_final_pass(stack: LocalRun, tmp_path: Path) -> None:
+    said: list[str] = []
+    final = run_demo(stack, tmp_path, on_progress=said.append)
+    assert any('shows "Gate changed to B22"' in line for line in said)
+    assert any("Verification successful" in line for line in said)
+    with zipfile.ZipFile(final) as archive:
+        assert "B22" in archive.read("pass.json").decode()
+    assert os.environ["AWS_ENDPOINT_URL"] == stack.aws_endpoint_url

@@ -1,0 +1,275 @@
+"""`template check|preview|push|pull|list`, as a person or a script calls them."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from chalicelib.core.identifiers import PassId
+from infra.commands import app
+from infra.local.phone import Phone
+from infra.local.run import LocalRun
+from infra.operate.templates.touch import touch, untouched
+from tests.conftest import Issuer
+from tests.support import samples
+
+PATIENCE_SECONDS = 40.0
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["template", *map(str, arguments)])
+
+
+def make(folder: Path, files: dict[str, bytes]) -> Path:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def name() -> str:
+    return f"t-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, name: str) -> Path:
+    return make(tmp_path / f"{name}.pass", samples.files_of("generic"))
+
+
+def break_(folder: Path) -> None:
+    (folder / "icon.png").write_bytes(b"GIF89a")
+
+
+def test_a_check_ends_with_1_where_there_is_an_error_and_with_0_where_there_is_none(folder: Path) -> None:
+    done = run("check", folder)
+    assert (done.exit_code, done.stdout.count("no faults")) == (0, 1)
+    break_(folder)
+    done = run("check", folder)
+    assert done.exit_code == 1
+    assert "error: icon.png: is no PNG; export it as one" in done.stdout
+
+
+def test_a_script_gets_the_findings_as_json(folder: Path) -> None:
+    break_(folder)
+    done = run("check", folder, "--json")
+    assert json.loads(done.stdout)[str(folder)] == [
+        {"severity": "error", "file": "icon.png", "path": "", "problem": "is no PNG; export it as one"}
+    ]
+
+
+def test_a_preview_is_a_page_with_what_an_item_would_show(folder: Path, tmp_path: Path) -> None:
+    item = tmp_path / "item.json"
+    item.write_text(json.dumps({"fields": {"member": "<Ada>"}}))
+    done = run("preview", folder, "--item", item, "--output", tmp_path / "out.html")
+    assert done.exit_code == 0, done.output
+    shown = (tmp_path / "out.html").read_text()
+    assert "&lt;Ada&gt;" in shown
+    assert "Grace Hopper" not in shown
+
+
+def test_a_preview_of_a_broken_folder_or_item_is_refused(folder: Path, tmp_path: Path) -> None:
+    item = tmp_path / "item.json"
+    item.write_text('{"fields": {"nobody": 1}}')
+    assert "has no such field" in str(run("preview", folder, "--item", item).exception)
+    item.write_text("[]")
+    assert "must be a JSON object" in str(run("preview", folder, "--item", item).exception)
+    break_(folder)
+    assert "has errors, nothing was done" in str(run("preview", folder).exception)
+
+
+def test_a_pushed_template_is_listed_and_pulled_as_it_was(
+    stack: LocalRun, folder: Path, name: str, tmp_path: Path
+) -> None:
+    pushed = run("push", folder, "--stage", stack.stage, "--json")
+    assert pushed.exit_code == 0, pushed.output
+    revision = json.loads(pushed.stdout.splitlines()[-1])["revision"]
+    assert "is current already" in run("push", folder, "--stage", stack.stage).output
+    rows = {row["template"]: row for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
+    assert rows[name]["revision"] == revision
+    assert datetime.fromisoformat(rows[name]["pushed_at"]) <= datetime.now(UTC)
+    assert rows["boarding"] == {"template": "boarding", "revision": "packaged", "pushed_at": None}
+    into = tmp_path / "pulled"
+    into.mkdir()
+    assert run("pull", name, "--stage", stack.stage, "--into", into).exit_code == 0
+    assert {path.name: path.read_bytes() for path in (into / f"{name}.pass").iterdir()} == samples.files_of("generic")
+
+
+def test_a_template_with_errors_is_not_stored(stack: LocalRun, folder: Path, name: str) -> None:
+    break_(folder)
+    refused = run("push", folder, "--stage", stack.stage)
+    assert f"template {name} has errors, nothing was done:\n  icon.png: is no PNG" in str(refused.exception)
+    assert name not in {row["template"] for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
+
+
+def test_a_push_that_drops_fields_says_whose_passes_will_be_refused(stack: LocalRun, folder: Path) -> None:
+    assert "are gone" not in run("push", folder, "--stage", stack.stage).output
+    make(folder, samples.files_of("generic", generic={"primaryFields": [{"key": "member", "value": "x"}]}))
+    said = run("push", folder, "--stage", stack.stage).output
+    assert "the fields level, since, terms, visits are gone: passes whose items still write them are refused" in said
+
+
+@pytest.fixture
+def passes(stack: LocalRun, name: str) -> Iterator[list[str]]:
+    """Passes of the template, and one that is none of its."""
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    pass_ids = [f"{stack.pass_type_identifier}/{name}-{number}" for number in range(12)]
+    other = f"{stack.pass_type_identifier}/{name}-other"
+    with table.batch_writer() as batch:
+        for pass_id in pass_ids:
+            batch.put_item(Item={"pass_id": pass_id, "template": name})
+        batch.put_item(Item={"pass_id": other, "template": f"{name}-other"})
+    yield pass_ids
+    with table.batch_writer() as batch:
+        for pass_id in (*pass_ids, other):
+            batch.delete_item(Key={"pass_id": pass_id})
+
+
+def left(stack: LocalRun, name: str, revision: str) -> list[str]:
+    pages = untouched(stack.tables["passes"], template=name, revision=revision)
+    return [pass_id for page in pages for pass_id in page]
+
+
+def test_touching_reaches_each_pass_of_the_template_once_and_goes_on_where_it_was_stopped(
+    stack: LocalRun, name: str, passes: list[str]
+) -> None:
+    table_name = stack.tables["passes"]
+    touched: list[int] = []
+
+    def stop(count: int) -> None:
+        touched.append(count)
+        raise KeyboardInterrupt
+
+    def go(report: Any) -> int:  # noqa: ANN401 - a list's append, or what stops
+        pages = untouched(table_name, template=name, revision="r1")
+        return touch(table_name, pages, template=name, revision="r1", rate=1000, touched=report)
+
+    with pytest.raises(KeyboardInterrupt):
+        go(stop)
+    remaining = left(stack, name, "r1")
+    assert len(remaining) == len(passes) - sum(touched)
+    assert go(touched.append) == len(remaining)
+    assert go(touched.append) == 0
+    assert left(stack, name, "r1") == []
+    assert sorted(left(stack, name, "r2")) == sorted(passes)
+
+
+def test_a_pass_that_is_gone_or_of_another_template_by_now_is_left_alone(
+    stack: LocalRun, name: str, passes: list[str]
+) -> None:
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    pages = list(untouched(stack.tables["passes"], template=name, revision="r1"))
+    table.delete_item(Key={"pass_id": passes[0]})
+    table.put_item(Item={"pass_id": passes[1], "template": "boarding"})
+    done = touch(stack.tables["passes"], pages, template=name, revision="r1", rate=1000, touched=lambda _: None)
+    assert done == len(passes) - 2
+    assert "Item" not in table.get_item(Key={"pass_id": passes[0]})
+    assert "template_revision" not in table.get_item(Key={"pass_id": passes[1]})["Item"]
+
+
+def test_touching_keeps_to_its_rate(stack: LocalRun, name: str, passes: list[str]) -> None:
+    started = time.monotonic()
+    pages = untouched(stack.tables["passes"], template=name, revision="r3")
+    touch(stack.tables["passes"], pages, template=name, revision="r3", rate=20, touched=lambda _: None)
+    assert time.monotonic() - started >= (len(passes) - 2) / 20
+
+
+def test_a_new_look_reaches_the_phones_that_hold_its_passes(
+    stack: LocalRun, folder: Path, name: str, phone: Phone, issuer: Issuer
+) -> None:
+    assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    pass_id = f"{stack.pass_type_identifier}/{name}"
+    table.put_item(Item={"pass_id": pass_id, "template": name, "fields": {"member": "Ada"}})
+    key = (stack.pass_type_identifier, name)
+    issued = issuer.issues(PassId.parse(pass_id))
+    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
+    assert phone.passes[key].content["logoText"] == "Acme Gym"
+    make(folder, samples.files_of("generic", logoText="Acme Club"))
+    done = run("push", folder, "--stage", stack.stage, "--notify", "--rate", 100, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout.splitlines()[-1])["touched"] == 1
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not any(p["token"] == phone.push_token for p in httpx.get(f"{stack.apns_control_url}/pushes").json()):
+        assert time.monotonic() < until, "no push came"
+        time.sleep(0.05)
+    phone.wakes(stack.pass_type_identifier)
+    assert phone.passes[key].content["logoText"] == "Acme Club"
+    assert phone.passes[key].fields()["member"]["value"] == "Ada"
+    table.delete_item(Key={"pass_id": pass_id})
+
+
+def test_a_push_brings_back_what_was_refused_for_its_template(
+    stack: LocalRun, folder: Path, name: str, phone: Phone, issuer: Issuer
+) -> None:
+    """Pipeline first, template second: an ordinary order of deployment, for a new pass as for a changed one."""
+    table, versions = (boto3.resource("dynamodb").Table(stack.tables[role]) for role in ("passes", "versions"))
+    held, new = (PassId(stack.pass_type_identifier, f"{name}-{kind}") for kind in ("held", "new"))
+    table.put_item(Item={"pass_id": str(held), "template": stack.template})
+    phone.adds(issuer.issues(held).content)
+    for pass_id in (held, new):
+        table.put_item(Item={"pass_id": str(pass_id), "template": name, "fields": {"member": "Ada"}})
+
+    def refused() -> bool:
+        rows = [versions.get_item(Key={"pass_id": str(p)}, ConsistentRead=True).get("Item", {}) for p in (held, new)]
+        return all("refused" in row for row in rows)
+
+    wait(refused, "the refusals")
+    done = run("push", folder, "--stage", stack.stage, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout.splitlines()[-1])["rechecked"] == 2
+    wait(lambda: any(p["token"] == phone.push_token for p in pushes(stack)), "the push")
+    phone.wakes(stack.pass_type_identifier)
+    assert phone.passes[stack.pass_type_identifier, held.serial_number].fields()["member"]["value"] == "Ada"
+    wait(lambda: "refused" not in versions.get_item(Key={"pass_id": str(new)})["Item"], "the stamp of the new pass")
+    assert json.loads(run("push", folder, "--stage", stack.stage, "--json").stdout.splitlines()[-1])["rechecked"] == 0
+
+
+def pushes(stack: LocalRun) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{stack.apns_control_url}/pushes").json()
+    return found
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"{what} did not come"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("wrong", ["a b", "x" * 65, "ä"])
+def test_a_folder_whose_name_no_template_can_have_is_refused(tmp_path: Path, wrong: str) -> None:
+    folder = make(tmp_path / f"{wrong}.pass", samples.files_of("generic"))
+    for command in ("check", "preview", "push"):
+        assert "is not a valid template name: rename it" in str(run(command, folder).exception)
+
+
+def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_go_on(
+    stack: LocalRun, folder: Path, passes: list[str]
+) -> None:
+    command = [sys.executable, "-m", "infra", "template", "push", str(folder), "--stage", stack.stage]
+    process = subprocess.Popen(
+        [*command, "--notify", "--rate", "0.5"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not any("template_revision" in table.get_item(Key={"pass_id": p}).get("Item", {}) for p in passes):
+        assert time.monotonic() < until, "nothing was touched"
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "passes in" in said
+    assert "repeat the command" in said

@@ -1,0 +1,380 @@
+"""Backup and restore: data that was lost comes back, and no phone believes that it is up to date when it is not."""
+
+import gzip
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from typer.testing import CliRunner, Result
+
+from chalicelib.core.identifiers import PassId
+from chalicelib.updates.push_tasks import RemoveRegistrations, encode
+from infra.commands import app
+from infra.local.phone import Phone
+from infra.local.processes import PROJECT
+from infra.local.run import LocalRun
+from infra.operate.backup import file
+from infra.operate.backup.errors import BackupError
+from infra.operate.backup.stage import BackedUpStage
+from infra.operate.templates.bucket import TemplatesBucket
+from tests.conftest import Issuer, Pipeline
+from tests.support import samples
+from tests.support.eventually import Apns, eventually
+from tests.support.second_stage import STAGE, SecondStage
+
+pytestmark = pytest.mark.timeout(400)
+"""The first of them brings up two stages, which takes minutes on a busy machine."""
+
+
+Item = dict[str, Any]
+
+
+def infra(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments), "--stage", STAGE])
+
+
+@pytest.fixture
+def local(second_stage: SecondStage) -> LocalRun:
+    return second_stage.local
+
+
+@pytest.fixture
+def pipeline(local: LocalRun) -> Pipeline:
+    table = boto3.resource("dynamodb").Table(local.tables["passes"])
+    return Pipeline(table, local.template, local.pass_type_identifier)
+
+
+@pytest.fixture
+def issuer(local: LocalRun) -> Issuer:
+    return Issuer(local)
+
+
+def adds(phone: Phone, issuer: Issuer, pass_id: PassId) -> None:
+    issued = issuer.issues(pass_id)
+    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
+
+
+def rows(local: LocalRun, role: str) -> list[Item]:
+    found: list[Item] = boto3.resource("dynamodb").Table(local.tables[role]).scan(ConsistentRead=True)["Items"]
+    return found
+
+
+def wipe(local: LocalRun, role: str) -> None:
+    table = boto3.resource("dynamodb").Table(local.tables[role])
+    keys = [key["AttributeName"] for key in table.key_schema]
+    with table.batch_writer() as batch:
+        for row in rows(local, role):
+            batch.delete_item(Key={key: row[key] for key in keys})
+
+
+def lose_everything(local: LocalRun) -> None:
+    """The passes first, until the stream has told of it: what it writes then is lost with the rest."""
+    lost = {row["pass_id"] for row in rows(local, "passes")}
+    wipe(local, "passes")
+    eventually(lambda: lost <= {r["pass_id"] for r in rows(local, "versions") if r.get("deleted")}, "the deletions")
+    eventually(lambda: not rows(local, "registrations"), "that registrations are forgotten")
+    for role in ("versions", "registrations", "devices"):
+        wipe(local, role)
+
+
+def test_a_restore_brings_back_what_was_lost_and_wakes_the_phones(
+    local: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, apns: Apns, serial_number: str, tmp_path: Path
+) -> None:
+    """The phone has seen later content, a later Last-Modified and a later tag than stand in the backup."""
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
+    adds(phone, issuer, pass_id)
+    pipeline.writes(serial_number, fields={"gate": "B2"})
+    eventually(lambda: len(apns.pushes_to(phone)) == 1, "the push before the backup")
+    phone.wakes(pipeline.pass_type_identifier)
+    path = tmp_path / "backup.jsonl.gz"
+    done = infra("backup", "--to", path, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["passes"] == len(rows(local, "passes"))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    pipeline.writes(serial_number, fields={"gate": "C3"})
+    eventually(lambda: len(apns.pushes_to(phone)) == 2, "the push after the backup")
+    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to C3"]
+    lose_everything(local)
+    seen = len(apns.pushes_to(phone))
+
+    done = infra("restore", "--from", path, "--yes", "--json")
+    assert done.exit_code == 0, done.output
+    eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of the restore")
+    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the pass as backed up")
+
+    seen = len(apns.pushes_to(phone))
+    pipeline.writes(serial_number, fields={"gate": "D4"})
+    eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of a change after the restore")
+    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to D4"], "the change")
+    pipeline.deletes(pass_id)
+
+
+def test_a_pass_that_is_just_being_forgotten_is_restored_with_its_registrations(
+    second_stage: SecondStage,
+    pipeline: Pipeline,
+    issuer: Issuer,
+    phone: Phone,
+    apns: Apns,
+    serial_number: str,
+    tmp_path: Path,
+) -> None:
+    """The order to forget its registrations comes while they are restored: it finds the pass there, and leaves them."""
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
+    adds(phone, issuer, pass_id)
+    stage, queue = BackedUpStage(second_stage.stack), second_stage.local.queues["push"]
+    stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
+    lose_everything(second_stage.local)
+    forgotten: list[str] = []
+
+    def forget(kind: str, _: int) -> None:
+        forgotten.append(kind)
+        boto3.client("sqs").send_message(QueueUrl=queue, MessageBody=encode(RemoveRegistrations(pass_id)))
+
+    stage.restore(tmp_path / "b.gz", done=forget)
+    assert "registrations" in forgotten
+    eventually(lambda: apns.pushes_to(phone), "the push of the restore")
+    seen = len(apns.pushes_to(phone))
+    pipeline.writes(serial_number, fields={"gate": "B2"})
+    eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of a change after the restore")
+    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the change")
+    pipeline.deletes(pass_id)
+
+
+def test_what_came_since_the_backup_stays(second_stage: SecondStage, tmp_path: Path) -> None:
+    """A later stamp, a newer push token, a later registration; what the device held is added to what it holds."""
+    dynamodb, local = boto3.resource("dynamodb"), second_stage.local
+    name = secrets.token_hex(4)
+    version = {"pass_id": f"pass.x/{name}", "modified_at": 1000, "revision": 3}
+    held = {"pass_id": f"pass.x/{name}", "device_library_identifier": name, "registered_at": 1000}
+    device = {"device_library_identifier": name, "push_token": "old", "updated_at": 1, "passes": {f"pass.x/{name}"}}
+    before = {"versions": version, "registrations": held, "devices": device}
+    since = {
+        "versions": {**version, "modified_at": 2000, "revision": 4, "personalized": True},
+        "registrations": {**held, "registered_at": 2000},
+        "devices": {**device, "push_token": "new", "updated_at": 2, "passes": {"pass.x/other"}},
+    }
+    stage = BackedUpStage(second_stage.stack)
+    for role, item in before.items():
+        dynamodb.Table(local.tables[role]).put_item(Item=item)
+    stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
+    for role, item in since.items():
+        dynamodb.Table(local.tables[role]).put_item(Item=item)
+    stage.restore(tmp_path / "b.gz", done=lambda *_: None)
+
+    def now(role: str) -> Item:
+        return next(row for row in rows(local, role) if name in str(row))
+
+    assert now("versions") == since["versions"]
+    assert now("registrations") == since["registrations"]
+    assert now("devices") == {**since["devices"], "passes": {"pass.x/other", f"pass.x/{name}"}}
+    for role in before:
+        wipe(local, role)
+
+
+def test_a_stamp_that_was_lost_comes_back_as_one_that_no_phone_has_seen(
+    second_stage: SecondStage, tmp_path: Path
+) -> None:
+    """The pass may have changed up to the loss: with the backup's stamp, its next could be one that was handed out."""
+    versions = boto3.resource("dynamodb").Table(second_stage.local.tables["versions"])
+    version = {"pass_id": f"pass.x/{secrets.token_hex(4)}", "modified_at": 1000, "revision": 3}
+    versions.put_item(Item=version)
+    stage = BackedUpStage(second_stage.stack)
+    stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
+    versions.delete_item(Key={"pass_id": version["pass_id"]})
+    lost_at = int(time.time())
+    stage.restore(tmp_path / "b.gz", done=lambda *_: None)
+    restored = versions.get_item(Key={"pass_id": version["pass_id"]}, ConsistentRead=True)["Item"]
+    assert restored["modified_at"] >= lost_at
+    assert restored["revision"] == version["revision"]
+    versions.delete_item(Key={"pass_id": version["pass_id"]})
+
+
+def test_a_restore_that_was_interrupted_is_begun_again(second_stage: SecondStage, tmp_path: Path) -> None:
+    local = second_stage.local
+    dynamodb = boto3.resource("dynamodb")
+    version = {"pass_id": f"pass.x/{secrets.token_hex(4)}", "modified_at": 1000, "revision": 3}
+    dynamodb.Table(local.tables["versions"]).put_item(Item=version)
+    own = {
+        "pass_id": f"pass.x/{secrets.token_hex(4)}",
+        "template": "boarding",
+        "photo": b"\x00\xff",
+        "$bytes": {"$bytes": "x"},
+    }
+    dynamodb.Table(local.tables["passes"]).put_item(Item=own)
+    stage = BackedUpStage(second_stage.stack)
+    stage.back_up(tmp_path / "b.gz", done=lambda *_: None)
+    before = {role: rows(local, role) for role in ("passes", "devices")}
+    lose_everything(local)
+
+    def stop(kind: str, _: int) -> None:
+        if kind == "versions":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.restore(tmp_path / "b.gz", done=stop)
+    assert rows(local, "passes") == []
+    stage.restore(tmp_path / "b.gz", done=lambda *_: None)
+    for role, kept in before.items():
+        assert sorted(map(str, rows(local, role))) == sorted(map(str, kept))
+    assert version["pass_id"] in {row["pass_id"] for row in rows(local, "versions")}
+    dynamodb.Table(local.tables["passes"]).delete_item(Key={"pass_id": own["pass_id"]})
+
+
+def test_templates_come_back_with_their_passes(second_stage: SecondStage, tmp_path: Path) -> None:
+    bucket = TemplatesBucket(second_stage.stack.outputs["TemplatesBucketName"])
+    name = f"t-{secrets.token_hex(4)}"
+    bucket.push(name, samples.files_of("generic"), uploaded=lambda _: None)
+    stage = BackedUpStage(second_stage.stack)
+    assert stage.back_up(tmp_path / "b.gz", done=lambda *_: None).counts["templates"] == 1
+    s3 = boto3.client("s3")
+    for entry in s3.list_objects_v2(Bucket=second_stage.local.templates_bucket)["Contents"]:
+        s3.delete_object(Bucket=second_stage.local.templates_bucket, Key=entry["Key"])
+    assert bucket.current(name) is None
+    stage.restore(tmp_path / "b.gz", done=lambda *_: None)
+    restored = bucket.current(name)
+    assert restored is not None
+    for entry in s3.list_objects_v2(Bucket=second_stage.local.templates_bucket)["Contents"]:
+        s3.delete_object(Bucket=second_stage.local.templates_bucket, Key=entry["Key"])
+
+
+@pytest.mark.usefixtures("second_stage")
+def test_a_backup_goes_to_s3_as_its_bucket_encrypts_and_comes_back() -> None:
+    s3, bucket = boto3.client("s3"), f"backups-{secrets.token_hex(4)}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    by_default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [by_default]})
+    target = f"s3://{bucket}/dev/today.jsonl.gz"
+    assert infra("backup", "--to", target).exit_code == 0
+    assert s3.head_object(Bucket=bucket, Key="dev/today.jsonl.gz")["ServerSideEncryption"] == "AES256"
+    done = infra("backup", "--to", target)
+    assert str(done.exception) == f"{target}: is there already; name another object"
+    assert infra("restore", "--from", target, "--yes").exit_code == 0
+    done = infra("restore", "--from", target + "x", "--yes")
+    assert str(done.exception) == f"{target}x: there is no such object"
+
+
+def test_tables_restored_to_a_point_in_time_are_backed_up_by_their_suffix(local: LocalRun, tmp_path: Path) -> None:
+    dynamodb = boto3.client("dynamodb")
+    for name in local.tables.values():
+        table = dynamodb.describe_table(TableName=name)["Table"]
+        made = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
+        dynamodb.create_table(TableName=f"{name}-restored", BillingMode="PAY_PER_REQUEST", **made)
+    item = {"pass_id": {"S": "pass.x/of-yesterday"}}
+    dynamodb.put_item(TableName=local.tables["passes"] + "-restored", Item=item)
+    path = tmp_path / "yesterday.gz"
+    done = infra("backup", "--suffix", "-restored", "--to", path, "--json")
+    assert done.exit_code == 0, done.output
+    assert list(file.read(path, "passes")) == [item]
+    for name in local.tables.values():
+        dynamodb.delete_table(TableName=f"{name}-restored")
+
+
+def some_items() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number in range(200):
+        yield "passes", {"pass_id": {"S": f"pass.x/{secrets.token_hex(20)}"}, "n": {"N": str(number)}}
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    path = tmp_path / "whole.gz"
+    file.write(path, stage="dev", begun_at="2026-11-25T16:00:00+00:00", items=some_items())
+    return path
+
+
+def without_its_end(data: bytes) -> bytes:
+    return gzip.compress(b"".join(gzip.decompress(data).splitlines(keepends=True)[:-1]))
+
+
+def with_one_item_less(data: bytes) -> bytes:
+    lines = gzip.decompress(data).splitlines(keepends=True)
+    return gzip.compress(b"".join(lines[:5] + lines[6:]))
+
+
+def with_one_digit_changed(data: bytes) -> bytes:
+    return gzip.compress(gzip.decompress(data).replace(b'"N":"7"', b'"N":"8"', 1))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data[: len(data) // 2], "is damaged or no backup"),
+        (lambda data: data[:-4], "is damaged or no backup"),
+        (lambda data: data[:400] + bytes([data[400] ^ 1]) + data[401:], "is damaged or no backup|was changed"),
+        (lambda _: b"", "ends too early"),
+        (lambda _: b"PK\x03\x04", "is damaged or no backup"),
+        (lambda _: gzip.compress(b"[]\n"), "is damaged or no backup"),
+        (lambda _: gzip.compress(b'{"passwire_backup": 2}\n'), "no backup that this version can read"),
+        (without_its_end, "ends too early"),
+        (with_one_item_less, "was changed after it was written"),
+        (with_one_digit_changed, "was changed after it was written"),
+        (lambda data: data + gzip.compress(b"{}\n"), "goes on behind its end"),
+    ],
+    ids=[
+        "half",
+        "no checksum",
+        "a bit",
+        "empty",
+        "a zip",
+        "no object",
+        "later version",
+        "no end",
+        "less",
+        "other",
+        "more",
+    ],
+)
+def test_a_damaged_file_is_refused_before_anything_is_written(
+    whole: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    assert file.verify(whole).counts["passes"] == 200
+    whole.write_bytes(damage(whole.read_bytes()))
+    with pytest.raises(BackupError, match=said):
+        file.verify(whole)
+
+
+def test_a_backup_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    def breaks_off() -> Iterator[tuple[str, Mapping[str, Any]]]:
+        yield from some_items()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        file.write(tmp_path / "b.gz", stage="dev", begun_at="", items=breaks_off())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("second_stage")
+def test_what_cannot_be_done_is_said_in_a_sentence(whole: Path, tmp_path: Path) -> None:
+    done = infra("backup", "--to", whole)
+    assert str(done.exception) == f"{whole}: is there already; name another file, or move it away"
+    done = infra("restore", "--from", tmp_path / "b.gz", "--yes")
+    assert str(done.exception) == f"{tmp_path / 'b.gz'}: there is no such file"
+    assert infra("restore", "--from", whole).exit_code == 2
+    done = infra("backup", "--to", "s3://bucket")
+    assert str(done.exception) == "s3://bucket: name an object, as s3://bucket/folder/backup.jsonl.gz"
+
+
+@pytest.mark.usefixtures("second_stage")
+def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None:
+    """The kernel refuses to write to files here, as a full disk would."""
+    command = [sys.executable, "-m", "infra", "backup", "--stage", STAGE, "--to", str(tmp_path / "b.gz")]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *command],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: .*cannot be written: File too large; make room and repeat the command\n", done.stderr
+    ), done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,181 @@
+"""What an operator does with pushes, on the deployed stack."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.push_tasks import NotifyDevices, encode
+from infra.local.phone import Phone
+from infra.local.run import LocalRun
+from infra.operate.pushes import in_pieces
+from tests.conftest import Issuer, Pipeline
+from tests.support.command_line import infra
+from tests.support.eventually import Apns, eventually
+
+
+def status() -> dict[str, Any]:
+    done = infra("push", "status", "--stage", "local", "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def holder(pipeline: Pipeline, issuer: Issuer, phone: Phone, serial_number: str) -> Phone:
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
+    phone.adds(issuer.issues(pass_id).content)
+    return phone
+
+
+@pytest.fixture
+def empty_dead_letters(stack: LocalRun) -> Iterator[None]:
+    sqs = boto3.client("sqs")
+    for role in ("dead_letter", "stream_failure"):
+        sqs.purge_queue(QueueUrl=stack.queues[role])
+    yield
+    for role in ("dead_letter", "stream_failure"):
+        sqs.purge_queue(QueueUrl=stack.queues[role])
+
+
+@pytest.mark.usefixtures("empty_dead_letters")
+def test_a_dead_letter_is_shown_without_its_devices_and_redriven(
+    stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline
+) -> None:
+    order = NotifyDevices(
+        pipeline.pass_type_identifier, (DeviceLibraryIdentifier(holder.device_library_identifier),), time.time()
+    )
+    boto3.client("sqs").send_message(QueueUrl=stack.queues["dead_letter"], MessageBody=encode(order))
+    shown = status()
+    assert shown["queues"]["dead_letter"]["waiting"] == 1
+    assert shown["dead_letters"] == {f"pushes of {pipeline.pass_type_identifier} that were given up": 1}
+    assert holder.device_library_identifier not in json.dumps(shown)
+
+    done = infra("push", "redrive", "--stage", "local", "--json")
+    assert json.loads(done.stdout) == {"tasks": 1, "rechecks": 0, "batches": 0, "kept": {}}
+    eventually(lambda: apns.pushes_to(holder), "the push of the dead letter")
+    assert status()["queues"]["dead_letter"]["waiting"] == 0
+
+
+@pytest.mark.usefixtures("empty_dead_letters")
+def test_a_refused_item_is_looked_at_again_and_stays_noted_until_it_can_be_made(
+    pipeline: Pipeline, serial_number: str
+) -> None:
+    pass_id = pipeline.writes(serial_number, fields={"no_such_field": "x"})
+    (summary,) = eventually(lambda: list(status()["dead_letters"]), "the refusal")
+    assert str(pass_id) in summary
+    assert "no_such_field" in summary
+    done = json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)
+    assert done == {"tasks": 0, "rechecks": 1, "batches": 0, "kept": {}}
+    assert eventually(lambda: status()["dead_letters"], "the second refusal") == {summary: 1}
+    infra("push", "redrive", "--stage", "local", "--discard-refused")
+    assert status()["dead_letters"] == {}
+
+
+@pytest.mark.usefixtures("empty_dead_letters")
+def test_a_redrive_brings_back_what_was_refused_and_can_be_made_now(
+    stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
+) -> None:
+    """Whether this version wrote the dead letter or one that kept no record of refusals; once for all letters."""
+    pass_id = PassId(pipeline.pass_type_identifier, serial_number)
+    letter = {"refused": str(pass_id), "error": "no such template", "sequence_number": "1"}
+    for body in (letter, letter, {"refused": "(without key)", "error": "pass_id is missing"}):
+        boto3.client("sqs").send_message(QueueUrl=stack.queues["dead_letter"], MessageBody=json.dumps(body))
+    eventually(lambda: sum(status()["dead_letters"].values()) == 3, "the dead letters")
+    done = json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)
+    assert done == {"tasks": 0, "rechecks": 1, "batches": 0, "kept": {"refused: pass_id is missing": 1}}
+    eventually(lambda: apns.pushes_to(holder), "the push of the redriven item")
+
+
+@pytest.mark.usefixtures("empty_dead_letters")
+def test_a_stream_batch_that_was_given_up_is_read_again(
+    stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
+) -> None:
+    pipeline.writes(serial_number, fields={"gate": "B1"})
+    eventually(lambda: len(apns.pushes_to(holder)) == 1, "the push of the change")
+    boto3.client("sqs").send_message(
+        QueueUrl=stack.queues["stream_failure"], MessageBody=json.dumps({"DDBStreamBatchInfo": newest_record(stack)})
+    )
+    assert json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)["batches"] == 1
+    eventually(lambda: len(apns.pushes_to(holder)) == 2, "the push of the batch that was read again")
+
+
+def newest_record(stack: LocalRun) -> dict[str, object]:
+    """Where the last write stands in the stream, as Lambda notes a batch that it gives up."""
+    streams = boto3.client("dynamodbstreams")
+    arn = boto3.client("dynamodb").describe_table(TableName=stack.tables["passes"])["Table"]["LatestStreamArn"]
+    shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    found: list[tuple[int, str, str]] = []
+    for shard in shards:
+        iterator = streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        while iterator and (page := streams.get_records(ShardIterator=iterator))["Records"]:
+            numbers = [record["dynamodb"]["SequenceNumber"] for record in page["Records"]]
+            found += [(int(number), number, shard["ShardId"]) for number in numbers]
+            iterator = page.get("NextShardIterator")
+    _, number, shard_id = max(found)
+    return {"streamArn": arn, "shardId": shard_id, "startSequenceNumber": number, "endSequenceNumber": number}
+
+
+def test_a_push_by_hand_reaches_every_holder(apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str) -> None:
+    done = infra("push", "send", f"{pipeline.pass_type_identifier}/{serial_number}", "--stage", "local")
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: apns.pushes_to(holder), "the push by hand")
+
+
+def test_a_push_to_nobody_says_so(pipeline: Pipeline) -> None:
+    pass_id = PassId(pipeline.pass_type_identifier, secrets.token_hex(4))
+    done = infra("push", "send", str(pass_id), "--stage", "local")
+    assert done.returncode == 1
+    assert done.stderr == f"error: pass {pass_id}: no device is registered for it\n"
+
+
+@given(st.lists(st.integers(min_value=1, max_value=800_000), max_size=260))
+def test_a_batch_is_handed_over_in_pieces_that_an_invocation_takes(sizes: list[int]) -> None:
+    """The range of a batch that was given up may hold the records of its neighbours, and Lambda takes 6 MB."""
+    sizes = [size if number % 20 == 0 else size % 3000 for number, size in enumerate(sizes)]  # few are large
+    records = [{"number": number, "image": "x" * size} for number, size in enumerate(sizes)]
+    pieces = list(in_pieces(records))
+    assert [record for piece in pieces for record in piece] == records
+    for piece in pieces:
+        assert 0 < len(piece) <= 100
+        assert len(json.dumps({"Records": piece}).encode()) < 5_100_000
+    for piece, following in pairwise(pieces):
+        together = len(json.dumps({"Records": [*piece, following[0]]}).encode())
+        assert len(piece) == 100 or together > 5_000_000, "no piece is smaller than it must be"
+
+
+def test_what_changed_since_a_time_is_stamped_and_pushed_again(
+    stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
+) -> None:
+    """As after an outage in which downloads failed: phones have the tag already, so they need a new stamp."""
+    versions = boto3.resource("dynamodb").Table(stack.tables["versions"])
+    key = {"pass_id": f"{pipeline.pass_type_identifier}/{serial_number}"}
+    old = eventually(lambda: versions.get_item(Key=key, ConsistentRead=True).get("Item"), "the first stamp")
+    since = f"{datetime.fromtimestamp(int(old['modified_at']), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    done = infra("push", "send", "--changed-since", since, "--stage", "local")
+    assert done.returncode == 0, done.stderr
+    assert f"changed since {since}" in done.stdout
+    eventually(lambda: apns.pushes_to(holder), "the push by hand")
+    assert versions.get_item(Key=key, ConsistentRead=True)["Item"]["modified_at"] > old["modified_at"]
+
+
+def test_a_time_in_the_future_finds_nothing(stack: LocalRun) -> None:
+    done = infra("push", "send", "--changed-since", "2099-01-01", "--stage", stack.stage)
+    assert "one of the 0 passes" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("pass.a/1", "--changed-since", "1h")], ids=["neither", "both"])
+def test_passes_are_named_one_way_or_the_other(arguments: tuple[str, ...]) -> None:
+    done = infra("push", "send", *arguments, "--stage", "local")
+    assert done.returncode == 2
+    assert "either as PASS... or by --changed-since" in done.stderr

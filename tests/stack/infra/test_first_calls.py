@@ -1,0 +1,77 @@
+"""What a cold start loads: each function, from the zip alone, with its first event, against the stack's services."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cold import PROGRAMS
+from infra.local.run import LocalRun
+from tests.support.first_events import Calls, environment, first_calls
+
+SIGNING = (
+    "cryptography",
+    "orjson",
+    "chalicelib.passes.signing",
+    "chalicelib.aws.templates",
+    "chalicelib.passes.rendering",
+)
+PUSHING = ("h2", "hpack", "jwt", "chalicelib.apns")
+SHOWING = ("jinja2", "zint", "chalicelib.preview")
+NEVER = ("boto3", "s3transfer", "httpx", "infra")
+NOT_NEEDED = {
+    "register": (*SIGNING, *PUSHING, *SHOWING, *NEVER),
+    "list": (*SIGNING, *PUSHING, *SHOWING, *NEVER, "chalicelib.aws.secrets", "chalicelib.aws.queue"),
+    "download": (*PUSHING, *SHOWING, *NEVER, "chalicelib.aws.queue"),
+    "link": ("h2", "hpack", "chalicelib.apns", *NEVER, "chalicelib.aws.queue"),
+    "push": (*SHOWING, *NEVER, "chalicelib.passes.signing", "chalicelib.flows.push_worker"),
+    "push_worker": (
+        *SHOWING,
+        *NEVER,
+        "chalicelib.passes.signing",
+        "chalicelib.aws.templates",
+        "chalicelib.flows.change",
+    ),
+    "check_certificates": (*PUSHING, *SHOWING, *NEVER, "chalicelib.aws.templates", "chalicelib.aws.queue"),
+}
+
+
+@pytest.fixture(scope="module")
+def calls(stack: LocalRun) -> dict[str, Calls]:
+    return first_calls(stack)
+
+
+@pytest.fixture(scope="module")
+def unpacked(stack: LocalRun, stack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip that is deployed."""
+    assert stack
+    folder: Path = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(stack_folder / "package" / "functions.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", NOT_NEEDED)
+def test_a_function_loads_only_what_it_needs(
+    stack: LocalRun, calls: dict[str, Calls], unpacked: Path, tmp_path: Path, name: str
+) -> None:
+    called = calls[name]
+    events = tmp_path / "events.json"
+    events.write_text(json.dumps(called.events))
+    program = [sys.executable, "-I", "-S", "-B", str(PROGRAMS / "first_call.py"), str(unpacked), "app"]
+    done = subprocess.run(
+        [*program, called.handler, str(events)],
+        env=environment(stack, called.function),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["answer"] or {}).get("statusCode", 200) in (200, 201)
+    loaded = [module for module in result["modules"] if module.startswith(tuple(f"{n}." for n in NOT_NEEDED[name]))]
+    assert loaded + [module for module in result["modules"] if module in NOT_NEEDED[name]] == []

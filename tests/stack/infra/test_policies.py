@@ -1,0 +1,269 @@
+"""Least privilege: each function's policy grants what its flows use, and what Lambda itself needs, and no more.
+
+A tour through every flow by the functions' own entry points, against the stack's real tables, queues, secrets and
+bucket; `tests/support/permissions.py` records what botocore is asked for on the way. Whatever the rest of the suite uses is
+compared at its end (`tests/conftest.py`).
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+import boto3
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+from rich.console import Console
+from rich.table import Table
+
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.push_tasks import (
+    FanOut,
+    NotifyDevices,
+    PushTask,
+    Recheck,
+    RecheckReason,
+    RemoveRegistrations,
+    encode,
+)
+from infra.deploy.slim import OPERATIONS
+from infra.local.phone import Phone
+from infra.local.run import LocalRun
+from tests.conftest import Issuer, Pipeline
+from tests.support.eventually import Apns, eventually
+from tests.support.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION
+from tests.support.in_process import InProcess, LambdaContext
+from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recorder
+
+pytestmark = pytest.mark.timeout(300)
+JSON = {"Content-Type": "application/json"}
+SIGN_UP = {
+    "personalizationToken": "dG9rZW4=",
+    "requiredPersonalizationInfo": {"fullName": "Ada Lovelace", "emailAddress": "ada@example.com"},
+}
+_SERIALIZER = TypeSerializer()
+
+
+class Tour:
+    """A phone that can be told to be gone, and everything that can happen to it."""
+
+    def __init__(self, stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> None:
+        self._stack, self._pipeline, self._issuer = stack, pipeline, issuer
+        self._api, self._push, self._worker, self._check_certificates = (InProcess(stack) for _ in range(4))
+        """A sandbox each: what one function reads, it does not read for the others."""
+        dynamodb = boto3.resource("dynamodb")
+        self._versions, self._devices = (dynamodb.Table(stack.tables[role]) for role in ("versions", "devices"))
+        self.phone = phone
+        self.is_another_phone()
+
+    def is_another_phone(self) -> None:
+        """The stack at work beside the tour has no order to wake this one."""
+        self.device = DeviceLibraryIdentifier(secrets.token_hex(16))
+        self.phone.push_token = secrets.token_hex(32)
+
+    def holds(self, *, template: str = "boarding") -> PassId:
+        """A pass that was issued, stamped, and registered for."""
+        pass_id = self._pipeline.writes(secrets.token_hex(8), template=template)
+        eventually(lambda: self._stamped(pass_id), "the first stamp")
+        assert self.registers(pass_id) == 201
+        return pass_id
+
+    def cannot_be_made(self) -> PassId:
+        """An item whose template does not exist."""
+        return self._pipeline.writes(secrets.token_hex(8), template="none-of-ours")
+
+    def holds_many(self) -> None:
+        """More passes than a transaction can let go of."""
+        self._devices.update_item(
+            Key={"device_library_identifier": self.device.value},
+            UpdateExpression="ADD passes :passes",
+            ExpressionAttributeValues={":passes": {f"pass.dev.passwire.boarding/many-{n}" for n in range(120)}},
+        )
+
+    def registers(self, pass_id: PassId) -> int:
+        body = json.dumps({"pushToken": self.phone.push_token}).encode()
+        return self._calls("POST", REGISTRATION, self.device.value, *_path(pass_id), of=pass_id, body=body)
+
+    def unregisters(self, pass_id: PassId) -> int:
+        return self._calls("DELETE", REGISTRATION, self.device.value, *_path(pass_id), of=pass_id)
+
+    def lists(self, pass_id: PassId) -> int:
+        return self._calls("GET", DEVICE, self.device.value, pass_id.pass_type_identifier, of=pass_id)
+
+    def downloads(self, pass_id: PassId) -> int:
+        return self._calls("GET", PASS, *_path(pass_id), of=pass_id)
+
+    def downloads_with_a_wrong_token(self, pass_id: PassId) -> int:
+        """It is compared with the token in the item, by a read of its own."""
+        return self._api.calls("GET", PASS, *_path(pass_id), headers={"Authorization": f"ApplePass {'0' * 32}"}).status
+
+    def opens_link(self, pass_id: PassId) -> int:
+        return self._api.calls("GET", LINK, self._issuer.link_token(pass_id)).status
+
+    def personalizes(self, pass_id: PassId) -> int:
+        return self._calls(
+            "POST", PASS + "/personalize", *_path(pass_id), of=pass_id, body=json.dumps(SIGN_UP).encode()
+        )
+
+    def changes(self, *pass_ids: PassId, **new: object) -> None:
+        """The stream tells of a change; without attributes, of a deletion."""
+        records = []
+        for pass_id in pass_ids:
+            old = {"pass_id": str(pass_id), "template": "boarding", "fields": {"gate": "A1"}}
+            images = {"OldImage": old, **({"NewImage": {**old, **new}} if new else {})}
+            records.append(
+                {
+                    "dynamodb": {
+                        "Keys": {"pass_id": {"S": str(pass_id)}},
+                        "SequenceNumber": str(time.monotonic_ns()),
+                        "ApproximateCreationDateTime": time.time(),
+                        **{name: _SERIALIZER.serialize(image)["M"] for name, image in images.items()},
+                    }
+                }
+            )
+        answer = self._push.app.push({"Records": records}, LambdaContext())
+        assert answer == {"batchItemFailures": []}
+
+    def drains(self, *tasks: PushTask) -> None:
+        """The queue hands orders over. Their receipts are none, so they can't be postponed; they are told to be."""
+        records = [
+            {
+                "messageId": str(number),
+                "receiptHandle": secrets.token_hex(8),
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "body": encode(task),
+            }
+            for number, task in enumerate(tasks)
+        ]
+        self._worker.app.push_worker({"Records": records}, LambdaContext(remaining_seconds=120))
+
+    def measures(self) -> None:
+        """A day has passed."""
+        self._check_certificates.app.check_certificates(EVERY_DAY, LambdaContext())
+
+    def deletes(self, pass_id: PassId) -> None:
+        self._pipeline.deletes(pass_id)
+
+    def _stamped(self, pass_id: PassId) -> bool:
+        return "Item" in self._versions.get_item(Key={"pass_id": str(pass_id)}, ConsistentRead=True)
+
+    def _calls(self, method: str, route: str, *parameters: str, of: PassId, body: bytes | None = None) -> int:
+        headers = {"Authorization": f"ApplePass {self._issuer.token(of)}", **(JSON if body else {})}
+        return self._api.calls(method, route, *parameters, headers=headers, body=body).status
+
+
+@pytest.fixture
+def tour(stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> Tour:
+    return Tour(stack, pipeline, issuer, phone)
+
+
+def test_policies_grant_what_is_used_and_no_more(tour: Tour, apns: Apns) -> None:
+    before = {name: set(uses) for name, uses in recorder.uses.items()}
+    recorder.uses.clear()
+    recorder.operations.clear()
+    _go_everywhere(tour, apns)
+    used = {name: recorder.uses.get(name, set()) | LAMBDAS_OWN[name] for name in functions()}
+    allowed = {name: granted(policy) for name, policy in functions().items()}
+    called = {service: {o for s, o in recorder.operations if s == service} for service in OPERATIONS}
+    for name, uses in before.items():
+        recorder.uses.setdefault(name, set()).update(uses)
+    _print(used, allowed)
+    assert {name: sorted(allowed[name] - used[name]) for name in used} == {name: [] for name in used}, "granted in vain"
+    assert {name: sorted(used[name] - allowed[name]) for name in used} == {name: [] for name in used}, "not granted"
+    assert called == OPERATIONS, "infra/deploy/slim.py keeps other descriptions than are used"
+
+
+def test_only_what_has_no_resource_is_granted_on_everything() -> None:
+    everything = {action for policy in functions().values() for action, on in granted(policy) if on == "*"}
+    assert everything <= WITHOUT_RESOURCE
+    assert not [action for policy in functions().values() for action, _ in granted(policy) if "*" in action]
+
+
+def test_the_api_function_updates_no_attribute_of_passes_but_what_a_person_gave(tour: Tour) -> None:
+    """AWS, "Using IAM policy conditions for fine-grained access control": `dynamodb:Attributes`."""
+    assert tour.personalizes(tour.holds(template="rewards")) == 200
+    granted_by = [
+        statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+        for statement in json.loads(functions()["api_handler"].read_text())["Statement"]
+        if "dynamodb:UpdateItem" in statement["Action"]
+        and statement["Resource"] == {"Fn::GetAtt": ["PassesTable", "Arn"]}
+    ]
+    assert [set(attributes) for attributes in granted_by] == [recorder.updated["api_handler"]]
+    assert recorder.updated["api_handler"] == {"pass_id", "personalization"}
+
+
+def test_only_functions_that_push_read_apns_keys() -> None:
+    readers = {
+        name for name, policy in functions().items() if any(on == "secret apns-keys" for _, on in granted(policy))
+    }
+    assert readers == {"push", "push_worker"}
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    assert len(set(functions().values())) == len(functions())
+
+
+def _go_everywhere(tour: Tour, apns: Apns) -> None:
+    held, other = tour.holds(), tour.holds()
+    assert tour.registers(held) == 200
+    assert tour.lists(held) == 200
+    assert tour.downloads(held) == 200
+    assert tour.downloads_with_a_wrong_token(held) == 401
+    assert tour.opens_link(held) == 200
+    assert tour.personalizes(tour.holds(template="rewards")) == 200
+
+    tour.changes(held, fields={"gate": "B2"})
+    assert tour.registers(held) == 200  # asks for a push, since the pass has changed since its issue
+    assert apns.pushes_to(tour.phone)
+    tour.changes(held, fields={"gate": "A1"})  # the content that it had: was it refused before?
+    tour.changes(held, template="none-of-ours")
+    tour.drains(Recheck(held, RecheckReason.UNSETTLED, time.time()))
+    tour.drains(Recheck(tour.cannot_be_made(), RecheckReason.UNSETTLED, time.time()))
+    tour.drains(NotifyDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    tour.drains(FanOut(held, after=None, changed_at=time.time()))
+    apns.answers(tour.phone, status=503, reason="ServiceUnavailable")
+    tour.drains(NotifyDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    apns.is_well_again(tour.phone)
+
+    ways: tuple[Callable[[PassId], None], ...] = (
+        lambda of: tour.changes(of, fields={"gate": "B3"}),
+        lambda of: tour.drains(NotifyDevices(of.pass_type_identifier, (tour.device,), time.time())),
+    )
+    for forget in ways:
+        tour.is_another_phone()
+        alone = tour.holds()
+        tour.holds_many()
+        apns.answers(tour.phone, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 60_000)
+        forget(alone)
+        assert tour.registers(alone) == 201
+        apns.is_well_again(tour.phone)
+
+    assert tour.registers(held) == 201
+    assert tour.unregisters(held) == 200
+    assert tour.registers(other) == 201
+    tour.deletes(other)
+    tour.changes(other)
+    tour.drains(RemoveRegistrations(other))
+    tour.measures()
+
+
+def _path(pass_id: PassId) -> tuple[str, str]:
+    return pass_id.pass_type_identifier, quote(pass_id.serial_number, safe="")
+
+
+def _print(used: Mapping[str, set[tuple[str, str]]], allowed: Mapping[str, set[tuple[str, str]]]) -> None:
+    """`pytest tests/stack/infra/test_policies.py -rP` shows it."""
+    table = Table(title="IAM actions: granted and used")
+    for heading in ("action", "on", *used):
+        table.add_column(heading)
+    for action, on in sorted(set[tuple[str, str]]().union(*used.values(), *allowed.values())):
+        cells = []
+        for name in used:
+            grants, uses = (action, on) in allowed[name], (action, on) in used[name]
+            own = " (Lambda)" if (action, on) in LAMBDAS_OWN[name] else ""
+            cells.append(
+                {(1, 1): f"yes{own}", (1, 0): "GRANTED, NOT USED", (0, 1): "USED, NOT GRANTED"}.get((grants, uses), "")
+            )
+        table.add_row(action, on, *cells)
+    Console(width=150).print(table)

@@ -1,0 +1,182 @@
+"""The pipelines of the README and of the guide, run from their text: each ends on a phone that shows the change."""
+
+import io
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pandas as pd
+import pytest
+
+from chalicelib.core.identifiers import PassId
+from infra.deploy.resources import RESOURCES
+from infra.local.phone import Phone
+from infra.local.processes import PROJECT
+from infra.local.run import LocalRun
+from tests.conftest import Issuer, Pipeline
+from tests.support.eventually import Apns, eventually
+
+BLOCK = re.compile(r"<!-- pipeline: (\w+) -->\n```\w+\n(.*?)```", re.DOTALL)
+PAGES = ("README.md", "docs/guides/pipelines.md")
+BLOCKS: dict[str, str] = dict(block for page in PAGES for block in BLOCK.findall((PROJECT / page).read_text()))
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Story:
+    """A phone with a pass, gate A7, and a pipeline of the documentation that changes it."""
+
+    def __init__(self, stack: LocalRun, phone: Phone, apns: Apns, pass_id: PassId) -> None:
+        self._stack, self._phone, self._apns = stack, phone, apns
+        self._woken = 0
+        self.pass_id = pass_id
+
+    def code(self, name: str) -> str:
+        """A block of the documentation, with the names of this stage in place of the reader's."""
+        return (
+            BLOCKS[name]
+            .replace("passwire-dev-passes", self._stack.tables["passes"])
+            .replace("pass.com.acme.boarding", self._stack.pass_type_identifier)
+            .replace("7K2M9Q", self.pass_id.serial_number)
+        )
+
+    def runs(self, name: str) -> dict[str, Any]:
+        """A block of Python; what it leaves defined."""
+        defined: dict[str, Any] = {}
+        exec(compile(self.code(name), f"documentation, pipeline {name}", "exec"), defined)  # noqa: S102 - our own pages
+        return defined
+
+    def sees(self, message: str) -> None:
+        """The phone is woken, for the first time since it last was, and shows the message.
+
+        A push too many, of a write before this one that should have woken nobody, shows here: it comes first.
+        """
+        self._woken += 1
+        eventually(lambda: len(self._apns.pushes_to(self._phone)) >= self._woken, "the push")
+        assert self._phone.wakes(self._stack.pass_type_identifier) == [message]
+        assert len(self._apns.pushes_to(self._phone)) == self._woken
+
+
+@pytest.fixture
+def story(
+    stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, apns: Apns, serial_number: str
+) -> Iterator[Story]:
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
+    issued = issuer.issues(pass_id)
+    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
+    yield Story(stack, phone, apns, pass_id)
+    pipeline.deletes(pass_id)
+
+
+@pytest.mark.parametrize("name", ["readme", "boto3"])
+def test_put_item(name: str, story: Story, pipeline: Pipeline) -> None:
+    """The same content written twice sends one push. The next push is for the next change."""
+    story.runs(name)
+    story.sees("Gate changed to B22")
+    story.runs(name)
+    pipeline.writes(story.pass_id.serial_number, fields={"gate": "C1"})
+    story.sees("Gate changed to C1")
+
+
+def test_the_aws_command_line(story: Story) -> None:
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ec", story.code("cli")],
+        env={**os.environ, "PATH": tools},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    story.sees("Gate changed to B22")
+
+
+@pytest.fixture
+def fed_by_a_queue(story: Story, stack: LocalRun) -> Iterator[str]:
+    """The Lambda function of the guide, deployed; the URL of the queue that feeds it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("pipeline.py", story.code("lambda"))
+    name = f"pipeline-{secrets.token_hex(4)}"
+    functions, sqs = boto3.client("lambda"), boto3.client("sqs")
+    functions.create_function(
+        FunctionName=name,
+        Runtime=RUNTIME,
+        Role="arn:aws:iam::000000000000:role/pipeline",
+        Handler="pipeline.handler",
+        Code={"ZipFile": packed.getvalue()},
+        Environment={"Variables": {"PASSES_TABLE": stack.tables["passes"]}},
+        Timeout=20,
+    )
+    url = sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "30"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    mapping = functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=name, BatchSize=10)["UUID"]
+    yield url
+    functions.delete_event_source_mapping(UUID=mapping)
+    functions.delete_function(FunctionName=name)
+    sqs.delete_queue(QueueUrl=url)
+
+
+def test_a_lambda_that_a_queue_feeds(story: Story, fed_by_a_queue: str) -> None:
+    """A message that comes twice wakes the phone once."""
+
+    def says(gate: str) -> None:
+        ticket = {"number": story.pass_id.serial_number, "gate": gate, "seat": "-"}
+        boto3.client("sqs").send_message(QueueUrl=fed_by_a_queue, MessageBody=json.dumps(ticket))
+
+    says("B22")
+    story.sees("Gate changed to B22")
+    says("B22")
+    says("C1")
+    story.sees("Gate changed to C1")
+
+
+def test_pandas(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"number": [story.pass_id.serial_number], "gate": ["B22"], "seat": ["-"]})
+    frame.to_parquet("tickets.parquet")
+    story.runs("pandas")
+    story.sees("Gate changed to B22")
+
+
+def test_a_conditional_update(story: Story) -> None:
+    """A message that is older than what stands there changes nothing, and wakes nobody."""
+    gate_changed = story.runs("conditional")["gate_changed"]
+    number = story.pass_id.serial_number
+    assert gate_changed(number, "B22", 2)
+    story.sees("Gate changed to B22")
+    assert not gate_changed(number, "A1", 1)
+    assert not gate_changed(f"{number}-nobodys", "A1", 1)
+    assert gate_changed(number, "C1", 3)
+    story.sees("Gate changed to C1")
+
+
+def test_ttl(story: Story, stack: LocalRun, pipeline: Pipeline, phone: Phone) -> None:
+    """Setting it wakes nobody. The embedded AWS's own expiry leaves no stream record; a deletion stands in for it."""
+    story.runs("ttl")
+    passes = json.loads(RESOURCES.read_text())["Resources"]["PassesTable"]["Properties"]
+    assert passes["TimeToLiveSpecification"] == {"AttributeName": "delete_after", "Enabled": True}
+    key = {"pass_id": str(story.pass_id)}
+    pipeline.table.update_item(
+        Key=key,
+        UpdateExpression="SET #fields.gate = :gate",
+        ExpressionAttributeNames={"#fields": "fields"},
+        ExpressionAttributeValues={":gate": "B1"},
+    )
+    story.sees("Gate changed to B1")
+    assert pipeline.table.get_item(Key=key)["Item"]["delete_after"] > 0
+    pipeline.deletes(story.pass_id)
+    devices = boto3.resource("dynamodb").Table(stack.tables["devices"])
+    held = {"device_library_identifier": phone.device_library_identifier}
+    eventually(lambda: "Item" not in devices.get_item(Key=held, ConsistentRead=True), "forgetting the registration")
+
+
+def test_each_block_is_run_here() -> None:
+    assert set(BLOCKS) == {"readme", "boto3", "cli", "lambda", "pandas", "conditional", "ttl"}

@@ -1,0 +1,183 @@
+"""Requests as AWS's own gateway hands them over, and what each costs in requests to DynamoDB."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import pytest
+
+from chalicelib.core.identifiers import PassId
+from infra.deploy.cost import flows
+from infra.local.run import LocalRun
+from tests.conftest import Issuer, Pipeline
+from tests.support.in_process import DOMAIN, Answer, InProcess
+
+DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
+REGISTRATION = DEVICE + "/{serial_number}"
+PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+LINK = "/p/{token}"
+JSON = {"Content-Type": "application/json"}
+
+
+class Caller:
+    """A device, or whoever says to be one."""
+
+    def __init__(self, service: InProcess, pipeline: Pipeline, issuer: Issuer) -> None:
+        self.service = service
+        self.device = secrets.token_hex(16)
+        self.push_token = secrets.token_hex(32)
+        self.pass_type_identifier = pipeline.pass_type_identifier
+        self._pipeline = pipeline
+        self._issuer = issuer
+        self.tokens: dict[str, str] = {}
+
+    def gets_a_pass(self, serial_number: str | None = None) -> str:
+        """One that exists; its serial number."""
+        serial_number = serial_number or secrets.token_hex(8)
+        self.tokens[serial_number] = self._issuer.token(self._pipeline.writes(serial_number))
+        return serial_number
+
+    def registers(self, serial_number: str) -> Answer:
+        body = json.dumps({"pushToken": self.push_token}).encode()
+        return self._calls("POST", REGISTRATION, self.device, serial_number=serial_number, headers=JSON, body=body)
+
+    def unregisters(self, serial_number: str) -> Answer:
+        return self._calls("DELETE", REGISTRATION, self.device, serial_number=serial_number)
+
+    def lists(self, tag: str | None = None) -> Answer:
+        query = f"passesUpdatedSince={quote(tag)}" if tag is not None else ""
+        return self.service.calls("GET", DEVICE, self.device, self.pass_type_identifier, query=query)
+
+    def downloads(self, serial_number: str, **headers: str) -> Answer:
+        return self._calls("GET", PASS, serial_number=serial_number, headers=headers)
+
+    def opens(self, serial_number: str, *, query: str = "download") -> Answer:
+        """By a download link."""
+        token = self._issuer.link_token(PassId(self.pass_type_identifier, serial_number))
+        return self.service.calls("GET", LINK, token, query=query)
+
+    def _calls(
+        self,
+        method: str,
+        route: str,
+        *devices: str,
+        serial_number: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        token = self.tokens.get(serial_number, "0" * 32)
+        return self.service.calls(
+            method,
+            route,
+            *devices,
+            self.pass_type_identifier,
+            quote(serial_number, safe=""),
+            headers={"Authorization": f"ApplePass {token}", **(headers or {})},
+            body=body,
+        )
+
+
+@pytest.fixture
+def caller(stack: LocalRun, pipeline: Pipeline, issuer: Issuer) -> Caller:
+    return Caller(InProcess(stack), pipeline, issuer)
+
+
+@pytest.mark.parametrize("serial_number", ["a/b", "a%2Fb", "100%", "%", "a b+c", "grüße-東京", "/", "x" * 200])
+def test_a_serial_number_is_decoded_exactly_once(caller: Caller, serial_number: str) -> None:
+    serial_number = caller.gets_a_pass(serial_number)
+    assert caller.registers(serial_number).status == 201
+    assert caller.lists().json()["serialNumbers"] == [serial_number]
+    assert caller.downloads(serial_number).status == 200
+    assert caller.unregisters(serial_number).status == 200
+
+
+@pytest.mark.parametrize("encoded", ["%ff", "%", "%zz", "a" * 3000])
+def test_a_path_that_names_nothing_is_an_unknown_pass(caller: Caller, encoded: str) -> None:
+    authorization = {"Authorization": "ApplePass " + "0" * 32}
+    answer = caller.service.calls("GET", PASS, caller.pass_type_identifier, encoded, headers=authorization)
+    assert answer.status == 401
+    assert caller.service.calls("GET", DEVICE, encoded, caller.pass_type_identifier).status == 204
+
+
+def test_the_pass_names_the_url_that_it_was_fetched_by(caller: Caller) -> None:
+    serial_number = caller.gets_a_pass()
+    assert f'"webServiceURL":"https://{DOMAIN}/api"'.encode() in caller.downloads(serial_number).body
+
+
+def test_a_pass_is_served_without_an_accept_header(caller: Caller) -> None:
+    answer = caller.downloads(caller.gets_a_pass())
+    assert answer.status == 200
+    assert answer.body[:4] == b"PK\x03\x04"
+
+
+def test_a_wrong_token_costs_what_an_unknown_pass_costs(caller: Caller) -> None:
+    """Neither status, body nor requests to the database tell which passes exist."""
+    serial_number = caller.gets_a_pass()
+    caller.tokens.clear()
+    counted = caller.service.dynamodb_requests()
+    seen = []
+    for name in (serial_number, serial_number + "-unknown"):
+        counted.clear()
+        answers = [call(name) for call in (caller.registers, caller.unregisters, caller.downloads)]
+        seen.append(([(answer.status, answer.body) for answer in answers], dict(counted)))
+    assert seen[0] == seen[1]
+    assert {status for status, _ in seen[0][0]} == {401}
+
+
+def test_the_item_is_read_only_for_those_who_hold_its_token(caller: Caller) -> None:
+    """An item takes 400 KB, and how long it takes to read one would tell that it is there."""
+    serial_number = caller.gets_a_pass()
+    counted = caller.service.dynamodb_requests()
+    assert caller.downloads(serial_number).status == 200
+    assert dict(counted) == {"GetItem": 2}  # the version, then the item: the token is derived from our keys
+    counted.clear()
+    caller.tokens.clear()
+    assert caller.downloads(serial_number).status == 401
+    assert dict(counted) == {"BatchGetItem": 1}
+
+
+def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
+    """The budget, which `infra cost` multiplies: reading one more than needed is a defect."""
+    counted = caller.service.dynamodb_requests()
+    cost: dict[str, Mapping[str, int]] = {}
+
+    def costs(name: str, answer: Answer, status: int) -> None:
+        assert answer.status == status, (name, answer)
+        cost[name] = dict(counted)
+        counted.clear()
+
+    serial_numbers = [caller.gets_a_pass() for _ in range(51)]
+    first = serial_numbers[0]
+    costs("register", caller.registers(first), 201)
+    costs("repeat registration", caller.registers(first), 200)
+    costs("list", caller.lists(), 200)
+    costs("download", caller.downloads(first), 200)
+    costs("download by link", caller.opens(first), 200)
+    costs("page of a link", caller.opens(first, query=""), 200)
+    costs("link that is none", caller.service.calls("GET", LINK, "none"), 404)
+    for serial_number in serial_numbers[1:50]:
+        caller.registers(serial_number)
+    counted.clear()
+    costs("list of 50", caller.lists(), 200)
+    caller.registers(serial_numbers[50])
+    counted.clear()
+    costs("list of 51", caller.lists(), 200)
+    costs("unregister", caller.unregisters(first), 200)
+    caller.device = secrets.token_hex(16)
+    costs("list of an unknown device", caller.lists(), 204)
+    costs("log", caller.service.calls("POST", "/v1/log", headers=JSON, body=b'{"logs": ["a"]}'), 200)
+    assert cost == {
+        "register": flows.REGISTER.requests,
+        "repeat registration": flows.REPEAT.requests,
+        "unregister": flows.UNREGISTER.requests,
+        "list": flows.listing(held=1).requests,
+        "list of 50": flows.listing(held=50).requests,
+        "list of 51": flows.listing(held=51).requests,
+        "list of an unknown device": flows.listing(held=0).requests,
+        "download": flows.DOWNLOAD.requests,
+        "download by link": flows.DOWNLOAD.requests,
+        "page of a link": flows.DOWNLOAD.requests,
+        "link that is none": {},
+        "log": {},
+    }

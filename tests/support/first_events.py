@@ -1,0 +1,183 @@
+"""What the first event of each function is, in a world in which it has something to do."""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+import httpx
+from boto3.dynamodb.types import TypeSerializer
+
+from chalicelib.aws.secrets import Secrets
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.core.links import PATH, Link, sign_link
+from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
+from infra.local.phone import Phone
+from infra.local.run import LocalRun
+from tests.support.in_process import gateway_event
+
+DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
+REGISTRATION = DEVICE + "/{serial_number}"
+PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
+LINK = PATH + "{token}"
+EVERY_DAY = {
+    "version": "0",
+    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "123456789012",
+    "time": "2026-11-25T00:00:00Z",
+    "region": "eu-central-1",
+    "resources": ["arn:aws:events:eu-central-1:123456789012:rule/watch"],
+    "detail": {},
+}
+"""As EventBridge sends it (AWS, "Using AWS Lambda with Amazon EventBridge")."""
+PASSES = 3
+"""How many the device holds."""
+_SERIALIZER = TypeSerializer()
+
+
+@dataclass(frozen=True)
+class Calls:
+    """A function to call, and with what.
+
+    Args:
+        function: its role in the stack.
+        handler: its name in app.py.
+        events: the first, and those that find it warm.
+    """
+
+    function: str
+    handler: str
+    events: tuple[dict[str, Any], ...]
+
+
+def first_calls(stack: LocalRun, *, warm: int = 0, drained: int = 1) -> dict[str, Calls]:
+    """Each flow's, by name: a phone holds three passes, one of them changes, and another phone adds it.
+
+    Args:
+        stack: where all this is.
+        warm: how many calls there are after the first.
+        drained: how many devices the push queue says to wake, in orders of 500.
+    """
+    serial_numbers = [secrets.token_hex(8) for _ in range(PASSES)]
+    items = [_writes(stack, serial_number) for serial_number in serial_numbers]
+    phone = Phone()
+    authorizations = [_authorization(stack, serial_number) for serial_number in serial_numbers]
+    for serial_number, authorization in zip(serial_numbers, authorizations, strict=True):
+        url = f"{stack.api_url}/v1/passes/{stack.pass_type_identifier}/{serial_number}"
+        phone.adds(httpx.get(url, headers=authorization, timeout=30).raise_for_status().content)
+    phone.close()
+    authorization = authorizations[0]
+    one = (stack.pass_type_identifier, quote(serial_numbers[0]))
+    calls = range(1 + warm)
+    return {
+        "register": Calls(
+            "api",
+            "app",
+            tuple(
+                gateway_event(
+                    "POST",
+                    REGISTRATION,
+                    secrets.token_hex(16),
+                    *one,
+                    headers={"Content-Type": "application/json", **authorization},
+                    body=json.dumps({"pushToken": secrets.token_hex(32)}).encode(),
+                )
+                for _ in calls
+            ),
+        ),
+        "list": Calls(
+            "api",
+            "app",
+            tuple(
+                gateway_event("GET", DEVICE, phone.device_library_identifier, stack.pass_type_identifier) for _ in calls
+            ),
+        ),
+        "download": Calls("api", "app", tuple(gateway_event("GET", PASS, *one, headers=authorization) for _ in calls)),
+        "link": Calls(
+            "api", "app", tuple(gateway_event("GET", LINK, _link_token(stack, serial_numbers[0])) for _ in calls)
+        ),
+        "push": Calls("push", "push", tuple(_change(items[0], number) for number in calls)),
+        "push_worker": Calls("push_worker", "push_worker", (_tasks(stack, drained),) * len(calls)),
+        "check_certificates": Calls("check_certificates", "check_certificates", (EVERY_DAY,) * len(calls)),
+    }
+
+
+def environment(stack: LocalRun, function: str) -> dict[str, str]:
+    """What Lambda sets for a function, as it is deployed."""
+    configuration = boto3.client("lambda").get_function_configuration(FunctionName=stack.functions[function])
+    variables: dict[str, str] = configuration["Environment"]["Variables"]
+    return {**variables, **stack.credentials, "AWS_LAMBDA_FUNCTION_NAME": stack.functions[function]}
+
+
+def _writes(stack: LocalRun, serial_number: str) -> dict[str, Any]:
+    item = {
+        "pass_id": f"{stack.pass_type_identifier}/{serial_number}",
+        "template": stack.template,
+        "fields": {"gate": "A7"},
+    }
+    boto3.resource("dynamodb").Table(stack.tables["passes"]).put_item(Item=item)
+    return item
+
+
+def _authorization(stack: LocalRun, serial_number: str) -> dict[str, str]:
+    pass_id = PassId(stack.pass_type_identifier, serial_number)
+    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None).value
+    return {"Authorization": f"ApplePass {token}"}
+
+
+def _link_token(stack: LocalRun, serial_number: str) -> str:
+    keys = Secrets(stage=stack.stage).authentication_keys()
+    return sign_link(keys, Link(PassId(stack.pass_type_identifier, serial_number), int(time.time()) + 3600))
+
+
+def _tasks(stack: LocalRun, count: int) -> dict[str, Any]:
+    """A batch from the push queue that wakes so many devices, whose rows are there."""
+    devices = [DeviceLibraryIdentifier(f"{number:032x}") for number in range(count)]
+    with boto3.resource("dynamodb").Table(stack.tables["devices"]).batch_writer() as rows:
+        for device in devices:
+            rows.put_item(
+                Item={
+                    "device_library_identifier": device.value,
+                    "push_token": device.value * 2,
+                    "passes": {f"{stack.pass_type_identifier}/drained"},
+                    "updated_at": int(time.time() * 1000),
+                }
+            )
+    task = NotifyDevices(stack.pass_type_identifier, tuple(devices), time.time())
+    return {
+        "Records": [
+            {
+                "messageId": str(number),
+                "receiptHandle": str(number),
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "body": encode(piece),
+                "eventSource": "aws:sqs",
+            }
+            for number, piece in enumerate(in_chunks(task))
+        ]
+    }
+
+
+def _change(item: dict[str, Any], number: int) -> dict[str, Any]:
+    """As the stream tells it."""
+    old, new = ({**item, "fields": {"gate": f"B{gate}"}} for gate in (number, number + 1))
+    return {
+        "Records": [
+            {
+                "eventName": "MODIFY",
+                "eventSource": "aws:dynamodb",
+                "dynamodb": {
+                    "Keys": {"pass_id": {"S": item["pass_id"]}},
+                    "SequenceNumber": str(number),
+                    "ApproximateCreationDateTime": time.time(),
+                    "OldImage": _SERIALIZER.serialize(old)["M"],
+                    "NewImage": _SERIALIZER.serialize(new)["M"],
+                },
+            }
+        ]
+    }

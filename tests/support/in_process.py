@@ -1,0 +1,135 @@
+"""The app in this process: called with events in AWS's own shape, against the real tables of the session's stack.
+
+What a gateway of AWS hands over differs from what the embedded one does: path parameters are still percent-encoded,
+and with binary media types `*/*` a body comes as base64.
+"""
+
+import base64
+import importlib
+import json
+import os
+import sys
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl
+
+import boto3
+
+from infra.local.run import LocalRun
+
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+"""Of a synchronous invocation, and of its answer (Lambda quotas)."""
+DOMAIN = "abc123.execute-api.eu-central-1.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the handler gave back to API Gateway.
+
+    Args:
+        body: decoded, where it was base64.
+        base64: whether it was, which is how API Gateway knows bytes from text.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    base64: bool
+
+    def json(self) -> Any:  # noqa: ANN401
+        return json.loads(self.body)
+
+
+class LambdaContext:
+    """As far as the app asks."""
+
+    def __init__(self, remaining_seconds: float = 20.0) -> None:
+        self.aws_request_id = str(uuid.uuid4())
+        self._remaining_seconds = remaining_seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self._remaining_seconds * 1000)
+
+
+def gateway_event(
+    method: str,
+    route: str,
+    *parameters: str,
+    query: str = "",
+    headers: dict[str, str] | None = None,
+    body: bytes | None = None,
+) -> dict[str, Any]:
+    """A request as AWS's REST API hands it over. `parameters` fill the route's placeholders, percent-encoded."""
+    names = [part[1:-1] for part in route.split("/") if part.startswith("{")]
+    path = route
+    for name, value in zip(names, parameters, strict=True):
+        path = path.replace(f"{{{name}}}", value)
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    sent = {"Host": DOMAIN, **(headers or {})}
+    return {
+        "resource": route,
+        "path": path,
+        "httpMethod": method,
+        "headers": sent,
+        "multiValueHeaders": {name: [value] for name, value in sent.items()},
+        "queryStringParameters": pairs or None,
+        "multiValueQueryStringParameters": {name: [value] for name, value in pairs.items()} or None,
+        "pathParameters": dict(zip(names, parameters, strict=True)) or None,
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": route,
+            "httpMethod": method,
+            "path": f"/api{path}",
+            "stage": "api",
+            "domainName": DOMAIN,
+            "requestId": str(uuid.uuid4()),
+            "identity": {"sourceIp": "203.0.113.7"},
+        },
+        "body": base64.b64encode(body).decode() if body is not None else None,
+        "isBase64Encoded": body is not None,
+    }
+
+
+class InProcess:
+    """A sandbox of its own, as cold as a new one."""
+
+    def __init__(self, stack: LocalRun, **settings: str) -> None:
+        function = boto3.client("lambda").get_function_configuration(FunctionName=stack.functions["api"])
+        variables = {**function["Environment"]["Variables"], "PASSWIRE_WEB_SERVICE_URL": "", **settings}
+        os.environ.update({**variables, "PASSWIRE_PATH_PARAMETERS": "encoded"})
+        sys.modules.pop("app", None)
+        self.app: ModuleType = importlib.import_module("app")
+
+    def calls(
+        self,
+        method: str,
+        route: str,
+        *parameters: str,
+        query: str = "",
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        """One request. `parameters` fill the route's placeholders, percent-encoded as in the request's path."""
+        event = gateway_event(method, route, *parameters, query=query, headers=headers, body=body)
+        assert len(json.dumps(event)) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
+        answer = self.app.app(event, LambdaContext())
+        assert len(json.dumps(answer)) <= MAX_PAYLOAD_BYTES, "more than an invocation answers"
+        content = answer["body"]
+        encoded = bool(answer.get("isBase64Encoded"))
+        raw = base64.b64decode(content) if encoded else content.encode()
+        several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
+        return Answer(answer["statusCode"], {**several, **answer["headers"]}, raw, encoded)
+
+    def dynamodb_requests(self) -> Counter[str]:
+        """Counts every request to DynamoDB from now on, by operation."""
+        counted: Counter[str] = Counter()
+        client = self.app.services.store.passes._tables.connection.client
+
+        def count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+            counted[model.name] += 1
+
+        client.meta.events.register("before-call.dynamodb", count)
+        return counted

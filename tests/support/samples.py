@@ -1,0 +1,195 @@
+"""Templates of every style, as a designer would make them, and the passes that are made from them."""
+
+import json
+import struct
+import zlib
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from chalicelib.core.identifiers import AuthenticationToken
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.rendering import render
+from chalicelib.passes.signing import Signer
+from chalicelib.passes.template import Template
+from infra.local.certificates import DevelopmentChain
+
+PASS_TYPE_IDENTIFIER = "pass.dev.passwire.boarding"
+TOKEN = AuthenticationToken("1.sample-token-of-a-pass")
+WEB_SERVICE_URL = "https://passes.example.com/api"
+COMMON: dict[str, Any] = {
+    "formatVersion": 1,
+    "organizationName": "Acme",
+    "foregroundColor": "rgb(255, 255, 255)",
+    "labelColor": "rgb(255, 220, 160)",
+    "barcodes": [{"format": "PKBarcodeFormatQR"}],
+}
+STYLES: dict[str, dict[str, Any]] = {
+    "boardingPass": {
+        "description": "Train ticket",
+        "logoText": "Acme Rail",
+        "backgroundColor": "rgb(30, 70, 50)",
+        "barcodes": [{"format": "PKBarcodeFormatAztec", "altText": "K-104"}],
+        "boardingPass": {
+            "transitType": "PKTransitTypeTrain",
+            "headerFields": [{"key": "track", "label": "TRACK", "value": "7", "changeMessage": "Track %@"}],
+            "primaryFields": [
+                {"key": "from", "label": "Köln", "value": "KLN"},
+                {"key": "to", "label": "Wien", "value": "VIE"},
+            ],
+            "secondaryFields": [{"key": "passenger", "label": "PASSENGER", "value": "Ada Lovelace"}],
+            "auxiliaryFields": [
+                {
+                    "key": "departs",
+                    "label": "DEPARTS",
+                    "value": "2026-12-24T18:30:00+01:00",
+                    "dateStyle": "PKDateStyleNone",
+                    "timeStyle": "PKDateStyleShort",
+                    "ignoresTimeZone": True,
+                },
+                {"key": "coach", "label": "COACH", "value": 21},
+                {"key": "seat", "label": "SEAT", "value": "64"},
+            ],
+            "backFields": [{"key": "help", "label": "Help", "value": "https://acme.example/help, any time."}],
+        },
+    },
+    "coupon": {
+        "description": "Coupon",
+        "logoText": "Acme Coffee",
+        "backgroundColor": "rgb(120, 40, 30)",
+        "barcodes": [{"format": "PKBarcodeFormatPDF417"}],
+        "coupon": {
+            "primaryFields": [{"key": "offer", "label": "Any premium roast", "value": "20% off"}],
+            "auxiliaryFields": [
+                {
+                    "key": "expires",
+                    "label": "EXPIRES",
+                    "value": "2026-12-31T23:59:00Z",
+                    "dateStyle": "PKDateStyleMedium",
+                }
+            ],
+        },
+    },
+    "eventTicket": {
+        "description": "Concert ticket",
+        "backgroundColor": "rgb(40, 40, 90)",
+        "eventTicket": {
+            "headerFields": [{"key": "gate", "label": "GATE", "value": "B"}],
+            "primaryFields": [{"key": "event", "label": "EVENT", "value": "The Analytical Engines"}],
+            "secondaryFields": [{"key": "venue", "label": "VENUE", "value": "Old Town Hall"}],
+            "auxiliaryFields": [
+                {"key": "row", "label": "ROW", "value": "12", "row": 0},
+                {"key": "seat", "label": "SEAT", "value": "7", "row": 0},
+                {"key": "doors", "label": "DOORS", "value": "19:00", "row": 1},
+            ],
+        },
+    },
+    "generic": {
+        "description": "Membership",
+        "logoText": "Acme Gym",
+        "backgroundColor": "rgb(60, 60, 60)",
+        "generic": {
+            "primaryFields": [{"key": "member", "label": "MEMBER", "value": "Grace Hopper"}],
+            "secondaryFields": [
+                {"key": "since", "label": "SINCE", "value": "2019-03-01T00:00:00Z", "dateStyle": "PKDateStyleLong"},
+                {"key": "visits", "label": "VISITS", "value": 1234567, "numberStyle": "PKNumberStyleDecimal"},
+            ],
+            "auxiliaryFields": [
+                {"key": "level", "label": "LEVEL", "value": "Gold", "textAlignment": "PKTextAlignmentRight"}
+            ],
+            "backFields": [
+                {
+                    "key": "terms",
+                    "label": "Terms",
+                    "value": "See the web",
+                    "attributedValue": "<a href='https://a.example'>The web</a>",
+                }
+            ],
+        },
+    },
+    "storeCard": {
+        "description": "Gift card",
+        "logoText": "Acme Store",
+        "backgroundColor": "rgb(20, 90, 110)",
+        "barcodes": [{"format": "PKBarcodeFormatCode128", "altText": "Show this at the till"}],
+        "storeCard": {
+            "primaryFields": [{"key": "balance", "label": "Balance", "value": 21.75, "currencyCode": "EUR"}],
+            "secondaryFields": [{"key": "level", "label": "LEVEL", "value": "Silver"}],
+            "auxiliaryFields": [{"key": "usual", "label": "USUAL", "value": "Iced mocha"}],
+        },
+    },
+    "posterGeneric": {
+        "description": "Museum membership",
+        "backgroundColor": "rgb(20, 20, 30)",
+        "posterGeneric": {
+            "headerFields": [{"key": "level", "label": "LEVEL", "value": "Patron"}],
+            "primaryFields": [{"key": "member", "label": "MEMBER", "value": "Mary Anning"}],
+            "secondaryFields": [{"key": "expires", "label": "EXPIRES", "value": "2027"}],
+            "footerFields": [{"key": "hours", "label": "OPEN", "value": "10 to 18"}],
+        },
+    },
+}
+IMAGES = {
+    "boardingPass": {"logo": (160, 50), "footer": (268, 15)},
+    "coupon": {"logo": (50, 50), "strip": (375, 144)},
+    "eventTicket": {"logo": (120, 40), "background": (180, 220), "thumbnail": (90, 90)},
+    "generic": {"logo": (50, 50), "thumbnail": (90, 90)},
+    "storeCard": {"logo": (50, 50), "strip": (375, 144)},
+    "posterGeneric": {"primaryLogo": (126, 30), "artwork": (358, 448)},
+}
+
+
+@cache
+def png(width: int, height: int, *, seed: int = 0) -> bytes:
+    """A gradient, so that a picture shows where an image begins and ends."""
+    rows = b"".join(
+        b"\0"
+        + bytes(v for x in range(width) for v in (60 + 150 * x // width, 90 + 120 * y // height, 160 - 50 * (seed % 3)))
+        for y in range(height)
+    )
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def files_of(style: str, **changes: object) -> dict[str, bytes]:
+    """A valid template folder of a style; `changes` are put over its pass.json."""
+    content = {**COMMON, **STYLES[style], **changes}
+    files = {"pass.json": json.dumps(content, indent=2).encode()}
+    for name, (width, height) in {"icon": (38, 38), **IMAGES[style]}.items():
+        for scale, suffix in ((1, ""), (2, "@2x"), (3, "@3x")):
+            files[f"{name}{suffix}.png"] = png(width * scale, height * scale, seed=len(name))
+    return files
+
+
+def item(serial_number: str = "S-1", **attributes: object) -> PassItem:
+    """A pass item as a pipeline writes it."""
+    return PassItem.parse({"pass_id": f"{PASS_TYPE_IDENTIFIER}/{serial_number}", "template": "sample", **attributes})
+
+
+def signer_of(chain: DevelopmentChain) -> Signer:
+    """The signer of a development chain."""
+    return Signer.from_pem(
+        certificate=chain.pass_type_certificate.read_text(),
+        private_key=chain.pass_type_key.read_text(),
+        intermediate=chain.intermediate.read_text(),
+    )
+
+
+def build(files: dict[str, bytes], signer: Signer | None = None, **attributes: object) -> bytes:
+    """The pass of an item of the template in `files`; unsigned where nobody will look at the signature."""
+    template = Template.parse("sample", files)
+    rendered = render(
+        template,
+        item(**attributes),  # type: ignore[arg-type]  # a test's own attributes
+        web_service_url=WEB_SERVICE_URL,
+        authentication_token=TOKEN,
+        team_identifier="DEVTEAM001",
+    )
+    now = datetime.now(UTC)
+    return template.archive.with_pass(
+        rendered, sign=(lambda manifest: signer.sign(manifest, at=now)) if signer else (lambda _: b"unsigned")
+    )

@@ -1,0 +1,86 @@
+"""A stage beside the session's own, on the same embedded AWS: what is broken or lost here is nobody else's."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from infra.deploy.change_sets import Unattended
+from infra.deploy.deployer import Deployer, Stack
+from infra.deploy.package import Package
+from infra.local.certificates import KEY_ID
+from infra.local.ministack import Ministack, finish_functions, finish_gateway, finish_tables
+from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, TEMPLATE, LocalRun
+from infra.stage.secrets import ensure_authentication_keys, put_pass_type
+
+STAGE = "second"
+SERIAL_NUMBER = "HEALTHY-1"
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """The stage, as a deployer and as a phone sees it."""
+
+    stack: Stack
+    local: LocalRun
+
+
+def deploy_second_stage(stack: LocalRun, folder: Path) -> SecondStage:
+    """Healthy in all respects: it has a pass, and somebody hears of its alarms.
+
+    Args:
+        stack: the session's own stage.
+        folder: its folder, whose package and certificates serve for this one too.
+    """
+    package = Package(
+        template=json.loads((folder / "package" / "sam.json").read_text()),
+        zip_file=folder / "package" / "functions.zip",
+    )
+    deployed = Deployer(STAGE, on_progress=lambda _: None).deploy(
+        lambda: package,
+        parameters={
+            "ApnsUrl": stack.apns_url,
+            "ApnsCa": Path(stack.ca_file).read_text(),
+            "PathParameters": "decoded",
+        },
+        dialogue=Unattended(),
+    )
+    ensure_authentication_keys(STAGE)
+    put_pass_type(STAGE, PASS_TYPE_IDENTIFIER, credentials(folder))
+    finish_tables(deployed)
+    finish_functions(deployed)
+    api_url = finish_gateway(deployed, Ministack(stack.aws_endpoint_url))
+    queue = boto3.client("sqs").create_queue(QueueName="who-hears-of-alarms")["QueueUrl"]
+    arn = f"arn:aws:sqs:{stack.region}:000000000000:{queue.rpartition('/')[2]}"
+    boto3.client("sns").subscribe(TopicArn=deployed.outputs["AlarmTopicArn"], Protocol="sqs", Endpoint=arn)
+    item = {"pass_id": f"{PASS_TYPE_IDENTIFIER}/{SERIAL_NUMBER}", "template": TEMPLATE, "fields": {"gate": "A1"}}
+    boto3.resource("dynamodb").Table(deployed.tables["passes"]).put_item(Item=item)
+    return SecondStage(
+        deployed,
+        replace(
+            stack,
+            stage=STAGE,
+            api_url=api_url,
+            tables=deployed.tables,
+            queues=deployed.queues,
+            functions=deployed.functions,
+            templates_bucket=deployed.outputs["TemplatesBucketName"],
+        ),
+    )
+
+
+def credentials(folder: Path) -> dict[str, Any]:
+    """The secret of a pass type, from the files of development certificates below `folder`."""
+    files = folder / "certificates" if (folder / "certificates").exists() else folder
+    return {
+        "certificate": (files / "pass_type.pem").read_text(),
+        "private_key": (files / "pass_type.key.pem").read_text(),
+        "intermediate": (files / "intermediate.pem").read_text(),
+        "apns": {
+            "team_identifier": TEAM_IDENTIFIER,
+            "key_id": KEY_ID,
+            "private_key": (files / f"AuthKey_{KEY_ID}.p8").read_text(),
+        },
+    }

@@ -1,0 +1,96 @@
+"""A simulator as tests speak of it: what it is told to do, what it saw, and clients that push to it."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+
+from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+from chalicelib.core.identifiers import PushToken
+from infra.local.apns import ApnsStandIn
+from infra.local.certificates import KEY_ID, DevelopmentChain
+from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
+
+PATIENCE_SECONDS = 20.0
+
+
+class SimulatedApns:
+    """A simulator and the certificates that it goes by."""
+
+    def __init__(self, simulator: ApnsStandIn, chain: DevelopmentChain) -> None:
+        self.url = simulator.apns_url
+        self.control_url = simulator.control_url
+        self.chain = chain
+        self._control = httpx.Client(base_url=simulator.control_url)
+
+    @classmethod
+    def start(cls, chain: DevelopmentChain) -> "tuple[SimulatedApns, ApnsStandIn]":
+        simulator = ApnsStandIn.start(
+            certificate=chain.apns_server_certificate,
+            private_key=chain.apns_server_key,
+            client_ca=chain.intermediate,
+            provider_keys={KEY_ID: chain.provider_public_key},
+        )
+        return cls(simulator, chain), simulator
+
+    def suffers(self, **faults: object) -> None:
+        """From now on, until told otherwise."""
+        self._control.put("/faults", json=faults).raise_for_status()
+
+    def recovers(self) -> None:
+        self._control.delete("/faults").raise_for_status()
+
+    def answers(self, push: Push, **answer: object) -> None:
+        """What it says to one device's pushes."""
+        self._control.put(f"/tokens/{push.push_token.value}", json=answer).raise_for_status()
+
+    def forgets(self) -> None:
+        self._control.delete("/pushes").raise_for_status()
+
+    def pushes(self) -> list[dict[str, Any]]:
+        pushes: list[dict[str, Any]] = self._control.get("/pushes").json()
+        return pushes
+
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = self._control.get("/summary").json()
+        return summary
+
+    def provider_token(self) -> ProviderToken:
+        return ProviderToken(
+            team_identifier=TEAM_IDENTIFIER, key_id=KEY_ID, private_key=self.chain.provider_key.read_text()
+        )
+
+    def certificate(self) -> ClientCertificate:
+        return ClientCertificate(
+            certificate=self.chain.pass_type_certificate.read_text(), private_key=self.chain.pass_type_key.read_text()
+        )
+
+    def client(self, credential: Credential | None = None, **options: Any) -> Client:  # noqa: ANN401 - Client's own
+        """A client of this service, by default with the pass type certificate."""
+        return Client(
+            url=self.url,
+            credential=credential or self.certificate(),
+            ca=self.chain.root.read_text(),
+            **options,
+        )
+
+
+def pushes(count: int, *, topic: str = PASS_TYPE_IDENTIFIER) -> list[Push]:
+    """To so many devices."""
+    return [Push(PushToken(f"{number:064x}"), topic) for number in range(count)]
+
+
+def send(client: Client, what: Iterable[Push], *, seconds: float = PATIENCE_SECONDS) -> list[Outcome]:
+    """Push, and hold that each push ended in exactly one outcome."""
+    due = list(what)
+    outcomes = list(client.push(due, deadline=time.monotonic() + seconds))
+    assert Counter(outcome.push for outcome in outcomes) == Counter(due)
+    return outcomes
+
+
+def reasons(outcomes: Iterable[Outcome]) -> Counter[tuple[int | None, str | None]]:
+    """How often each status and reason came."""
+    return Counter((outcome.status, outcome.reason) for outcome in outcomes)

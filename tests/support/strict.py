@@ -1,0 +1,84 @@
+"""The strict layer of the embedded AWS, as tests set and read it (`infra/local/strict_aws.py`)."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from infra.local.run import LocalRun
+from infra.local.strict_aws import CONTROL_PATH
+
+HELD_SECONDS = 10
+
+
+class StrictAws:
+    """The layer around one embedded AWS.
+
+    Args:
+        stack: the local stack that runs on it.
+    """
+
+    def __init__(self, stack: LocalRun) -> None:
+        self._url = stack.aws_endpoint_url + CONTROL_PATH
+
+    @contextlib.contextmanager
+    def limits(self, **changed: float) -> Iterator[None]:
+        """Other limits for as long as the context lasts; counting of units and refusals starts again."""
+        before = self._read()["limits"]
+        self._put(changed)
+        try:
+            yield
+        finally:
+            self._put({name: before[name] for name in changed})
+
+    def during_a_transaction(self, call: Callable[[], object], *, table: str, key: dict[str, Any]) -> None:
+        """Make a call that writes an item while a transaction holds it, and end the transaction once that was refused.
+
+        Args:
+            call: is to succeed in the end.
+            table: name of the table.
+            key: of the item, as DynamoDB's JSON.
+        """
+        update = {"TableName": table, "Key": key, "UpdateExpression": "REMOVE nothing"}
+        dynamodb = boto3.client("dynamodb", config=Config(retries={"total_max_attempts": 1}))
+        refusal = dynamodb.exceptions.TransactionConflictException
+        with ThreadPoolExecutor(2) as threads:
+            with self.limits(transaction_seconds=HELD_SECONDS):
+                transaction = threads.submit(dynamodb.transact_write_items, TransactItems=[{"Update": update}])
+                while not self._conflicts():
+                    with contextlib.suppress(refusal):
+                        dynamodb.update_item(**update)
+                probes = self._conflicts()
+                called = threads.submit(call)
+                while self._conflicts() == probes and not called.done():
+                    time.sleep(0.01)
+                refused = self._conflicts() > probes
+            called.result()
+            transaction.result()
+        assert refused, "the call met no transaction"
+
+    def _conflicts(self) -> int:
+        return self.refused().get("TransactionConflictException", 0)
+
+    def units(self, table: str, key: str) -> dict[str, float]:
+        """Units that were consumed of a partition key since `limits(record_units=True)`, by kind: read, write."""
+        found: dict[str, float] = self._read()["units"].get(table, {}).get(key, {"read": 0, "write": 0})
+        return found
+
+    def refused(self) -> dict[str, int]:
+        """How many requests to DynamoDB were refused since the limits were changed, by error code."""
+        found: dict[str, int] = self._read()["refused"]
+        return found
+
+    def _read(self) -> dict[str, Any]:
+        response = httpx.get(self._url, trust_env=False).raise_for_status()
+        found: dict[str, Any] = response.json()
+        return found
+
+    def _put(self, values: dict[str, float]) -> None:
+        httpx.put(self._url, json=values, trust_env=False).raise_for_status()

@@ -1,0 +1,1 @@
+"""Tests of modules by themselves, without a deployed stack; the folders mirror the code's."""

@@ -1,0 +1,392 @@
+"""The client through real sockets and TLS, against everything that APNs and the network do to it.
+
+`send` holds for each of these that every push ended in exactly one outcome.
+"""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chalicelib import roots
+from chalicelib.apns.client import IDLE_SECONDS, PING_TIMEOUT_SECONDS, Client, Outcome, Push
+from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.core.errors import ConfigurationError
+from chalicelib.core.identifiers import PushToken
+from infra.local.certificates import DevelopmentChain, make_development_chain
+from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
+from tests.support.simulated_apns import SimulatedApns, pushes, reasons, send
+
+DELIVERED = (200, None)
+
+
+def _delivered(outcomes: list[Outcome]) -> int:
+    return reasons(outcomes)[DELIVERED]
+
+
+def test_a_push_is_what_apple_asks_for(apns: SimulatedApns) -> None:
+    """One push is one request: the device's path, the topic, an expiration in the future, an empty object."""
+    (push,) = pushes(1)
+    (outcome,) = send(apns.client(), [push])
+    (seen,) = apns.pushes()
+    assert outcome.kind is OutcomeKind.DELIVERED
+    assert seen["token"] == push.push_token.value
+    assert seen["topic"] == PASS_TYPE_IDENTIFIER
+    assert seen["body"] == "{}"
+    assert time.time() + 29 * 86400 < int(seen["headers"]["apns-expiration"]) <= time.time() + 30 * 86400
+    assert "apns-push-type" not in seen["headers"]
+    assert "apns-priority" not in seen["headers"]
+
+
+@pytest.mark.parametrize("token", ["../../x", "a?b", "a#b", "QUJD+/==", "%41"])
+def test_a_push_token_of_any_alphabet_stays_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
+    """What a phone calls its push token decides which device is pushed to, never which request is made."""
+    (outcome,) = send(apns.client(), [Push(PushToken(token), PASS_TYPE_IDENTIFIER)])
+    assert outcome.kind is OutcomeKind.DELIVERED
+    assert [push["token"] for push in apns.pushes()] == [token]
+
+
+def test_a_background_push_has_the_priority_that_it_must_have(apns: SimulatedApns) -> None:
+    """With the push type set to background, the priority is 5: 10 would be an error."""
+    assert _delivered(send(apns.client(push_type="background"), pushes(3))) == 3
+    assert apns.pushes()[0]["headers"]["apns-priority"] == "5"
+
+
+def test_a_thousand_at_a_time(apns: SimulatedApns) -> None:
+    """The streams that APNs allows are used, and not one more."""
+    apns.suffers(latency_ms=100)
+    started = time.monotonic()
+    assert _delivered(send(apns.client(), pushes(3000))) == 3000
+    assert time.monotonic() - started < 2
+    assert apns.summary()["peak_streams"] == 1000
+    assert apns.summary()["excess_streams"] == 0
+
+
+def test_with_a_provider_token_the_first_push_goes_alone(apns: SimulatedApns) -> None:
+    """APNs allows one stream until a push has succeeded; the client asks for no more, and then uses them all."""
+    apns.suffers(latency_ms=20)
+    assert _delivered(send(apns.client(apns.provider_token()), pushes(2000))) == 2000
+    summary = apns.summary()
+    assert summary["excess_streams"] == 0
+    assert summary["peak_streams"] > 500
+
+
+def test_limits_that_change_are_obeyed(apns: SimulatedApns) -> None:
+    """1000 streams, then 1, then 1000, in the middle of a batch: nothing is lost and nothing repeated."""
+    apns.suffers(latency_ms=5)
+    client = apns.client()
+    outcomes = []
+    for number, outcome in enumerate(client.push(pushes(4000), deadline=time.monotonic() + 20)):
+        outcomes.append(outcome)
+        if number == 1000:
+            apns.suffers(max_streams=1)
+        if number == 2200:
+            apns.suffers(latency_ms=5)
+    assert _delivered(outcomes) == 4000
+    assert apns.summary()["pushes"] == 4000
+
+
+def test_the_connection_is_kept(apns: SimulatedApns) -> None:
+    """Three calls of one warm sandbox are one handshake."""
+    client = apns.client()
+    for _ in range(3):
+        assert _delivered(send(client, pushes(5))) == 5
+    assert apns.summary()["connections"] == 1
+
+
+def test_goaway_every_300_pushes_loses_nothing(apns: SimulatedApns) -> None:
+    """What lies above GOAWAY's last stream is sent again on a new connection, once."""
+    apns.suffers(goaway_after=300, latency_ms=5)
+    assert _delivered(send(apns.client(), pushes(2000))) == 2000
+    assert apns.summary()["pushes"] == 2000
+    assert apns.summary()["connections"] == 7
+
+
+def test_goaway_every_10_pushes_loses_nothing(apns: SimulatedApns) -> None:
+    """However often a push meets a goodbye, it is sent again as long as others get through."""
+    apns.suffers(goaway_after=10)
+    assert _delivered(send(apns.client(), pushes(200))) == 200
+    assert apns.summary()["pushes"] == 200
+
+
+def test_a_refused_stream_is_sent_again(apns: SimulatedApns) -> None:
+    """REFUSED_STREAM promises that nothing was done: every push is delivered, and none twice."""
+    apns.suffers(refuse_stream_every=10)
+    assert _delivered(send(apns.client(), pushes(1000))) == 1000
+    assert apns.summary()["pushes"] == 1000
+
+
+def test_a_peer_that_refuses_every_stream_is_not_asked_for_ever(apns: SimulatedApns) -> None:
+    """After a few attempts, each push is for later."""
+    apns.suffers(refuse_stream_every=1)
+    assert reasons(send(apns.client(), pushes(20))) == {(None, "RefusedStream"): 20}
+
+
+def test_every_tenth_stream_reset_costs_that_stream_alone(apns: SimulatedApns) -> None:
+    """A reset that promises nothing leaves its push for later; the others are delivered."""
+    apns.suffers(reset_stream_every=10)
+    assert reasons(send(apns.client(), pushes(1000))) == {DELIVERED: 900, (None, "StreamReset"): 100}
+
+
+def test_a_tcp_reset_costs_what_was_open(apns: SimulatedApns) -> None:
+    """What was open is for later, what had not been sent is sent on a new connection."""
+    apns.suffers(reset_after=250, max_streams=100)
+    outcomes = send(apns.client(), pushes(1000))
+    assert set(reasons(outcomes)) <= {DELIVERED, (None, "ConnectionLost")}
+    assert _delivered(outcomes) >= 500
+    assert apns.summary()["connections"] > 1
+
+
+def test_a_peer_that_talks_nonsense_is_left(apns: SimulatedApns) -> None:
+    """Bytes that are no HTTP/2 end the connection; what had been answered before, in the same breath, counts."""
+    apns.suffers(garbage_after=50, max_streams=1)
+    assert _delivered(send(apns.client(), pushes(200))) == 200
+    apns.suffers(garbage_after=50, max_streams=100)
+    outcomes = send(apns.client(), pushes(200))
+    assert set(reasons(outcomes)) <= {DELIVERED, (None, "ConnectionBroken"), (None, "ConnectionLost")}
+    assert _delivered(outcomes) >= 50
+
+
+def test_a_burst_of_503_ends_and_the_rest_is_delivered(apns: SimulatedApns) -> None:
+    """Those that met it are for later; it does not stop those that come after."""
+    apns.suffers(answer={"status": 503, "reason": "ServiceUnavailable"}, answer_next=50)
+    outcomes = send(apns.client(), pushes(1000))
+    assert reasons(outcomes) == {DELIVERED: 950, (503, "ServiceUnavailable"): 50}
+
+
+def test_an_apns_that_takes_nothing_is_not_hammered(apns: SimulatedApns) -> None:
+    """After a hundred 500s in a row the rest is for later, unsent."""
+    apns.suffers(answer={"status": 500, "reason": "InternalServerError"}, max_streams=10)
+    outcomes = send(apns.client(), pushes(5000))
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.LATER}
+    assert apns.summary()["pushes"] < 120
+
+
+def test_a_slow_reader_is_waited_for(apns: SimulatedApns) -> None:
+    """A peer that reads little at a time gets everything in the end, and nothing twice."""
+    apns.suffers(read_bytes_per_second=200_000)
+    assert _delivered(send(apns.client(), pushes(2000))) == 2000
+    assert apns.summary()["pushes"] == 2000
+
+
+def test_apns_down_is_told_at_once(apns: SimulatedApns) -> None:
+    """A host that resets every connection is given up after a few attempts, long before the deadline."""
+    apns.suffers(down=True)
+    client = apns.client()
+    started = time.monotonic()
+    assert reasons(send(client, pushes(100))) == {(None, "Unreachable"): 100}
+    assert time.monotonic() - started < 3
+    apns.recovers()
+    assert _delivered(send(client, pushes(100))) == 100
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_host_that_never_answers_costs_no_more_than_the_deadline(apns: SimulatedApns, silent_port: int) -> None:
+    """A handshake that does not get on ends with the deadline."""
+    client = Client(url=f"https://127.0.0.1:{silent_port}", credential=apns.certificate(), ca="")
+    started = time.monotonic()
+    outcomes = send(client, pushes(10), seconds=0.5)
+    assert time.monotonic() - started < 1
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.LATER}
+
+
+def test_a_name_that_does_not_resolve_is_for_later(apns: SimulatedApns) -> None:
+    """DNS being away is no reason to lose a push or to raise."""
+    client = Client(url="https://apns.invalid:443", credential=apns.certificate(), ca="")
+    assert reasons(send(client, pushes(3))) == {(None, "Unreachable"): 3}
+
+
+def test_a_push_that_is_never_answered_ends_with_the_deadline(apns: SimulatedApns) -> None:
+    """Its neighbours are delivered, the connection stays, and a late answer disturbs no later call."""
+    apns.suffers(ignore_push_every=10)
+    client = apns.client()
+    assert reasons(send(client, pushes(100), seconds=0.5)) == {DELIVERED: 90, (None, "Deadline"): 10}
+    apns.recovers()
+    assert _delivered(send(client, pushes(50))) == 50
+    assert apns.summary()["connections"] == 1
+
+
+def test_what_is_given_up_makes_room(apns: SimulatedApns) -> None:
+    """Requests that ended with the deadline are reset, so that their streams are free for the next call."""
+    apns.suffers(ignore_push_every=1, max_streams=10)
+    client = apns.client()
+    assert reasons(send(client, pushes(10), seconds=0.3)) == {(None, "Deadline"): 10}
+    apns.suffers(max_streams=10)
+    assert _delivered(send(client, pushes(20), seconds=2)) == 20
+    assert apns.summary()["excess_streams"] == 0
+
+
+def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: SimulatedApns) -> None:
+    """A call that ended by its deadline leaves nothing behind that the next could mistake for its own."""
+    apns.suffers(latency_ms=400)
+    client = apns.client()
+    assert reasons(send(client, pushes(20), seconds=0.2)) == {(None, "Deadline"): 20}
+    assert _delivered(send(client, pushes(30))) == 30
+
+
+class _Clock:
+    """A timer that can be moved on, as a sandbox's is by a freeze."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def _after_a_freeze(timer: _Clock, client: Client) -> list[Outcome]:
+    timer.ahead += IDLE_SECONDS + 1
+    return list(client.push(pushes(5), deadline=timer() + 10))
+
+
+def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -> None:
+    """A thawed sandbox asks first whether its connection still lives, and makes a new one if not."""
+    timer = _Clock()
+    client = apns.client(timer=timer)
+    send(client, pushes(1))
+    apns.suffers(black_hole=True)
+    list(client.push(pushes(1), deadline=timer() + 0.3))  # the connection goes silent when it hears something
+    apns.recovers()
+    started = time.monotonic()
+    assert _delivered(_after_a_freeze(timer, client)) == 5
+    assert time.monotonic() - started < PING_TIMEOUT_SECONDS + 1
+    assert apns.summary()["connections"] == 2
+
+
+def test_a_connection_that_lived_through_a_freeze_is_used(apns: SimulatedApns) -> None:
+    """A PING that is answered saves the handshake."""
+    timer = _Clock()
+    client = apns.client(timer=timer)
+    send(client, pushes(1))
+    assert _delivered(_after_a_freeze(timer, client)) == 5
+    assert apns.summary()["connections"] == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_push(apns: SimulatedApns) -> None:
+    """APNs closes connections between two calls; that is noticed before anything is sent into it."""
+    client = apns.client()
+    send(client, pushes(1))
+    apns.suffers(down=True)
+    while apns.summary()["open_connections"]:
+        time.sleep(0.01)
+    apns.recovers()
+    assert _delivered(send(client, pushes(5))) == 5
+
+
+def test_a_peer_that_falls_silent_is_asked_and_left(apns: SimulatedApns) -> None:
+    """With no word for a while and no answer to PING, the connection is given up before the deadline."""
+    timer = _Clock()
+    client = apns.client(timer=timer)
+    send(client, pushes(1))
+    apns.suffers(black_hole=True)
+    threading.Timer(0.3, lambda: setattr(timer, "ahead", 6.0)).start()  # past STALL_SECONDS: now it asks
+    threading.Timer(1.6, lambda: setattr(timer, "ahead", 9.0)).start()  # past the PING's timeout: now it leaves
+    threading.Timer(1.5, apns.recovers).start()
+    outcomes = list(client.push(pushes(5), deadline=timer() + 60))
+    assert reasons(outcomes) == {(None, "Timeout"): 5}
+
+
+def test_a_certificate_that_is_refused_is_for_a_person(
+    apns: SimulatedApns, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A client certificate that APNs does not trust ends in one attempt, as a configuration error."""
+    foreign = make_development_chain(
+        tmp_path_factory.mktemp("foreign"), pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
+    )
+    credential = ClientCertificate(
+        certificate=foreign.pass_type_certificate.read_text(), private_key=foreign.pass_type_key.read_text()
+    )
+    outcomes = send(apns.client(credential), pushes(20))
+    assert {(outcome.kind, outcome.reason) for outcome in outcomes} == {
+        (OutcomeKind.CONFIGURATION, "CertificateRefused")
+    }
+
+
+def test_a_root_of_the_zip_is_trusted(apns: SimulatedApns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zip has the roots in a folder, a file each."""
+    shutil.copy(apns.chain.root, tmp_path / "root.pem")
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    monkeypatch.setattr(roots, "FOLDER", tmp_path)
+    outcomes = send(Client(url=apns.url, credential=apns.certificate()), pushes(20))
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.DELIVERED}
+
+
+def test_a_server_that_is_not_apns_gets_nothing(apns: SimulatedApns) -> None:
+    """A server certificate of a root that is not trusted is a configuration error; no push token is sent."""
+    client = Client(url=apns.url, credential=apns.certificate())
+    outcomes = send(client, pushes(20))
+    assert {(outcome.kind, outcome.reason) for outcome in outcomes} == {(OutcomeKind.CONFIGURATION, "UntrustedServer")}
+    assert apns.summary()["pushes"] == 0
+
+
+def test_a_server_without_http2_is_left(chain: DevelopmentChain) -> None:
+    """A peer that speaks TLS but not HTTP/2 (a proxy, say) is given up; nothing is raised."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain.apns_server_certificate, chain.apns_server_key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    with context.wrap_socket(listener.accept()[0], server_side=True) as sock:
+                        sock.recv(1000)
+                        sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        client = Client(
+            url=f"https://127.0.0.1:{listener.getsockname()[1]}",
+            credential=ClientCertificate(
+                certificate=chain.pass_type_certificate.read_text(), private_key=chain.pass_type_key.read_text()
+            ),
+            ca=chain.root.read_text(),
+        )
+        outcomes = send(client, pushes(3))
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.LATER}
+
+
+@pytest.mark.parametrize("url", ["http://api.push.apple.com", "api.push.apple.com:443", "https://"])
+def test_a_url_that_is_none_is_told(apns: SimulatedApns, url: str) -> None:
+    """A push address that is not https is a configuration error that names it."""
+    with pytest.raises(ConfigurationError, match="APNs URL"):
+        Client(url=url, credential=apns.certificate())
+
+
+def test_a_root_that_is_none_is_told(apns: SimulatedApns) -> None:
+    """A root that is not PEM is a configuration error."""
+    with pytest.raises(ConfigurationError, match="APNs CA"):
+        Client(url=apns.url, credential=apns.certificate(), ca="-----BEGIN CERTIFICATE-----\nnone\n")
+
+
+def test_nothing_to_push_needs_no_connection(apns: SimulatedApns) -> None:
+    """An empty batch makes no handshake."""
+    assert send(apns.client(), []) == []
+    assert apns.summary()["connections"] == 0
+
+
+def test_a_caller_that_stops_listening_disturbs_no_later_call(apns: SimulatedApns) -> None:
+    """Outcomes that nobody took are gone, and the next call gets its own alone."""
+    client = apns.client()
+    next(client.push(pushes(500), deadline=time.monotonic() + 10))
+    assert _delivered(send(client, pushes(20))) == 20
+
+
+def test_no_secret_shows_in_what_is_printed(apns: SimulatedApns) -> None:
+    """A push token is in no representation of an outcome."""
+    (push,) = pushes(1)
+    (outcome,) = send(apns.client(), [push])
+    assert push.push_token.value not in repr(outcome)

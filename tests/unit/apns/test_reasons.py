@@ -1,0 +1,99 @@
+"""Each answer that APNs can give comes to what the table says, through a real connection."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from chalicelib.apns import client
+from chalicelib.apns.client import Push
+from chalicelib.apns.reasons import KINDS, OWN_REASONS, SENDER_REASONS, OutcomeKind, kind_of, metric_reason
+from chalicelib.core.identifiers import PushToken
+from infra.local.run import PASS_TYPE_IDENTIFIER
+from tests.support.simulated_apns import SimulatedApns, pushes, send
+
+PROTOCOL = {
+    OutcomeKind.GONE: "410 Unregistered, 410 ExpiredToken, 400 BadDeviceToken",
+    OutcomeKind.CONFIGURATION: (
+        "400 DeviceTokenNotForTopic, 400 TopicDisallowed, 400 BadTopic, 400 MissingTopic, 403 BadCertificate, "
+        "403 BadCertificateEnvironment, 403 Forbidden, 403 InvalidProviderToken, 403 MissingProviderToken, "
+        "403 ExpiredProviderToken"
+    ),
+    OutcomeKind.LATER: (
+        "429 TooManyRequests, 429 TooManyProviderTokenUpdates, 500 InternalServerError, 503 ServiceUnavailable, "
+        "503 Shutdown"
+    ),
+    OutcomeKind.DEFECT: (
+        "400 BadMessageId, 400 BadExpirationDate, 400 BadPriority, 400 BadCollapseId, 400 InvalidPushType, "
+        "400 PayloadEmpty, 413 PayloadTooLarge, 404 BadPath, 405 MethodNotAllowed, 400 DuplicateHeaders, "
+        "400 IdleTimeout"
+    ),
+}
+"""The rows of Apple's page, written down a second time: by outcome."""
+
+
+def _row(text: str) -> tuple[int, str]:
+    status, reason = text.split()
+    return int(status), reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), [(_row(text), kind) for kind, row in PROTOCOL.items() for text in row.split(", ")], ids=str
+)
+def test_the_table_says_what_apples_page_says(answer: tuple[int, str], kind: OutcomeKind) -> None:
+    """Every status and reason of the protocol has its outcome."""
+    assert KINDS[answer] is kind
+
+
+@pytest.mark.parametrize(("answer", "kind"), KINDS.items(), ids=str)
+def test_an_answer_becomes_its_outcome(apns: SimulatedApns, answer: tuple[int, str], kind: OutcomeKind) -> None:
+    """An answer of APNs reaches the caller as the kind of its row, with status, reason and APNs' id."""
+    status, reason = answer
+    push = Push(PushToken(f"{status}-{reason}"), PASS_TYPE_IDENTIFIER)
+    apns.answers(push, status=status, reason=reason)
+    (outcome,) = send(apns.client(), [push])
+    assert (outcome.kind, outcome.status, outcome.reason) == (kind, status, reason)
+    assert outcome.apns_id
+
+
+def test_an_unknown_reason_is_for_later() -> None:
+    """What stands in no table is tried again, whatever its status; a new reason must not lose a device."""
+    assert kind_of(410, "SomethingNew") is OutcomeKind.LATER
+    assert kind_of(418, "") is OutcomeKind.LATER
+
+
+def test_metrics_are_as_many_as_the_reasons_that_are_known() -> None:
+    """A reason that APNs makes up makes no metric of its own; every one that is known does."""
+    assert metric_reason("SomethingNew\n") == "unknown"
+    assert metric_reason(None) == "none"
+    assert all(metric_reason(reason) == reason for _, reason in KINDS)
+
+
+def test_every_reason_of_the_clients_own_is_listed() -> None:
+    """What the client ends a push with where there was no answer stands in `OWN_REASONS`, and nothing else does."""
+    source = Path(inspect.getfile(client)).read_text()
+    said = re.findall(r'(?:_Ending\(|otherwise=|reason=)"(\w+)"', source)
+    assert set(said) == OWN_REASONS
+
+
+@pytest.mark.parametrize("answer", sorted(SENDER_REASONS), ids=str)
+def test_an_answer_that_concerns_all_pushes_is_asked_for_once(apns: SimulatedApns, answer: tuple[int, str]) -> None:
+    """With a refused credential or topic, APNs is not asked ten thousand times; every push still has its outcome."""
+    status, reason = answer
+    apns.suffers(answer={"status": status, "reason": reason}, max_streams=1)
+    outcomes = send(apns.client(), pushes(50))
+    assert {(outcome.kind, outcome.reason) for outcome in outcomes} == {(KINDS[answer], reason)}
+    assert apns.summary()["pushes"] == 1
+
+
+def test_a_gone_device_brings_the_time_and_a_busy_one_the_wait(apns: SimulatedApns) -> None:
+    """The timestamp of a 410 and the Retry-After of a 429 reach the caller."""
+    gone, busy = pushes(2)
+    apns.answers(gone, status=410, reason="Unregistered", timestamp=1764000000123)
+    apns.answers(busy, status=429, reason="TooManyRequests", retry_after=7)
+    by_push = {outcome.push: outcome for outcome in send(apns.client(), [gone, busy])}
+    assert by_push[gone].timestamp == 1764000000123
+    assert by_push[busy].retry_after == 7
+    for push in (gone, busy):
+        apns.answers(push, status=200)

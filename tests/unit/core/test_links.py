@@ -1,0 +1,138 @@
+"""Download links: what was signed here opens one pass until it expires, and nothing else opens anything."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.core.identifiers import PassId
+from chalicelib.core.links import (
+    MAX_LIFETIME_SECONDS,
+    Link,
+    LinkEndedError,
+    LinkError,
+    LinkLifetimeError,
+    read_link,
+    sign_link,
+)
+
+OLD, NEW = AuthenticationKey("1", b"o" * 32), AuthenticationKey("2", b"n" * 32)
+KEYS = AuthenticationKeys((OLD, NEW))
+LINK = Link(PassId("pass.com.acme.boarding", "7K2M9Q"), expires_at=2_000_000_000)
+NOW = 1_999_999_999.0
+
+
+def encoded(part: object) -> str:
+    return urlsafe_b64encode(part if isinstance(part, bytes) else json.dumps(part).encode()).rstrip(b"=").decode()
+
+
+def forged(key: bytes = NEW.for_links(), *, kid: object = "2", **claims: object) -> str:
+    content = {"sub": str(LINK.pass_id), "aud": "link", "exp": LINK.expires_at, **claims}
+    return jwt.encode({k: v for k, v in content.items() if v is not None}, key, headers={"kid": kid})
+
+
+def test_a_link_grants_its_pass_until_the_second_that_it_names() -> None:
+    token = sign_link(KEYS, LINK)
+    assert read_link(KEYS, token, now=NOW) == LINK
+    with pytest.raises(LinkEndedError):
+        read_link(KEYS, token, now=2_000_000_000.0)
+
+
+@pytest.mark.parametrize("serial_number", ["a/b", "100%", "grüße-東京", "x" * 990])
+def test_a_link_carries_any_serial_number(serial_number: str) -> None:
+    link = Link(PassId("pass.a", serial_number), LINK.expires_at)
+    assert read_link(KEYS, sign_link(KEYS, link), now=NOW) == link
+
+
+def test_a_link_stands_in_a_url_as_it_is_and_is_short_enough_for_a_small_qr_code() -> None:
+    token = sign_link(KEYS, LINK)
+    assert token.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    assert len(token) < 190
+
+
+def test_a_link_goes_on_working_when_a_key_is_added_and_ends_when_its_own_is_retired() -> None:
+    token = sign_link(AuthenticationKeys((OLD,)), LINK)
+    assert read_link(KEYS, token, now=NOW) == LINK
+    with pytest.raises(LinkError):
+        read_link(AuthenticationKeys((NEW,)), token, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a",
+        "..",
+        "a" * 5000,
+        "\ud800.é.\0",
+        forged(b"x" * 32),
+        forged(NEW.key),
+        forged(OLD.for_links(), kid="2"),
+        forged(kid="3"),
+        forged(kid=""),
+        encoded({"alg": "HS384", "kid": "2"}) + "." + encoded({"sub": "a/b"}) + "." + encoded(b"x"),
+        forged(aud="pass"),
+        forged(aud=None),
+        forged(exp=None),
+        forged(sub=None),
+        forged(sub="no pass id"),
+        encoded({"alg": "none", "kid": "2"}) + "." + encoded({"sub": "a/b", "aud": "link", "exp": 2_000_000_000}) + ".",
+        encoded({"alg": "RS256", "kid": "2"}) + "." + encoded({"sub": "a/b"}) + "." + encoded(b"x"),
+        encoded({"alg": "HS256", "kid": 2}) + ".e30.e30",
+        encoded({"alg": "HS256", "kid": ["2"]}) + ".e30.e30",
+        encoded({"alg": "HS256"}) + ".e30.e30",
+        encoded([]) + ".e30.e30",
+        encoded(b"[" * 2900) + ".e30.e30",
+        encoded(b'{"a":' + b"[" * 2900) + ".e30.e30",
+        forged(exp=int(NOW) + MAX_LIFETIME_SECONDS + 2 * 86_400),
+        forged(exp=2**63),
+        forged(exp=2**200),
+        forged(exp=float("inf")),
+        forged(exp=1e300),
+        NEW.derive(LINK.pass_id).value,
+    ],
+    ids=lambda token: token[:60].encode("ascii", "backslashreplace").decode(),
+)
+def test_what_was_not_signed_here_as_a_link_is_none(token: str) -> None:
+    with pytest.raises(LinkError) as refused:
+        read_link(KEYS, token, now=NOW)
+    assert str(refused.value) == "download link: it is none of this stage's"
+
+
+def test_a_link_lasts_a_year_at_most() -> None:
+    link = Link.lasting(LINK.pass_id, lifetime_seconds=MAX_LIFETIME_SECONDS, now=NOW)
+    assert read_link(KEYS, sign_link(KEYS, link), now=NOW) == link
+    for lifetime in (MAX_LIFETIME_SECONDS + 1, 1e300, float("inf"), 0, -1, float("nan")):
+        with pytest.raises(LinkLifetimeError):
+            Link.lasting(LINK.pass_id, lifetime_seconds=lifetime, now=NOW)
+
+
+@given(st.data())
+def test_changing_any_bit_of_a_link_makes_it_none(data: st.DataObject) -> None:
+    """But for bits that base64 leaves out of what it encodes."""
+    parts = sign_link(KEYS, LINK).split(".")
+    which = data.draw(st.integers(0, 2))
+    raw = bytearray(urlsafe_b64decode(parts[which] + "=="))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    parts[which] = encoded(bytes(raw))
+    with pytest.raises(LinkError):
+        read_link(KEYS, ".".join(parts), now=NOW)
+
+
+@given(st.text(max_size=200) | st.lists(st.binary(max_size=40).map(encoded), min_size=3, max_size=3).map(".".join))
+def test_a_text_that_is_no_link_never_does_harm(token: str) -> None:
+    with pytest.raises(LinkError):
+        read_link(KEYS, token, now=NOW)
+
+
+def test_what_signs_links_opens_no_pass_and_what_opens_passes_signs_no_link() -> None:
+    """The keys are apart though they come from one."""
+    assert NEW.for_links() not in (NEW.key, OLD.for_links())
+    derived = NEW.derive(LINK.pass_id).value.partition(".")[2]
+    with pytest.raises(LinkError):
+        read_link(KEYS, forged(urlsafe_b64decode(derived + "=")), now=NOW)
+    assert encoded(NEW.for_links()) != derived

@@ -1,0 +1,108 @@
+"""Which numbers DynamoDB holds, decided without computing with them."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from boto3.dynamodb.types import DYNAMODB_CONTEXT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.numbers import NumberError, check_number, parse_number
+from chalicelib.passes.item import ItemError, PassItem
+
+REFUSED = {
+    "1e10000000": "out of DynamoDB's range",
+    "1e5000": "out of DynamoDB's range",
+    "1e126": "out of DynamoDB's range",
+    "-1e126": "out of DynamoDB's range",
+    "9.9e-131": "out of DynamoDB's range",
+    "1e-99999999999999999999999999": "out of DynamoDB's range",
+    "1e99999999999999999999999999": "out of DynamoDB's range",
+    "1" + "0" * 126: "out of DynamoDB's range",
+    "0.1234567890123456789012345678901234567890123": "has 43 digits; DynamoDB holds 38 at most",
+    "1" * 39: "has 39 digits",
+    "Infinity": "is not a number",
+    "-Infinity": "is not a number",
+    "NaN": "is not a number",
+    "sNaN": "is not a number",
+    "1_000": "is not a number",
+    "\uff11\uff12": "is not a number",
+    "\u0661\u0662": "is not a number",
+    "+1": "is not a number",
+    "01": "is not a number",
+    "1.": "is not a number",
+    ".5": "is not a number",
+    "0x10": "is not a number",
+    " 1": "is not a number",
+    "1\n": "is not a number",
+    "": "is not a number",
+}
+HELD = {
+    "1e125": Decimal("1e125"),
+    "9.9999999999999999999999999999999999999e125": Decimal("9.9999999999999999999999999999999999999e125"),
+    "1e-130": Decimal("1e-130"),
+    "-0": Decimal(0),
+    "-0.0e999999999999999": Decimal(0),
+    "0.10": Decimal("0.1"),
+    "1" + "0" * 125: Decimal("1e125"),
+    "1." + "0" * 60: Decimal(1),
+    "0." + "0" * 129 + "1": Decimal("1e-130"),
+    "1e0000000000000000000000000002": Decimal(100),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_text_that_dynamodb_does_not_hold_as_a_number_is_refused(text: str) -> None:
+    with pytest.raises(NumberError) as refused:
+        parse_number(text)
+    assert REFUSED[text] in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("text", HELD)
+def test_a_number_within_the_limits_is_read_exactly(text: str) -> None:
+    assert parse_number(text) == HELD[text]
+    assert str(parse_number(text))[0] != "-" or text.startswith("-1")
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+def test_a_number_is_taken_or_refused_whichever_way_it_comes(value: Decimal) -> None:
+    """As text and as a Decimal alike; and boto3 takes what is taken."""
+    try:
+        read = parse_number(str(value))
+    except NumberError:
+        with pytest.raises(NumberError):
+            check_number(value)
+    else:
+        check_number(value)
+        assert read == value
+        assert DYNAMODB_CONTEXT.create_decimal(read) == value
+
+
+@given(st.integers())
+def test_whole_numbers_follow_the_same_rule(value: int) -> None:
+    try:
+        parse_number(str(value))
+    except NumberError:
+        with pytest.raises(NumberError):
+            check_number(value)
+    else:
+        check_number(value)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *map(Decimal, ("1e10000000", "-1e10000000", "1e-10000000", "NaN", "sNaN", "Infinity", "1." + "1" * 60)),
+        *(10**5000, 1 << 5_000_000, 1e300, float("nan"), float("-inf")),
+    ],
+    ids=lambda number: f"{type(number).__name__}-{id(number)}",
+)
+@pytest.mark.parametrize("place", ["fields", "overrides"])
+def test_an_item_with_such_a_number_is_refused_at_once(number: object, place: str) -> None:
+    """The message names the attribute, and is a sentence: it does not repeat the number."""
+    item = {"pass_id": "pass.com.acme/1", "template": "t", place: {"points": {"value": [number]}}}
+    with pytest.raises(ItemError, match=rf"{place}\.points\.value\[0\]") as refused:
+        PassItem.parse(item)
+    assert len(json.dumps(str(refused.value))) < 250

@@ -1,0 +1,423 @@
+"""A batch of the stream: who is woken, how often, and what is stamped. Tables are in memory, APNs is a list."""
+
+import json
+import lzma
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from boto3.dynamodb.types import TypeSerializer
+
+from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.aws.queue import Queue, QueueError
+from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
+from chalicelib.core.errors import ConfigurationError, TransientError
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.flows import change
+from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.send_pushes import PushSender
+from chalicelib.passes.template import Template
+from chalicelib.telemetry import log
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.push_tasks import FanOut, NotifyDevices, PushTask, Recheck, RecheckReason, RemoveRegistrations
+from tests.schedules.memory import Memory, MemoryVersions
+
+TYPE = "pass.com.example"
+_SERIALIZER = TypeSerializer()
+
+
+class Designs:
+    """Templates by name: what reading one gives or raises, which a test may change at any time."""
+
+    def __init__(self) -> None:
+        content = {"generic": {"primaryFields": [{"key": "gate", "label": "GATE", "value": "?"}]}}
+        self.template = Template.parse("t", {"pass.json": json.dumps(content).encode()})
+        self.found: dict[str, Template | Exception] = {"t": self.template}
+        self.looked: list[tuple[str, float]] = []
+
+    def get(self, name: str, *, max_age_seconds: float) -> Template:
+        self.looked.append((name, max_age_seconds))
+        found = self.found.get(name, TemplateMissingError(f"template '{name}' does not exist"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+class Side:
+    """The push side: what it is handed, and what came of it."""
+
+    def __init__(self) -> None:
+        self.rows = Memory()
+        self.store = self.rows.store()
+        self.pushed: list[Push] = []
+        self.orders: list[PushTask] = []
+        self.refused: list[RefusedRecord] = []
+        self.credential_error: ConfigurationError | None = None
+        self.designs = Designs()
+        self.dead_letters_fail = False
+        self.queue_fails = False
+        self.client_error: Exception | None = None
+        queue = SimpleNamespace(send=self._send, send_refusals=self._keep)
+        push_sender = PushSender(self.store, Metrics("test"), client_for=self._client_for, clock=time.time)
+        self._numbers = iter(range(1, 1000))
+        self._changes = ChangeHandler(
+            self.store, cast("Queue", queue), push_sender, Metrics("test"), templates=self.designs, clock=time.time
+        )
+
+    def handles(self, *records: Mapping[str, Any], deadline: float | None = None) -> None:
+        assert self._changes.handle(records, deadline=deadline or time.monotonic() + 10) == []
+
+    def holds(self, device: str, *serial_numbers: str) -> None:
+        for serial_number in serial_numbers:
+            pass_id = PassId(TYPE, serial_number)
+            identifier, token = DeviceLibraryIdentifier(device), PushToken(f"token-of-{device}")
+            self.store.registrations.create(identifier, pass_id, push_token=token, at=time.time())
+            self.rows.items[pass_id] = {"pass_id": str(pass_id)}
+
+    def record(
+        self, serial_number: str, *, old: Mapping[str, object] | None, new: Mapping[str, object] | None
+    ) -> dict[str, Any]:
+        key = {"pass_id": f"{TYPE}/{serial_number}"}
+        images = {
+            name: _SERIALIZER.serialize({**key, "template": "t", **image})["M"]
+            for name, image in (("OldImage", old), ("NewImage", new))
+            if image is not None
+        }
+        number = str(next(self._numbers))
+        return {"dynamodb": {"Keys": _SERIALIZER.serialize(key)["M"], "SequenceNumber": number, **images}}
+
+    def changed(self, serial_number: str) -> dict[str, Any]:
+        return self.record(serial_number, old={"fields": {"gate": "A"}}, new={"fields": {"gate": "B"}})
+
+    def tokens(self) -> list[str]:
+        return sorted(push.push_token.value for push in self.pushed)
+
+    def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+        assert delay_seconds >= 0
+        assert until >= 0
+        if self.queue_fails:
+            raise QueueError("SQS does not answer")
+        self.orders.extend(orders)
+
+    def _keep(self, records: Sequence[RefusedRecord], *, at: float) -> None:
+        assert at
+        if self.dead_letters_fail:
+            raise QueueError("SQS does not answer")
+        self.refused.extend(records)
+
+    def _client_for(self, _: str) -> Client:
+        if self.client_error is not None:
+            raise self.client_error
+        if self.credential_error is not None:
+            raise self.credential_error
+        return cast("Client", SimpleNamespace(push=self._push, connections=0))
+
+    def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
+        assert deadline
+        for push in pushes:
+            self.pushed.append(push)
+            yield Outcome(push, OutcomeKind.DELIVERED, status=200)
+
+
+@pytest.fixture
+def side() -> Side:
+    return Side()
+
+
+def test_twenty_changed_passes_on_one_device_cost_one_push(side: Side) -> None:
+    names = [f"P{number}" for number in range(20)]
+    side.holds("phone", *names)
+    side.handles(*(side.changed(name) for name in names))
+    assert side.tokens() == ["token-of-phone"]
+    assert all(side.rows.versions[PassId(TYPE, name)].revision == 1 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"fields": {"gate": "A"}}, {"fields": {"gate": "A"}}),
+        ({"fields": {"gate": "A"}}, {"fields": {"gate": "A"}, "own": 1}),
+        ({"fields": {"gate": "A"}}, {"fields": {"gate": {"value": "A"}}}),
+        ({"voided": False}, {}),
+        ({}, {"authentication_token": "0" * 32}),
+        ({"personalization": {"fullName": "Ada"}}, {}),
+        ({"template_revision": "abc"}, {}),
+        ({}, {"delete_after": 1}),
+    ],
+    ids=["same", "own attribute", "other form", "default", "token", "wiped sign-up", "wiped revision", "TTL"],
+)
+def test_what_no_device_would_see_wakes_nobody(
+    side: Side, old: Mapping[str, object], new: Mapping[str, object]
+) -> None:
+    side.holds("phone", "P")
+    side.handles(side.record("P", old=old, new=new))
+    assert side.pushed == []
+    assert side.orders == []
+    assert PassId(TYPE, "P") not in side.rows.versions
+
+
+def test_a_first_issue_wakes_nobody_but_is_stamped(side: Side) -> None:
+    side.holds("phone", "P")
+    side.handles(side.record("P", old=None, new={}))
+    assert side.pushed == []
+    assert side.rows.versions[PassId(TYPE, "P")].revision == 1
+
+
+def test_every_change_of_a_batch_counts(side: Side) -> None:
+    side.handles(*(side.changed("P") for _ in range(3)))
+    assert side.rows.versions[PassId(TYPE, "P")].revision == 3
+
+
+def test_what_many_hold_is_left_to_the_queue(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the devices are spread over the passes of a batch."""
+    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 3)
+    for number in range(4):
+        side.holds(f"phone-{number}", "P", "Q")
+    side.handles(side.changed("P"), side.changed("Q"))
+    assert len(side.pushed) == 3
+    fan_outs = [order for order in side.orders if isinstance(order, FanOut)]
+    assert [(order.pass_id.serial_number, order.after is None) for order in fan_outs] == [("P", False), ("Q", True)]
+
+
+def test_a_pass_that_is_gone_has_its_registrations_removed(side: Side) -> None:
+    side.handles(side.record("P", old={}, new=None))
+    assert side.orders == [RemoveRegistrations(PassId(TYPE, "P"))]
+    assert side.rows.versions[PassId(TYPE, "P")].deleted
+
+
+def test_an_old_deletion_that_is_handed_out_again_does_not_hide_a_pass_that_is_back(side: Side) -> None:
+    side.holds("phone", "P")
+    side.handles(side.record("P", old={}, new=None))
+    assert not side.rows.versions[PassId(TYPE, "P")].deleted
+    assert side.tokens() == ["token-of-phone"]
+
+
+def test_without_a_credential_the_work_is_kept_and_counted(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
+    side.credential_error = ConfigurationError("no certificate")
+    side.holds("phone", "P")
+    side.handles(side.changed("P"))
+    (order,) = side.orders
+    assert isinstance(order, NotifyDevices)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["Pushes"] for line in lines if line.get("Outcome") == "configuration"] == [1]
+
+
+def test_a_malformed_item_is_refused_and_its_neighbours_are_processed(side: Side) -> None:
+    side.holds("phone", "P")
+    bad = side.record("BAD", old={}, new={"fields": "not a map"})
+    side.handles(bad, side.changed("P"))
+    assert side.tokens() == ["token-of-phone"]
+    (refused,) = side.refused
+    assert refused.key == f"{TYPE}/BAD"
+    assert "fields" in str(refused.error)
+
+
+def test_a_change_is_followed_by_one_id_from_its_stream_record_to_its_push_and_into_the_queue(
+    side: Side, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 1)
+    side.holds("phone", "P")
+    side.holds("phone-2", "P")
+    record = side.changed("P")
+    with log.invocation(request_id="change-1"):
+        side.handles(record)
+    lines = {line.get("event"): line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert lines["stamped"]["sequence_number"] == record["dynamodb"]["SequenceNumber"]
+    assert {lines[event]["request_id"] for event in ("stamped", "devices_found", "pushed", "pushes_sent")} == {
+        "change-1"
+    }
+    assert lines["devices_found"]["shown"] == [lines["pushed"]["device"]]
+    (order,) = side.orders
+    assert isinstance(order, FanOut)
+    assert order.change == "change-1"
+
+
+def test_a_record_that_cannot_be_read_ends_with_that_record(side: Side) -> None:
+    """Its pass is looked at again, and its neighbours are processed; without a key there is only the dead letter."""
+    side.holds("phone", "P")
+    broken: list[dict[str, Any]] = [
+        {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/A"}}, "NewImage": {"fields": {"L": 5}}}},
+        {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/B"}}, "NewImage": "none"}},
+        {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/C"}}, "ApproximateCreationDateTime": None, "NewImage": {}}},
+        {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/A"}}, "OldImage": {"x": {"N": "no number"}}}},
+        {"dynamodb": {}},
+        {},
+        {"dynamodb": None},
+        {"dynamodb": {"Keys": {"pass_id": {"S": "no type"}}, "NewImage": {"pass_id": {"S": "no type"}}}},
+    ]
+    side.handles(*broken, side.changed("P"))
+    assert side.tokens() == ["token-of-phone"]
+    rechecks = [order for order in side.orders if isinstance(order, Recheck)]
+    assert [order.pass_id.serial_number for order in rechecks] == ["A", "B", "C"]
+    assert {order.reason for order in rechecks} == {RecheckReason.UNSETTLED}
+    assert {refused.key for refused in side.refused} >= {"no type"}
+    assert side.rows.refusals == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TemplateStoreError("S3 did not answer"),
+        zlib.error("Error -3 while decompressing data"),
+        lzma.LZMAError("Corrupt input data"),
+        RecursionError("maximum recursion depth exceeded"),
+        AttributeError("'NoneType' object has no attribute 'get'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_template_raises_ends_with_the_passes_of_that_template(side: Side, error: Exception) -> None:
+    """They are looked at again, and the template is read once for all of them."""
+    side.holds("phone", "P")
+    side.designs.found["broken"] = error
+    passes = [side.record(f"X{n}", old={}, new={"template": "broken", "fields": {"gate": str(n)}}) for n in range(3)]
+    side.handles(*passes, side.changed("P"))
+    assert side.tokens() == ["token-of-phone"]
+    rechecks = [order.pass_id.serial_number for order in side.orders if isinstance(order, Recheck)]
+    assert rechecks == ["X0", "X1", "X2"]
+    assert [name for name, _ in side.designs.looked].count("broken") == 1
+    assert side.refused == []
+
+
+def test_a_batch_ends_in_time_though_templates_take_all_of_it(side: Side) -> None:
+    """What there was no time to validate is left to the queue."""
+    side.handles(side.changed("P"), deadline=time.monotonic() + 1)
+    (order,) = side.orders
+    assert isinstance(order, Recheck)
+    assert PassId(TYPE, "P") not in side.rows.versions
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "x" * 1100, "a\nb", "a b", "a/b", ".a", "", "\u00e4", "a\x00"])
+def test_a_template_name_that_s3_could_refuse_is_refused_before_s3_is_asked(side: Side, name: str) -> None:
+    side.handles(side.record("P", old=None, new={"template": name}))
+    (refused,) = side.refused
+    assert "template" in str(refused.error)
+    assert side.designs.looked == []
+
+
+def test_a_refusal_repeats_only_the_beginning_of_what_was_written(side: Side) -> None:
+    """Over SQS's limit, a refusal could never be kept."""
+    long = "\x1b[2J" + "x" * 300_000
+    for wrong in (
+        {"fields": {long: "1"}},
+        {"fields": {"gate": {long: long}}},
+        {"template": long},
+        {long: {}, "voided": 1},
+    ):
+        side.handles(side.record("P", old=None, new=wrong))
+    assert len(side.refused) == 4
+    for refused in side.refused:
+        assert len(str(refused.error)) <= 1000
+        assert str(refused.error).isprintable()
+
+
+def test_a_dead_letter_that_sqs_does_not_take_keeps_no_batch_waiting(
+    side: Side, capsys: pytest.CaptureFixture[str]
+) -> None:
+    side.holds("phone", "P")
+    side.dead_letters_fail = True
+    side.handles(side.record("BAD", old={}, new={"fields": "not a map"}), side.changed("P"))
+    assert side.tokens() == ["token-of-phone"]
+    events = [json.loads(line).get("event") for line in capsys.readouterr().out.splitlines()]
+    assert events.count("pass_item_refused") == 1
+    assert events.count("refusal_not_kept") == 1
+    assert PassId(TYPE, "BAD") in side.rows.refusals
+
+
+def test_a_batch_that_comes_again_sends_each_refusal_once(side: Side) -> None:
+    """The dead letter is written when the batch is settled, and not at each attempt."""
+    side.holds("phone", "P")
+    side.queue_fails = True
+    records = [side.record("BAD", old={}, new={"fields": "not a map"}), side.record("GONE", old={}, new=None)]
+    side.rows.items.pop(PassId(TYPE, "GONE"), None)
+    with pytest.raises(TransientError):
+        side.handles(records[1], records[0])
+    side.queue_fails = False
+    side.handles(records[1], records[0])
+    assert [refused.key for refused in side.refused] == [f"{TYPE}/BAD"]
+
+
+def test_the_same_content_is_looked_at_again_while_its_refusal_is_on_record(side: Side) -> None:
+    """A change was refused for its template; the template is repaired, and the pipeline writes the item again."""
+    side.holds("phone", "P")
+    del side.designs.found["t"]
+    side.handles(side.changed("P"))
+    assert side.pushed == []
+    assert side.rows.refusals[PassId(TYPE, "P")].template == "t"
+    side.designs.found["t"] = side.designs.template
+    again = side.record("P", old={"fields": {"gate": "B"}}, new={"fields": {"gate": "B"}})
+    side.handles(again)
+    (order,) = side.orders
+    assert isinstance(order, Recheck)
+    assert (order.pass_id, order.reason) == (PassId(TYPE, "P"), RecheckReason.REFUSED)
+    del side.rows.refusals[order.pass_id]
+    side.handles(again)
+    assert side.orders == [order]
+
+
+def test_a_pass_that_is_stamped_first_after_a_refusal_counts_as_changed_since_its_issue(side: Side) -> None:
+    """A phone may have downloaded the first content between the repair of the template and the next change."""
+    del side.designs.found["t"]
+    side.handles(side.record("P", old=None, new={"fields": {"gate": "A"}}))
+    side.designs.found["t"] = side.designs.template
+    side.handles(side.changed("P"))
+    assert side.rows.versions[PassId(TYPE, "P")].changed_since_issue
+
+
+def test_a_batch_without_unchanged_content_asks_for_no_refusals(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[PassId]] = []
+
+    def remember(_: MemoryVersions, pass_ids: Sequence[PassId]) -> set[PassId]:
+        asked.append(list(pass_ids))
+        return set()
+
+    monkeypatch.setattr(MemoryVersions, "refused", remember)
+    side.handles(side.changed("P"), side.changed("Q"))
+    assert asked == []
+    side.handles(*(side.record(name, old={}, new={}) for name in ("P", "Q", "P")))
+    assert asked == [[PassId(TYPE, "P"), PassId(TYPE, "Q")]]
+
+
+def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(side: Side) -> None:
+    """The refusal is written before the template is read again, so either the repair sees it or this does."""
+    del side.designs.found["t"]
+
+    def repaired_meanwhile(name: str, *, max_age_seconds: float) -> Template:
+        if max_age_seconds:
+            raise TemplateMissingError(f"template '{name}' does not exist")
+        assert PassId(TYPE, "P") in side.rows.refusals
+        return side.designs.template
+
+    side.designs.get = repaired_meanwhile  # type: ignore[method-assign]
+    side.handles(side.changed("P"))
+    (order,) = side.orders
+    assert isinstance(order, Recheck)
+    assert order.reason is RecheckReason.REFUSED
+    assert side.refused == []
+
+
+def test_the_end_of_a_batch_decides_what_a_pass_has_come_to(side: Side) -> None:
+    side.holds("phone", "P", "Q")
+    side.handles(
+        side.changed("P"),
+        side.record("P", old={"fields": {"gate": "B"}}, new={"fields": "not a map"}),
+        side.record("Q", old={}, new={"fields": "not a map"}),
+        side.record("Q", old={"fields": "not a map"}, new={"fields": {"gate": "B"}}),
+    )
+    assert set(side.rows.refusals) == {PassId(TYPE, "P")}
+    assert set(side.rows.versions) == {PassId(TYPE, "Q")}
+    assert side.rows.versions[PassId(TYPE, "Q")].revision == 2
+    assert [refused.key for refused in side.refused] == [f"{TYPE}/P"]
+
+
+def test_an_unforeseen_error_while_pushing_leaves_the_devices_to_the_queue(side: Side) -> None:
+    side.holds("phone", "P")
+    side.client_error = RecursionError("an answer nested 2,000 deep")
+    side.handles(side.changed("P"))
+    (order,) = side.orders
+    assert isinstance(order, NotifyDevices)
+    assert order.devices == (DeviceLibraryIdentifier("phone"),)

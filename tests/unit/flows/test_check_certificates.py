@@ -1,0 +1,85 @@
+"""The daily measurement of certificates: each pass type on its own."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from chalicelib.aws.secrets import Secrets, SecretsError
+from chalicelib.core.errors import ConfigurationError
+from chalicelib.flows.check_certificates import CertificateExpiry
+from chalicelib.passes.signing import Signer
+from chalicelib.telemetry.metrics import Metrics
+from infra.local.certificates import LIFETIME, DevelopmentChain
+from infra.local.run import PASS_TYPE_IDENTIFIER
+
+NOW = datetime.now(UTC)
+
+
+class Listed(Secrets):
+    """Secrets Manager with these pass types."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(stage="test")
+        self._names = names
+
+    def pass_types(self) -> list[str]:
+        return self._names
+
+
+def measured(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
+    """Days left by pass type, as the metrics have them."""
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    return {line["PassTypeIdentifier"]: line["CertificateDaysLeft"] for line in lines if "_aws" in line}
+
+
+def watch(chain: DevelopmentChain, broken: Mapping[str, Exception]) -> CertificateExpiry:
+    """Of these pass types, whose secrets end so, and a good one after them."""
+    good = Signer.from_pem(
+        certificate=chain.pass_type_certificate.read_text(),
+        private_key=chain.pass_type_key.read_text(),
+        intermediate=chain.intermediate.read_text(),
+    )
+
+    def signer_for(pass_type_identifier: str) -> Signer:
+        if error := broken.get(pass_type_identifier):
+            raise error
+        return good
+
+    return CertificateExpiry(Listed([*broken, PASS_TYPE_IDENTIFIER]), Metrics("test"), signer_for)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationError("its private key is not the certificate's"),
+        ValueError("error parsing asn1 value"),
+        AttributeError("get"),
+        RecursionError(),
+    ],
+)
+def test_a_damaged_certificate_counts_as_expired_and_stops_no_other(
+    chain: DevelopmentChain, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    watch(chain, {"pass.a.damaged": error}).measure(NOW)
+    assert measured(capsys) == {"pass.a.damaged": 0, PASS_TYPE_IDENTIFIER: LIFETIME.days - 1}
+
+
+def test_what_an_unforeseen_error_says_is_not_logged(
+    chain: DevelopmentChain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may quote the secret."""
+    watch(chain, {"pass.a.damaged": ValueError("-----BEGIN PRIVATE KEY-----")}).measure(NOW)
+    logged = capsys.readouterr().out
+    assert "PRIVATE KEY" not in logged
+    assert '"event":"certificate_unusable"' in logged
+    assert "ValueError" in logged
+
+
+def test_where_secrets_manager_does_not_answer_the_others_are_measured_before_the_trigger_tries_again(
+    chain: DevelopmentChain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SecretsError, match="throttled"):
+        watch(chain, {"pass.a.throttled": SecretsError("throttled")}).measure(NOW)
+    assert measured(capsys) == {PASS_TYPE_IDENTIFIER: LIFETIME.days - 1}

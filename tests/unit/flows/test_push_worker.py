@@ -1,0 +1,125 @@
+"""A push task that makes progress each time, and never ends: it waits longer each time, and has an end."""
+
+import json
+import threading
+import time
+from collections.abc import Collection, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.tables import Store
+from chalicelib.core.identifiers import DeviceLibraryIdentifier
+from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.send_pushes import PushSender, SendResult
+from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of, with_attempts
+from chalicelib.updates.push_tasks import NotifyDevices, decode, encode
+
+PUSH_QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/passwire-dev-push"
+
+
+class Sqs:
+    """Takes messages and remembers how long each is to wait."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+        self.postponed: list[int] = []
+
+    def answers(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if operation == "ChangeMessageVisibility":
+            self.postponed.append(request["VisibilityTimeout"])
+            return {}
+        assert operation == "SendMessageBatch"
+        self.sent += [(entry["MessageBody"], entry["DelaySeconds"]) for entry in request["Entries"]]
+        taken = [{"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": ""} for entry in request["Entries"]]
+        return {"Successful": taken, "Failed": []}
+
+
+class OneByOne:
+    """An APNs that takes one push of each batch."""
+
+    def send(self, _: str, devices: Collection[DeviceLibraryIdentifier], **__: object) -> SendResult:
+        return SendResult(frozenset(sorted(devices)[1:]))
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sqs]:
+    service = Sqs()
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps(service.answers(self.headers["X-Amz-Target"].partition(".")[2], request)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Tests are silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        try:
+            yield service
+        finally:
+            server.shutdown()
+
+
+def record(body: str) -> dict[str, Any]:
+    """A message on its first receive, as Lambda hands it over."""
+    attributes = {"ApproximateReceiveCount": "1"}
+    return {"messageId": "1", "receiptHandle": "r", "attributes": attributes, "body": body}
+
+
+def task(devices: int) -> NotifyDevices:
+    holders = tuple(DeviceLibraryIdentifier(f"{number:032x}") for number in range(devices))
+    return NotifyDevices("pass.com.example", holders, changed_at=time.time())
+
+
+def test_what_is_left_waits_longer_each_time_and_has_an_end(sqs: Sqs) -> None:
+    """SQS counts each new message from one, so the number of attempts is inside the task."""
+    worker = PushWorker(
+        store=cast("Store", None),
+        queue=Queue(push_queue_url=PUSH_QUEUE, dead_letter_queue_url=PUSH_QUEUE + "-dead"),
+        push_sender=cast("PushSender", OneByOne()),
+        rechecker=pytest.fail,
+    )
+    body = encode(task(MAX_ATTEMPTS + 2))
+    rounds = 0
+    while not (failed := worker.handle([record(body)], deadline=time.monotonic() + 10)):
+        rounds += 1
+        assert len(sqs.sent) == rounds
+        body = sqs.sent[-1][0]
+    delays = [delay for _, delay in sqs.sent]
+    assert delays[:9] == [5, 10, 20, 40, 80, 160, 320, 640, 900]
+    assert set(delays[9:]) == {900}
+    assert rounds == MAX_ATTEMPTS
+    assert failed == ["1"], "the message itself comes back, and SQS's limit of receives ends it"
+    assert sqs.postponed == [900]
+
+
+@given(attempts=st.integers(min_value=1, max_value=10**6))
+def test_a_task_is_the_same_with_and_without_its_attempts(attempts: int) -> None:
+    text = encode(task(3))
+    assert attempts_of(text) == 0
+    assert with_attempts(text, 0) == text
+    assert attempts_of(with_attempts(text, attempts)) == attempts
+    assert decode(with_attempts(text, attempts)) == decode(text)
+
+
+@given(st.text() | st.sampled_from(['{"attempts": "x"}', '{"attempts": -1}', '["attempts"]', '"attempts']))
+def test_what_says_nothing_of_attempts_has_none(text: str) -> None:
+    assert attempts_of(text) == 0

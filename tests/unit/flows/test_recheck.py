@@ -1,0 +1,325 @@
+"""A pass is looked at again: what it comes to, what is pushed, and what makes it unnecessary. Tables are in memory."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from chalicelib.aws.queue import Queue, QueueError
+from chalicelib.aws.templates import TemplateStoreError
+from chalicelib.core.errors import ConfigurationError, RefusedError
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.recheck import Rechecker
+from chalicelib.flows.send_pushes import PushSender
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import PassItem
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.protocol import RecheckStamp, Refusal, Tag
+from chalicelib.updates.push_tasks import (
+    FanOut,
+    NotifyDevices,
+    PushTask,
+    Recheck,
+    RecheckReason,
+    RemoveRegistrations,
+    encode,
+)
+from tests.schedules.memory import Memory
+
+PASS = PassId("pass.com.example", "P")
+NOW = 1_800_000_000.0
+PUSH_TIMEOUT = 20.0
+
+
+class Worker:
+    """The push worker: the messages that it is handed, and what came of them."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.rows = Memory()
+        self.sent: list[PushTask] = []
+        self.buried: list[str] = []
+        self.refused: list[RefusedRecord] = []
+        self.postponed: list[int] = []
+        self.making: Exception | Callable[[], None] | None = None
+        self.queue_fails = False
+        self.dead_letters_fail = False
+        self.built_from: list[float] = []
+        self.before_stamp: Callable[[], None] = lambda: None
+        store = self.rows.store()
+        queue = cast(
+            "Queue",
+            SimpleNamespace(send=self._send, send_refusals=self._refuse, bury=self._bury, postpone=self._postpone),
+        )
+        builder = cast("PassBuilder", SimpleNamespace(build=self._make))
+        rechecker = Rechecker(store, queue, Metrics("test"), builder, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT)
+        push_sender = PushSender(store, Metrics("test"), client_for=self._no_client, clock=self.clock)
+        self.push_worker = PushWorker(store, queue, push_sender, rechecker=lambda: rechecker)
+
+    def clock(self) -> float:
+        return self.now
+
+    def has(self, **attributes: object) -> None:
+        self.rows.items[PASS] = {"pass_id": str(PASS), "template": "t", **attributes}
+
+    def asks(self, reason: RecheckReason = RecheckReason.UNSETTLED, *, at: float = NOW) -> Recheck:
+        return Recheck(PASS, reason, at, "change-1")
+
+    def gets(self, *orders: PushTask | str, receives: int = 1, first: int = 1) -> list[str]:
+        """Messages in one batch; the ids of those that must come again."""
+        return self.push_worker.handle(
+            [
+                {
+                    "messageId": f"m{number}",
+                    "receiptHandle": f"r{number}",
+                    "attributes": {"ApproximateReceiveCount": str(receives)},
+                    "body": order if isinstance(order, str) else encode(order),
+                }
+                for number, order in enumerate(orders, first)
+            ],
+            deadline=time.monotonic() + 60,
+        )
+
+    @property
+    def fan_outs(self) -> list[PassId]:
+        return [order.pass_id for order in self.sent if isinstance(order, FanOut)]
+
+    def _make(self, item: PassItem, *, template_age_seconds: float, **_: object) -> bytes:
+        assert item.pass_id == PASS
+        self.built_from.append(template_age_seconds)
+        if callable(self.making):
+            self.making()
+        elif self.making is not None:
+            raise self.making
+        return b"pass"
+
+    def _no_client(self, _: str) -> Any:  # noqa: ANN401
+        raise RecursionError("an answer nested 2,000 deep")
+
+    def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+        assert delay_seconds >= 0
+        assert until >= 0
+        if self.queue_fails:
+            raise QueueError("SQS does not answer")
+        self.sent.extend(orders)
+
+    def _refuse(self, records: Sequence[RefusedRecord], *, at: float) -> None:
+        assert at == self.now
+        if self.dead_letters_fail:
+            raise QueueError("SQS does not answer")
+        self.refused.extend(records)
+
+    def _bury(self, bodies: Sequence[str]) -> None:
+        if self.dead_letters_fail:
+            raise QueueError("SQS does not answer")
+        self.buried.extend(bodies)
+
+    def _postpone(self, receipt_handle: str, *, seconds: int) -> None:
+        assert receipt_handle
+        self.postponed.append(seconds)
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+def test_a_pass_that_can_be_made_is_stamped_and_fanned_out(worker: Worker) -> None:
+    worker.has()
+    assert worker.gets(worker.asks()) == []
+    assert worker.rows.versions[PASS].modified_at == int(NOW)
+    assert worker.sent == [FanOut(PASS, None, NOW, "change-1")]
+
+
+def test_a_pass_that_is_first_stamped_by_a_recheck_counts_as_changed_since_its_issue(worker: Worker) -> None:
+    worker.has()
+    worker.gets(worker.asks())
+    assert worker.rows.versions[PASS].changed_since_issue
+
+
+def test_an_item_that_cannot_become_a_pass_is_recorded_and_kept_for_a_person(worker: Worker) -> None:
+    worker.has(fields="not a map")
+    assert worker.gets(worker.asks()) == []
+    assert worker.rows.refusals[PASS].template == ""
+    assert [refused.pass_id for refused in worker.refused] == [PASS]
+    assert worker.sent == []
+    assert PASS not in worker.rows.versions
+
+
+def test_a_refusal_whose_dead_letter_is_not_taken_is_on_record_all_the_same(worker: Worker) -> None:
+    worker.has(fields="not a map")
+    worker.dead_letters_fail = True
+    assert worker.gets(worker.asks()) == []
+    assert PASS in worker.rows.refusals
+
+
+def test_an_item_that_is_gone_is_stamped_as_deleted_and_forgotten(worker: Worker) -> None:
+    """The record of its deletion may be the one that could not be handled."""
+    worker.rows.store().versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False)
+    assert worker.gets(worker.asks()) == []
+    assert worker.rows.versions[PASS].deleted
+    assert worker.sent == [RemoveRegistrations(PASS)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConfigurationError("the certificate has ended"), TemplateStoreError("S3 does not answer"), ZeroDivisionError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_pass_that_cannot_be_made_at_the_moment_waits_longer_each_time(worker: Worker, error: Exception) -> None:
+    worker.has()
+    worker.making = error
+    for receives in (1, 2, 3, 50):
+        assert worker.gets(worker.asks(), receives=receives) == ["m1"]
+    assert worker.postponed == [5, 10, 20, 900]
+    assert worker.sent == []
+    assert PASS not in worker.rows.versions
+    worker.making = None
+    assert worker.gets(worker.asks(), receives=51) == []
+    assert worker.fan_outs == [PASS]
+
+
+def test_a_message_that_comes_again_after_its_stamp_still_fans_out(worker: Worker) -> None:
+    """Its function ended between the stamp, which removed the refusal, and the fan-out."""
+    worker.has()
+    worker.rows.refusals[PASS] = Refusal("no such field", "t", 0)
+    worker.queue_fails = True
+    assert worker.gets(worker.asks(RecheckReason.REFUSED)) == ["m1"]
+    assert worker.rows.refusals == {}
+    worker.queue_fails = False
+    stamp = worker.rows.versions[PASS]
+    assert worker.gets(worker.asks(RecheckReason.REFUSED), receives=2) == []
+    assert worker.fan_outs == [PASS]
+    assert worker.rows.versions[PASS] == stamp
+
+
+def test_a_refusal_that_is_no_longer_on_record_needs_no_recheck(worker: Worker) -> None:
+    worker.has()
+    assert worker.gets(worker.asks(RecheckReason.REFUSED)) == []
+    assert worker.sent == []
+    assert worker.rows.versions == {}
+
+
+@pytest.mark.parametrize(
+    ("stamped_at", "fan_outs"),
+    [(NOW - 100, 1), (NOW - 60, 1), (NOW - 56, 1), (NOW - 55, 0), (NOW, 0), (NOW + 3600, 1)],
+    ids=["before", "at the same time", "within what clocks disagree by", "after", "now", "by a clock that is wrong"],
+)
+def test_a_failed_download_needs_no_recheck_where_one_came_after_it(
+    worker: Worker, stamped_at: float, fan_outs: int
+) -> None:
+    worker.has()
+    worker.rows.recheck_stamps[PASS] = RecheckStamp("another", int(stamped_at))
+    assert worker.gets(worker.asks(RecheckReason.DOWNLOAD, at=NOW - 60)) == []
+    assert len(worker.fan_outs) == fan_outs
+
+
+def test_many_rechecks_of_one_pass_lead_to_one_fan_out(worker: Worker) -> None:
+    """In one batch, and in batches that follow; as after an outage in which every environment asked."""
+    worker.has()
+    for number in range(5):
+        asked = [worker.asks(RecheckReason.DOWNLOAD, at=NOW - 60 + n) for n in range(10)]
+        assert worker.gets(*asked, first=10 * number) == []
+    assert worker.fan_outs == [PASS]
+
+
+def test_a_stamp_that_took_longer_than_the_window_allows_is_set_again(worker: Worker) -> None:
+    """A tag that was handed out while it was under way is later than the first, and earlier than the second."""
+    worker.has()
+    put = worker.rows.store().versions
+    slow = [PUSH_TIMEOUT + 10]
+    original = type(put).stamp_at
+
+    def stamp_at(self: Any, pass_id: PassId, **stamp: Any) -> Any:  # noqa: ANN401
+        worker.now += slow.pop() if slow else 0
+        return original(self, pass_id, **stamp)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(type(put), "stamp_at", stamp_at)
+        worker.gets(worker.asks())
+    tag = Tag.at(worker.now, window_seconds=25)
+    assert worker.rows.versions[PASS].modified_at > tag.seconds
+    assert worker.fan_outs == [PASS]
+
+
+def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(worker: Worker) -> None:
+    worker.has()
+
+    def make() -> None:
+        if worker.built_from[-1] > 0:
+            raise RefusedError("an old template")
+        assert PASS in worker.rows.refusals or PASS in worker.rows.versions
+
+    worker.making = make
+    worker.gets(worker.asks(RecheckReason.UNSETTLED))
+    assert worker.fan_outs == [PASS]
+    assert worker.rows.refusals == {}
+    assert worker.refused == []
+
+
+def test_a_newer_item_that_was_refused_meanwhile_stays_refused(worker: Worker) -> None:
+    """The stream has recorded the refusal of a newer item before this stamp, which removes it."""
+    worker.has()
+
+    def make() -> None:
+        if len(worker.built_from) == 1:
+            worker.has(fields="not a map")
+            worker.rows.refusals[PASS] = Refusal("must be a map", "t", 0)
+
+    worker.making = make
+    worker.gets(worker.asks())
+    assert PASS in worker.rows.refusals
+    assert worker.fan_outs == []
+
+
+FOREIGN = ("no JSON", "[" * 2000 + "]" * 2000, '{"Records": []}', '{"wake": "a", "devices": [[]], "changed_at": 1}')
+
+
+def test_a_foreign_message_ends_as_a_dead_letter_at_once(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
+    worker.has()
+    assert worker.gets(*FOREIGN, worker.asks()) == []
+    assert worker.buried == list(FOREIGN)
+    assert worker.fan_outs == [PASS]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message_id"] for line in lines if line.get("event") == "push_task_refused"] == [
+        "m1",
+        "m2",
+        "m3",
+        "m4",
+    ]
+
+
+def test_a_foreign_message_that_cannot_be_kept_comes_again(worker: Worker) -> None:
+    worker.has()
+    worker.dead_letters_fail = True
+    assert worker.gets(FOREIGN[0], worker.asks()) == ["m1"]
+    assert worker.fan_outs == [PASS]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messageId": "m1"},
+        {"messageId": "m1", "body": None, "receiptHandle": None, "attributes": None},
+        {"messageId": "m1", "body": "{}", "attributes": {"ApproximateReceiveCount": "many"}},
+    ],
+    ids=["no body", "nothing", "no count"],
+)
+def test_a_message_in_no_form_of_sqs_keeps_no_other_waiting(worker: Worker, record: dict[str, Any]) -> None:
+    assert worker.push_worker.handle([record], deadline=time.monotonic() + 60) == []
+    assert len(worker.buried) == 1
+
+
+def test_an_unforeseen_error_while_pushing_puts_the_pushes_off(worker: Worker) -> None:
+    """And ends with the messages of that pass type: the others of the batch are carried out."""
+    phone = DeviceLibraryIdentifier("phone")
+    worker.has()
+    worker.rows.store().registrations.create(phone, PASS, push_token=cast("Any", "token"), at=NOW)
+    assert worker.gets(NotifyDevices(PASS.pass_type_identifier, (phone,), NOW), worker.asks()) == ["m1"]
+    assert worker.postponed == [5]
+    assert worker.fan_outs == [PASS]

@@ -1,0 +1,253 @@
+"""The check of a template: one clear finding for each fault, none for what Apple's format allows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.aws.templates import PACKAGED
+from infra.operate.templates.check import check_pass_json, check_template
+from infra.operate.templates.findings import Finding, Severity
+from infra.operate.templates.folder import MAX_TEMPLATE_BYTES, FolderError, read_checked, template_name
+from infra.operate.templates.images import PngError, png_size
+from infra.operate.templates.model import Pass
+from tests.support import samples
+from tests.support.every_key import EVERY_KEY
+
+
+def test_every_key_of_apples_format_is_taken_without_a_word() -> None:
+    assert [str(finding) for finding in check_pass_json(EVERY_KEY)] == []
+    other_styles_and_deprecated = {
+        "boardingPass",
+        "coupon",
+        "generic",
+        "storeCard",
+        "posterGeneric",
+        "barcode",
+        "relevantDate",
+    }
+    assert set(Pass.model_fields) == set(EVERY_KEY) | other_styles_and_deprecated
+
+
+@pytest.mark.parametrize("style", samples.STYLES)
+def test_a_template_of_every_style_is_taken_without_a_word(style: str) -> None:
+    assert check_template("sample", samples.files_of(style)) == []
+
+
+@pytest.mark.parametrize("folder", sorted(PACKAGED.glob("*.pass")), ids=lambda folder: str(folder.name))
+def test_the_packaged_templates_are_without_fault(folder: Path) -> None:
+    files, unread = read_checked(folder)
+    assert [*unread, *check_template(folder.stem, files)] == []
+
+
+def one(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1, [str(finding) for finding in findings]
+    return findings[0]
+
+
+def generic(*fields: dict[str, Any]) -> dict[str, bytes]:
+    return samples.files_of("generic", generic={"primaryFields": list(fields)})
+
+
+def changed(**changes: object) -> dict[str, bytes]:
+    return samples.files_of("coupon", **changes)
+
+
+def without(key: str) -> dict[str, bytes]:
+    content = json.loads(changed()["pass.json"])
+    del content[key]
+    return {**changed(), "pass.json": json.dumps(content).encode()}
+
+
+PNG = samples.png(38, 38)
+ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
+    "no pass.json": ({"icon.png": PNG, "icon@2x.png": PNG}, "pass.json: is missing"),
+    "no JSON": ({**changed(), "pass.json": b"{"}, "pass.json: is not JSON"),
+    "NaN": ({**changed(), "pass.json": b'{"maxDistance": NaN}'}, "NaN is no JSON number"),
+    "no object": ({**changed(), "pass.json": b"[]"}, "must be a JSON object"),
+    "key twice": (
+        {**changed(), "pass.json": changed()["pass.json"].replace(b"{", b'{"description": "x",', 1)},
+        "pass.json: description: stands there twice",
+    ),
+    "no description": (without("description"), "description: is missing; Apple requires it"),
+    "no style": (without("coupon"), "has no style"),
+    "two styles": (changed(generic={}), "has the styles coupon and generic"),
+    "number as text": (changed(maxDistance="far"), 'maxDistance: "far": must be a number'),
+    "text as number": (changed(logoText=5), "logoText: 5: input should be a valid string"),
+    "bool as text": (changed(voided="yes"), 'voided: "yes": input should be a valid boolean'),
+    "null": (changed(logoText=None), "logoText: null is nothing that phones know"),
+    "colour by name": (changed(backgroundColor="red"), "must be a colour such as rgb"),
+    "colour over 255": (changed(labelColor="rgb(256, 0, 0)"), "must be a colour such as rgb"),
+    "date with fraction": (changed(expirationDate="2026-12-24T18:30:00.000Z"), "without fractions"),
+    "no date": (changed(expirationDate="soon"), 'expirationDate: "soon": must be a date'),
+    "half an interval": (changed(relevantDates=[{"startDate": "2026-12-24T18:30Z"}]), "relevantDates[0]"),
+    "date in semantics": (changed(semantics={"eventEndDate": "late"}), "semantics: "),
+    "URL ends in /v1": (changed(webServiceURL="https://a.example/v1/"), "must not end in /v1"),
+    "URL without TLS": (changed(webServiceURL="http://a.example"), "must begin with https://"),
+    "no URL": (changed(appLaunchURL="example"), "must be a URL"),
+    "eleven locations": (changed(locations=[{"latitude": 1, "longitude": 1}] * 11), "at most 10"),
+    "latitude": (changed(locations=[{"latitude": 91, "longitude": 1}]), "locations[0].latitude: 91"),
+    "three actions": (changed(featuredActions=[{"identifier": "1", "type": "call", "url": "tel:1"}] * 3), "at most 2"),
+    "action to nowhere": (changed(featuredActions=[{"identifier": "1", "type": "call"}]), "featuredActions[0]: "),
+    "short token": (changed(authenticationToken="short"), "at least 16"),
+    "field without value": (generic({"key": "a"}), "generic.primaryFields[0].value: is missing"),
+    "field without key": (generic({"value": "a"}), "generic.primaryFields[0].key: is missing"),
+    "key in two places": (
+        generic({"key": "a", "value": "1"}, {"key": "a", "value": "2"}),
+        "generic.primaryFields[1].key: 'a' is the key of generic.primaryFields[0] already",
+    ),
+    "value is a list": (generic({"key": "a", "value": []}), "must be a text or a number"),
+    "text in a number": (generic({"key": "a", "value": "x", "currencyCode": "EUR"}), "'x' must be a number"),
+    "no currency": (generic({"key": "a", "value": 1, "currencyCode": "euro"}), "three letters"),
+    "text in a date": (generic({"key": "a", "value": "x", "timeStyle": "PKDateStyleShort"}), "'x' must be a date"),
+    "unknown date style": (
+        generic({"key": "a", "value": "2026-12-24T18:30Z", "dateStyle": "short"}),
+        "PKDateStyleNone",
+    ),
+    "row 2": (generic({"key": "a", "value": "x", "row": 2}), "generic.primaryFields[0].row: 2"),
+    "transit": (samples.files_of("boardingPass", boardingPass={"transitType": "rail"}), "boardingPass.transitType"),
+    "icon missing": ({"pass.json": changed()["pass.json"]}, "icon.png: is missing; phones refuse a pass without it"),
+    "no PNG": ({**changed(), "logo.png": b"GIF89a"}, "logo.png: is no PNG"),
+    "half a PNG": ({**changed(), "logo.png": PNG[:-20]}, "logo.png: is a damaged PNG"),
+    "a JPEG": ({**changed(), "photo.jpg": b"\xff\xd8"}, "photo.jpg: Wallet shows PNGs alone"),
+    "strings broken": (
+        {**changed(), "en.lproj/pass.strings": b'"a" = "b"\n"c" = "d";'},
+        "en.lproj/pass.strings: line 2: expected",
+    ),
+    "no language": ({**changed(), "english!.lproj/pass.strings": b""}, "is no language; name it like en.lproj"),
+    "strings nowhere": ({**changed(), "pass.strings": b""}, "stands in no language"),
+    "personalization": (
+        {
+            **changed(),
+            "personalization.json": b'{"description": "x", "requiredPersonalizationFields": []}',
+            "personalizationLogo@2x.png": PNG,
+        },
+        "personalization.json: requiredPersonalizationFields",
+    ),
+    "personalization without logo": (
+        {
+            **changed(),
+            "personalization.json": b'{"description": "x",'
+            b'"requiredPersonalizationFields": ["PKPassPersonalizationFieldName"]}',
+        },
+        "personalizationLogo.png: is missing",
+    ),
+    "path out": ({**changed(), "../icon.png": PNG}, "is no path within a folder"),
+}
+
+
+@pytest.mark.parametrize(("files", "said"), ERRORS.values(), ids=ERRORS.keys())
+def test_a_fault_is_one_error_that_says_where_and_what(files: dict[str, bytes], said: str) -> None:
+    finding = one([finding for finding in check_template("sample", files) if finding.severity is Severity.ERROR])
+    assert said in str(finding)
+
+
+WARNINGS: dict[str, tuple[dict[str, bytes], str]] = {
+    "unknown key": (changed(logoTxt="x"), "pass.json: logoTxt: is no key that Apple documents"),
+    "unknown key of a field": (generic({"key": "a", "value": "x", "lable": "x"}), "generic.primaryFields[0].lable"),
+    "hex colour": (changed(backgroundColor="#1203ff"), "backgroundColor: '#1203ff' is not the form"),
+    "barcode": (changed(barcode={"format": "PKBarcodeFormatQR"}), "barcode: is deprecated since iOS 9"),
+    "relevantDate": (changed(relevantDate="2026-12-24T18:30Z"), "relevantDate: is deprecated since iOS 18"),
+    "new barcodes alone": (
+        changed(barcodes=[{"format": "PKBarcodeFormatEAN13"}]),
+        "no phone before iOS 27 draws these",
+    ),
+    "scheme": (changed(preferredStyleSchemes=["posterTicket"]), "preferredStyleSchemes[0]: 'posterTicket' is none of"),
+    "change message": (generic({"key": "a", "value": "x", "changeMessage": "It changed"}), "'It changed' has no %@"),
+    "change message of a language": (
+        {
+            **generic({"key": "a", "value": "x", "changeMessage": "m"}),
+            "en.lproj/pass.strings": b'"m" = "Now %@";',
+            "de.lproj/pass.strings": b'"m" = "Neu";',
+        },
+        "de.lproj/pass.strings: \"m\": 'Neu' has no %@",
+    ),
+    "text lacks in a language": (
+        {**changed(), "en.lproj/pass.strings": b'"a" = "b";', "de.lproj/pass.strings": b""},
+        "de.lproj/pass.strings: lacks a",
+    ),
+    "large image": ({**changed(), "logo@2x.png": samples.png(400, 90)}, "is 400x90 pixels, its place 320x100"),
+    "not sharp": ({**changed(), "footer.png": samples.png(10, 10)}, "is blurred on every phone sold"),
+    "image of another style": ({**changed(), "thumbnail@2x.png": PNG}, "is not shown by style coupon"),
+    "unknown image": ({**changed(), "picture.png": PNG}, "is no image that Wallet shows"),
+    "manifest": ({**changed(), "manifest.json": b"{}"}, "is made anew for each pass"),
+    "other folder": ({**changed(), "images/icon.txt": b""}, "is in a folder that Wallet does not look into"),
+}
+
+
+@pytest.mark.parametrize(("files", "said"), WARNINGS.values(), ids=WARNINGS.keys())
+def test_what_phones_only_show_worse_is_a_warning(files: dict[str, bytes], said: str) -> None:
+    findings = check_template("sample", files)
+    assert {finding.severity for finding in findings} == {Severity.WARNING}
+    assert any(said in str(finding) for finding in findings), [str(finding) for finding in findings]
+
+
+def test_an_unknown_key_is_named_though_there_are_errors() -> None:
+    said = [str(finding) for finding in check_template("sample", changed(voided="yes", logoTxt="x"))]
+    assert said == [
+        'pass.json: voided: "yes": input should be a valid boolean',
+        "pass.json: logoTxt: is no key that Apple documents; phones pass over it",
+    ]
+
+
+def test_strings_are_taken_in_every_encoding() -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        assert check_template("sample", {**changed(), "en.lproj/pass.strings": '"a" = "ä";'.encode(encoding)}) == []
+
+
+def test_a_folder_is_read_without_following_it_anywhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "sample.pass"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "link.png").symlink_to(tmp_path / "secret.txt")
+    (folder / "en.lproj").symlink_to(tmp_path)
+    (folder / ".DS_Store").write_text("x")
+    (folder / "pass.json").write_text("{}")
+    with (folder / "huge.png").open("wb") as huge:
+        huge.truncate(50_000_000)
+    files, findings = read_checked(folder)
+    assert files == {"pass.json": b"{}"}
+    assert [str(finding) for finding in findings] == [
+        "en.lproj: is a symbolic link; put the file itself there",
+        f"huge.png: has 50,000,000 bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}",
+        "link.png: is a symbolic link; put the file itself there",
+    ]
+
+
+def test_a_folder_of_many_files_is_held_to_what_a_pass_may_have(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(bytes(MAX_TEMPLATE_BYTES // 2))
+    assert "shrink its images" in str(one(read_checked(tmp_path)[1]))
+
+
+@pytest.mark.parametrize("name", ["boarding", "boarding.pass.zip", "missing.pass", ".pass"])
+def test_what_is_no_template_folder_is_refused(tmp_path: Path, name: str) -> None:
+    if name != "missing.pass":
+        (tmp_path / name).mkdir()
+    with pytest.raises(FolderError, match="is no template"):
+        template_name(tmp_path / name)
+
+
+@given(st.binary() | st.integers(0, len(PNG) - 1).map(lambda end: PNG[:end]))
+def test_no_bytes_are_taken_for_a_png_but_a_png(data: bytes) -> None:
+    with pytest.raises(PngError):
+        png_size(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["key", "value", "primaryFields", "format", "x"]), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(Pass.model_fields)), JSON, max_size=6))
+def test_whatever_stands_in_pass_json_ends_in_findings_and_never_in_an_exception(content: dict[str, Any]) -> None:
+    for finding in check_template("sample", {"pass.json": json.dumps(content).encode()}):
+        assert str(finding)

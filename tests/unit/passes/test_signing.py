@@ -1,0 +1,220 @@
+"""Signatures, as openssl judges them, and certificates that do not fit together."""
+
+import io
+import subprocess
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs7
+from cryptography.x509 import load_pem_x509_certificate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chalicelib.aws.secrets import PassTypeSecret, Secrets
+from chalicelib.aws.templates import KEEP_SECONDS, Templates
+from chalicelib.container import Services
+from chalicelib.core.errors import ConfigurationError
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.personalization import PersonalizationToken
+from chalicelib.passes.signing import Signer
+from chalicelib.passes.template import Template
+from infra.local.certificates import DevelopmentChain, make_development_chain
+from tests.support import samples
+
+NOW = datetime.now(UTC)
+OTHER_TYPE = "pass.com.example.other"
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
+    """Another pass type of another team, issued by an intermediate of the same name: another generation."""
+    return make_development_chain(
+        tmp_path_factory.mktemp("other"), pass_type_identifier=OTHER_TYPE, team_identifier="OTHERTEAM1"
+    )
+
+
+@pytest.fixture(scope="module")
+def signer(chain: DevelopmentChain) -> Signer:
+    return samples.signer_of(chain)
+
+
+@pytest.mark.parametrize("tool", ["smime", "cms"])
+@pytest.mark.parametrize("style", samples.STYLES)
+def test_openssl_verifies_a_pass_of_every_style_against_the_chain(
+    style: str, tool: str, signer: Signer, chain: DevelopmentChain, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(io.BytesIO(samples.build(samples.files_of(style), signer))) as members:
+        members.extractall(tmp_path, ["manifest.json", "signature"])
+    command = ["openssl", tool, "-verify", "-inform", "DER", "-in", "signature", "-content", "manifest.json", "-binary"]
+    command += ["-CAfile", str(chain.root), "-purpose", "any", "-out", "/dev/null"]
+    verified = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stderr
+    (tmp_path / "manifest.json").write_bytes(b"{}")
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+
+
+def test_a_signature_carries_sha256_the_signing_time_the_certificate_and_its_issuer(signer: Signer) -> None:
+    signature = signer.sign(b"{}", at=NOW)
+    command = ["openssl", "cms", "-cmsout", "-print", "-inform", "DER", "-noout"]
+    printed = subprocess.run(command, input=signature, capture_output=True, check=True).stdout.decode()
+    assert "signingTime (1.2.840.113549.1.9.5)" in printed
+    assert "sha256 (2.16.840.1.101.3.4.2.1)" in printed
+    assert "eContent: <ABSENT>" in printed
+    names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(signature)]
+    assert len(names) == 2
+    assert any(samples.PASS_TYPE_IDENTIFIER in name for name in names)
+    assert any("WWDR" in name for name in names)
+
+
+def signed_by_the_builder(chain: DevelopmentChain, content: bytes) -> tuple[bytes, datetime]:
+    """What `cryptography`'s builder makes, and the second in which it did."""
+    certificate = load_pem_x509_certificate(chain.pass_type_certificate.read_bytes())
+    key = load_pem_private_key(chain.pass_type_key.read_bytes(), None)
+    assert isinstance(key, RSAPrivateKey)
+    options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities]
+    issuer = load_pem_x509_certificate(chain.intermediate.read_bytes())
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(certificate, key, SHA256())
+    while True:
+        before = datetime.now(UTC).replace(microsecond=0)
+        signature = builder.add_certificate(issuer).sign(Encoding.DER, options)
+        if datetime.now(UTC).replace(microsecond=0) == before:
+            return signature, before
+
+
+@settings(max_examples=40)
+@given(content=st.binary(max_size=2000))
+def test_a_signature_is_byte_for_byte_what_the_builder_makes(
+    chain: DevelopmentChain, signer: Signer, content: bytes
+) -> None:
+    expected, at = signed_by_the_builder(chain, content)
+    assert signer.sign(content, at=at) == expected
+
+
+def test_the_signing_time_is_the_one_given_in_whatever_zone(signer: Signer) -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert signer.sign(b"{}", at=NOW) == signer.sign(b"{}", at=elsewhere)
+    assert signer.sign(b"{}", at=NOW) != signer.sign(b"{}", at=NOW + timedelta(seconds=1))
+
+
+def pem_of(chain: DevelopmentChain, **changes: str) -> dict[str, str]:
+    return {
+        "certificate": chain.pass_type_certificate.read_text(),
+        "private_key": chain.pass_type_key.read_text(),
+        "intermediate": chain.intermediate.read_text(),
+        **changes,
+    }
+
+
+def test_the_intermediate_that_issued_the_certificate_is_taken_though_others_have_its_name(
+    chain: DevelopmentChain, other: DevelopmentChain
+) -> None:
+    mine, another = chain.intermediate.read_text(), other.intermediate.read_text()
+    for bundle in (mine + another, another + mine):
+        signature = Signer.from_pem(**pem_of(chain, intermediate=bundle)).sign(b"{}", at=NOW)
+        serials = {certificate.serial_number for certificate in pkcs7.load_der_pkcs7_certificates(signature)}
+        assert load_pem_x509_certificate(mine.encode()).serial_number in serials
+        assert len(serials) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda other: {"intermediate": other.intermediate.read_text()},
+            "import the WWDR certificate of the right gen",
+        ),
+        (lambda other: {"private_key": other.pass_type_key.read_text()}, "private key is not the certificate's"),
+        (lambda other: {"private_key": other.provider_key.read_text()}, "private key is not the certificate's"),
+        (lambda other: {"certificate": other.apns_server_certificate.read_text()}, "none of Apple's kind"),
+        (lambda _: {"certificate": "no PEM"}, "is not a PEM certificate"),
+        (lambda _: {"intermediate": ""}, "is not a PEM certificate"),
+        (lambda _: {"private_key": "no PEM"}, "is not an unencrypted PEM key"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_and_no_key_is_shown(
+    change: Callable[[DevelopmentChain], dict[str, str]], said: str, chain: DevelopmentChain, other: DevelopmentChain
+) -> None:
+    pem = pem_of(chain, **change(other))
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        Signer.from_pem(**pem)
+    assert not any(line in str(refused.value) for line in pem["private_key"].splitlines()[1:-1])
+
+
+@pytest.mark.parametrize("at", [NOW - timedelta(days=2), NOW + timedelta(days=400)])
+def test_nothing_is_signed_outside_of_the_certificates_life(signer: Signer, at: datetime) -> None:
+    with pytest.raises(ConfigurationError, match="renew it in Apple's developer portal"):
+        signer.sign(b"{}", at=at)
+
+
+def test_a_signer_shows_nothing_of_its_key(signer: Signer) -> None:
+    assert "object at" not in repr(signer)
+    assert "Key" not in repr(signer)
+
+
+class SampleTemplates(Templates):
+    """One template for every name."""
+
+    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
+        assert max_age_seconds
+        return Template.parse(name, samples.files_of("coupon"))
+
+
+def test_several_pass_types_are_signed_each_with_its_own_certificate(other: DevelopmentChain, signer: Signer) -> None:
+    signers = {samples.PASS_TYPE_IDENTIFIER: signer, OTHER_TYPE: samples.signer_of(other)}
+    builder = PassBuilder(templates=SampleTemplates(), signer_for=signers.__getitem__)
+    for pass_type_identifier, team in ((samples.PASS_TYPE_IDENTIFIER, "DEVTEAM001"), (OTHER_TYPE, "OTHERTEAM1")):
+        item = samples.item(pass_id=f"{pass_type_identifier}/S-1")
+        made = builder.build(
+            item, personalized=False, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW
+        )
+        with zipfile.ZipFile(io.BytesIO(made)) as members:
+            names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(members.read("signature"))]
+            assert any(pass_type_identifier in name for name in names)
+            assert f'"teamIdentifier":"{team}"'.encode() in members.read("pass.json")
+
+
+class SampleSecrets(Secrets):
+    """The same credentials for every pass type, as after an import under the wrong name."""
+
+    def __init__(self, chain: DevelopmentChain) -> None:
+        super().__init__(stage="none")
+        self._chain = chain
+
+    def pass_type(self, pass_type_identifier: str) -> PassTypeSecret:
+        assert pass_type_identifier
+        chain = self._chain
+        return PassTypeSecret(
+            certificate=chain.pass_type_certificate.read_text(),
+            private_key=chain.pass_type_key.read_text(),
+            intermediate=chain.intermediate.read_text(),
+        )
+
+
+def test_nobody_gets_the_signer_of_another_pass_type(chain: DevelopmentChain) -> None:
+    """Checked where it is handed out, so passes and personalization tokens are safe alike."""
+    services = Services()
+    services.secrets = SampleSecrets(chain)
+    assert services.signer_for(samples.PASS_TYPE_IDENTIFIER).pass_type_identifier == samples.PASS_TYPE_IDENTIFIER
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate is that of"):
+            services.signer_for(OTHER_TYPE)
+
+
+def test_openssl_verifies_a_signed_personalization_token(
+    signer: Signer, chain: DevelopmentChain, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("dG9rZW4=")
+    (tmp_path / "signature").write_bytes(signer.sign_token(PersonalizationToken("dG9rZW4="), at=NOW))
+    subprocess.run(
+        [
+            *("openssl", "cms", "-verify", "-inform", "DER", "-in", tmp_path / "signature", "-binary"),
+            *("-content", tmp_path / "token", "-CAfile", chain.root, "-purpose", "any", "-out", "/dev/null"),
+        ],
+        check=True,
+        capture_output=True,
+    )

@@ -1,0 +1,31 @@
+"""Metrics: lines in the form that CloudWatch reads."""
+
+import json
+
+import pytest
+
+from chalicelib.telemetry.metrics import Metrics, Unit
+
+
+def test_a_counter_is_kept_by_stage_and_by_each_dimension(capsys: pytest.CaptureFixture[str]) -> None:
+    Metrics("prod").count("Pushes", 7, outcome="gone", reason="Unregistered")
+    line = json.loads(capsys.readouterr().out)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Metrics"] == [{"Name": "Pushes", "Unit": "Count"}]
+    assert directive["Dimensions"] == [["Stage"], ["Stage", "Outcome"], ["Stage", "Outcome", "Reason"]]
+    assert (line["Pushes"], line["Stage"], line["Outcome"], line["Reason"]) == (7, "prod", "gone", "Unregistered")
+    assert line["_aws"]["Timestamp"] > 1_700_000_000_000
+
+
+def test_values_of_one_unit_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Metrics("prod").put({"PushLatency": 12.5, "Other": 1}, Unit.MILLISECONDS)
+    line = json.loads(capsys.readouterr().out)
+    assert [metric["Unit"] for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]] == ["Milliseconds"] * 2
+
+
+def test_a_duration_is_measured_however_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), Metrics("prod").duration("CallDuration", call="list_changed"):
+        1 / 0  # noqa: B018 - raises
+    line = json.loads(capsys.readouterr().out)
+    assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"], ["Stage", "Call"]]
+    assert (line["Call"], line["CallDuration"] >= 0) == ("list_changed", True)
