@@ -1,7 +1,7 @@
 """Passwire's table of contents: every route that a device calls and every trigger that AWS fires, one function each.
 
-Nothing is decided here. A route reads its request (`chalicelib/http/api.py`), calls a flow (`chalicelib/flows/`) with what
-the sandbox keeps (`chalicelib/container.py`), and puts the result into a response.
+A route reads its request (`chalicelib/http`), calls a flow (`chalicelib/flows`) with what this execution environment
+keeps (`chalicelib/container.py`), and puts the result into a response. Nothing is decided here.
 """
 
 import os

@@ -80,7 +80,7 @@ class Outcome:
         push: which.
         kind: what is to be done.
         status: APNs' status, or None where there was no answer.
-        reason: APNs' reason; ours (`reasons.OWN_REASONS`) where there was no answer; the reason of another push's answer where
+        reason: APNs' reason; ours (`reasons.OWN_REASONS`) where there was no answer; another push's reason where
             that spared this one. None for a push that was delivered.
         apns_id: the id that APNs gave to the push.
         timestamp: epoch milliseconds since which the device is gone (410 only).

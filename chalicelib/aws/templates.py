@@ -89,13 +89,13 @@ class Templates:
         self._clocks = Clocks(clock, timer)
         self._kept: dict[str, _Kept] = {}
 
-    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
         """The template of that name, as it was `max_age_seconds` ago or later.
 
         Args:
             name: without `.pass`.
-            max_age_seconds: how old what this sandbox knows may be; 0 to ask S3 in any case, and then an old template
-                does not stand in for one that cannot be read.
+            max_age_seconds: how old a cached template may be; None for `KEEP_SECONDS`; 0 to ask S3 in any case, and then
+                a cached template does not stand in for one that cannot be read.
 
         Raises:
             TemplateMissingError: there is none.
@@ -107,12 +107,13 @@ class Templates:
             raise TemplateMissingError(f"template '{shown(name)}' does not exist: a name is {TEMPLATE_NAME_RULE}")
         kept = self._kept.get(name)
         now = self._clocks.now()
-        if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < KEEP_SECONDS):
+        max_age = KEEP_SECONDS if max_age_seconds is None else max_age_seconds
+        if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < max_age):
             return kept.template
         try:
             template = self._look(name, kept.template if kept else None)
         except (BotoCoreError, ClientError) as error:
-            if kept is None or not max_age_seconds:
+            if kept is None or max_age == 0:
                 raise _store_error(name, error) from None
             log.event("template_check_failed", template=name, error=type(error).__name__)
             template = kept.template  # an old template serves better than none while S3 is away

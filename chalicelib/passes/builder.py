@@ -3,12 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from chalicelib.aws.templates import KEEP_SECONDS, Templates
 from chalicelib.core.identifiers import AuthenticationToken
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.rendering import render
 from chalicelib.passes.signing import Signer
+from chalicelib.passes.template import Template
+
+
+class Templates(Protocol):
+    """Where templates come from."""
+
+    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
+        """The template of that name, as it was `max_age_seconds` ago or later; None for the source's own age.
+
+        Raises:
+            RefusedError: there is no such template, or it cannot be a template.
+            TransientError: the source did not answer.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,7 @@ class PassBuilder:
         authentication_token: AuthenticationToken,
         web_service_url: str,
         at: datetime,
-        template_age_seconds: float = KEEP_SECONDS,
+        template_age_seconds: float | None = None,
     ) -> bytes:
         """The `.pkpass` of an item, signed as of `at`. One that is personalized asks for nothing any more.
 

@@ -438,4 +438,4 @@ def _count(table: str) -> int:
         return 0
 
 
-__all__ = ["ResourceChange", "DeployError", "Deployer", "Stack"]
+__all__ = ["DeployError", "Deployer", "ResourceChange", "Stack"]

@@ -1,6 +1,6 @@
 """What the credentials that deploy a stage must be allowed to do.
 
-Two parts: what `deploy` and `diff` call themselves, which the suite records (tests/stack/infra/deploy/test_deployer_policy.py), and
+Two parts: what `deploy` and `diff` call themselves, which the suite records (`test_deployer_policy.py`), and
 what CloudFormation calls with the same credentials for each type of resource in the template.
 """
 

@@ -47,8 +47,8 @@ def _script(location: StageLocation, *, bucket: str, key: str, values: Mapping[s
     stack, secret = f"passwire-{location.stage}", f"passwire/{location.stage}/authentication-keys"
     overrides = " ".join(shlex.quote(f"{name}={value}") for name, value in values.items())
     return f"""#!/bin/sh
-# Deploys stage {location.stage} to account {location.account} in {location.region}. Needs the AWS CLI, and openssl for the first
-# deployment. With --no-execute-changeset as its argument it shows the changes and makes none.
+# Deploys stage {location.stage} to account {location.account} in {location.region}. Needs the AWS CLI, and openssl
+# for the first deployment. With --no-execute-changeset as its argument it shows the changes and makes none.
 # Tables that an earlier stack of this stage left are taken over by `python -m infra deploy` only.
 set -eu
 cd "$(dirname "$0")"

@@ -23,7 +23,7 @@ from botocore.awsrequest import AWSResponse
 from chalicelib.apns.client import Client, Outcome
 from chalicelib.aws import queue
 from chalicelib.aws.queue import Queue
-from chalicelib.aws.templates import KEEP_SECONDS, Templates
+from chalicelib.aws.templates import Templates
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import PassId
@@ -441,7 +441,7 @@ class RigTemplates(Templates):
         super().__init__()
         self._rig = rig
 
-    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
         if (error := self._rig.broken_templates.get(name)) is not None:
             raise error
         return super().get("boarding" if name in REPAIRED else name, max_age_seconds=max_age_seconds)

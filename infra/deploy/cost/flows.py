@@ -1,4 +1,4 @@
-"""What each flow asks of AWS. The requests to DynamoDB are those that the suite counts (tests/stack/test_app.py, which reads
+"""What each flow asks of AWS. The requests to DynamoDB are those that the suite counts (tests/stack/test_app.py reads
 them from here); read and write units follow from AWS's rules for these requests.
 
 AWS, "Capacity unit consumption": a strongly consistent read of up to 4 KB is one unit, a write of up to 1 KB is one,

@@ -1,7 +1,7 @@
 """Least privilege: each function's policy grants what its flows use, and what Lambda itself needs, and no more.
 
 A tour through every flow by the functions' own entry points, against the stack's real tables, queues, secrets and
-bucket; `tests/support/permissions.py` records what botocore is asked for on the way. Whatever the rest of the suite uses is
+bucket; `tests/support/permissions.py` records what botocore is asked for. Whatever the rest of the suite uses is
 compared at its end (`tests/conftest.py`).
 """
 

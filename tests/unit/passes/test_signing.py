@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.aws.secrets import PassTypeSecret, Secrets
-from chalicelib.aws.templates import KEEP_SECONDS, Templates
+from chalicelib.aws.templates import Templates
 from chalicelib.container import Services
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.passes.builder import PassBuilder
@@ -159,8 +159,8 @@ def test_a_signer_shows_nothing_of_its_key(signer: Signer) -> None:
 class SampleTemplates(Templates):
     """One template for every name."""
 
-    def get(self, name: str, *, max_age_seconds: float = KEEP_SECONDS) -> Template:
-        assert max_age_seconds
+    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
+        assert max_age_seconds is None
         return Template.parse(name, samples.files_of("coupon"))
 
 

@@ -128,7 +128,7 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             yield fault(
                 f"function {role}: takes a push for over after {settings.push_timeout_seconds} s, but the push "
                 f"function may run for {timeout} s: updates can be lost",
-                "set PASSWIRE_PUSH_TIMEOUT_SECONDS in infra/deploy/resources.json to the function's timeout, and deploy",
+                "set PASSWIRE_PUSH_TIMEOUT_SECONDS in infra/deploy/resources.json to the function's timeout; deploy",
             )
 
 
