@@ -94,7 +94,7 @@ class Templates:
 
         Args:
             name: without `.pass`.
-            max_age_seconds: how old a cached template may be; None for `KEEP_SECONDS`; 0 to ask S3 in any case, and then
+            max_age_seconds: how old a cached template may be; None for `KEEP_SECONDS`; 0 asks S3 in any case, and then
                 a cached template does not stand in for one that cannot be read.
 
         Raises:
