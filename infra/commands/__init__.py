@@ -13,7 +13,7 @@ from chalicelib.core.errors import PasswireError
 from infra.commands import completion, lazy
 from infra.commands.version import print_version, require_checkout
 from infra.core.terminal import standard_error, styled
-from infra.stage.aws_errors import explain
+from infra.stage.aws import explain
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""

@@ -28,7 +28,7 @@ from infra.deploy.package import build_package
 from infra.deploy.parameters import read_parameters
 from infra.deploy.write_package import write_package
 from infra.operate.logs import read_logs
-from infra.stage.aws_errors import is_embedded
+from infra.stage.aws import is_embedded
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 DIFFERS = 3

@@ -1,11 +1,9 @@
 """What an AWS account and region can take, asked before anything is made there."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import boto3
 
 from infra.deploy.resources import resources
+from infra.stage import aws
 from infra.stage.errors import DeployError
 
 SERVICES = ("apigateway", "cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "s3", "secretsmanager", "sqs")
@@ -23,13 +21,7 @@ def check_region(region: str) -> None:
     Raises:
         DeployError: it does; the message names the service.
     """
-    session = boto3.Session()
-    partition = next(
-        (p for p in session.get_available_partitions() if _has(session, "cloudformation", region, p)), None
-    )
-    if partition is None:
-        return  # botocore does not know the region: it may be newer
-    if missing := [service for service in SERVICES if not _has(session, service, region, partition)]:
+    if missing := aws.missing_services(region, SERVICES):
         raise DeployError(f"region {region} has no {', '.join(missing)}, which a stage needs; choose another region")
 
 
@@ -50,7 +42,7 @@ def check_concurrency(
         **{name: of["Default"] for name, of in resources()["Parameters"].items() if "Default" in of},
         **parameters,
     }
-    limits = boto3.client("lambda").get_account_settings()["AccountLimit"]
+    limits = aws.client("lambda").get_account_settings()["AccountLimit"]
     total = int(limits["ConcurrentExecutions"])
     wanted = sum(int(values[name]) for name in CONCURRENCY)
     free = int(limits.get("UnreservedConcurrentExecutions", total)) + reserved_now - MIN_UNRESERVED
@@ -67,7 +59,3 @@ def check_concurrency(
             f"{values['ThrottleRate']} and ThrottleBurst {values['ThrottleBurst']} let in: phones would get errors "
             "(500); have the Lambda quota 'Concurrent executions' raised, or set lower limits"
         )
-
-
-def _has(session: Any, service: str, region: str, partition: str) -> bool:  # noqa: ANN401 - boto3 has no types
-    return region in session.get_available_regions(service, partition_name=partition)

@@ -5,9 +5,10 @@ import hashlib
 import json
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from infra.stage import aws
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
@@ -43,7 +44,7 @@ class DeployBucket:
         self.name = f"passwire-deploy-{account}-{region}"
         self._account = account
         self._region = region
-        self._s3 = boto3.client("s3", config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}))
+        self._s3 = aws.client("s3", config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}))
 
     def key(self, stage: str, content: bytes, suffix: str) -> str:
         """The name that content has."""
@@ -119,7 +120,7 @@ class DeployBucket:
 
     def _tls_only(self) -> dict[str, Any]:
         """A policy that refuses requests without TLS."""
-        arn = f"arn:{boto3.Session().get_partition_for_region(self._region)}:s3:::{self.name}"
+        arn = f"arn:{aws.partition_of_region(self._region)}:s3:::{self.name}"
         statement = {
             "Effect": "Deny",
             "Principal": "*",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.stage import aws
 from infra.stage.errors import DeployError
 
 STAGE_TAG = "passwire:stage"
@@ -151,7 +151,7 @@ class CloudStack:
     def __init__(self, name: str, *, stage: str) -> None:
         self.name = name
         self._stage = stage
-        self._client = boto3.client("cloudformation", config=Config(retries={"mode": "standard"}))
+        self._client = aws.client("cloudformation", config=Config(retries={"mode": "standard"}))
 
     def described(self, name: str = "") -> dict[str, Any] | None:
         """It, as CloudFormation describes it; None where it is not, or was deleted."""

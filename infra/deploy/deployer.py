@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import boto3
-
 from infra.deploy.account import CONCURRENCY, check_concurrency, check_region
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.chalice.data_stack import API_ID
@@ -34,7 +32,8 @@ from infra.deploy.template import (
     with_retained_names,
 )
 from infra.deploy.web_service_url import address_of
-from infra.stage.aws_errors import is_embedded
+from infra.stage import aws
+from infra.stage.aws import is_embedded
 from infra.stage.errors import DeployError
 
 RESERVED_NAMES = {"deploy"}
@@ -257,9 +256,8 @@ class Deployer:
 
     def location(self) -> StageLocation:
         """Where this stage is: the account and region of the environment."""
-        session = boto3.Session()
-        account = session.client("sts").get_caller_identity()["Account"]
-        return StageLocation(stage=self.stage, account=account, region=session.client("sts").meta.region_name)
+        account, region = aws.account_and_region()
+        return StageLocation(stage=self.stage, account=account, region=region)
 
     @property
     def by_chalice(self) -> bool:
@@ -430,7 +428,7 @@ class Deployer:
 
 def _count(table: str) -> int:
     """The rows of a table, as DynamoDB counts them every six hours; at least 1 if there is any, 0 without the table."""
-    dynamodb = boto3.client("dynamodb")
+    dynamodb = aws.client("dynamodb")
     try:
         counted = int(dynamodb.describe_table(TableName=table)["Table"].get("ItemCount", 0))
         return counted or int(dynamodb.scan(TableName=table, Limit=1)["Count"])

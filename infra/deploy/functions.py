@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
+from infra.stage import aws
 
 SETTABLE = {"RecursiveLoop", "ReservedConcurrentExecutions", "Tracing"}
 """Properties of a function in `resources()`, beside its events."""
@@ -16,7 +16,7 @@ def set_function(function_name: str, properties: Mapping[str, Any]) -> list[str]
         function_name: the function.
         properties: of the function in `resources()`, without expressions; an empty value means AWS's default.
     """
-    client = boto3.client("lambda")
+    client = aws.client("lambda")
     changed = []
     if "RecursiveLoop" in properties:
         loop = client.get_function_recursion_config(FunctionName=function_name)["RecursiveLoop"]

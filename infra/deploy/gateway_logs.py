@@ -7,8 +7,9 @@ import json
 import time
 from collections.abc import Callable
 
-import boto3
 from botocore.exceptions import ClientError
+
+from infra.stage import aws
 
 ROLE = "passwire-gateway-logs"
 POLICY = "arn:{partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
@@ -24,7 +25,7 @@ SETTLING_SECONDS = 60.0
 
 def ensure_gateway_may_log(*, on_progress: Callable[[str], None]) -> None:
     """Give API Gateway a role to write logs with, where the account has none; one that is there stays."""
-    gateway = boto3.client("apigateway")
+    gateway = aws.client("apigateway")
     if gateway.get_account().get("cloudwatchRoleArn"):
         return
     on_progress(f"API Gateway may not write logs in this account yet: making role {ROLE}")
@@ -42,11 +43,10 @@ def ensure_gateway_may_log(*, on_progress: Callable[[str], None]) -> None:
 
 
 def _role() -> str:
-    iam = boto3.client("iam")
-    partition = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1]
+    iam = aws.client("iam")
     try:
         arn = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     except iam.exceptions.EntityAlreadyExistsException:
         arn = iam.get_role(RoleName=ROLE)["Role"]["Arn"]
-    iam.attach_role_policy(RoleName=ROLE, PolicyArn=POLICY.format(partition=partition))
+    iam.attach_role_policy(RoleName=ROLE, PolicyArn=POLICY.format(partition=aws.partition()))
     return str(arn)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-import boto3
 from botocore.exceptions import ClientError
+
+from infra.stage import aws
 
 MISSING = ("404", "ResourceNotFoundException")
 SECRETS = "passwire/{stage}/"
@@ -13,9 +14,9 @@ def is_there(resource_type: str, name: str) -> bool:
     """Whether a table or a bucket of ours has that name."""
     try:
         if resource_type == "AWS::DynamoDB::Table":
-            boto3.client("dynamodb").describe_table(TableName=name)
+            aws.client("dynamodb").describe_table(TableName=name)
         else:
-            boto3.client("s3").head_bucket(Bucket=name)
+            aws.client("s3").head_bucket(Bucket=name)
     except ClientError as error:
         if error.response["Error"]["Code"] in MISSING:
             return False
@@ -43,7 +44,7 @@ def delete_retained(stage: str, kept: Mapping[str, list[str]], *, on_progress: C
 
 
 def _delete_table(name: str) -> None:
-    client = boto3.client("dynamodb")
+    client = aws.client("dynamodb")
     try:
         client.update_table(TableName=name, DeletionProtectionEnabled=False)
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
@@ -54,7 +55,7 @@ def _delete_table(name: str) -> None:
 
 
 def _delete_bucket(name: str) -> None:
-    client = boto3.client("s3")
+    client = aws.client("s3")
     try:
         for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
             found = [
@@ -69,7 +70,7 @@ def _delete_bucket(name: str) -> None:
 
 
 def _delete_secrets(stage: str, *, on_progress: Callable[[str], None]) -> None:
-    client = boto3.client("secretsmanager")
+    client = aws.client("secretsmanager")
     prefix = SECRETS.format(stage=stage)
     for page in client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}]):
         for secret in page["SecretList"]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import boto3
 import httpx
 
 from chalicelib.core.identifiers import PassId
@@ -18,6 +17,7 @@ from infra.local.ministack import LocalError
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from infra.operate.passes.links import Links
+from infra.stage import aws
 from infra.stage.settings import settings_of
 
 PUSH_TIMEOUT_SECONDS = 30.0
@@ -52,7 +52,7 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
         LocalError, PhoneError: a step did not do what it must.
     """
     stack.use()
-    passes = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    passes = aws.resource("dynamodb").Table(stack.tables["passes"])
     pass_id = PassId(stack.pass_type_identifier, f"DEMO-{secrets.token_hex(3).upper()}")
     fields = {"gate": "A7", "seat": "14C", "passenger": "Ada Lovelace"}
     item = {"pass_id": str(pass_id), "template": stack.template}

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.session import get_session
 
 from chalicelib.core.errors import PasswireError
 from infra.deploy.chalice.data_stack import additions
@@ -27,6 +27,7 @@ from infra.deploy.expressions import replaced
 from infra.deploy.functions import set_function
 from infra.deploy.resources import resources
 from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
+from infra.stage import aws
 
 REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
 STARTER = Path(__file__).with_name("embedded_aws.py")
@@ -132,7 +133,7 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
         The API's base URL, which `/v1/...` follows.
     """
     api_id = stack.outputs["RestAPIId"]
-    gateway = boto3.client("apigateway")
+    gateway = aws.client("apigateway")
     set_binary_media_types(ministack, api_id, ["*/*"])
     function = stack.outputs["APIHandlerArn"]
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
@@ -140,7 +141,7 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     put_paths(api_id, replaced(paths, lambda _: uri))
     gateway.create_deployment(restApiId=api_id, stageName="api")
     api_url = f"{ministack.endpoint_url}/restapis/{api_id}/api/_user_request_"
-    functions = boto3.client("lambda")
+    functions = aws.client("lambda")
     variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     functions.update_function_configuration(
         FunctionName=function, Environment={"Variables": {**variables, "PASSWIRE_WEB_SERVICE_URL": api_url}}
@@ -150,7 +151,7 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
 
 def finish_tables(stack: Stack) -> None:
     """Set what stands in the template and ministack leaves out: expiry, and recovery to a point in time."""
-    dynamodb = boto3.client("dynamodb")
+    dynamodb = aws.client("dynamodb")
     for table in stack.tables.values():
         dynamodb.update_continuous_backups(
             TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
@@ -172,7 +173,7 @@ def set_binary_media_types(ministack: Ministack, api_id: str, types: list[str]) 
     """A JSON list as the patch's value, which boto3 would refuse; AWS takes them from the template."""
     body = json.dumps({"patchOperations": [{"op": "replace", "path": "/binaryMediaTypes", "value": types}]})
     request = AWSRequest(method="PATCH", url=f"{ministack.endpoint_url}/restapis/{api_id}", data=body)
-    SigV4Auth(boto3.Session().get_credentials(), "apigateway", REGION).add_auth(request)
+    SigV4Auth(get_session().get_credentials(), "apigateway", REGION).add_auth(request)
     httpx.patch(request.url, content=body, headers=dict(request.headers), trust_env=False).raise_for_status()
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from infra.core.terminal import printable, printable_lines
+from infra.stage import aws
 
 POLL_SECONDS = 2.0
 """Between two looks at all functions. FilterLogEvents allows five requests per second and account, for everybody."""
@@ -66,7 +66,7 @@ def read_logs(functions: Mapping[str, str], *, since: int, follow: bool) -> Iter
         since: the moment of the first, in milliseconds.
         follow: go on.
     """
-    client = boto3.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+    client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
         fresh: list[LogLine] = []

@@ -13,8 +13,6 @@ from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
-import boto3
-
 from chalicelib.aws.queue import MESSAGES_PER_REQUEST
 from chalicelib.core.errors import PasswireError, RefusedError
 from chalicelib.core.identifiers import PassId
@@ -29,6 +27,7 @@ from chalicelib.updates.push_tasks import (
     encode,
 )
 from infra.deploy.deployer import Stack
+from infra.stage import aws
 
 LOOK_SECONDS = 60
 """How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
@@ -82,7 +81,7 @@ class Pushes:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._sqs = boto3.client("sqs")
+        self._sqs = aws.client("sqs")
 
     def queues(self) -> dict[str, QueueState]:
         """Every queue by role."""
@@ -191,7 +190,7 @@ class Pushes:
     ) -> int:
         """A recheck for each pass whose version matches. Interrupted, it may be repeated."""
         change, total = f"by-hand-{uuid4()}", 0
-        pages = boto3.client("dynamodb").get_paginator("scan")
+        pages = aws.client("dynamodb").get_paginator("scan")
         for page in pages.paginate(
             TableName=self._stack.tables["versions"],
             ProjectionExpression="pass_id",
@@ -220,7 +219,7 @@ class Pushes:
         Raises:
             PushesError: nobody holds it.
         """
-        found = boto3.client("dynamodb").query(
+        found = aws.client("dynamodb").query(
             TableName=self._stack.tables["registrations"],
             KeyConditionExpression="pass_id = :pass_id",
             ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
@@ -240,7 +239,7 @@ class Pushes:
 
     def _oldest(self, queue_name: str) -> int | None:
         now = datetime.now(UTC)
-        points = boto3.client("cloudwatch").get_metric_statistics(
+        points = aws.client("cloudwatch").get_metric_statistics(
             Namespace="AWS/SQS",
             MetricName="ApproximateAgeOfOldestMessage",
             Dimensions=[{"Name": "QueueName", "Value": queue_name}],
@@ -299,14 +298,14 @@ class Pushes:
             str(where.get("endSequenceNumber", position["startSequenceNumber"])),
         )
         for piece in in_pieces(records):
-            answer = boto3.client("lambda").invoke(
+            answer = aws.client("lambda").invoke(
                 FunctionName=self._stack.functions["push"], Payload=_event(piece).encode()
             )
             if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
                 raise PushesError("a stream batch that the push function failed on again: see `logs`")
 
     def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
-        streams = boto3.client("dynamodbstreams")
+        streams = aws.client("dynamodbstreams")
         try:
             iterator = streams.get_shard_iterator(
                 StreamArn=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=first

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import boto3
-
+from infra.stage import aws
 from infra.stage.errors import DeployError
 
 KEY_BYTES = 32
@@ -25,7 +24,7 @@ def check_authentication_keys(stage: str) -> None:
     Raises:
         DeployError: they are in their recovery window. Without them no installed pass is let in any more.
     """
-    client = boto3.client("secretsmanager")
+    client = aws.client("secretsmanager")
     name = AUTHENTICATION_KEYS.format(stage=stage)
     try:
         secret = client.describe_secret(SecretId=name)
@@ -50,7 +49,7 @@ def ensure_authentication_keys(stage: str, *, on_progress: Callable[[str], None]
     Raises:
         DeployError: a deleted secret of that name can still be restored, or its name stays taken.
     """
-    client = boto3.client("secretsmanager")
+    client = aws.client("secretsmanager")
     name = AUTHENTICATION_KEYS.format(stage=stage)
     first = {"keys": [{"id": "1", "key": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}]}
     until = time.monotonic() + NAME_SECONDS
@@ -90,13 +89,13 @@ def put_pass_type(stage: str, pass_type_identifier: str, content: Mapping[str, A
     public = {key: apns[key] for key in ("team_identifier", "key_id")} if apns else None
     _put(f"passwire/{stage}/pass-types/{pass_type_identifier}", {**content, "apns": public})
     if not apns:
-        client = boto3.client("secretsmanager")
+        client = aws.client("secretsmanager")
         with contextlib.suppress(client.exceptions.ResourceNotFoundException):
             client.delete_secret(SecretId=apns_name, ForceDeleteWithoutRecovery=True)
 
 
 def _put(name: str, content: Mapping[str, Any]) -> None:
-    client, text = boto3.client("secretsmanager"), json.dumps(content)
+    client, text = aws.client("secretsmanager"), json.dumps(content)
     try:
         client.create_secret(Name=name, SecretString=text)
     except client.exceptions.ResourceExistsException:
@@ -105,7 +104,7 @@ def _put(name: str, content: Mapping[str, Any]) -> None:
 
 def pending_key(stage: str, pass_type_identifier: str) -> str | None:
     """The key whose certificate is not there yet, PEM."""
-    client = boto3.client("secretsmanager")
+    client = aws.client("secretsmanager")
     try:
         secret = client.get_secret_value(SecretId=_pending(stage, pass_type_identifier))
     except client.exceptions.ResourceNotFoundException:
@@ -115,7 +114,7 @@ def pending_key(stage: str, pass_type_identifier: str) -> str | None:
 
 def ensure_pending_key(stage: str, pass_type_identifier: str, make: Callable[[], str]) -> str:
     """Make a key that waits for its certificate; one that waits already stays, also where two people ask at once."""
-    client = boto3.client("secretsmanager")
+    client = aws.client("secretsmanager")
     while (key := pending_key(stage, pass_type_identifier)) is None:
         with contextlib.suppress(client.exceptions.ResourceExistsException):
             client.create_secret(
@@ -126,7 +125,7 @@ def ensure_pending_key(stage: str, pass_type_identifier: str, make: Callable[[],
 
 def drop_pending_key(stage: str, pass_type_identifier: str) -> None:
     """Its certificate is there, and both are stored together."""
-    boto3.client("secretsmanager").delete_secret(
+    aws.client("secretsmanager").delete_secret(
         SecretId=_pending(stage, pass_type_identifier), ForceDeleteWithoutRecovery=True
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
+from infra.stage import aws
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -28,7 +28,7 @@ def set_gateway(api_id: str, properties: Mapping[str, Any], *, stage_name: str) 
         properties: of the API in `resources()`, without expressions.
         stage_name: which of its stages.
     """
-    client = boto3.client("apigateway")
+    client = aws.client("apigateway")
     body = properties["DefinitionBody"]
     client.update_rest_api(
         restApiId=api_id, patchOperations=[{"op": "replace", "path": "/name", "value": body["info"]["title"]}]
@@ -47,7 +47,7 @@ def set_gateway(api_id: str, properties: Mapping[str, Any], *, stage_name: str) 
 
 def put_paths(api_id: str, paths: Mapping[str, Any]) -> None:
     """Paths that hand every method to a function."""
-    client = boto3.client("apigateway")
+    client = aws.client("apigateway")
     for path, methods in paths.items():
         resource = resource_id(client, api_id, path)
         integration = methods[ANY_METHOD][INTEGRATION]

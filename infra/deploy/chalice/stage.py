@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 from chalice.utils import to_cfn_resource_name
 
 from infra.deploy import functions
@@ -31,6 +30,7 @@ from infra.deploy.change_sets import STAGE_TAG, Dialogue
 from infra.deploy.deployer import Deployer, Stack
 from infra.deploy.expressions import Document, filled_in, replaced
 from infra.deploy.gateway_logs import ensure_gateway_may_log
+from infra.stage import aws
 from infra.stage.errors import DeployError
 
 TRIGGERS = {"PASSWIRE_PASSES_STREAM": ("Push", "Stream"), "PASSWIRE_PUSH_QUEUE": ("PushWorker", "Queue")}
@@ -206,7 +206,7 @@ def _retention(log_group: str) -> int:
 
 
 def _ensure_log_group(name: str, *, days: int) -> None:
-    client = boto3.client("logs")
+    client = aws.client("logs")
     with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):
         client.create_log_group(logGroupName=name)
     client.put_retention_policy(logGroupName=name, retentionInDays=days)

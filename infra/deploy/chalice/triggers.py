@@ -4,8 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
-
+from infra.stage import aws
 from infra.stage.errors import DeployError
 
 SOURCES = ("Stream", "Queue")
@@ -40,7 +39,7 @@ def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
     Raises:
         DeployError: the function has no such trigger, or it does not settle.
     """
-    client = boto3.client("lambda")
+    client = aws.client("lambda")
     source = next(properties[kind] for kind in SOURCES if kind in properties)
     mappings = client.list_event_source_mappings(FunctionName=function_name, EventSourceArn=source)
     if not mappings["EventSourceMappings"]:

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -20,7 +19,8 @@ from infra.deploy.deployer import Stack
 from infra.operate.backup import file
 from infra.operate.backup.file import KINDS, Contents
 from infra.operate.templates.bucket import TemplatesBucket
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
 
 WRITERS = 16
 """Writes under way at a time."""
@@ -46,8 +46,8 @@ class BackedUpStage:
         self._stack = stack
         self._suffix = suffix
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
-        self._dynamodb = retry_conflicts(boto3.client("dynamodb", config=config))
-        self._sqs = boto3.client("sqs")
+        self._dynamodb = retry_conflicts(aws.client("dynamodb", config=config))
+        self._sqs = aws.client("sqs")
         self._templates = TemplatesBucket(stack.outputs["TemplatesBucketName"])
 
     def back_up(self, path: Path, *, done: Done) -> Contents:

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -31,7 +30,8 @@ from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.journal import Journal, Settled
 from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
-from infra.stage.aws_errors import explain
+from infra.stage import aws
+from infra.stage.aws import explain
 
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
@@ -189,7 +189,7 @@ class _Import:
             retries={"mode": "standard", "total_max_attempts": 4},
             parameter_validation=False,  # we made the items; looking at each value again takes longer than to send it
         )
-        self._client = boto3.client("dynamodb", config=config)
+        self._client = aws.client("dynamodb", config=config)
         pace = plan.rate or float("inf")
         self._rows_per_request = int(min(max(pace, 1), ROWS_PER_REQUEST))
         self._pace = Pace(pace)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 from botocore.config import Config
 
@@ -26,6 +25,7 @@ from chalicelib.passes.item import parse_authentication_token, parse_pass_id
 from chalicelib.settings import Settings
 from infra.deploy.deployer import Stack
 from infra.operate.templates.bucket import TemplatesBucket
+from infra.stage import aws
 
 CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 2, "mode": "standard"})
 LOOKED_BACK = timedelta(minutes=15)
@@ -52,7 +52,7 @@ class DoctorContext:
         """A client that gives up soon: whoever waits for a doctor wants an answer."""
         with self._making:
             if service not in self._clients:
-                self._clients[service] = boto3.client(service, config=CONFIG)
+                self._clients[service] = aws.client(service, config=CONFIG)
             return self._clients[service]
 
     def function(self, role: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
@@ -17,7 +16,8 @@ from chalicelib.passes.rendering import validate
 from chalicelib.settings import Settings
 from chalicelib.updates.protocol import Version
 from infra.operate.passes.change import ItemChange
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
 """Never shown: the first is the pass's secret, the second is what a person gave at sign-up."""
@@ -85,7 +85,7 @@ class PassTable:
     def __init__(self, settings: Settings) -> None:
         self._stage = settings.stage
         self._templates = Templates(bucket=settings.templates_bucket)
-        tables = boto3.resource("dynamodb")
+        tables = aws.resource("dynamodb")
         retry_conflicts(tables.meta.client)
         self._passes = tables.Table(settings.passes_table)
         self._versions = tables.Table(settings.versions_table)
@@ -248,7 +248,7 @@ class PassTable:
             raise SerialNumberUsedError(pass_id)
 
     def _require_certificate(self, pass_type_identifier: str) -> None:
-        secrets = boto3.client("secretsmanager")
+        secrets = aws.client("secretsmanager")
         try:
             secrets.describe_secret(SecretId=f"passwire/{self._stage}/pass-types/{pass_type_identifier}")
         except secrets.exceptions.ResourceNotFoundException:

@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import boto3
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.templates import (
@@ -24,6 +23,7 @@ from chalicelib.aws.templates import (
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import is_template_name
 from chalicelib.passes.template import Template, TemplateError
+from infra.stage import aws
 
 
 class PullError(RefusedError):
@@ -61,7 +61,7 @@ class TemplatesBucket:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._client = boto3.client("s3")
+        self._client = aws.client("s3")
 
     def push(self, name: str, files: Mapping[str, bytes], *, uploaded: Callable[[int], object]) -> PushedRevision:
         """Make these files what is current of a template: its revision's object first, then the pointer.

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.operate.pace import Pace
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
 
 WRITERS = 8
 """Touches under way at a time: one takes some milliseconds, most of them waiting."""
@@ -23,7 +23,7 @@ BURST_SECONDS = 0.1
 
 def untouched(table_name: str, *, template: str, revision: str) -> Iterator[list[str]]:
     """The pass_ids of a template's passes that have not got the revision, a page of the table at a time."""
-    table = boto3.resource("dynamodb").Table(table_name)
+    table = aws.resource("dynamodb").Table(table_name)
     query: dict[str, Any] = {
         "ProjectionExpression": "pass_id",
         "FilterExpression": "#template = :template AND NOT #revision = :revision",
@@ -60,7 +60,7 @@ def touch(
     Returns:
         How many were touched.
     """
-    table = boto3.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(table_name)
+    table = aws.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(table_name)
     retry_conflicts(table.meta.client)
     request: Mapping[str, Any] = {
         "UpdateExpression": "SET template_revision = :revision",

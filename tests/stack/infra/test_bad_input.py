@@ -61,7 +61,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str
 def test_a_region_that_is_none(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
     for name, value in {**WHERE, "AWS_DEFAULT_REGION": "eu-cental-1", "AWS_MAX_ATTEMPTS": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert "is 'eu-cental-1' the region's name" in says("outputs", "--stage", "dev")
+    assert "the name of the region, 'eu-cental-1'" in says("outputs", "--stage", "dev")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_region_that_is_none(monkeypatch: pytest.MonkeyPatch, says: Callable[.
         (
             "AccessDenied",
             DENIED,
-            "these credentials may not do cloudformation:DescribeStacks on arn:aws:cloudformation",
+            "these credentials do not allow cloudformation:DescribeStacks on arn:aws:cloudformation",
         ),
         ("ExpiredToken", "The security token is expired", "AWS does not accept these credentials (ExpiredToken)"),
         (

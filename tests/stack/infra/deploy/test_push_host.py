@@ -8,7 +8,7 @@ from infra.deploy.change_sets import Unattended
 from infra.deploy.deployer import Deployer, DeployError
 from infra.deploy.package import Package
 from infra.deploy.push_host import push_host_problem
-from infra.stage.aws_errors import is_embedded
+from infra.stage.aws import is_embedded
 from tests.support.aws_refusing import answering
 
 SANDBOX = "https://api.sandbox.push.apple.com:443"

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from infra.deploy.account import check_concurrency, check_region
 from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
 from infra.deploy.deployer import Deployer, DeployError
-from infra.stage.aws_errors import explain
+from infra.stage.aws import explain
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 Request = Mapping[str, str]
