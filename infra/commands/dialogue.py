@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra.core.terminal import printable, standard_error
 from infra.deploy.change_sets import Event, ResourceChange
-from infra.stage.errors import DeployError
+from infra.deploy.errors import DeployError
 
 SHOWN_CHARACTERS = 60
 

@@ -12,6 +12,7 @@ from infra.local.demo import run_demo
 from infra.local.processes import PROJECT
 from infra.local.run import DESCRIPTION, LocalRun, local_run
 from infra.operate.logs import read_logs
+from infra.stage.stage import Stage
 
 FOLDER = PROJECT / ".passwire"
 
@@ -33,7 +34,7 @@ def up(
                 _on_progress(f"{name:18} {getattr(stack, name)}")
             _on_progress(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
             _on_progress("Ctrl-C stops it")
-            for line in read_logs(stack.functions, since=int(time.time() * 1000), follow=True):
+            for line in read_logs(Stage.open(stack.stage), since=int(time.time() * 1000), follow=True):
                 if line.readable:
                     _on_progress(line.readable)
     except KeyboardInterrupt:

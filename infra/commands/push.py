@@ -10,8 +10,8 @@ from rich.table import Table
 from chalicelib.core.identifiers import PassId
 from infra.commands.options import JsonOption, StageOption, read_since
 from infra.core.terminal import standard_error, standard_output, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.operate.pushes import Pushes
+from infra.stage.stage import Stage
 
 app = typer.Typer(name="push", help="Pushes: status, redrive, send.", no_args_is_help=True)
 
@@ -124,4 +124,4 @@ def _send_changed_since(text: str, stage: str) -> None:
 
 
 def _pushes(stage: str) -> Pushes:
-    return Pushes(Deployer(stage, on_progress=lambda _: None).describe())
+    return Pushes(Stage.open(stage))

@@ -22,7 +22,8 @@ from infra.commands.options import (
 )
 from infra.core.terminal import write_json, write_line, write_text
 from infra.deploy.chalice.stage import ChaliceStage
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
 from infra.deploy.package import build_package
 from infra.deploy.parameters import read_parameters
@@ -30,6 +31,7 @@ from infra.deploy.write_package import write_package
 from infra.operate.logs import read_logs
 from infra.stage.aws import is_embedded
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
+from infra.stage.stage import Stage
 
 DIFFERS = 3
 """Exit code of `diff` where a deployment would change something."""
@@ -119,7 +121,7 @@ def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: python -m infra outputs --stage dev --json
     """
-    print_values(Deployer(stage, on_progress=lambda _: None).describe().outputs, as_json=as_json)
+    print_values(Stage.open(stage).outputs, as_json=as_json)
 
 
 def logs(
@@ -134,8 +136,8 @@ def logs(
     Example: python -m infra logs --stage dev --since 1h --follow
     """
     begin = read_since(since)
-    functions = Deployer(stage, on_progress=lambda _: None).describe().functions
-    for line in read_logs(functions, since=int(begin * 1000), follow=follow):
+    deployed = Stage.open(stage)
+    for line in read_logs(deployed, since=int(begin * 1000), follow=follow):
         text = line.as_json if as_json else line.readable
         if text:
             write_text(text)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from infra.deploy.errors import DeployError
 from infra.deploy.resources import resources
 from infra.stage import aws
-from infra.stage.errors import DeployError
 
 SERVICES = ("apigateway", "cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "s3", "secretsmanager", "sqs")
 """What a stage cannot do without, as botocore names them."""

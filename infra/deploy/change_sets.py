@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.deploy.errors import DeployError
 from infra.stage import aws
-from infra.stage.errors import DeployError
+from infra.stage.stage import describe_stack
 
 STAGE_TAG = "passwire:stage"
 """The tag of every resource of a stage, by which AWS's bill can be split."""
@@ -155,13 +156,7 @@ class CloudStack:
 
     def described(self, name: str = "") -> dict[str, Any] | None:
         """It, as CloudFormation describes it; None where it is not, or was deleted."""
-        try:
-            stacks = self._client.describe_stacks(StackName=name or self.name)["Stacks"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
-                return None
-            raise
-        return dict(stacks[0]) if stacks and stacks[0]["StackStatus"] != "DELETE_COMPLETE" else None
+        return describe_stack(name or self.name)
 
     def parameters(self) -> dict[str, str]:
         """Its parameters' values; empty where it is not."""

@@ -4,16 +4,14 @@ Where it deploys to is boto3's to say: credentials, region and `AWS_ENDPOINT_URL
 """
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 from infra.deploy.account import CONCURRENCY, check_concurrency, check_region
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.chalice.data_stack import API_ID
 from infra.deploy.change_sets import RETAINED_TYPES, ChangeSet, CloudStack, Dialogue, ResourceChange
-from infra.deploy.expressions import PREFIX
+from infra.deploy.errors import DeployError
 from infra.deploy.gateway_logs import ensure_gateway_may_log
 from infra.deploy.git import read_checkout
 from infra.deploy.package import Package
@@ -34,63 +32,12 @@ from infra.deploy.template import (
 from infra.deploy.web_service_url import address_of
 from infra.stage import aws
 from infra.stage.aws import is_embedded
-from infra.stage.errors import DeployError
+from infra.stage.stage import INTERNAL_OUTPUT_PREFIX, Stage, check_stage_name, outputs_of, stack_name
 
-RESERVED_NAMES = {"deploy"}
-"""The templates bucket of a stage `deploy` would have the name of the deploy bucket."""
 QUEUE_NAME_SECONDS = 61.0
 """How long SQS keeps a deleted queue's name from being used again (AWS, "DeleteQueue": 60 seconds)."""
 DEVICES = "DevicesTable"
 """The logical id of the table of devices."""
-STAGE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?")
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A deployed stage, by its outputs."""
-
-    stage: str
-    outputs: Mapping[str, str]
-
-    @property
-    def api_url(self) -> str:
-        """The base that `/v1/...` follows.
-
-        Raises:
-            DeployError: `chalice deploy` has not made the API yet, or `finish` has not noted it.
-        """
-        if "ApiUrl" not in self.outputs:
-            raise DeployError(
-                f"stage {self.stage} has no API yet; run: chalice deploy --stage {self.stage}, "
-                f"then: python -m infra finish --stage {self.stage}"
-            )
-        return self.outputs["ApiUrl"]
-
-    @property
-    def tables(self) -> dict[str, str]:
-        """Table names by role."""
-        roles = ("passes", "versions", "registrations", "devices")
-        return {role: self.outputs[f"{role.title()}TableName"] for role in roles}
-
-    @property
-    def queues(self) -> dict[str, str]:
-        """Queue URLs by role."""
-        return {
-            "push": self.outputs["PushQueueUrl"],
-            "dead_letter": self.outputs["DeadLetterQueueUrl"],
-            "stream_failure": self.outputs["StreamFailureQueueUrl"],
-        }
-
-    @property
-    def functions(self) -> dict[str, str]:
-        """Names of the Lambda functions by role."""
-        names = {output: name for output, name in self.outputs.items() if output.endswith("FunctionName")}
-        return {snake_case(output.removesuffix("FunctionName")): name for output, name in names.items()}
-
-
-def snake_case(name: str) -> str:
-    """`PushWorker` as `push_worker`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 class Deployer:
@@ -101,26 +48,16 @@ class Deployer:
         on_progress: takes a line of progress.
 
     Raises:
-        DeployError: the stage's name is none.
+        StageError: the stage's name is not valid.
     """
 
     def __init__(self, stage: str, *, on_progress: Callable[[str], None]) -> None:
-        if not STAGE_NAME.fullmatch(stage):
-            raise DeployError(
-                f"stage {stage!r}: a name has up to 24 lower case letters, digits and hyphens, "
-                "begins with a letter and does not end with a hyphen"
-            )
-        if stage in RESERVED_NAMES:
-            raise DeployError(
-                f"stage {stage!r}: its templates bucket would have the name of the bucket that code is deployed from; "
-                "choose another name"
-            )
-        self.stage = stage
-        self.stack_name = f"passwire-{stage}"
+        self.stage = check_stage_name(stage)
+        self.stack_name = stack_name(stage)
         self._on_progress = on_progress
         self._stack = CloudStack(self.stack_name, stage=stage)
 
-    def deploy(self, package: Callable[[], Package], *, parameters: Mapping[str, str], dialogue: Dialogue) -> Stack:
+    def deploy(self, package: Callable[[], Package], *, parameters: Mapping[str, str], dialogue: Dialogue) -> Stage:
         """Bring the stage to the state of a package.
 
         Args:
@@ -140,7 +77,7 @@ class Deployer:
         self.change(template, parameters=parameters, dialogue=dialogue)
         bucket = self._bucket()
         bucket.prune(self.stage, used=bucket.key(self.stage, made.zip_file.read_bytes(), "zip"))
-        return self.describe()
+        return Stage.open(self.stage)
 
     def diff(self, package: Callable[[], Package], *, parameters: Mapping[str, str]) -> list[ResourceChange]:
         """What `deploy` would do to which resource; nothing is done.
@@ -154,24 +91,6 @@ class Deployer:
         template = with_retained_names(self._with_code(self._made(package)), self.location())
         with self._changes(template, parameters) as change_set:
             return change_set.changes
-
-    def describe(self) -> Stack:
-        """The stage as it is deployed.
-
-        Raises:
-            DeployError: it is not.
-        """
-        stack = self._stack.described()
-        if stack is None or not stack.get("Outputs"):
-            raise DeployError(f"stage {self.stage} is not deployed; run: python -m infra deploy --stage {self.stage}")
-        return Stack(
-            self.stage,
-            {
-                output["OutputKey"]: output["OutputValue"]
-                for output in stack.get("Outputs", [])
-                if not output["OutputKey"].startswith(PREFIX)
-            },
-        )
 
     def destroy(self, *, with_data: bool, dialogue: Dialogue) -> dict[str, list[str]]:
         """Delete the stage's stack and code; tables, templates and secrets stay unless `with_data`.
@@ -250,8 +169,7 @@ class Deployer:
 
     def registered_devices(self) -> int:
         """How many devices are registered, as DynamoDB counts them every six hours; at least 1 if there is any."""
-        stack = self._stack.described() or {}
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        outputs = outputs_of(self._stack.described())
         return _count(outputs["DevicesTableName"]) if "DevicesTableName" in outputs else 0
 
     def location(self) -> StageLocation:
@@ -267,12 +185,12 @@ class Deployer:
     @property
     def is_one_stack(self) -> bool:
         """Whether this stage's functions are in its stack."""
-        return bool((self._stack.described() or {}).get("Outputs")) and not self.by_chalice
+        return bool(outputs_of(self._stack.described())) and not self.by_chalice
 
     def values(self) -> dict[str, str]:
         """The outputs that only `prepare` and `finish` read."""
-        outputs = (self._stack.described() or {}).get("Outputs", [])
-        return {o["OutputKey"]: o["OutputValue"] for o in outputs if o["OutputKey"].startswith(PREFIX)}
+        outputs = outputs_of(self._stack.described())
+        return {name: value for name, value in outputs.items() if name.startswith(INTERNAL_OUTPUT_PREFIX)}
 
     def exists(self) -> bool:
         """Whether there is a stack of this stage, more than one that was made to look at."""
@@ -296,8 +214,7 @@ class Deployer:
         """
         if not self.exists():
             return
-        stack = self._stack.described() or {}
-        now = next((o["OutputValue"] for o in stack.get("Outputs", []) if o["OutputKey"] == "WebServiceUrl"), "")
+        now = outputs_of(self._stack.described()).get("WebServiceUrl", "")
         before = self._stack.parameters()
         after = {**before, **parameters}
         new_api = bool(before.get(API_ID)) and after.get(API_ID) != before.get(API_ID) and not address_of(before)
@@ -434,6 +351,3 @@ def _count(table: str) -> int:
         return counted or int(dynamodb.scan(TableName=table, Limit=1)["Count"])
     except dynamodb.exceptions.ResourceNotFoundException:
         return 0
-
-
-__all__ = ["DeployError", "Deployer", "ResourceChange", "Stack"]

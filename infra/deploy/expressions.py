@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-PREFIX = "Value"
-"""How the names of such outputs begin."""
+from infra.stage.stage import INTERNAL_OUTPUT_PREFIX
+
 MARK = "="
 """Stands before each value: an output must not be empty."""
 
@@ -51,7 +51,7 @@ def _is_function(key: str) -> bool:
 
 def name_of(expression: Document) -> str:
     """The name of the output that holds its value."""
-    return PREFIX + hashlib.sha256(json.dumps(expression, sort_keys=True).encode()).hexdigest()[:16]
+    return INTERNAL_OUTPUT_PREFIX + hashlib.sha256(json.dumps(expression, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def output_of(expression: Document) -> Document:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from infra.deploy.errors import DeployError
 from infra.deploy.resources import resources
 from infra.deploy.web_service_url import check_domain_name, check_web_service_url
-from infra.stage.errors import DeployError
 
 SET_BY_DEPLOYER = frozenset({"Stage", "Commit", "ApiId"})
 """Parameters that the deployer sets itself."""

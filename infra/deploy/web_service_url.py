@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from infra.stage.errors import DeployError
+from infra.deploy.errors import DeployError
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """One part of a host name (RFC 1123, section 2.1), lower case as certificates have it."""

@@ -12,13 +12,12 @@ import httpx
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.preview import page
-from infra.deploy.deployer import Deployer
 from infra.local.ministack import LocalError
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from infra.operate.passes.links import Links
 from infra.stage import aws
-from infra.stage.settings import settings_of
+from infra.stage.stage import Stage
 
 PUSH_TIMEOUT_SECONDS = 30.0
 LINK_LIFETIME = timedelta(hours=1)
@@ -113,8 +112,7 @@ def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
 
 
 def _links(stack: LocalRun) -> Links:
-    deployed = Deployer(stack.stage, on_progress=lambda _: None).describe()
-    return Links(deployed, settings_of(deployed))
+    return Links(Stage.open(stack.stage))
 
 
 def _wait_for_push(stack: LocalRun, phone: Phone) -> dict[str, str]:

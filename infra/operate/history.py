@@ -15,8 +15,8 @@ from typing import Any
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
-from infra.deploy.deployer import Stack
 from infra.stage import aws
+from infra.stage.stage import Stage
 
 WAKING = ("pushed", "pushes_sent", "push_impossible")
 CHANGES_PER_QUERY = 7
@@ -67,8 +67,8 @@ class _LoggedEvent:
 class History:
     """The logs of a deployed stage."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._groups = {role: f"/aws/lambda/{name}" for role, name in stack.functions.items()}
+    def __init__(self, stage: Stage) -> None:
+        self._groups = {role: f"/aws/lambda/{name}" for role, name in stage.functions.items()}
         self._logs = aws.client("logs")
 
     def of(self, pass_id: PassId, *, since: float) -> list[Entry]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra.stage import aws
-from infra.stage.errors import DeployError
+from infra.stage.errors import StageError
 
 KEY_BYTES = 32
 AUTHENTICATION_KEYS = "passwire/{stage}/authentication-keys"
@@ -22,7 +22,7 @@ def check_authentication_keys(stage: str) -> None:
     """Refuse, before anything is made, a stage whose keys were deleted and can still be restored.
 
     Raises:
-        DeployError: they are in their recovery window. Without them no installed pass is let in any more.
+        StageError: they are in their recovery window. Without them no installed pass is let in any more.
     """
     client = aws.client("secretsmanager")
     name = AUTHENTICATION_KEYS.format(stage=stage)
@@ -31,7 +31,7 @@ def check_authentication_keys(stage: str) -> None:
     except client.exceptions.ResourceNotFoundException:
         return
     if secret.get("DeletedDate"):
-        raise DeployError(
+        raise StageError(
             f"secret {name} was deleted and can still be restored: the phones that hold this stage's passes present "
             f"tokens made with it. Run: aws secretsmanager restore-secret --secret-id {name} (or, where no phone holds "
             f"a pass: aws secretsmanager delete-secret --secret-id {name} --force-delete-without-recovery), then run "
@@ -47,7 +47,7 @@ def ensure_authentication_keys(stage: str, *, on_progress: Callable[[str], None]
         on_progress: takes a line where the name of deleted keys is waited for.
 
     Raises:
-        DeployError: a deleted secret of that name can still be restored, or its name stays taken.
+        StageError: a deleted secret of that name can still be restored, or its name stays taken.
     """
     client = aws.client("secretsmanager")
     name = AUTHENTICATION_KEYS.format(stage=stage)
@@ -61,7 +61,7 @@ def ensure_authentication_keys(stage: str, *, on_progress: Callable[[str], None]
         except client.exceptions.InvalidRequestException as error:  # "scheduled for deletion"
             check_authentication_keys(stage)
             if time.monotonic() > until:
-                raise DeployError(
+                raise StageError(
                     f"secret {name} was deleted and its name is still taken after {NAME_SECONDS:.0f} s; run the "
                     "command again in a few minutes"
                 ) from error

@@ -27,11 +27,12 @@ from infra.deploy.chalice.data_stack import (
     function_names,
 )
 from infra.deploy.change_sets import STAGE_TAG, Dialogue
-from infra.deploy.deployer import Deployer, Stack
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.expressions import Document, filled_in, replaced
 from infra.deploy.gateway_logs import ensure_gateway_may_log
 from infra.stage import aws
-from infra.stage.errors import DeployError
+from infra.stage.stage import Stage
 
 TRIGGERS = {"PASSWIRE_PASSES_STREAM": ("Push", "Stream"), "PASSWIRE_PUSH_QUEUE": ("PushWorker", "Queue")}
 """Environment variables by which app.py knows what fires a function, and where `resources()` has it."""
@@ -86,7 +87,7 @@ class ChaliceStage:
         policies = {name: filled_in(policy, values) for name, policy in _policies().items()}
         self._write(variables, policies, settings=filled_in(_settings(), values))
 
-    def finish(self, *, dialogue: Dialogue) -> Stack:
+    def finish(self, *, dialogue: Dialogue) -> Stage:
         """Set what Chalice could not, as often as one likes.
 
         Raises:
@@ -110,7 +111,7 @@ class ChaliceStage:
             for event in properties.get("Events", {}).values():
                 changed = triggers.set_trigger(function, event["Properties"])
                 self._on_progress(f"the trigger of {function} {'is set' if changed else 'is as it should be'}")
-        return self._deployer.describe()
+        return Stage.open(self._stage)
 
     def forget(self) -> None:
         """Take back what `prepare` wrote."""

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from infra.deploy.errors import DeployError
 from infra.stage import aws
-from infra.stage.errors import DeployError
 
 SOURCES = ("Stream", "Queue")
 SETTABLE = {

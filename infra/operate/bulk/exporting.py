@@ -26,6 +26,7 @@ from infra.operate.bulk.cells import field_cell, from_json, to_json
 from infra.operate.bulk.columns import ATTRIBUTES, MAPS
 from infra.operate.bulk.rows import import_parquet, kind_of
 from infra.stage import aws
+from infra.stage.stage import Stage
 
 SEGMENTS = 4
 PAGES_AHEAD = 8
@@ -48,7 +49,7 @@ class Exported:
 
 
 def export_passes(
-    table_name: str,
+    stage: Stage,
     target: Path,
     templates: Templates,
     *,
@@ -56,7 +57,7 @@ def export_passes(
     on_rows: Callable[[int], object],
 ) -> Exported:
     """Write all passes of a table into a file, as `write_passes` does. Its segments come in any order."""
-    return write_passes(_scanned(table_name), target, templates, leave_out=leave_out, on_rows=on_rows)
+    return write_passes(_scanned(stage.table("passes")), target, templates, leave_out=leave_out, on_rows=on_rows)
 
 
 def write_passes(

@@ -32,6 +32,7 @@ from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
 from infra.stage import aws
 from infra.stage.aws import explain
+from infra.stage.stage import Stage
 
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
@@ -87,20 +88,22 @@ class Plan:
     """What to import and how.
 
     Args:
-        table_name: of the passes.
-        stage: part of the journal's name.
+        stage: whose passes; its name is part of the journal's name.
         pass_type: of rows that have a serial number alone.
         template: of rows that name none.
         mapping: column to target, where the column's name does not say it (`columns.py`).
         rate: rows a second, at most; None for as many as DynamoDB takes.
     """
 
-    table_name: str
-    stage: str
+    stage: Stage
     pass_type: str | None = None
     template: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
+
+    @property
+    def table_name(self) -> str:
+        return self.stage.table("passes")
 
 
 @dataclass(slots=True)
@@ -152,7 +155,7 @@ def import_passes(
     revision = columns.template.revision if columns.template else None
     meaning = [file.digest, plan.table_name, plan.pass_type, plan.template, revision, sorted(plan.mapping.items())]
     key = hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
-    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage}.progress"), key) as journal:
+    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage.name}.progress"), key) as journal:
         if journal.of_another:
             on_progress(
                 "the file, the mapping or the template is not what an earlier import broke off with: from the first row"

@@ -13,11 +13,11 @@ from chalicelib.core.errors import ConfigurationError, RefusedError, TransientEr
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.rendering import validate
-from chalicelib.settings import Settings
 from chalicelib.updates.protocol import Version
 from infra.operate.passes.change import ItemChange
 from infra.stage import aws
 from infra.stage.aws import retry_conflicts
+from infra.stage.stage import Stage
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
 """Never shown: the first is the pass's secret, the second is what a person gave at sign-up."""
@@ -82,14 +82,14 @@ class ListPage:
 class PassTable:
     """The passes of one stage. What cannot become a pass is never written."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._stage = settings.stage
-        self._templates = Templates(bucket=settings.templates_bucket)
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._templates = Templates(bucket=stage.templates_bucket)
         tables = aws.resource("dynamodb")
         retry_conflicts(tables.meta.client)
-        self._passes = tables.Table(settings.passes_table)
-        self._versions = tables.Table(settings.versions_table)
-        self._registrations = tables.Table(settings.registrations_table)
+        self._passes = tables.Table(stage.table("passes"))
+        self._versions = tables.Table(stage.table("versions"))
+        self._registrations = tables.Table(stage.table("registrations"))
 
     def state(self, pass_id: PassId) -> PassState:
         """What is known of a pass.
@@ -250,10 +250,10 @@ class PassTable:
     def _require_certificate(self, pass_type_identifier: str) -> None:
         secrets = aws.client("secretsmanager")
         try:
-            secrets.describe_secret(SecretId=f"passwire/{self._stage}/pass-types/{pass_type_identifier}")
+            secrets.describe_secret(SecretId=f"passwire/{self._stage.name}/pass-types/{pass_type_identifier}")
         except secrets.exceptions.ResourceNotFoundException:
             raise ConfigurationError(
-                f"pass type {pass_type_identifier}: stage {self._stage} has no certificate for it, so its passes "
+                f"pass type {pass_type_identifier}: stage {self._stage.name} has no certificate for it, so its passes "
                 "cannot be signed; nothing was written"
             ) from None
 

@@ -24,6 +24,7 @@ from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import is_template_name
 from chalicelib.passes.template import Template, TemplateError
 from infra.stage import aws
+from infra.stage.stage import Stage
 
 
 class PullError(RefusedError):
@@ -59,8 +60,8 @@ class PushedRevision:
 class TemplatesBucket:
     """One stage's bucket."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, stage: Stage) -> None:
+        self._name = stage.templates_bucket
         self._client = aws.client("s3")
 
     def push(self, name: str, files: Mapping[str, bytes], *, uploaded: Callable[[int], object]) -> PushedRevision:

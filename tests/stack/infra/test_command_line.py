@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from infra.commands import app
 from infra.commands.dialogue import Terminal
+from infra.deploy.errors import DeployError
 from infra.local.processes import PROJECT
-from infra.stage.errors import DeployError
 from tests.support.command_line import COMMAND, AtTerminal, infra
 
 WITHOUT_DATA = {

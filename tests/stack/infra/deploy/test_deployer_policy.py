@@ -11,8 +11,9 @@ from botocore.session import Session
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]  # it has no types
 
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
 from infra.deploy.deployer_policy import FIRST_IN_ACCOUNT, OWN_ACTIONS, deployer_policy
+from infra.deploy.errors import DeployError
 from infra.deploy.package import Package, build_package
 from infra.deploy.template import with_code
 from infra.local.run import LocalRun

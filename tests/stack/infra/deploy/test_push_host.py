@@ -5,7 +5,8 @@ import os
 import pytest
 
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.package import Package
 from infra.deploy.push_host import push_host_problem
 from infra.stage.aws import is_embedded

@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from infra.deploy.account import check_concurrency, check_region
 from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.stage.aws import explain
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.errors import DeployError
 from infra.deploy.parameters import read_parameters
 from infra.deploy.web_service_url import address_of
 
@@ -87,8 +87,3 @@ def test_no_url_and_no_domain_mean_the_apis_own() -> None:
     assert (
         address_of({"DomainName": "a.example.com", "WebServiceUrl": "https://b.example.com"}) == "https://b.example.com"
     )
-
-
-def test_a_stage_whose_bucket_would_be_the_deploy_bucket_is_refused() -> None:
-    with pytest.raises(DeployError, match="choose another name"):
-        Deployer("deploy", on_progress=lambda _: None)
