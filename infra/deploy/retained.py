@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from botocore.exceptions import ClientError
 
 from infra.stage import aws
+from infra.stage.secrets import delete_secrets
 
 MISSING = ("404", "ResourceNotFoundException")
-SECRETS = "passwire/{stage}/"
 
 
 def is_there(resource_type: str, name: str) -> bool:
@@ -40,7 +40,7 @@ def delete_retained(stage: str, kept: Mapping[str, list[str]], *, on_progress: C
     for bucket in kept["AWS::S3::Bucket"]:
         on_progress(f"deleting bucket {bucket}")
         _delete_bucket(bucket)
-    _delete_secrets(stage, on_progress=on_progress)
+    delete_secrets(stage, on_progress=on_progress)
 
 
 def _delete_table(name: str) -> None:
@@ -67,13 +67,3 @@ def _delete_bucket(name: str) -> None:
         client.delete_bucket(Bucket=name)
     except client.exceptions.NoSuchBucket:
         return
-
-
-def _delete_secrets(stage: str, *, on_progress: Callable[[str], None]) -> None:
-    client = aws.client("secretsmanager")
-    prefix = SECRETS.format(stage=stage)
-    for page in client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}]):
-        for secret in page["SecretList"]:
-            if secret["Name"].startswith(prefix):
-                on_progress(f"deleting secret {secret['Name']}")
-                client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)

@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from chalicelib.core.secret_forms import SecretNames
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.change_sets import CAPABILITIES, STAGE_TAG
 from infra.deploy.package import Package
 from infra.deploy.template import StageLocation, with_code, with_retained_names
+from infra.stage.stage import stack_name
 
 TEMPLATE, CODE, SCRIPT = "template.json", "functions.zip", "deploy.sh"
 EXECUTABLE = 0o755
@@ -44,7 +46,7 @@ def write_package(
 
 def _script(location: StageLocation, *, bucket: str, key: str, values: Mapping[str, str]) -> str:
     """AWS, "deploy" of the CLI: makes a change set, executes it, and keeps the values that are not given."""
-    stack, secret = f"passwire-{location.stage}", f"passwire/{location.stage}/authentication-keys"
+    stack, secret = stack_name(location.stage), SecretNames(location.stage).authentication_keys
     overrides = " ".join(shlex.quote(f"{name}={value}") for name, value in values.items())
     return f"""#!/bin/sh
 # Deploys stage {location.stage} to account {location.account} in {location.region}. Needs the AWS CLI, and openssl

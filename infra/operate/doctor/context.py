@@ -21,6 +21,7 @@ from chalicelib.core.attributes import plain_item
 from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import AuthenticationToken, PassId
+from chalicelib.core.secret_forms import SecretNames
 from chalicelib.passes.item import parse_authentication_token, parse_pass_id
 from chalicelib.settings import Settings
 from infra.operate.templates.bucket import TemplatesBucket
@@ -162,7 +163,7 @@ class DoctorContext:
         return is_loopback(str(self.client("dynamodb").meta.endpoint_url))
 
     def _list_pass_types(self) -> list[str]:
-        prefix = f"passwire/{self.stage.name}/pass-types/"
+        prefix = SecretNames(self.stage.name).pass_type("")
         pages = self.client("secretsmanager").get_paginator("list_secrets")
         found = pages.paginate(Filters=[{"Key": "name", "Values": [prefix]}])
         return sorted(secret["Name"].removeprefix(prefix) for page in found for secret in page["SecretList"])

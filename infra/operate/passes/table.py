@@ -17,6 +17,7 @@ from chalicelib.updates.protocol import Version
 from infra.operate.passes.change import ItemChange
 from infra.stage import aws
 from infra.stage.aws import retry_conflicts
+from infra.stage.secrets import has_pass_type
 from infra.stage.stage import Stage
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
@@ -248,14 +249,11 @@ class PassTable:
             raise SerialNumberUsedError(pass_id)
 
     def _require_certificate(self, pass_type_identifier: str) -> None:
-        secrets = aws.client("secretsmanager")
-        try:
-            secrets.describe_secret(SecretId=f"passwire/{self._stage.name}/pass-types/{pass_type_identifier}")
-        except secrets.exceptions.ResourceNotFoundException:
+        if not has_pass_type(self._stage.name, pass_type_identifier):
             raise ConfigurationError(
                 f"pass type {pass_type_identifier}: stage {self._stage.name} has no certificate for it, so its passes "
                 "cannot be signed; nothing was written"
-            ) from None
+            )
 
 
 def _missing(pass_id: PassId) -> PassMissingError:
