@@ -44,6 +44,9 @@ TABLES = ("Passes", "Versions", "Registrations", "Devices")
 CALLS = ("register", "unregister", "list_changed", "download", "open_link")
 """What phones do most, as the functions of app.py are named."""
 
+STREAM_AGE_MILLISECONDS = 60_000
+PUSH_QUEUE_AGE_SECONDS = 3600
+"""Thresholds that `doctor` uses, too."""
 ROW_HEIGHT = 6
 WIDTH = 24
 
@@ -164,7 +167,7 @@ ALARMS: tuple[Alarm, ...] = (
         "StreamAge",
         "Changes wait for over a minute before they are stamped",
         of_function("Push", "IteratorAge", "Maximum"),
-        threshold=60_000,
+        threshold=STREAM_AGE_MILLISECONDS,
         periods=2,
         seconds=60,
     ),
@@ -172,7 +175,7 @@ ALARMS: tuple[Alarm, ...] = (
         "PushQueueAge",
         "Pushes have waited for over an hour and the push worker has not received them",
         of_queue("push", "ApproximateAgeOfOldestMessage"),
-        threshold=3600,
+        threshold=PUSH_QUEUE_AGE_SECONDS,
     ),
     Alarm(
         "DeferredAge",

@@ -7,9 +7,11 @@ would be lost. A stand-in for APNs belongs to a stage that is local, which is on
 
 from urllib.parse import urlsplit
 
+from infra.deploy.resources import default_of
+
 PARAMETER = "ApnsUrl"
 HOST, PORTS = "api.push.apple.com", (443, 2197)
-PRODUCTION = f"https://{HOST}:{PORTS[0]}"
+PRODUCTION = default_of("apns_url")
 APPLES = ".push.apple.com"
 
 

@@ -12,22 +12,14 @@ from typing import Any
 from chalice.utils import to_cfn_resource_name
 
 from infra.deploy.expressions import Document, found_in, name_of, output_of
-from infra.deploy.package import PROJECT
-from infra.deploy.resources import resources
+from infra.deploy.resources import chalice_config, resources
 from infra.deploy.template import Template
 
-CHALICE_FOLDER = PROJECT / ".chalice"
 API_ID = "ApiId"
 HAS_API = "HasApi"
 API, API_STAGE, API_FUNCTION = "RestAPI", "RestAPI.Stage", "APIHandler"
 API_STAGE_NAME = "api"
 SUB_VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)(\.Arn)?\}")
-
-
-def chalice_config() -> dict[str, Any]:
-    """Chalice's configuration, as it is in the checkout."""
-    config: dict[str, Any] = json.loads((CHALICE_FOLDER / "config.json").read_text())
-    return config
 
 
 def function_names() -> dict[str, str]:

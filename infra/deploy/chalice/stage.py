@@ -19,9 +19,7 @@ from infra.deploy.chalice.data_stack import (
     API_FUNCTION,
     API_ID,
     API_STAGE_NAME,
-    CHALICE_FOLDER,
     additions,
-    chalice_config,
     data_template,
     environment,
     function_names,
@@ -31,6 +29,7 @@ from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.expressions import Document, filled_in, replaced
 from infra.deploy.gateway_logs import ensure_gateway_may_log
+from infra.deploy.resources import CHALICE_FOLDER, chalice_config
 from infra.stage import aws
 from infra.stage.stage import Stage
 

@@ -1,6 +1,5 @@
 """A month's bill of a stage, line by line."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from infra.deploy.cost.flows import (
     change,
     listing,
 )
-from infra.deploy.package import PROJECT
+from infra.deploy.resources import chalice_config
 
 DAYS = 30
 TURNOVER = 1
@@ -154,7 +153,7 @@ def _own_metrics() -> int:
 
 def _memory() -> dict[str, int]:
     """Megabytes by function, as they are deployed."""
-    functions = json.loads((PROJECT / ".chalice" / "config.json").read_text())["lambda_functions"]
+    functions = chalice_config()["lambda_functions"]
     return {name: int(function["lambda_memory_size"]) for name, function in functions.items()}
 
 

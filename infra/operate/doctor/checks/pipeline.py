@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.aws.templates import PACKAGED, SUFFIX, packaged_names
 from chalicelib.core.errors import ConfigurationError, RefusedError
+from infra.deploy.monitoring import PUSH_QUEUE_AGE_SECONDS, STREAM_AGE_MILLISECONDS
 from infra.deploy.resources import resources
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
@@ -16,8 +17,6 @@ from infra.operate.templates.folder import read_checked
 
 REDEPLOY = "deploy the stage again: python -m infra deploy"
 STATUS = "see what they are: python -m infra push status"
-MAX_ITERATOR_AGE_MILLISECONDS = 60_000
-MAX_QUEUE_AGE_SECONDS = 3600
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -77,7 +76,7 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Changes are stamped within a minute, and nothing was given up."""
     age = doctor.newest("AWS/Lambda", "IteratorAge", FunctionName=doctor.stage.functions["push"])
-    if age is not None and age > MAX_ITERATOR_AGE_MILLISECONDS:
+    if age is not None and age > STREAM_AGE_MILLISECONDS:
         yield fault(
             f"changes wait for {age / 1000:.0f} s before they are stamped",
             "docs/operations/runbook.md#streamage; the push function's log says whether it fails",
@@ -92,7 +91,7 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         yield fault(f"refused pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
     queue = doctor.stage.queues["push"].rpartition("/")[2]
     waited = doctor.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
-    if waited is not None and waited > MAX_QUEUE_AGE_SECONDS:
+    if waited is not None and waited > PUSH_QUEUE_AGE_SECONDS:
         yield fault(f"pushes have waited for {waited / 3600:.1f} hours in the push queue", STATUS)
 
 
@@ -128,7 +127,7 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             yield fault(
                 f"function {role}: takes a push for over after {settings.push_timeout_seconds} s, but the push "
                 f"function may run for {timeout} s: updates can be lost",
-                "set PASSWIRE_PUSH_TIMEOUT_SECONDS in infra/deploy/resources.json to the function's timeout; deploy",
+                "set lambda_timeout of push in .chalice/config.json, which both come from; then " + REDEPLOY,
             )
 
 
