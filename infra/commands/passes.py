@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 app = typer.Typer(
     name="pass",
-    cls=lazy.having({"import": "bulk.import_file", "export": "bulk.export_file", "history": "history.history"}),
+    cls=lazy.group_of({"import": "bulk.import_file", "export": "bulk.export_file", "history": "history.history"}),
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )

@@ -1,6 +1,6 @@
-"""API Gateway's right to write logs: one setting per account and region, which no stage's stack can own.
+"""Allows API Gateway to write logs: one setting per account and region.
 
-A stack that owned it would take it from the others when it goes.
+No stage's stack can own the setting: deleting that stack would take the permission from the other stages.
 """
 
 import json
@@ -20,22 +20,22 @@ TRUST = {
     ],
 }
 SETTLING_SECONDS = 60.0
-"""How long a new role may take until API Gateway can use it."""
+"""The longest time until API Gateway can use a new role."""
 
 
 def ensure_gateway_may_log(*, on_progress: Callable[[str], None]) -> None:
-    """Give API Gateway a role to write logs with, where the account has none; one that is there stays."""
+    """Give API Gateway a role to write logs with, unless the account already has one."""
     gateway = aws.client("apigateway")
     if gateway.get_account().get("cloudwatchRoleArn"):
         return
-    on_progress(f"API Gateway may not write logs in this account yet: making role {ROLE}")
+    on_progress(f"API Gateway has no permission to write logs in this account: creating role {ROLE}")
     role = _role()
     until = time.monotonic() + SETTLING_SECONDS
     while True:
         try:
             gateway.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])
         except ClientError as error:
-            if error.response["Error"]["Code"] != "BadRequestException" or time.monotonic() > until:
+            if aws.error_code(error) != "BadRequestException" or time.monotonic() > until:
                 raise
             time.sleep(2)
         else:

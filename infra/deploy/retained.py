@@ -1,4 +1,4 @@
-"""What outlives a stack, and how it goes when it has to: tables, the bucket of templates, secrets."""
+"""Deletes what is kept when a stack is deleted: tables, the bucket of templates, secrets."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,31 +7,34 @@ from botocore.exceptions import ClientError
 from infra.stage import aws
 from infra.stage.secrets import delete_secrets
 
-MISSING = ("404", "ResourceNotFoundException")
-
 
 def is_there(resource_type: str, name: str) -> bool:
-    """Whether a table or a bucket of ours has that name."""
+    """Return whether a table or a bucket exists.
+
+    Args:
+        resource_type: CloudFormation's type of the table or the bucket.
+        name: its name.
+    """
     try:
         if resource_type == "AWS::DynamoDB::Table":
             aws.client("dynamodb").describe_table(TableName=name)
         else:
             aws.client("s3").head_bucket(Bucket=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] in MISSING:
+        if aws.error_code(error) in aws.NOT_FOUND_CODES:
             return False
         raise
     return True
 
 
 def delete_retained(stage: str, kept: Mapping[str, list[str]], *, on_progress: Callable[[str], None]) -> None:
-    """Delete it all; what is gone already is passed over.
+    """Delete the tables, the bucket and the secrets of a stage that still exist.
 
-    Of a table with point-in-time recovery AWS keeps a system backup for 35 days; of the rest nothing.
+    AWS keeps a system backup of a table with point-in-time recovery for 35 days, and nothing of the rest.
 
     Args:
-        stage: whose secrets.
-        kept: names by type of resource.
+        stage: the name of the stage.
+        kept: the names of tables and buckets, by CloudFormation's type.
         on_progress: takes a line of progress.
     """
     for table in kept["AWS::DynamoDB::Table"]:

@@ -112,7 +112,7 @@ def has_pass_type(stage: str, pass_type_identifier: str) -> bool:
 
 
 def pending_key(stage: str, pass_type_identifier: str) -> str | None:
-    """Return the private key whose certificate has not been imported yet, PEM; None if there is none."""
+    """Return the private key whose certificate has not been imported yet, PEM, or None."""
     client = aws.client("secretsmanager")
     try:
         secret = client.get_secret_value(SecretId=SecretNames(stage).pending_key(pass_type_identifier))
@@ -122,7 +122,7 @@ def pending_key(stage: str, pass_type_identifier: str) -> str | None:
 
 
 def ensure_pending_key(stage: str, pass_type_identifier: str, make: Callable[[], str]) -> str:
-    """Return the pending private key, PEM, and create it if there is none.
+    """Return the pending private key, PEM, and create it if it is missing.
 
     If two people run this at the same time, both get the same key.
 

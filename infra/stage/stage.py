@@ -52,7 +52,7 @@ def stack_name(stage: str) -> str:
 
 
 def describe_stack(name: str) -> dict[str, Any] | None:
-    """Return a CloudFormation stack as DescribeStacks describes it, or None if there is none or it was deleted.
+    """Return a CloudFormation stack as DescribeStacks describes it, or None if it does not exist or was deleted.
 
     Args:
         name: the name of the stack, or its id.

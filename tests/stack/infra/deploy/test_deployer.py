@@ -149,7 +149,7 @@ def test_a_stage_lives_beside_the_others_and_keeps_what_it_was_told(stage: Stage
 
     stage.said.clear()
     assert stage.deploys().reviewed == []
-    assert stage.said[-2:] == ["the code is what was uploaded last", "nothing to change"]
+    assert stage.said[-2:] == ["the code has not changed since the last upload", "nothing to change"]
     variables = boto3.client("lambda").get_function_configuration(FunctionName=deployed.functions["api"])
     assert variables["Environment"]["Variables"]["PASSWIRE_WEB_SERVICE_URL"] == "https://passes.example"
 
@@ -209,7 +209,7 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(
     ]
     done = commands("destroy", "--stage", stage.name, "--confirm", stage.name)
     assert done.code == 0, done.err
-    assert "registered devices: 1; the address that they call goes with the stage" in " ".join(done.err.split())
+    assert "registered devices: 1; the URL that they call is deleted with the stage" in " ".join(done.err.split())
     assert f"kept     {table}" in done.out
     assert stage.status is None
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
@@ -298,7 +298,7 @@ def test_an_interruption_while_cloudformation_works_says_that_it_goes_on(stage: 
 
     with pytest.raises(KeyboardInterrupt):
         stage.deploys(dialogue=Watched(interrupt))
-    assert "CloudFormation goes on without this command" in stage.said[-1]
+    assert "CloudFormation continues without this command" in stage.said[-1]
     eventually(lambda: stage.status == "CREATE_COMPLETE", "the end of the deployment")
 
 
@@ -316,7 +316,7 @@ class Slow(Watched):
 
 def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage: StageUnderTest) -> None:
     stage.deploys()
-    with pytest.raises(DeployError, match="began meanwhile; this one changed nothing"):
+    with pytest.raises(DeployError, match="began in the meantime; this one changed nothing"):
         stage.deploys(dialogue=Slow(lambda: stage.deploys(functions_time_out_sooner)), ApnsPushType="alert")
     assert (
         boto3.client("lambda").get_function_configuration(FunctionName=Stage.open(stage.name).functions["push_worker"])[

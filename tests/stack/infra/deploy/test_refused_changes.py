@@ -18,6 +18,7 @@ from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.stage.aws import explain
+from infra.stage.errors import StageError
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 Request = Mapping[str, str]
@@ -202,7 +203,7 @@ def test_concurrency_that_an_account_cannot_reserve_is_refused_in_a_sentence(
     cloud: Cloud, total: int, unreserved: int, push: int, *, fits: bool
 ) -> None:
     cloud.says("/2016-08-19/account-settings", limits(total=total, unreserved=unreserved))
-    refusal = pytest.raises(DeployError, match=f"this account may run {total} functions at once")
+    refusal = pytest.raises(DeployError, match=f"the account's concurrency limit is {total}")
     with contextlib.nullcontext() if fits else refusal:
         check_concurrency({"PushReservedConcurrency": str(push)})
 
@@ -211,7 +212,7 @@ def test_an_account_of_ten_executions_is_warned_of_what_its_api_lets_in(cloud: C
     cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
     said: list[str] = []
     check_concurrency({}, on_progress=said.append)
-    assert "fewer than the 700" in said[0]
+    assert "below the 700" in said[0]
     check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
     assert len(said) == 1
 
@@ -230,7 +231,7 @@ def test_a_region_without_a_service_is_refused_by_name() -> None:
 
 
 def test_a_domain_without_a_certificate_is_refused_before_anything_is_packaged(cloud: Cloud) -> None:
-    with pytest.raises(DeployError, match="needs CertificateArn"):
+    with pytest.raises(DeployError, match="requires CertificateArn"):
         Deployer("dev", on_progress=lambda _: None).deploy(
             pytest.fail, parameters={"DomainName": "passes.example.com"}, dialogue=Unattended()
         )
@@ -265,7 +266,7 @@ def test_a_queue_whose_name_is_not_free_yet_says_how_long(cloud: Cloud) -> None:
     cloud.afterwards["ExecuteChangeSet"] = rolls_back
     rolled_back = pytest.raises(DeployError, match="wait a minute, then run the command again")
     with named.change_set({"TemplateBody": "{}"}) as change_set, rolled_back:
-        named.carry_out(change_set, show=lambda _: None)
+        named.execute(change_set, on_event=lambda _: None)
 
 
 def test_devices_that_are_registered_make_a_changed_address_a_question(cloud: Cloud) -> None:
@@ -321,7 +322,7 @@ def test_keys_in_their_recovery_window_are_restored_not_made_again(cloud: Cloud)
     cloud.says("DescribeSecret", json.dumps({"Name": SECRET, "DeletedDate": 1_795_000_000}))
     cloud.says("CreateSecret", SCHEDULED, status=400)
     for look in (check_authentication_keys, ensure_authentication_keys):
-        with pytest.raises(DeployError, match=f"restore-secret --secret-id {SECRET}"):
+        with pytest.raises(StageError, match=f"restore-secret --secret-id {SECRET}"):
             look("dev")
     cloud.says("DescribeSecret", json.dumps({"Name": SECRET}))
     check_authentication_keys("dev")
