@@ -1,4 +1,4 @@
-"""Stages are deployed, looked at, changed and destroyed beside each other, on the embedded AWS."""
+"""Stages are deployed, described, changed and destroyed side by side on the embedded AWS."""
 
 import base64
 import copy
@@ -70,7 +70,7 @@ class StageUnderTest:
         self.deployer = Deployer(name, on_progress=self.said.append)
 
     def deploys(self, changed: Callable[[dict[str, Any]], object] | None = None, **options: Any) -> Watched:  # noqa: ANN401
-        """Deploy, with a template that was changed if told so."""
+        """Deploy, optionally with a changed template."""
         package = self.package
         if changed is not None:
             package = replace(package, template=copy.deepcopy(package.template))
@@ -139,8 +139,8 @@ def a_resource_fails(template: dict[str, Any]) -> None:
     template["Resources"]["Broken"] = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 99999999}}
 
 
-def test_a_stage_lives_beside_the_others_and_keeps_what_it_was_told(stage: StageUnderTest, stack: LocalRun) -> None:
-    """One story, since each step takes seconds: parameters stay, unchanged code is not sent, phones notice nothing."""
+def test_deployment_keeps_parameters_and_leaves_other_stages_alone(stage: StageUnderTest, stack: LocalRun) -> None:
+    """One story, since each step takes seconds: parameters are kept, unchanged code is not uploaded, calls succeed."""
     first = stage.deploys(WebServiceUrl="https://passes.example")
     assert {change.action for change in first.reviewed} == {"Add"}
     deployed = Stage.open(stage.name)
@@ -173,7 +173,7 @@ def test_a_stage_lives_beside_the_others_and_keeps_what_it_was_told(stage: Stage
     assert set(statuses) == {200}
 
 
-def test_what_a_failed_deployment_leaves_is_removed_by_the_next(stage: StageUnderTest) -> None:
+def test_next_deployment_removes_a_failed_first_one(stage: StageUnderTest) -> None:
     with pytest.raises(DeployError, match=r"rolled back \(ROLLBACK_COMPLETE\); Broken \(AWS::SQS::Queue\) failed"):
         stage.deploys(a_resource_fails)
     assert stage.status == "ROLLBACK_COMPLETE"
@@ -190,7 +190,7 @@ def test_what_a_failed_deployment_leaves_is_removed_by_the_next(stage: StageUnde
     assert stage.deploys(functions_time_out_sooner).reviewed
 
 
-def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(
+def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
     stage: StageUnderTest, commands: Commands
 ) -> None:
     stage.deploys()
@@ -240,7 +240,7 @@ def without_a_table(template: dict[str, Any]) -> None:
     template["Resources"]["PassesTable"]["Properties"]["TableName"] = "another-name"
 
 
-def test_a_domain_is_a_matter_of_parameters_and_a_deployment_that_would_lose_a_table_is_refused(
+def test_domain_is_set_by_parameters_and_losing_a_table_is_refused(
     stage: StageUnderTest,
 ) -> None:
     zone = boto3.client("route53").create_hosted_zone(Name="acme.example", CallerReference=stage.name)["HostedZone"][
@@ -266,7 +266,7 @@ def test_a_domain_is_a_matter_of_parameters_and_a_deployment_that_would_lose_a_t
     assert [one["ChangeSetName"] for one in left if one["ExecutionStatus"] == "AVAILABLE"] == []
 
 
-def test_diff_tells_what_would_change_and_leaves_nothing(stage: StageUnderTest, commands: Commands) -> None:
+def test_diff_shows_changes_and_removes_its_change_set(stage: StageUnderTest, commands: Commands) -> None:
     done = commands("diff", "--stage", stage.name, "--json")
     assert done.code == 3, done.err
     assert {"PassesTable", "Push", "RestAPI", "AccessLogGroup"} <= {
@@ -276,7 +276,7 @@ def test_diff_tells_what_would_change_and_leaves_nothing(stage: StageUnderTest, 
     assert tables_of(stage) == []
 
 
-def test_a_person_who_declines_or_interrupts_finds_nothing_changed(stage: StageUnderTest) -> None:
+def test_declined_or_interrupted_deployment_changes_nothing(stage: StageUnderTest) -> None:
     class Declines(Unattended):
         def review(self, _changes: list[ResourceChange], /) -> bool:
             return False
@@ -292,7 +292,7 @@ def test_a_person_who_declines_or_interrupts_finds_nothing_changed(stage: StageU
     assert stage.status is None
 
 
-def test_an_interruption_while_cloudformation_works_says_that_it_goes_on(stage: StageUnderTest) -> None:
+def test_interruption_reports_that_cloudformation_continues(stage: StageUnderTest) -> None:
     def interrupt(_: Event) -> None:
         raise KeyboardInterrupt
 
@@ -314,7 +314,7 @@ class Slow(Watched):
         return super().review(changes)
 
 
-def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage: StageUnderTest) -> None:
+def test_second_concurrent_deployment_is_refused(stage: StageUnderTest) -> None:
     stage.deploys()
     with pytest.raises(DeployError, match="began in the meantime; this one changed nothing"):
         stage.deploys(dialogue=Slow(lambda: stage.deploys(functions_time_out_sooner)), ApnsPushType="alert")
@@ -326,7 +326,7 @@ def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage
     )
 
 
-def test_the_deploy_bucket_takes_no_request_without_tls_and_keeps_the_newest_code(stack: LocalRun) -> None:
+def test_deploy_bucket_requires_tls_and_keeps_the_newest_code(stack: LocalRun) -> None:
     assert stack
     place = Deployer("t-bucket", on_progress=lambda _: None).location()
     bucket, s3 = DeployBucket(account=place.account, region=place.region), boto3.client("s3")
@@ -345,9 +345,7 @@ def test_the_deploy_bucket_takes_no_request_without_tls_and_keeps_the_newest_cod
     assert len(left) in (CODE_VERSIONS, CODE_VERSIONS + 1)
 
 
-def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
-    stage: StageUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_template_is_read_from_the_bucket(stage: StageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.deploy.deployer.BODY_LIMIT_BYTES", 1000)
     assert stage.deployer.diff(lambda: stage.package, parameters={})
     s3 = boto3.client("s3")
@@ -357,10 +355,10 @@ def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
     assert template["Size"] > 1000
 
 
-def test_a_pipeline_of_ones_own_deploys_the_template_that_this_one_would(
+def test_packaged_script_deploys_the_same_template_as_deploy(
     stage: StageUnderTest, stack: LocalRun, tmp_path: Path
 ) -> None:
-    """The script is run as it is written, by the AWS CLI, and `deploy` then finds nothing to change."""
+    """The script is run as written, with the AWS CLI, and `deploy` then finds nothing to change."""
     environment = {**os.environ, **stack.credentials, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     written = write_package(
         stage.package,
