@@ -107,7 +107,7 @@ class Templates:
             raise TemplateMissingError(f"template '{shown(name)}' does not exist: a name is {TEMPLATE_NAME_RULE}")
         kept = self._kept.get(name)
         now = self._clocks.now()
-        if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < KEEP_SECONDS):
+        if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < max_age_seconds):
             return kept.template
         try:
             template = self._look(name, kept.template if kept else None)
