@@ -24,7 +24,7 @@ RESERVED_NAMES = {"deploy"}
 INTERNAL_OUTPUT_PREFIX = "Value"
 """Outputs whose names begin like this carry values for `chalice deploy`, and no name that a person looks for."""
 TABLES = ("passes", "versions", "registrations", "devices")
-QUEUES = ("push", "dead_letter", "stream_failure")
+QUEUES = ("push", "dead_letter", "stream_failure", "held_removals")
 
 
 def check_stage_name(name: str) -> str:
@@ -157,7 +157,7 @@ class Stage:
 
     @property
     def queues(self) -> dict[str, str]:
-        """The URLs of the SQS queues by role: push, dead_letter, stream_failure."""
+        """The URLs of the SQS queues by role: push, dead_letter, stream_failure, held_removals."""
         return {role: self.output(f"{role.title().replace('_', '')}QueueUrl") for role in QUEUES}
 
     @property
@@ -173,7 +173,7 @@ class Stage:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings that the deployed functions run with, from the environment of the API function.
+        """The settings that the deployed functions run with, from the environment of the API function; read once.
 
         Raises:
             StageError: there is no API function yet.
@@ -183,9 +183,9 @@ class Stage:
         configuration = aws.client("lambda").get_function_configuration(FunctionName=function)
         return Settings.from_environment(configuration["Environment"]["Variables"])
 
-    @cached_property
+    @property
     def secrets(self) -> Secrets:
-        """The secrets of this stage, read as its functions read them."""
+        """A new reader of this stage's secrets, which caches them as the functions do."""
         return Secrets(stage=self.name)
 
 

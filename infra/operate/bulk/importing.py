@@ -30,6 +30,7 @@ from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.journal import Journal, Settled
 from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
+from infra.operate.passes.images import ImageUploads
 from infra.stage import aws
 from infra.stage.aws import explain
 from infra.stage.stage import Stage
@@ -150,6 +151,9 @@ def import_passes(
         template=plan.template,
         templates=templates,
         cells=file.cells,
+        image_key=ImageUploads(plan.stage, file.path.parent).key_of
+        if "TemplatesBucketName" in plan.stage.outputs
+        else None,
     )
     columns.take(file.columns)
     revision = columns.template.revision if columns.template else None

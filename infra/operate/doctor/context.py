@@ -41,6 +41,7 @@ class DoctorContext:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self._secrets = stage.secrets
         self.clock: Callable[[], float] = time.time
         self._making = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -96,7 +97,7 @@ class DoctorContext:
             ConfigurationError: they are not in their form.
         """
         with self._locks["secrets"]:
-            return self.stage.secrets.pass_type_with_apns(pass_type_identifier)
+            return self._secrets.pass_type_with_apns(pass_type_identifier)
 
     @property
     def authentication_keys(self) -> AuthenticationKeys:
@@ -106,7 +107,7 @@ class DoctorContext:
             ConfigurationError: they are missing or not in their form.
         """
         with self._locks["secrets"]:
-            return self.stage.secrets.authentication_keys()
+            return self._secrets.authentication_keys()
 
     @property
     def sample(self) -> list[dict[str, Any]]:

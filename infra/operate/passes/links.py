@@ -22,6 +22,7 @@ class Links:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._secrets = stage.secrets
 
     def make(self, pass_id: PassId, *, lifetime: timedelta) -> DownloadLink:
         """A link that works for so long.
@@ -32,5 +33,5 @@ class Links:
             SecretsError: Secrets Manager did not answer.
         """
         link = Link.lasting(pass_id, lifetime_seconds=lifetime.total_seconds(), now=time.time())
-        token = sign_link(self._stage.secrets.authentication_keys(), link)
+        token = sign_link(self._secrets.authentication_keys(), link)
         return DownloadLink(f"{self._stage.web_service_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))

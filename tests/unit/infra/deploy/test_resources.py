@@ -17,6 +17,7 @@ ENVIRONMENT = {
         "DEVICES_TABLE",
         "PUSH_QUEUE_URL",
         "DEAD_LETTER_QUEUE_URL",
+        "HELD_REMOVALS_QUEUE_URL",
     )
 }
 

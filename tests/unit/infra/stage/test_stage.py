@@ -17,6 +17,7 @@ OUTPUTS = {
     "PushQueueUrl": "https://sqs.example/push",
     "DeadLetterQueueUrl": "https://sqs.example/dead-letter",
     "StreamFailureQueueUrl": "https://sqs.example/stream-failure",
+    "HeldRemovalsQueueUrl": "https://sqs.example/held-removals",
     "ApiFunctionName": "passwire-dev-api",
     "PushWorkerFunctionName": "passwire-dev-push-worker",
     "TemplatesBucketName": "passwire-dev-templates",
@@ -48,7 +49,7 @@ def described(status: str, outputs: dict[str, str]) -> str:
 def test_names_are_read_from_outputs_by_role() -> None:
     stage = Stage("dev", OUTPUTS)
     assert stage.tables == {role: f"passwire-dev-{role}" for role in ("passes", "versions", "registrations", "devices")}
-    assert set(stage.queues) == {"push", "dead_letter", "stream_failure"}
+    assert set(stage.queues) == {"push", "dead_letter", "stream_failure", "held_removals"}
     assert stage.functions == {"api": "passwire-dev-api", "push_worker": "passwire-dev-push-worker"}
     assert stage.templates_bucket == "passwire-dev-templates"
     assert stage.api_url == "https://api.example/api"
