@@ -12,7 +12,7 @@ from infra.deploy.push_host import push_host_problem
 from infra.stage.aws import is_embedded
 from tests.support.aws_refusing import answering
 
-DEVELOPMENT = "https://api.sandbox.push.apple.com:443"
+DEVELOPMENT = "https://api.sandbox.push.apple.com:443"  # prose: the name of Apple's host
 DESCRIBED = f"""
 <DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member>
 <StackName>passwire-dev</StackName><StackStatus>UPDATE_COMPLETE</StackStatus>

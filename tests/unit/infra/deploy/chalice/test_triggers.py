@@ -89,7 +89,7 @@ def slow_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowLambda]:
 
 
 def test_new_mapping_is_updated_after_it_is_enabled(slow_lambda: SlowLambda) -> None:
-    assert set_trigger("passwire-dev-drain", WANTED)
+    assert set_trigger("passwire-dev-push_worker", WANTED)
     assert slow_lambda.mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert slow_lambda.mapping["State"] == "Enabled", "it returns once the update is in effect"
     assert slow_lambda.refused == 0
@@ -97,5 +97,5 @@ def test_new_mapping_is_updated_after_it_is_enabled(slow_lambda: SlowLambda) -> 
 
 def test_mapping_without_differences_is_not_updated(slow_lambda: SlowLambda) -> None:
     slow_lambda.mapping["FunctionResponseTypes"] = ["ReportBatchItemFailures"]
-    assert not set_trigger("passwire-dev-drain", WANTED)
+    assert not set_trigger("passwire-dev-push_worker", WANTED)
     assert slow_lambda.mapping["State"] == "Creating", "nothing is waited for"
