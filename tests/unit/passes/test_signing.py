@@ -130,7 +130,7 @@ def test_the_intermediate_that_issued_the_certificate_is_taken_though_others_hav
         ),
         (lambda other: {"private_key": other.pass_type_key.read_text()}, "private key is not the certificate's"),
         (lambda other: {"private_key": other.provider_key.read_text()}, "private key is not the certificate's"),
-        (lambda other: {"certificate": other.apns_server_certificate.read_text()}, "none of Apple's kind"),
+        (lambda other: {"certificate": other.apns_server_certificate.read_text()}, "is not one of Apple's; import"),
         (lambda _: {"certificate": "no PEM"}, "is not a PEM certificate"),
         (lambda _: {"intermediate": ""}, "is not a PEM certificate"),
         (lambda _: {"private_key": "no PEM"}, "is not an unencrypted PEM key"),
@@ -201,7 +201,7 @@ def test_nobody_gets_the_signer_of_another_pass_type(chain: DevelopmentChain) ->
     services.secrets = SampleSecrets(chain)
     assert services.signer_for(samples.PASS_TYPE_IDENTIFIER).pass_type_identifier == samples.PASS_TYPE_IDENTIFIER
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate is that of"):
+        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate belongs to pass type"):
             services.signer_for(OTHER_TYPE)
 
 
