@@ -113,7 +113,7 @@ class Signer:
                 "import the right certificate"
             )
         try:
-            # Validating the key takes 27 ms. It is the stage's own, and its public key is compared with the certificate.
+            # Validating the key takes 27 ms. It is the stage's own, and its public half is compared below.
             key = load_pem_private_key(private_key.encode(), password=None, unsafe_skip_rsa_key_validation=True)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ConfigurationError(
