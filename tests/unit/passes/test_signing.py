@@ -16,13 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.aws.secrets import PassTypeSecret, Secrets
-from chalicelib.aws.templates import Templates
 from chalicelib.container import Services
 from chalicelib.core.errors import ConfigurationError
-from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.personalization import PersonalizationToken
 from chalicelib.passes.signing import Signer
-from chalicelib.passes.template import Template
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from tests.support import samples
 
@@ -150,28 +147,6 @@ def test_certificate_signs_nothing_outside_of_its_validity(signer: Signer, at: d
 def test_key_of_a_signer_is_not_shown(signer: Signer) -> None:
     assert "object at" not in repr(signer)
     assert "Key" not in repr(signer)
-
-
-class SampleTemplates(Templates):
-    """Source with one template, which it returns for every name."""
-
-    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
-        assert max_age_seconds is None
-        return Template.parse(name, samples.files_of("coupon"))
-
-
-def test_passes_are_signed_with_the_certificate_of_their_type(other: DevelopmentChain, signer: Signer) -> None:
-    signers = {samples.PASS_TYPE_IDENTIFIER: signer, OTHER_TYPE: samples.signer_of(other)}
-    builder = PassBuilder(templates=SampleTemplates(), signer_for=signers.__getitem__)
-    for pass_type_identifier, team in ((samples.PASS_TYPE_IDENTIFIER, "DEVTEAM001"), (OTHER_TYPE, "OTHERTEAM1")):
-        item = samples.item(pass_id=f"{pass_type_identifier}/S-1")
-        made = builder.build(
-            item, personalized=False, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW
-        )
-        with zipfile.ZipFile(io.BytesIO(made)) as members:
-            names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(members.read("signature"))]
-            assert any(pass_type_identifier in name for name in names)
-            assert f'"teamIdentifier":"{team}"'.encode() in members.read("pass.json")
 
 
 class SampleSecrets(Secrets):
