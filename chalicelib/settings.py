@@ -44,6 +44,8 @@ class Settings:
         push_timeout_seconds: timeout of the push function, which bounds how long a stamp can take to be committed.
         web_service_url: URL of the API under a custom domain; empty to take the URL of each request.
         path_parameters: form of the path parameters that the gateway passes on.
+        held_removals_queue_url: URL of the SQS queue of removals that an operator decides on (`updates/removals.py`).
+        deletion_grace_minutes: minutes for which the registrations of a deleted pass are kept.
         personalize_authorization: whether a sign-up without `Authorization` is refused.
         log_key: key under which secrets are hashed in logs.
     """
@@ -64,6 +66,8 @@ class Settings:
     path_parameters: PathParameters = PathParameters.ENCODED
     personalize_authorization: PersonalizeAuthorization = PersonalizeAuthorization.OPTIONAL
     log_key: str = ""
+    held_removals_queue_url: str = ""
+    deletion_grace_minutes: int = 15
 
     @property
     def window_seconds(self) -> int:
@@ -89,6 +93,7 @@ class Settings:
 
         try:
             push_timeout_seconds = int(optional("PUSH_TIMEOUT_SECONDS", "20"))
+            deletion_grace_minutes = int(optional("DELETION_GRACE_MINUTES", "15"))
             path_parameters = PathParameters(optional("PATH_PARAMETERS", "encoded"))
             personalize_authorization = PersonalizeAuthorization(optional("PERSONALIZE_AUTHORIZATION", "optional"))
         except ValueError as error:
@@ -110,4 +115,6 @@ class Settings:
             path_parameters=path_parameters,
             personalize_authorization=personalize_authorization,
             log_key=optional("LOG_KEY", ""),
+            held_removals_queue_url=optional("HELD_REMOVALS_QUEUE_URL", ""),
+            deletion_grace_minutes=deletion_grace_minutes,
         )
