@@ -259,7 +259,7 @@ WRONG = {
         "the certificate is that of pass type pass.dev.other, not of pass.dev.acme.boarding",
     ),
     "a certificate of no pass type": Wrong(
-        lambda desk, _, __: [desk.folder / "apns_server.pem", desk.key_file()], "it is none of Apple's kind"
+        lambda desk, _, __: [desk.folder / "apns_server.pem", desk.key_file()], "so it is not one of Apple's"
     ),
     "another key": Wrong(
         lambda desk, _, key: [desk.pem(), desk.file("other.pem", _key(key, NoEncryption())), desk.wwdr()],
@@ -419,7 +419,7 @@ def test_a_secret_of_another_pass_type_is_no_certificate(desk: Desk) -> None:
         Name=f"passwire/{desk.stage}/pass-types/pass.dev.other", SecretString=content
     )
     unusable = desk.runs("status", "pass.dev.other")
-    assert (unusable.exit_code, "its certificate is that of" in unusable.stdout) == (1, True)
+    assert (unusable.exit_code, "its certificate belongs to pass type" in unusable.stdout) == (1, True)
 
 
 def test_what_aws_refuses_is_said_in_one_sentence(stack: LocalRun, monkeypatch: pytest.MonkeyPatch) -> None:
