@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 CONTROL_PATH = "/_passwire/strict"
@@ -507,6 +508,16 @@ class ChangeSets:
     def install(self) -> None:
         actions = self._handlers._ACTION_HANDLERS
         create, describe = actions["CreateChangeSet"], actions["DescribeEvents"]
+        delete = self._handlers._delete_stack_async
+
+        async def delete_stack(stack_name: str, *arguments: object, **options: object) -> None:
+            """Note when a stack was deleted, which AWS tells and ministack does not."""
+            stack = self._cloudformation._stacks.get(stack_name)
+            await delete(stack_name, *arguments, **options)
+            if stack is not None:
+                stack["DeletionTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        self._handlers._delete_stack_async = delete_stack
 
         def create_change_set(params: Json) -> Response:
             known = set(self._cloudformation._change_sets)
