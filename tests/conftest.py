@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
 from infra.local.run import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
 from tests.support.eventually import Apns
-from tests.support.permissions import functions, granted, recorder
+
+pytest_plugins = ["tests.support.permissions"]
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("passwire", deadline=None)
@@ -40,14 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"stack", "service"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("stack")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whatever was tested, the service used nothing that its policies do not grant."""
-    for name, policy in functions().items():
-        if missing := sorted(recorder.uses.get(name, set()) - granted(policy)):
-            sys.stderr.write(f"\n{policy.name} does not grant what {name} was seen to use: {missing}\n")
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

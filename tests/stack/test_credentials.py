@@ -31,7 +31,7 @@ from infra.local.certificates import KEY_ID, LIFETIME, DevelopmentChain, Portal
 from infra.local.run import LocalRun
 from infra.stage.secrets import put_pass_type
 from tests.support.first_events import EVERY_DAY
-from tests.support.in_process import InProcess, LambdaContext
+from tests.support.in_process import InProcess
 
 TEAM_A, TEAM_B = "TEAMAAAAAA", "TEAMBBBBBB"
 OVER = timedelta(minutes=30)
@@ -316,7 +316,7 @@ def test_every_day_the_days_left_of_every_pass_type_are_measured(
     broken.stores(private_key="not a key")
     strange.stores(of=over.pass_type_identifier)
     try:
-        service.app.check_certificates(EVERY_DAY, LambdaContext())
+        service.invoke("check_certificates", EVERY_DAY)
     finally:
         for team in (over, broken, strange):
             team.leaves()

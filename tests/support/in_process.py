@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 import boto3
 
 from infra.local.run import LocalRun
+from tests.support.permissions import acting_as
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 """Of a synchronous invocation, and of its answer (Lambda quotas)."""
@@ -115,13 +116,19 @@ class InProcess:
         """One request. `parameters` fill the route's placeholders, percent-encoded as in the request's path."""
         event = gateway_event(method, route, *parameters, query=query, headers=headers, body=body)
         assert len(json.dumps(event)) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
-        answer = self.app.app(event, LambdaContext())
+        with acting_as("api_handler"):
+            answer = self.app.app(event, LambdaContext())
         assert len(json.dumps(answer)) <= MAX_PAYLOAD_BYTES, "more than an invocation answers"
         content = answer["body"]
         encoded = bool(answer.get("isBase64Encoded"))
         raw = base64.b64decode(content) if encoded else content.encode()
         several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
         return Answer(answer["statusCode"], {**several, **answer["headers"]}, raw, encoded)
+
+    def invoke(self, function: str, event: dict[str, Any], *, remaining_seconds: float = 20.0) -> Any:  # noqa: ANN401
+        """Call a function that AWS triggers: "push", "push_worker" or "check_certificates"; returns its result."""
+        with acting_as(function):
+            return getattr(self.app, function)(event, LambdaContext(remaining_seconds))
 
     def dynamodb_requests(self) -> Counter[str]:
         """Counts every request to DynamoDB from now on, by operation."""

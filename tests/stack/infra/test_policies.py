@@ -33,8 +33,8 @@ from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
 from tests.support.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION
-from tests.support.in_process import InProcess, LambdaContext
-from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recorder
+from tests.support.in_process import InProcess
+from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recording
 
 pytestmark = pytest.mark.timeout(300)
 JSON = {"Content-Type": "application/json"}
@@ -122,7 +122,7 @@ class Tour:
                     }
                 }
             )
-        answer = self._push.app.push({"Records": records}, LambdaContext())
+        answer = self._push.invoke("push", {"Records": records})
         assert answer == {"batchItemFailures": []}
 
     def drains(self, *tasks: PushTask) -> None:
@@ -136,11 +136,11 @@ class Tour:
             }
             for number, task in enumerate(tasks)
         ]
-        self._worker.app.push_worker({"Records": records}, LambdaContext(remaining_seconds=120))
+        self._worker.invoke("push_worker", {"Records": records}, remaining_seconds=120)
 
     def measures(self) -> None:
         """A day has passed."""
-        self._check_certificates.app.check_certificates(EVERY_DAY, LambdaContext())
+        self._check_certificates.invoke("check_certificates", EVERY_DAY)
 
     def deletes(self, pass_id: PassId) -> None:
         self._pipeline.deletes(pass_id)
@@ -159,15 +159,11 @@ def tour(stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> T
 
 
 def test_policies_grant_what_is_used_and_no_more(tour: Tour, apns: Apns) -> None:
-    before = {name: set(uses) for name, uses in recorder.uses.items()}
-    recorder.uses.clear()
-    recorder.operations.clear()
-    _go_everywhere(tour, apns)
+    with recording() as recorder:
+        _go_everywhere(tour, apns)
     used = {name: recorder.uses.get(name, set()) | LAMBDAS_OWN[name] for name in functions()}
     allowed = {name: granted(policy) for name, policy in functions().items()}
     called = {service: {o for s, o in recorder.operations if s == service} for service in OPERATIONS}
-    for name, uses in before.items():
-        recorder.uses.setdefault(name, set()).update(uses)
     _print(used, allowed)
     assert {name: sorted(allowed[name] - used[name]) for name in used} == {name: [] for name in used}, "granted in vain"
     assert {name: sorted(used[name] - allowed[name]) for name in used} == {name: [] for name in used}, "not granted"
@@ -182,7 +178,8 @@ def test_only_what_has_no_resource_is_granted_on_everything() -> None:
 
 def test_the_api_function_updates_no_attribute_of_passes_but_what_a_person_gave(tour: Tour) -> None:
     """AWS, "Using IAM policy conditions for fine-grained access control": `dynamodb:Attributes`."""
-    assert tour.personalizes(tour.holds(template="rewards")) == 200
+    with recording() as recorder:
+        assert tour.personalizes(tour.holds(template="rewards")) == 200
     granted_by = [
         statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
         for statement in json.loads(functions()["api_handler"].read_text())["Statement"]
