@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from urllib.parse import unquote_to_bytes
 
-from chalicelib.apns.header_blocks import HeaderBlockError
-from infra.local.apns.header_blocks import RequestBlocks
+from infra.local.apns.header_blocks import HeaderBlockError, RequestBlocks
 from infra.local.apns.rules import DEVICE_PATH, MAX_PAYLOAD_BYTES, Rules, wrong_body, wrong_path
 from infra.local.apns.values import DELIVERED, NO_FAULTS, Faults, Headers, ProgrammedAnswer, ReceivedPush, State
 

@@ -1,6 +1,5 @@
 """The simulator, held against clients that are not ours, and against what Apple's pages say."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -14,13 +13,8 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from hpack import Encoder, NeverIndexedHeaderTuple
-from hypothesis import given
-from hypothesis import strategies as st
 
-from chalicelib.apns.header_blocks import HeaderBlockError
 from infra.local.apns import ApnsStandIn
-from infra.local.apns.header_blocks import RequestBlocks
 from infra.local.certificates import KEY_ID, DevelopmentChain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
 from tests.support.simulated_apns import SimulatedApns, pushes, send
@@ -168,44 +162,6 @@ def test_a_client_that_opens_too_many_streams_is_refused(apns: SimulatedApns) ->
     assert {outcome.reason for outcome in outcomes} <= {None, "RefusedStream"}
     assert apns.summary()["excess_streams"] > 0
     assert apns.summary()["peak_streams"] == 2
-
-
-NAMES = [b":path", b":method", b"apns-topic", b"authorization", b"x" * 40]
-FIELDS = st.tuples(st.sampled_from(NAMES), st.binary(min_size=0, max_size=40))
-
-
-@given(st.lists(st.tuples(st.lists(FIELDS, max_size=8), st.booleans(), st.booleans()), max_size=12))
-def test_header_blocks_are_read_as_hpack_wrote_them(blocks: list[tuple[list[tuple[bytes, bytes]], bool, bool]]) -> None:
-    """Whatever a peer's encoder indexes, never indexes or compresses, all fields come out; `:path` by itself."""
-    encoder, reader = Encoder(), RequestBlocks()
-    for fields, huffman, indexed in blocks:
-        given_fields = [field if indexed else NeverIndexedHeaderTuple(*field) for field in fields]
-        path, headers = reader.read_request(encoder.encode(given_fields, huffman=huffman))
-        assert path == ([value for name, value in fields if name == b":path"] or [b""])[-1]
-        assert list(headers) == [field for field in fields if field[0] != b":path"]
-
-
-def test_the_same_headers_are_read_once() -> None:
-    """What stays the same between two requests is the same object, and follows the table when that changes."""
-    encoder, reader = Encoder(), RequestBlocks()
-
-    def read(topic: str, path: str) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-        block = encoder.encode([(":method", "POST"), NeverIndexedHeaderTuple(":path", path), ("apns-topic", topic)])
-        return reader.read_request(block)
-
-    read("one", "/0")
-    first, second = read("one", "/1"), read("one", "/2")
-    assert (first[0], second[0]) == (b"/1", b"/2")
-    assert first[1] is second[1]
-    assert dict(read("two", "/3")[1])[b"apns-topic"] == b"two"
-    assert dict(read("one", "/4")[1])[b"apns-topic"] == b"one"
-
-
-@given(st.binary(max_size=60))
-def test_a_block_that_means_nothing_is_told(block: bytes) -> None:
-    """Any bytes are read or refused with the one error for it."""
-    with contextlib.suppress(HeaderBlockError):
-        RequestBlocks().read_request(block)
 
 
 def _starter(chain: DevelopmentChain) -> str:
