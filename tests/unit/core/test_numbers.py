@@ -97,7 +97,7 @@ def test_whole_numbers_follow_the_same_rule(value: int) -> None:
         *map(Decimal, ("1e10000000", "-1e10000000", "1e-10000000", "NaN", "sNaN", "Infinity", "1." + "1" * 60)),
         *(10**5000, 1 << 5_000_000, 1e300, float("nan"), float("-inf")),
     ],
-    ids=lambda number: f"{type(number).__name__}-{id(number)}",
+    ids=lambda number: f"{number.bit_length()}-bits" if isinstance(number, int) else str(number)[:20],
 )
 @pytest.mark.parametrize("place", ["fields", "overrides"])
 def test_an_item_with_such_a_number_is_refused_at_once(number: object, place: str) -> None:

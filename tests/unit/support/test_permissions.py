@@ -1,5 +1,6 @@
 """The pytest plugin that compares the IAM actions that were used with the policies."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,11 +32,14 @@ def run(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[s
     file.write_text(test)
     command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(folder), str(file)]
     command += ["-p", "tests.support.permissions", "-p", "no:cacheprovider", *options]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_parallel_run_fails_when_a_function_used_an_action_that_its_policy_lacks(tmp_path: Path) -> None:
-    finished = run(tmp_path, TEST.format(function="api_handler", operation="delete_item"), "--numprocesses", "2")
+    finished = run(
+        tmp_path, TEST.format(function="api_handler", operation="delete_item"), "-p", "xdist", "--numprocesses", "1"
+    )
     assert finished.returncode == pytest.ExitCode.TESTS_FAILED, finished.stdout
     assert "1 failed, 3 passed" in finished.stdout
     assert "api_handler used dynamodb:DeleteItem on PassesTable" in finished.stdout
