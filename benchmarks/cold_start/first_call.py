@@ -20,7 +20,7 @@ with open(events_file) as file:  # noqa: PTH123 - pathlib would be loaded before
 
 
 class Context:
-    """As far as functions ask."""
+    """Lambda's context, with the members that the functions use."""
 
     aws_request_id = str(uuid.UUID(int=0))
     function_name = "benchmark"
@@ -38,7 +38,7 @@ called, first_cpu = time.perf_counter(), time.process_time()
 for event in events[1:]:
     handler(event, Context())
 warm, warm_cpu = time.perf_counter(), time.process_time()
-with open("/proc/self/status") as file:  # noqa: PTH123 - getrusage would tell the parent's peak where that is higher
+with open("/proc/self/status") as file:  # noqa: PTH123 - getrusage reports the parent's peak if that is higher
     status = file.read()
 sys.stdout.write(
     json.dumps(

@@ -1,4 +1,4 @@
-"""This service's code, as a warm sandbox runs it."""
+"""This service's code, as a warm execution environment runs it."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reads the header blocks of requests with `hpack`, and blocks that differ in `:path` alone without it.
+"""Decodes the header blocks of requests with `hpack`, and those that differ only in `:path` by comparing bytes.
 
 Clients are tested with this stand-in, so it shares no code with the push client's reader (`chalicelib/apns`). `hpack`
 alone takes longer for a request than a fast client takes for a push, so that benchmarks would measure it instead.
@@ -99,7 +99,7 @@ def _shapes(block: bytes, path: bytes, headers: Headers) -> list[_Shape]:
 
 
 def _only_string(data: bytes) -> bytes | None:
-    """The value of a string literal (RFC 7541, section 5.2), or None if the bytes are not exactly one short string."""
+    """The value of a string literal (RFC 7541, section 5.2), or None unless the bytes are exactly one short string."""
     if not data or data[0] & ~HUFFMAN != len(data) - 1 or len(data) - 1 > MAX_SHORT_STRING:
         return None
     if not data[0] & HUFFMAN:
