@@ -165,7 +165,7 @@ def _prepare(work: Path, stack: LocalRun, player: Player, usual: Path) -> dict[s
     )
     shutil.copy(stack.ca_file, slim / "roots" / f"{hashed.stdout.strip()}.0")
 
-    calls = first_calls(stack, warm=WARM_CALLS, drained=QUEUED_DEVICES)
+    calls = first_calls(stack, warm=WARM_CALLS, queued_devices=QUEUED_DEVICES)
     on_tape = {"AWS_ENDPOINT_URL": player.url, "HOME": str(work)}
     ours = {role: {**environment(stack, role), **on_tape} for role in stack.functions}
     variables = {role: {**of, "AWS_CA_BUNDLE": str(roots)} for role, of in ours.items()}

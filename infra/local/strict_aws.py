@@ -1,7 +1,8 @@
 """Makes ministack refuse what AWS refuses: patches that run inside ministack's process.
 
 `aws_rules.py` lists the rules with their sources. This module runs on ministack's own Python and imports nothing but
-the standard library. Times are shorter than AWS's, so that a test can wait for them; `Limits` contains them, and `PUT /_passwire/strict` changes them while ministack runs.
+the standard library. Times are shorter than AWS's, so that a test can wait for them; `Limits` contains them, and
+`PUT /_passwire/strict` changes them while ministack runs.
 """
 
 import asyncio

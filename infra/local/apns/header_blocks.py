@@ -54,7 +54,7 @@ class RequestBlocks:
         """Decode a block.
 
         Returns:
-            The path (empty if there is none), and all other headers in their order: the same tuple as before if the
+            The path, empty without `:path`, and all other headers in their order: the same tuple as before if the
             block differs from an earlier one only in its path.
 
         Raises:
