@@ -37,7 +37,7 @@ class LocalRun:
         aws_endpoint_url: of every AWS service.
         region: of the embedded AWS.
         tables: names by role: passes, versions, registrations, devices.
-        queues: URLs by role: push, dead_letter, stream_failure.
+        queues: URLs by role: push, dead_letter, stream_failure, held_removals.
         templates_bucket: the bucket of the templates.
         pass_type_identifier: the pass type that has a certificate.
         template: a template for pass items.

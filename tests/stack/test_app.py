@@ -155,7 +155,7 @@ def test_each_call_makes_the_expected_number_of_requests(caller: Caller) -> None
     costs("download", caller.downloads(first), 200)
     costs("download by link", caller.opens(first), 200)
     costs("page of a link", caller.opens(first, query=""), 200)
-    costs("link that is none", caller.service.calls("GET", LINK, "none"), 404)
+    costs("invalid link", caller.service.calls("GET", LINK, "none"), 404)
     for serial_number in serial_numbers[1:50]:
         caller.registers(serial_number)
     counted.clear()
@@ -178,6 +178,6 @@ def test_each_call_makes_the_expected_number_of_requests(caller: Caller) -> None
         "download": flows.DOWNLOAD.requests,
         "download by link": flows.DOWNLOAD.requests,
         "page of a link": flows.DOWNLOAD.requests,
-        "link that is none": {},
+        "invalid link": {},
         "log": {},
     }

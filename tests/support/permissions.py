@@ -25,7 +25,13 @@ POLICIES_ARE_SUFFICIENT = "tests/support/permissions.py::policies_grant_everythi
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 """The action that each kind of member of TransactWriteItems needs (AWS, "IAM and DynamoDB transactions")."""
 TABLE_ROLE = re.compile(r".*-(passes|versions|registrations|devices)")
-QUEUE_ROLES = {"push": "PushQueue", "dead-letter": "DeadLetterQueue", "dead": "DeadLetterQueue"}
+QUEUE_ROLES = {
+    "push": "PushQueue",
+    "dead-letter": "DeadLetterQueue",
+    "dead": "DeadLetterQueue",
+    "held-removals": "HeldRemovalsQueue",
+    "held": "HeldRemovalsQueue",
+}
 LOGGING = {("logs:CreateLogStream", "its own log group"), ("logs:PutLogEvents", "its own log group")}
 LAMBDAS_OWN: Mapping[str, set[tuple[str, str]]] = {
     "api_handler": LOGGING,
