@@ -2,7 +2,7 @@
 
 It replaces the only part that cannot run here. It verifies each pass with `verification.py`. Unlike a phone, it trusts
 any root, does not retry failed calls, and displays nothing. As real devices do, it uses the `webServiceURL` and
-`authenticationToken` of the pass, appends `/v1`, keeps one tag per pass type, sends `If-Modified-Since` with the date of
+`authenticationToken` of the pass, appends `/v1`, keeps a tag per pass type, sends `If-Modified-Since` with the date of
 the last download, and replaces a pass only by one that it got with 200.
 """
 
