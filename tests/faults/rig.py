@@ -57,8 +57,8 @@ BATCH = 10
 INVOCATION_SECONDS = 10.0
 MAX_ROUNDS = 3000
 MAX_DEPTH = 16
-"""How often a function may be invoked by messages that it sent to its own queue: about 16 times (Lambda guide, "Recursive
-loop detection")."""
+"""How often a function may be invoked by messages that it sent to its own queue (Lambda guide, "Recursive loop
+detection": about 16 times)."""
 UNTIL_TOO_OLD = -1
 """The value of MaximumRetryAttempts for which only the age of the records ends the attempts."""
 WORKER_SECONDS = 40.0

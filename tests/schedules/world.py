@@ -109,8 +109,8 @@ class Phone:
     wanted: set[PassId] = field(default_factory=set)
     """The passes that it has and wants to be registered for."""
     told: dict[PassId, PushToken | None] = field(default_factory=dict)
-    """The last acknowledged state by pass: the registered push token, or None if unregistered. During a call and after one
-    that was cut off it is UNKNOWN."""
+    """The last acknowledged state by pass: the registered push token, or None if unregistered. It is UNKNOWN during a call
+    and after one that was cut off."""
     registers_from: dict[PassId, int] = field(default_factory=dict)
     """The step before which it does nothing, since a phone may be offline for long."""
     calling: set[PassId] = field(default_factory=set)
@@ -274,8 +274,8 @@ class World:
             self._brings_back()
 
     def _brings_back(self) -> None:
-        """Recheck refused passes as `template push` does after publishing: an operator's process that reads them and queues
-        a recheck for each, until all are queued.
+        """Recheck refused passes as `template push` does after publishing: an operator's process that reads them and
+        queues a recheck for each, until all are queued.
         """
         self.repairing = True
         done = [False]
