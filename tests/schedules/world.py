@@ -109,8 +109,8 @@ class Phone:
     wanted: set[PassId] = field(default_factory=set)
     """The passes that it has and wants to be registered for."""
     told: dict[PassId, PushToken | None] = field(default_factory=dict)
-    """The last acknowledged state by pass: the registered push token, or None if unregistered. It is UNKNOWN during a call
-    and after one that was cut off."""
+    """The last acknowledged state by pass: the registered push token, or None if unregistered. It is UNKNOWN during a
+    call and after one that was cut off."""
     registers_from: dict[PassId, int] = field(default_factory=dict)
     """The step before which it does nothing, since a phone may be offline for long."""
     calling: set[PassId] = field(default_factory=set)
