@@ -299,7 +299,7 @@ def test_download_with_an_expired_certificate_or_intermediate_logs_the_remedy(
     assert len(answer.body) < 200
     (failed,) = [line for line in logged(capsys) if line.get("event") == "request_failed"]
     assert f"pass type {team.pass_type_identifier}: {said}" in failed["error"]
-    assert "python -m infra cert rotate" in failed["error"]
+    assert "and import it" in failed["error"]
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

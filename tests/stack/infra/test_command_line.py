@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from infra.commands import app
 from infra.commands.dialogue import Terminal
+from infra.deploy.errors import DeployError
 from infra.local.processes import PROJECT
-from infra.stage.errors import DeployError
 from tests.support.command_line import COMMAND, AtTerminal, infra
 
 WITHOUT_DATA = {
@@ -149,5 +149,5 @@ def test_yes_does_not_confirm_what_needs_a_person() -> None:
     """--yes allows ordinary changes, but not those that make phones lose the address of the service."""
     with Terminal(stage="dev", yes=True) as terminal:
         assert terminal.allows("continue?")
-        with pytest.raises(DeployError, match="--yes does not answer this"):
+        with pytest.raises(DeployError, match="--yes does not confirm this"):
             terminal.confirms("strand 7 phones?")

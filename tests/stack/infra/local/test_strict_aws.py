@@ -341,7 +341,7 @@ def test_change_set_that_would_create_an_existing_name_is_refused(
     events = cloudformation.describe_events(**names)["OperationEvents"]
     if importing:
         assert described["Status"] == "CREATE_COMPLETE"
-        assert [change["ResourceChange"]["Action"] for change in described["ChangeHandler"]] == ["Import"]
+        assert [change["ResourceChange"]["Action"] for change in described["Changes"]] == ["Import"]
         assert events == []
     else:
         assert (described["Status"], described["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
