@@ -27,7 +27,8 @@ from tests.schedules.tables import ScratchTables
 from tests.schedules.test_memory import hold_against_dynamodb
 from tests.schedules.test_schedules import play_on_dynamodb
 
-FOLDER = PROJECT / ".passwire" / "dynamodb-local" / "node_modules" / "amplify-dynamodb-simulator" / "emulator"
+NPM_PACKAGE = "amplify-dynamodb-simulator"  # prose: its name
+FOLDER = PROJECT / ".passwire" / "dynamodb-local" / "node_modules" / NPM_PACKAGE / "emulator"
 JAR = "DynamoDBLocal.jar"
 START_SECONDS = 60.0
 AT_ONCE = 30
