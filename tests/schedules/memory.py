@@ -1,7 +1,6 @@
-"""The four tables in memory: what `chalicelib.aws.tables` promises of each request, without DynamoDB.
+"""The four tables in memory: implements the requests of `chalicelib.aws.tables` without DynamoDB.
 
-Held against the real one by `test_memory.py`. It leaves out what only DynamoDB has: size limits, throttling, pages cut
-by size.
+`test_memory.py` compares it with DynamoDB. It has no size limits, no throttling, and no pages cut by size.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +27,7 @@ class Memory:
     items: dict[PassId, dict[str, object]] = field(default_factory=dict)
     versions: dict[PassId, Version] = field(default_factory=dict)
     revisions: dict[PassId, int] = field(default_factory=dict)
-    """As the rows hold them: a pass that was only ever refused has one, and no version."""
+    """Refusals by pass; a pass whose every item was refused has one and no version."""
     refusals: dict[PassId, Refusal] = field(default_factory=dict)
     requests: dict[PassId, RecheckRequest] = field(default_factory=dict)
     recheck_stamps: dict[PassId, RecheckStamp] = field(default_factory=dict)
@@ -48,7 +47,7 @@ class Memory:
         )
 
     def store(self) -> Store:
-        """As the flows know it."""
+        """The store that the flows use."""
         return Store(
             cast("Passes", MemoryPasses(self)),
             cast("Versions", MemoryVersions(self)),
@@ -207,7 +206,7 @@ class MemoryRegistrations:
     def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> RegistrationPage:
         held = self.rows.registrations.get(pass_id, {})
         behind = sorted(device for device in held if after is None or device > after)
-        # DynamoDB stops at the limit without looking whether there is more
+        # DynamoDB stops at the limit and does not check whether there are more rows
         return RegistrationPage({device: held[device] for device in behind[:limit]}, more=len(behind) >= limit)
 
 
