@@ -60,7 +60,7 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     queue = doctor.stack.queues["push"].rpartition("/")[2]
     for role, source, event in (
         ("push", stream, "PushDynamodbEventSource"),
-        ("push_worker", f":{queue}", "DrainSqsEventSource"),
+        ("push_worker", f":{queue}", "PushWorkerSqsEventSource"),
     ):
         found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stack.functions[role])
         wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
