@@ -1,4 +1,4 @@
-"""`pass history`: one pass, followed through the logs."""
+"""`pass history`: shows what happened to one pass."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -19,9 +19,9 @@ def history(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what happened to a pass: stamps, pushes and what APNs said, registrations, lists, downloads.
+    """Show what happened to a pass: stamps, pushes with APNs' responses, registrations, lists and downloads.
 
-    Devices stand there as short hashes. What happened within the last seconds may not have reached the logs yet.
+    Devices are shown as short hashes. Events of the last few seconds may not be in the logs yet.
 
     Example: python -m infra pass history pass.com.acme.boarding/7K2M9Q --stage dev --since 7d
     """
@@ -34,13 +34,18 @@ def history(
         write_json([_described(entry) for entry in entries])
         return
     for entry in entries:
-        write_line(f"{_time(entry.at)}  {entry.said}")
+        write_line(f"{_time(entry.at)}  {entry.description}")
     if not entries:
-        console.print(f"the logs say nothing of pass {pass_id} since {_time(begin)}")
+        console.print(f"the logs contain no events of pass {pass_id} since {_time(begin)}")
 
 
 def _described(entry: Entry) -> dict[str, object]:
-    return {"at": _time(entry.at), "event": entry.event, "said": entry.said, "fields": dict(entry.fields)}
+    return {
+        "at": _time(entry.at),
+        "event": entry.event,
+        "description": entry.description,
+        "fields": dict(entry.fields),
+    }
 
 
 def _time(at: float) -> str:
