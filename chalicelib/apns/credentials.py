@@ -13,6 +13,7 @@ TooManyProviderTokenUpdates, that batch is for later, 5 seconds later at first, 
 A new key (`kid`) is a new token at any time; the answer to it may be the same, and so is what comes of it.
 """
 
+import hashlib
 import json
 import ssl
 import tempfile
@@ -36,6 +37,10 @@ class Credential(Protocol):
     def authorization(self, now: float) -> bytes | None:
         """The `authorization` header at `now` (epoch seconds); None where the handshake is the proof."""
 
+    @property
+    def name(self) -> str:
+        """Tells this credential from every other, without a secret."""
+
 
 class ClientCertificate:
     """The pass type certificate as TLS client certificate: good for its own pass type, of any team.
@@ -47,6 +52,7 @@ class ClientCertificate:
 
     def __init__(self, *, certificate: str, private_key: str) -> None:
         self._pem = certificate.rstrip() + "\n" + private_key
+        self.name = hashlib.sha256(certificate.encode()).hexdigest()
 
     def prepare(self, context: ssl.SSLContext) -> None:
         """Load the chain. OpenSSL reads it from a file alone; that file is private and gone before this returns.
@@ -96,6 +102,7 @@ class ProviderToken:
         self._claims = {"iss": team_identifier}
         self._headers = {"kid": key_id}
         self._kept: tuple[int, bytes] | None = None
+        self.name = f"{team_identifier} {key_id}"
 
     def prepare(self, context: ssl.SSLContext) -> None:
         """Nothing: the handshake is anonymous."""

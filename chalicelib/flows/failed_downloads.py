@@ -33,7 +33,7 @@ class FailedDownloads:
     Args:
         store: where refusals and requests are noted, where DynamoDB answers.
         queue: where rechecks wait; opened at the first failure, since a download that is served needs none.
-        builder: whose templates a refused item is tried with once more.
+        builder: whose templates and images a refused item is tried with once more.
         clock: epoch seconds.
         delay_seconds: how long a recheck waits in the queue, at most 900.
     """
@@ -85,10 +85,12 @@ class FailedDownloads:
         log.event("pass_item_refused", pass_id=pass_id, error=str(error))
         if item is None:
             return
-        from chalicelib.passes.rendering import validate
+        from chalicelib.passes.rendering import prove_rendering
 
         try:
-            validate(self._press.templates.get(item.template, max_age_seconds=0.0), item)
+            prove_rendering(self._press.templates.get(item.template, max_age_seconds=0.0), item)
+            if item.images and self._press.images is not None:
+                self._press.images.require(item.images.values())
         except RefusedError:
             return
         except Exception as later:  # noqa: BLE001 - whatever it is, the recheck finds out

@@ -1,6 +1,7 @@
 """Backups: writes a stage's data to one file while the service runs, and restores it without losing an update.
 
-A backup contains the four tables and the current templates. It contains no secrets, so that a leaked backup does not
+A backup contains the four tables, the current templates and the images of passes. It contains no secrets, so that a
+leaked backup does not
 allow anyone to authenticate as a phone or to sign passes. Keep authentication keys and certificates elsewhere.
 
 Theory of operation

@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
@@ -49,10 +50,12 @@ class BackedUpStage:
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
         self._dynamodb = retry_conflicts(boto3.client("dynamodb", config=config))
         self._sqs = boto3.client("sqs")
-        self._templates = TemplatesBucket(stack.outputs["TemplatesBucketName"])
+        self._s3 = boto3.client("s3", config=config)
+        self._bucket = stack.outputs["TemplatesBucketName"]
+        self._templates = TemplatesBucket(self._bucket)
 
     def back_up(self, path: Path, *, on_progress: OnProgress) -> Contents:
-        """Write all tables and templates into a file.
+        """Write all tables, templates and images into a file.
 
         Raises:
             BackupError: the file exists already.
@@ -66,6 +69,7 @@ class BackedUpStage:
         write: dict[str, Callable[[Mapping[str, Any]], object]] = {
             "versions": self._restore_version,
             "templates": self._restore_template,
+            "images": self._restore_image,
             "passes": self._restore_pass,
             "devices": self._restore_device,
             "registrations": self._restore_registration,
@@ -80,7 +84,8 @@ class BackedUpStage:
                     on_progress(kind, len(items))
 
     def _items(self, kind: str, on_progress: OnProgress) -> Iterator[Mapping[str, Any]]:
-        for page in self._template_pages() if kind == "templates" else self._table_pages(kind):
+        pages = {"templates": self._template_pages, "images": self._image_pages}
+        for page in pages[kind]() if kind in pages else self._table_pages(kind):
             yield from page
             on_progress(kind, len(page))
 
@@ -95,6 +100,12 @@ class BackedUpStage:
         for template in self._templates.list():
             packed = self._templates.packed(template.name, template.revision)
             yield [{"name": template.name, "revision": template.revision, "zip": packed}]
+
+    def _image_pages(self) -> Iterator[list[dict[str, Any]]]:
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=IMAGES_PREFIX):
+            for entry in page.get("Contents", []):
+                body = self._s3.get_object(Bucket=self._bucket, Key=entry["Key"])["Body"].read()
+                yield [{"key": entry["Key"].removeprefix(IMAGES_PREFIX), "png": body}]
 
     def _restore_version(self, item: Mapping[str, Any]) -> None:
         """Restore a version row unless the table's stamp is later.
@@ -150,6 +161,12 @@ class BackedUpStage:
         """Restore a template unless the bucket has one of its name, which was pushed since."""
         if self._templates.current(item["name"]) is None:
             self._templates.push(item["name"], unpack(item["name"], item["zip"]), uploaded=lambda _: None)
+
+    def _restore_image(self, item: Mapping[str, Any]) -> None:
+        """Write an image; an existing object of this key has the same content, since the key is its hash."""
+        self._s3.put_object(
+            Bucket=self._bucket, Key=IMAGES_PREFIX + item["key"], Body=item["png"], ContentType="image/png"
+        )
 
     def _restore_pass(self, item: Mapping[str, Any]) -> None:
         self._dynamodb.put_item(TableName=self._stack.tables["passes"], Item=item)

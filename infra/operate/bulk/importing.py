@@ -31,6 +31,7 @@ from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.journal import Journal, Settled
 from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
+from infra.operate.passes.images import ImageUploads
 from infra.stage.aws_errors import explain
 
 ROWS_PER_REQUEST = 25
@@ -99,6 +100,7 @@ class Plan:
         template: template of rows that name none.
         mapping: targets by column, for columns whose names do not say what they are (`columns.py`).
         rate: maximum number of rows per second; None for no limit.
+        bucket: bucket of the stage, for images that rows name as files; empty if rows name none.
     """
 
     table_name: str
@@ -107,6 +109,7 @@ class Plan:
     template: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
+    bucket: str = ""
 
 
 @dataclass(slots=True)
@@ -153,6 +156,7 @@ def import_passes(
         template=plan.template,
         templates=templates,
         cells=file.cells,
+        image_key=ImageUploads(plan.bucket, file.path.parent).key_of if plan.bucket else None,
     )
     columns.take(file.columns)
     revision = columns.template.revision if columns.template else None

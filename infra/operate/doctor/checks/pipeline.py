@@ -88,6 +88,11 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             f"batches of changes that were given up: {depths['stream_failure']}; their devices were not notified",
             "fix the errors in the push function's log, then: python -m infra push redrive",
         )
+    if depths["held_removals"]:
+        yield fault(
+            f"removals of devices that are held: {depths['held_removals']} messages; APNs refused too many at once",
+            "README.md, Watching: RemovalsHeld; see them with: python -m infra push removals",
+        )
     if depths["dead_letter"]:
         yield fault(f"invalid pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
     queue = doctor.stack.queues["push"].rpartition("/")[2]

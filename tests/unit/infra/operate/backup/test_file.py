@@ -1,6 +1,7 @@
 """Tests of the format of backup files."""
 
 import gzip
+import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -39,7 +40,14 @@ def test_written_items_are_read_by_kind(tmp_path: Path) -> None:
     assert contents == file.verify(path)
     assert contents.stage == "dev"
     assert contents.begun_at == BEGUN_AT
-    assert contents.counts == {"versions": 0, "templates": 1, "passes": 1, "devices": 0, "registrations": 0}
+    assert contents.counts == {
+        "versions": 0,
+        "templates": 1,
+        "passes": 1,
+        "devices": 0,
+        "registrations": 0,
+        "images": 0,
+    }
 
 
 def test_only_the_owner_can_read_the_file(backup: Path) -> None:
@@ -105,3 +113,13 @@ def test_damaged_file_is_refused(backup: Path, damage: Callable[[bytes], bytes],
     backup.write_bytes(damage(backup.read_bytes()))
     with pytest.raises(BackupError, match=message):
         file.verify(backup)
+
+
+def test_backup_of_a_version_without_images_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.gz"
+    file.write(path, stage="dev", begun_at=BEGUN_AT, items=[("versions", {"pass_id": {"S": "a/1"}})])
+    *lines, last = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    content = json.loads(last)
+    del content["counts"]["images"]
+    path.write_bytes(gzip.compress(b"".join([*lines, json.dumps(content).encode()])))
+    assert file.verify(path).counts["versions"] == 1
