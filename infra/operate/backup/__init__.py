@@ -1,8 +1,8 @@
 """Backups: writes a stage's data to one file while the service runs, and restores it without losing an update.
 
 A backup contains the four tables, the current templates and the images of passes. It contains no secrets, so that a
-leaked backup does not
-allow anyone to authenticate as a phone or to sign passes. Keep authentication keys and certificates elsewhere.
+leaked backup does not allow anyone to authenticate as a phone or to sign passes. Keep authentication keys and
+certificates elsewhere.
 
 Theory of operation
 -------------------

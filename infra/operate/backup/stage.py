@@ -160,7 +160,7 @@ class BackedUpStage:
     def _restore_template(self, item: Mapping[str, Any]) -> None:
         """Restore a template unless the bucket has one of its name, which was pushed since."""
         if self._templates.current(item["name"]) is None:
-            self._templates.push(item["name"], unpack(item["name"], item["zip"]), uploaded=lambda _: None)
+            self._templates.push(item["name"], unpack(item["name"], item["zip"]), on_progress=lambda _: None)
 
     def _restore_image(self, item: Mapping[str, Any]) -> None:
         """Write an image; an existing object of this key has the same content, since the key is its hash."""

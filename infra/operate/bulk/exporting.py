@@ -110,14 +110,14 @@ def write_passes(
 
 
 def _row(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item by the columns of `columns.py`: what is the pipeline's own stands under `attributes`."""
+    """Return an item by the columns of `columns.py`, with the pipeline's own attributes under `attributes`."""
     known = {name: item[name] for name in (*ATTRIBUTES, *MAPS[:3]) if name in item}
     own = {name: value for name, value in item.items() if name not in known}
     return {**known, **({"attributes": own} if own else {})}
 
 
 def _spread(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with a column for each field, where its fields are what fields can be."""
+    """Return a row with a column for each field, unless its fields are invalid."""
     fields = row.get("fields")
     if not isinstance(fields, dict) or not fields or not all(map(_is_field, fields.items())):
         return dict(row)

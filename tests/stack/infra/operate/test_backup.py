@@ -238,7 +238,7 @@ def test_interrupted_restore_can_be_repeated(second_stage: SecondStage, tmp_path
 def test_templates_are_restored(second_stage: SecondStage, tmp_path: Path) -> None:
     bucket = TemplatesBucket(second_stage.stack.outputs["TemplatesBucketName"])
     name = f"t-{secrets.token_hex(4)}"
-    bucket.push(name, samples.files_of("generic"), uploaded=lambda _: None)
+    bucket.push(name, samples.files_of("generic"), on_progress=lambda _: None)
     stage = BackedUpStage(second_stage.stack)
     assert stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None).counts["templates"] == 1
     s3 = boto3.client("s3")

@@ -228,11 +228,15 @@ def test_numbers_and_times_of_parquet_are_imported_and_nan_is_an_absent_value(
 @pytest.mark.parametrize(
     ("header", "plan", "message"),
     [
-        ("serial_number,Member,gaet", {}, "column 'Member', 'gaet': is no field of template 'member'.*--map 'Member'="),
-        ("serial_number,fields.gaet", {}, "column 'fields.gaet': is no field"),
-        ("serial_number,member", {"mapping": {"membr": "member"}}, "--map: there is no column 'membr'"),
-        ("serial_number,member,x", {"mapping": {"x": "member"}}, "two columns are fields.member"),
-        ("number,member", {"mapping": {"number": ""}}, "no column is the serial number"),
+        (
+            "serial_number,Member,gaet",
+            {},
+            "column 'Member', 'gaet': neither a field of template 'member'.*--map 'Member'=",
+        ),
+        ("serial_number,fields.gaet", {}, "column 'fields.gaet': neither a field"),
+        ("serial_number,member", {"mapping": {"membr": "member"}}, "--map: the file has no column 'membr'"),
+        ("serial_number,member,x", {"mapping": {"x": "member"}}, "two columns have the target fields.member"),
+        ("number,member", {"mapping": {"number": ""}}, "no column contains the serial number"),
         ("serial_number,pass_id", {}, "both pass_id and serial_number"),
         ("serial_number", {"pass_type": None}, "give --type"),
         ("serial_number", {"template": None}, "give --template"),
@@ -361,7 +365,7 @@ def test_command_reports_counts_as_json_and_exit_code_1_for_refused_rows(stack: 
     assert (report["written"], report["skipped"], report["rejected"], report["rejects"]) == (24, 0, 0, None)
     done = infra(*command, "--template", "boarding")
     assert done.returncode == 1
-    assert re.fullmatch(r"error: column 'Gate': is no field of template 'boarding' .*\n", done.stderr), done.stderr
+    assert re.fullmatch(r"error: column 'Gate': neither a field of template 'boarding' .*\n", done.stderr), done.stderr
     boarding.write_text(boarding.read_text() + "x\n")
     done = infra(*command, "--template", "boarding", "--map", "Gate=gate")
     assert done.returncode == 1

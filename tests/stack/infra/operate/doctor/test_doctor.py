@@ -303,7 +303,7 @@ def pushed_template(deployment: Deployment) -> Iterator[None]:
     files = samples.files_of("generic")
     files["icon.png"] = b"GIF89a"
     bucket = deployment.stack.outputs["TemplatesBucketName"]
-    TemplatesBucket(bucket).push(name, files, uploaded=lambda _: None)
+    TemplatesBucket(bucket).push(name, files, on_progress=lambda _: None)
     try:
         yield
     finally:
@@ -604,7 +604,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         partial(refused_item, template="nowhere"),
         "template nowhere: passes use it, but it does not exist",
     ),
-    "a template that phones refuse": ("templates", pushed_template, "icon.png: is no PNG"),
+    "a template that phones refuse": ("templates", pushed_template, "icon.png: is not a PNG"),
     "a wrong clock": ("clock", wrong_clock, "s ahead of AWS's"),
     "an alarm": ("alarms", alarm_on, "alarm StreamAge is on"),
     "no subscription to alarms": ("alarms", unsubscribed, "alarms reach no person"),

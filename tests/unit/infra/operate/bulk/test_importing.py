@@ -59,7 +59,7 @@ def test_reject_file_is_private_and_without_authentication_tokens(
     fixed = file(tmp_path, text.replace('"many"', "7").replace("many", "7"), f"fixed-{name}")
     again = read(fixed, templates, **mapping)
     assert again.items == {}, "without its own token, the phones of a pass could not authenticate"
-    assert "was left out of the file of refused rows" in " ".join(again.refused.values())
+    assert "was left out of the reject file" in " ".join(again.refused.values())
     restored = file(
         tmp_path, text.replace('"many"', "7").replace("many", "7").replace("(left out)", TOKEN), f"restored-{name}"
     )
