@@ -159,7 +159,7 @@ def test_conditional_update(story: Story) -> None:
 
 
 def test_ttl(story: Story, stack: LocalRun, pipeline: Pipeline) -> None:
-    """Setting it causes no push. The embedded AWS writes no stream record for an expiry, so the test deletes the item."""
+    """Setting it causes no push. The embedded AWS expires items without a stream record, so the item is deleted."""
     story.runs("ttl")
     passes = json.loads(RESOURCES.read_text())["Resources"]["PassesTable"]["Properties"]
     assert passes["TimeToLiveSpecification"] == {"AttributeName": "delete_after", "Enabled": True}
