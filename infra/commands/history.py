@@ -1,19 +1,16 @@
 """`pass history`: shows what happened to one pass."""
 
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from chalicelib.core.identifiers import PassId
-from infra.commands.options import JsonOption, SinceOption, StageOption, read_since
+from infra.commands.options import JsonOption, PassArgument, SinceOption, StageOption, read_since
 from infra.core.terminal import standard_error, write_json, write_line
 from infra.deploy.deployer import Deployer
 from infra.operate.history import Entry, History
 
 
 def history(
-    pass_: Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")],
+    pass_: PassArgument,
     stage: StageOption = "dev",
     since: SinceOption = "24h",
     *,

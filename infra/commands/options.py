@@ -7,6 +7,7 @@ import typer
 
 from infra.core.moments import FORMS, MomentError, parse_moment
 
+PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 StageOption = Annotated[str, typer.Option("--stage", help="Which deployment: its name is part of every resource's.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 SinceOption = Annotated[str, typer.Option("--since", help=f"From when on: {FORMS}.")]

@@ -15,7 +15,7 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
 from infra.commands.dialogue import Terminal
-from infra.commands.options import JsonOption, StageOption, YesOption
+from infra.commands.options import JsonOption, PassArgument, StageOption, YesOption
 from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
 from infra.deploy.deployer import Deployer
 from infra.operate.passes.change import ItemChange
@@ -38,7 +38,7 @@ app = typer.Typer(
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )
-PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
+
 FieldOption = Annotated[
     list[str] | None,
     typer.Option(

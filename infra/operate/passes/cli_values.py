@@ -1,15 +1,12 @@
 """Parses the values of passes on the command line: `gate=B22` for text, `points:=1200` for any other JSON value."""
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from chalicelib.core.links import MAX_LIFETIME_SECONDS
+from infra.core.moments import parse_duration
 from infra.operate.bulk.cells import CellError, from_plain_json
-
-_LIFETIME = re.compile(r"([1-9]\d{0,5})([mhd])")
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
 class CliValueError(ValueError):
@@ -47,18 +44,17 @@ def read_overrides(text: str) -> dict[str, object]:
 
 
 def read_lifetime(text: str) -> timedelta:
-    """Parse the lifetime of a link: minutes, hours or days, such as `15m`, `12h`, `7d`.
+    """Parse the lifetime of a link, such as `15m`, `12h`, `7d` or `2w`.
 
     Raises:
         CliValueError: the text is not a lifetime, or exceeds the maximum lifetime of a link.
     """
-    found = _LIFETIME.fullmatch(text)
-    if not found:
-        raise CliValueError(f"{text!r} is not a lifetime; write minutes, hours or days, as 15m, 12h, 7d")
-    lifetime = int(found[1]) * _UNITS[found[2]]
-    if lifetime.total_seconds() > MAX_LIFETIME_SECONDS:
+    seconds = parse_duration(text)
+    if not seconds:
+        raise CliValueError(f"{text!r} is not a lifetime; write one such as 15m, 12h, 7d")
+    if seconds > MAX_LIFETIME_SECONDS:
         raise CliValueError(f"{text!r} is too long; a link is valid for at most {MAX_LIFETIME_SECONDS // 86_400} days")
-    return lifetime
+    return timedelta(seconds=seconds)
 
 
 def _json(whole: str, text: str) -> Any:  # noqa: ANN401 - any JSON

@@ -42,15 +42,21 @@ def test_overrides_are_a_json_object() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "lifetime"), [("15m", timedelta(minutes=15)), ("12h", timedelta(hours=12)), ("7d", timedelta(days=7))]
+    ("text", "lifetime"),
+    [
+        ("15m", timedelta(minutes=15)),
+        ("12h", timedelta(hours=12)),
+        ("7d", timedelta(days=7)),
+        ("2w", timedelta(days=14)),
+    ],
 )
 def test_lifetime_is_parsed(text: str, lifetime: timedelta) -> None:
     assert read_lifetime(text) == lifetime
 
 
-@pytest.mark.parametrize("text", ["", "0d", "7", "1.5h", "7w", "-1d", "\u0667d", "1000000d"])
+@pytest.mark.parametrize("text", ["", "0d", "7", "1.5h", "7y", "-1d", "\u0667d", "1 d"])
 def test_invalid_lifetime_is_refused(text: str) -> None:
-    with pytest.raises(CliValueError, match="is not a lifetime; write minutes, hours or days"):
+    with pytest.raises(CliValueError, match="is not a lifetime; write one such as 15m"):
         read_lifetime(text)
 
 
