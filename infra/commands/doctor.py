@@ -8,11 +8,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json
-from infra.deploy.deployer import Deployer
 from infra.operate.doctor.checks import CHECKS
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import Severity
 from infra.operate.doctor.run import Result, is_healthy, run_checks
+from infra.stage.stage import Stage
 
 COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
 
@@ -22,7 +22,7 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: python -m infra doctor --stage prod
     """
-    doctor = DoctorContext(Deployer(stage, on_progress=lambda _: None).describe())
+    doctor = DoctorContext(Stage.open(stage))
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     progress = standard_error()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
-from infra.deploy.deployer import Stack
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 PUSH_EVENTS = ("pushed", "pushes_sent", "push_impossible")
 CHANGES_PER_QUERY = 7
@@ -62,12 +61,12 @@ class History:
     """Reads the history of passes from the logs of a deployed stage.
 
     Args:
-        stack: the stage's stack.
+        stage: the stage.
     """
 
-    def __init__(self, stack: Stack) -> None:
-        self._groups = {role: f"/aws/lambda/{name}" for role, name in stack.functions.items()}
-        self._logs = boto3.client("logs")
+    def __init__(self, stage: Stage) -> None:
+        self._groups = {role: f"/aws/lambda/{name}" for role, name in stage.functions.items()}
+        self._logs = aws.client("logs")
 
     def of(self, pass_id: PassId, *, since: float) -> list[Entry]:
         """Return the events of a pass.

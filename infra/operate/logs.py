@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from infra.core.terminal import printable, printable_lines
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 POLL_SECONDS = 2.0
 """Pause between two reads of all functions. FilterLogEvents allows an account 5 requests per second in total."""
@@ -58,19 +59,19 @@ class LogLine:
         return json.dumps({"at": self.moment.isoformat(), "function": self.function, **own})
 
 
-def read_logs(functions: Mapping[str, str], *, since: int, follow: bool) -> Iterator[LogLine]:
+def read_logs(stage: Stage, *, since: int, follow: bool) -> Iterator[LogLine]:
     """Yield the lines of all functions in order.
 
     Args:
-        functions: function names by role.
+        stage: the stage of the functions.
         since: timestamp of the first line, epoch milliseconds.
         follow: continue with new lines, without end.
     """
-    client = boto3.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+    client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
         fresh: list[LogLine] = []
-        for role, function in functions.items():
+        for role, function in stage.functions.items():
             for event in _events(client, f"/aws/lambda/{function}", since):
                 # the embedded AWS gives events no ids
                 identity = (role, str(event.get("logStreamName")), int(event["timestamp"]), event["message"])

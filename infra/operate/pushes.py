@@ -13,8 +13,6 @@ from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
-import boto3
-
 from chalicelib.aws.queue import MESSAGES_PER_REQUEST
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import Device
@@ -32,7 +30,8 @@ from chalicelib.updates.push_tasks import (
     in_chunks,
 )
 from chalicelib.updates.removals import HeldRemovals, read_held
-from infra.deploy.deployer import Stack
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 LOOK_SECONDS = 60
 """How long messages that are read stay hidden from others, if this process ends before it makes them visible again."""
@@ -119,16 +118,16 @@ class Pushes:
     """Operates the pushes of a deployed stage.
 
     Args:
-        stack: the stage's stack.
+        stage: the stage.
     """
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._sqs = boto3.client("sqs")
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._sqs = aws.client("sqs")
 
     def queues(self) -> dict[str, QueueState]:
         """Return the state of every queue by role."""
-        return {role: self._state(url) for role, url in self._stack.queues.items()}
+        return {role: self._state(url) for role, url in self._stage.queues.items()}
 
     def dead_letters(self, queues: Mapping[str, QueueState]) -> Counter[str]:
         """Count the messages in the dead-letter and stream-failure queues by description, without secrets.
@@ -165,14 +164,14 @@ class Pushes:
         for number, message in enumerate(list(self._received("dead_letter")), 1):
             body = message["Body"]
             if (task := _task(body)) is not None:
-                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
                 self._delete("dead_letter", message)
                 tasks += 1
             elif discard_refused and _refused(body) is not None:
                 self._delete("dead_letter", message)
             elif (task := _recheck(body)) is not None:
                 if task.pass_id not in rechecks:
-                    self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+                    self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
                     rechecks.add(task.pass_id)
                 self._delete("dead_letter", message)
             else:
@@ -232,9 +231,9 @@ class Pushes:
     ) -> int:
         """Request a recheck of each pass whose version matches; can be repeated after an interruption."""
         change, total = f"by-hand-{uuid4()}", 0
-        pages = boto3.client("dynamodb").get_paginator("scan")
+        pages = aws.client("dynamodb").get_paginator("scan")
         for page in pages.paginate(
-            TableName=self._stack.tables["versions"],
+            TableName=self._stage.tables["versions"],
             ProjectionExpression="pass_id",
             ConsistentRead=True,
             **filters,
@@ -248,7 +247,7 @@ class Pushes:
 
     def _send(self, tasks: Sequence[Recheck]) -> None:
         entries = [{"Id": str(number), "MessageBody": encode(task)} for number, task in enumerate(tasks)]
-        failed = self._sqs.send_message_batch(QueueUrl=self._stack.queues["push"], Entries=entries).get("Failed", [])
+        failed = self._sqs.send_message_batch(QueueUrl=self._stage.queues["push"], Entries=entries).get("Failed", [])
         if failed:
             raise PushesError(
                 f"SQS refused {len(failed)} of {len(entries)} messages ({failed[0].get('Code')}); "
@@ -261,8 +260,8 @@ class Pushes:
         Raises:
             PushesError: no device is registered for the pass.
         """
-        found = boto3.client("dynamodb").query(
-            TableName=self._stack.tables["registrations"],
+        found = aws.client("dynamodb").query(
+            TableName=self._stage.tables["registrations"],
             KeyConditionExpression="pass_id = :pass_id",
             ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
             Limit=1,
@@ -270,7 +269,7 @@ class Pushes:
         if not found["Items"]:
             raise PushesError(f"pass {pass_id}: no device is registered for it")
         task = FanOut(pass_id, after=None, changed_at=time(), change=f"by-hand-{uuid4()}")
-        self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+        self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
 
     def held_removals(self) -> list[HeldCount]:
         """Return the held removals by pass type and reason; a device that is held several times counts once."""
@@ -348,7 +347,7 @@ class Pushes:
     def _push_again(self, held: HeldRemovals, devices: list[DeviceLibraryIdentifier]) -> None:
         task = NotifyDevices(held.pass_type_identifier, tuple(devices), time(), change=f"by-hand-{uuid4()}")
         for chunk in in_chunks(task):
-            self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(chunk))
+            self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(chunk))
 
     def _state(self, url: str) -> QueueState:
         names = ("", "NotVisible", "Delayed")
@@ -359,7 +358,7 @@ class Pushes:
 
     def _oldest(self, queue_name: str) -> int | None:
         now = datetime.now(UTC)
-        points = boto3.client("cloudwatch").get_metric_statistics(
+        points = aws.client("cloudwatch").get_metric_statistics(
             Namespace="AWS/SQS",
             MetricName="ApproximateAgeOfOldestMessage",
             Dimensions=[{"Name": "QueueName", "Value": queue_name}],
@@ -376,7 +375,7 @@ class Pushes:
         seen: set[str] = set()
         while True:
             messages = self._sqs.receive_message(
-                QueueUrl=self._stack.queues[role],
+                QueueUrl=self._stage.queues[role],
                 MaxNumberOfMessages=RECEIVED_AT_ONCE,
                 VisibilityTimeout=hidden_seconds,
                 WaitTimeSeconds=1,  # long polling queries all servers of SQS
@@ -389,11 +388,11 @@ class Pushes:
 
     def _make_visible(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.change_message_visibility(
-            QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
         )
 
     def _delete(self, role: str, message: Mapping[str, Any]) -> None:
-        self._sqs.delete_message(QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"])
+        self._sqs.delete_message(QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"])
 
     def _process_batch(self, body: str) -> None:
         """Read a batch that Lambda gave up from the stream, and invoke the push function with it in chunks.
@@ -416,14 +415,14 @@ class Pushes:
             str(batch.get("endSequenceNumber", position["startSequenceNumber"])),
         )
         for chunk in in_invocations(records):
-            answer = boto3.client("lambda").invoke(
-                FunctionName=self._stack.functions["push"], Payload=_event(chunk).encode()
+            answer = aws.client("lambda").invoke(
+                FunctionName=self._stage.functions["push"], Payload=_event(chunk).encode()
             )
             if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
                 raise PushesError("a stream batch on which the push function failed again: see `logs`")
 
     def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
-        streams = boto3.client("dynamodbstreams")
+        streams = aws.client("dynamodbstreams")
         try:
             iterator = streams.get_shard_iterator(
                 StreamArn=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=first

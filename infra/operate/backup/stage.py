@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -17,11 +16,12 @@ from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
-from infra.deploy.deployer import Stack
 from infra.operate.backup import file
 from infra.operate.backup.file import KINDS, Contents
 from infra.operate.templates.bucket import TemplatesBucket
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
+from infra.stage.stage import Stage
 
 WRITERS = 16
 """Number of concurrent writes."""
@@ -40,19 +40,19 @@ class BackedUpStage:
     """A deployed stage to back up or to restore into.
 
     Args:
-        stack: the stage's stack.
+        stage: the stage.
         suffix: end of the names of the tables to read; tables restored to a point in time have other names.
     """
 
-    def __init__(self, stack: Stack, *, suffix: str = "") -> None:
-        self._stack = stack
+    def __init__(self, stage: Stage, *, suffix: str = "") -> None:
+        self._stage = stage
         self._suffix = suffix
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
-        self._dynamodb = retry_conflicts(boto3.client("dynamodb", config=config))
-        self._sqs = boto3.client("sqs")
-        self._s3 = boto3.client("s3", config=config)
-        self._bucket = stack.outputs["TemplatesBucketName"]
-        self._templates = TemplatesBucket(self._bucket)
+        self._dynamodb = retry_conflicts(aws.client("dynamodb", config=config))
+        self._sqs = aws.client("sqs")
+        self._s3 = aws.client("s3", config=config)
+        self._bucket = stage.templates_bucket
+        self._templates = TemplatesBucket(stage)
 
     def back_up(self, path: Path, *, on_progress: OnProgress) -> Contents:
         """Write all tables, templates and images into a file.
@@ -62,7 +62,7 @@ class BackedUpStage:
         """
         begun_at = datetime.now(UTC).isoformat(timespec="seconds")
         items = ((kind, item) for kind in KINDS for item in self._items(kind, on_progress))
-        return file.write(path, stage=self._stack.stage, begun_at=begun_at, items=items)
+        return file.write(path, stage=self._stage.name, begun_at=begun_at, items=items)
 
     def restore(self, path: Path, *, on_progress: OnProgress) -> None:
         """Write the items of a verified file back; changes that phones have made since the backup are kept."""
@@ -91,7 +91,7 @@ class BackedUpStage:
 
     def _table_pages(self, kind: str) -> Iterator[list[dict[str, Any]]]:
         pages = self._dynamodb.get_paginator("scan").paginate(
-            TableName=self._stack.tables[kind] + self._suffix, ConsistentRead=True
+            TableName=self._stage.tables[kind] + self._suffix, ConsistentRead=True
         )
         for page in pages:
             yield page["Items"]
@@ -122,7 +122,7 @@ class BackedUpStage:
             backed_up = {":backed_up": values["modified_at"]}
             values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time()) + AHEAD_SECONDS))}
         self._update(
-            TableName=self._stack.tables["versions"],
+            TableName=self._stage.tables["versions"],
             Key={"pass_id": item["pass_id"]},
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
             ConditionExpression=condition,
@@ -133,7 +133,7 @@ class BackedUpStage:
     def _restore_registration(self, item: Mapping[str, Any]) -> bool:
         """Restore a registration; return True if it was lost."""
         return self._update(
-            TableName=self._stack.tables["registrations"],
+            TableName=self._stage.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
             UpdateExpression="SET registered_at = :registered_at",
             ConditionExpression="attribute_not_exists(registered_at)",
@@ -144,7 +144,7 @@ class BackedUpStage:
         """Restore a device row; a push token in the table is newer and is kept, and the passes are added."""
         passes = item.get("passes")
         self._dynamodb.update_item(
-            TableName=self._stack.tables["devices"],
+            TableName=self._stage.tables["devices"],
             Key={"device_library_identifier": item["device_library_identifier"]},
             UpdateExpression=(
                 "SET push_token = if_not_exists(push_token, :push_token), "
@@ -169,7 +169,7 @@ class BackedUpStage:
         )
 
     def _restore_pass(self, item: Mapping[str, Any]) -> None:
-        self._dynamodb.put_item(TableName=self._stack.tables["passes"], Item=item)
+        self._dynamodb.put_item(TableName=self._stage.tables["passes"], Item=item)
 
     def _request_pushes(self, registrations: Iterable[Mapping[str, Any]]) -> None:
         """Enqueue a push task for the device of each registration."""
@@ -179,7 +179,7 @@ class BackedUpStage:
             devices[pass_type_identifier].add(DeviceLibraryIdentifier(item["device_library_identifier"]["S"]))
         for pass_type_identifier, lost in devices.items():
             for task in in_chunks(NotifyDevices(pass_type_identifier, tuple(sorted(lost)), time.time())):
-                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
 
     def _update(self, **request: Any) -> bool:  # noqa: ANN401 - the arguments of UpdateItem
         """Send UpdateItem; return False if its condition was not met."""

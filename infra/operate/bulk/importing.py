@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -32,7 +31,9 @@ from infra.operate.bulk.journal import Journal, Settled
 from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
 from infra.operate.passes.images import ImageUploads
-from infra.stage.aws_errors import explain
+from infra.stage import aws
+from infra.stage.aws import explain
+from infra.stage.stage import Stage
 
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
@@ -94,22 +95,22 @@ class Plan:
     """Options of an import.
 
     Args:
-        table_name: name of the passes table.
-        stage: name of the stage, which becomes part of the journal's name.
+        stage: the stage; its name becomes part of the journal's name.
         pass_type: pass type of rows that contain only a serial number.
         template: template of rows that name none.
         mapping: targets by column, for columns whose names do not say what they are (`columns.py`).
         rate: maximum number of rows per second; None for no limit.
-        bucket: bucket of the stage, for images that rows name as files; empty if rows name none.
     """
 
-    table_name: str
-    stage: str
+    stage: Stage
     pass_type: str | None = None
     template: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
-    bucket: str = ""
+
+    @property
+    def table_name(self) -> str:
+        return self.stage.table("passes")
 
 
 @dataclass(slots=True)
@@ -156,13 +157,15 @@ def import_passes(
         template=plan.template,
         templates=templates,
         cells=file.cells,
-        image_key=ImageUploads(plan.bucket, file.path.parent).key_of if plan.bucket else None,
+        image_key=ImageUploads(plan.stage, file.path.parent).key_of
+        if "TemplatesBucketName" in plan.stage.outputs
+        else None,
     )
     columns.take(file.columns)
     revision = columns.template.revision if columns.template else None
     meaning = [file.digest, plan.table_name, plan.pass_type, plan.template, revision, sorted(plan.mapping.items())]
     key = hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
-    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage}.progress"), key) as journal:
+    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage.name}.progress"), key) as journal:
         if journal.replaced:
             on_progress(
                 "starting with the first row: the file, the mapping or the template has changed since the interrupted "
@@ -200,7 +203,7 @@ class _Import:
             retries={"mode": "standard", "total_max_attempts": 4},
             parameter_validation=False,  # the items are valid; botocore's validation takes longer than the request
         )
-        self._client = boto3.client("dynamodb", config=config)
+        self._client = aws.client("dynamodb", config=config)
         pace = plan.rate or float("inf")
         self._rows_per_request = int(min(max(pace, 1), ROWS_PER_REQUEST))
         self._pace = Pace(pace)

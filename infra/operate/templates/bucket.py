@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import boto3
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.templates import (
@@ -29,6 +28,8 @@ from chalicelib.passes.format.check import fields_of
 from chalicelib.passes.format.images import PASS_JSON, TOOLING_JSON
 from chalicelib.passes.template import DESIGNER_ID, Template, TemplateError
 from infra.operate.templates.folder import DESIGNER_SUFFIX
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 DESIGNER_SETTINGS = {"automaticallyGenerateCompatiblePass": False, "designerVersion": "1.0"}
 """Content of tooling.json as Pass Designer 1.0 writes it."""
@@ -90,9 +91,9 @@ class TemplatesBucket:
         name: name of the bucket.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._client = boto3.client("s3")
+    def __init__(self, stage: Stage) -> None:
+        self._name = stage.templates_bucket
+        self._client = aws.client("s3")
 
     def push(self, name: str, files: Mapping[str, bytes], *, on_progress: Callable[[int], object]) -> PushedRevision:
         """Make files the current revision of a template.

@@ -121,12 +121,12 @@ def check_download(pass_id: PassId, answer: httpx.Response, *, web_service_url: 
 
 def _find_other_stage(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding]:
     """Compare the API's id with that in the URL, or with the base path mappings of a custom domain."""
-    api_id = (urlsplit(doctor.stack.api_url).hostname or "").partition(".")[0]
+    api_id = (urlsplit(doctor.stage.api_url).hostname or "").partition(".")[0]
     host = urlsplit(url).hostname or ""
     if host.startswith(f"{api_id}.execute-api.") or f"/restapis/{api_id}/" in url:
         return
     if ".execute-api." in host:
-        yield fault(f"passes contain {url}, but this stage's API is {doctor.stack.api_url}", SET_URL)
+        yield fault(f"passes contain {url}, but this stage's API is {doctor.stage.api_url}", SET_URL)
         return
     gateway = doctor.client("apigateway")
     try:
@@ -136,7 +136,7 @@ def _find_other_stage(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding
             raise
         yield warning(
             f"passes contain {url}, which is not a domain of API Gateway in this account and region",
-            f"make sure that it leads to {doctor.stack.api_url}",
+            f"make sure that it leads to {doctor.stage.api_url}",
         )
         return
     if api_id not in {mapping["restApiId"] for mapping in mappings}:

@@ -236,7 +236,7 @@ def test_interrupted_restore_can_be_repeated(second_stage: SecondStage, tmp_path
 
 
 def test_templates_are_restored(second_stage: SecondStage, tmp_path: Path) -> None:
-    bucket = TemplatesBucket(second_stage.stack.outputs["TemplatesBucketName"])
+    bucket = TemplatesBucket(second_stage.stack)
     name = f"t-{secrets.token_hex(4)}"
     bucket.push(name, samples.files_of("generic"), on_progress=lambda _: None)
     stage = BackedUpStage(second_stage.stack)

@@ -19,6 +19,7 @@ from chalicelib.aws.templates import Templates
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.bulk.exporting import Exported, export_passes
+from infra.stage.stage import Stage
 from tests.stack.infra.operate.bulk.test_import import TYPE, folder, imports, table
 from tests.unit.infra.operate.bulk.test_exporting import FORMATS
 
@@ -50,7 +51,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value of DynamoDB
 
 
 def exports(table: str, path: Path, folder: Path, **options: Any) -> Exported:  # noqa: ANN401
-    return export_passes(table, path, Templates(folder=folder), on_rows=lambda _: None, **options)
+    return export_passes(
+        Stage("test", {"PassesTableName": table}), path, Templates(folder=folder), on_rows=lambda _: None, **options
+    )
 
 
 @FORMATS
@@ -119,7 +122,7 @@ def test_failed_export_keeps_the_existing_file(table: str, folder: Path, tmp_pat
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        export_passes(table, path, Templates(folder=folder), on_rows=full)
+        export_passes(Stage("test", {"PassesTableName": table}), path, Templates(folder=folder), on_rows=full)
     assert path.read_text() == "yesterday\n"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -260,7 +260,7 @@ WRONG_FILES = {
         "the certificate belongs to pass type pass.dev.other, not to pass.dev.acme.boarding",
     ),
     "a certificate of no pass type": WrongFiles(
-        lambda cert, _, __: [cert.folder / "apns_server.pem", cert.key_file()], "it is none of Apple's kind"
+        lambda cert, _, __: [cert.folder / "apns_server.pem", cert.key_file()], "so it is not one of Apple's"
     ),
     "another key": WrongFiles(
         lambda cert, _, key: [cert.pem(), cert.file("other.pem", _key(key, NoEncryption())), cert.wwdr()],
@@ -422,7 +422,7 @@ def test_secret_of_another_pass_type_is_unusable(cert: CertCommands) -> None:
         Name=f"passwire/{cert.stage}/pass-types/pass.dev.other", SecretString=content
     )
     unusable = cert.run("status", "pass.dev.other")
-    assert (unusable.exit_code, "its certificate is that of" in unusable.stdout) == (1, True)
+    assert (unusable.exit_code, "its certificate belongs to pass type" in unusable.stdout) == (1, True)
 
 
 def test_aws_errors_are_explained_in_one_sentence(stack: LocalRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -436,7 +436,7 @@ def test_aws_errors_are_explained_in_one_sentence(stack: LocalRun, monkeypatch: 
         refused = infra("cert", "status")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "these credentials may not do secretsmanager:ListSecrets" in refused.stderr
+    assert "these credentials do not allow secretsmanager:ListSecrets" in refused.stderr
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

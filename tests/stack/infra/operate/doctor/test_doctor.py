@@ -21,7 +21,6 @@ from cryptography.x509 import Certificate, CertificateBuilder, random_serial_num
 from typer.testing import CliRunner
 
 from infra.commands import app
-from infra.deploy.deployer import Stack
 from infra.local import certificates
 from infra.local.ministack import Ministack, set_binary_media_types
 from infra.local.processes import free_port
@@ -33,6 +32,7 @@ from infra.operate.doctor.findings import DoctorFinding
 from infra.operate.doctor.run import run_checks
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage.secrets import put_pass_type
+from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.eventually import eventually
 from tests.support.second_stage import STAGE, SecondStage, credentials
@@ -47,23 +47,23 @@ class Deployment:
     """A deployed stage in which tests cause faults.
 
     Args:
-        stack: the stage's stack.
+        stage: the stage as it is.
         local: the local run that the stage belongs to.
         folder: contains the files of the stage's certificates, below `certificates`.
-        seen_stack: the stack as the doctor is made to see it.
+        seen_stage: the stage as the doctor is made to see it.
         clock: the doctor's clock.
     """
 
-    stack: Stack
+    stage: Stage
     local: LocalRun
     folder: Path
-    seen_stack: Stack
+    seen_stage: Stage
     clock: Callable[[], float] = time.time
 
     def examine(self, *names: str) -> list[DoctorFinding]:
         """Run the checks of these names, or all."""
         checks = [check for check in CHECKS if check.name in names or not names]
-        doctor = DoctorContext(self.seen_stack, clock=self.clock)
+        doctor = DoctorContext(self.seen_stage, clock=self.clock)
         results = run_checks(doctor, checks=checks, on_progress=lambda _: None)
         return [finding for result in results for finding in result.findings]
 
@@ -136,7 +136,7 @@ def secret(
 
 @contextmanager
 def stopped_by_recursion_detection(deployment: Deployment) -> Iterator[None]:
-    client, name = boto3.client("lambda"), deployment.stack.functions["push_worker"]
+    client, name = boto3.client("lambda"), deployment.stage.functions["push_worker"]
     client.put_function_recursion_config(FunctionName=name, RecursiveLoop="Terminate")
     try:
         yield
@@ -160,7 +160,7 @@ def keys(deployment: Deployment, text: str) -> Iterator[None]:
 def variables(
     deployment: Deployment, role: str, change: Callable[[dict[str, str], Deployment], dict[str, str]]
 ) -> Iterator[None]:
-    client, name = boto3.client("lambda"), deployment.stack.functions[role]
+    client, name = boto3.client("lambda"), deployment.stage.functions[role]
     before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     client.update_function_configuration(FunctionName=name, Environment={"Variables": change(dict(before), deployment)})
     try:
@@ -176,7 +176,7 @@ def url(text: str) -> Break:
 
 @contextmanager
 def item(deployment: Deployment, **attributes: Any) -> Iterator[None]:  # noqa: ANN401 - a pipeline may write any value
-    table = boto3.resource("dynamodb").Table(deployment.stack.tables["passes"])
+    table = boto3.resource("dynamodb").Table(deployment.stage.tables["passes"])
     key = {"pass_id": f"{PASS_TYPE_IDENTIFIER}/{secrets.token_hex(4)}"} | {
         name: value for name, value in attributes.items() if name == "pass_id"
     }
@@ -193,13 +193,13 @@ def refused_item(deployment: Deployment, **attributes: Any) -> Iterator[None]:  
     with item(deployment, **attributes):
         yield
     eventually(lambda: _letters(deployment), "the message in the dead-letter queue")
-    boto3.client("sqs").purge_queue(QueueUrl=deployment.stack.queues["dead_letter"])
+    boto3.client("sqs").purge_queue(QueueUrl=deployment.stage.queues["dead_letter"])
 
 
 def _letters(deployment: Deployment) -> int:
     name = "ApproximateNumberOfMessages"
     found = boto3.client("sqs").get_queue_attributes(
-        QueueUrl=deployment.stack.queues["dead_letter"], AttributeNames=[name]
+        QueueUrl=deployment.stage.queues["dead_letter"], AttributeNames=[name]
     )
     return int(found["Attributes"][name])
 
@@ -207,11 +207,11 @@ def _letters(deployment: Deployment) -> int:
 @contextmanager
 def message(deployment: Deployment, queue: str) -> Iterator[None]:
     sqs = boto3.client("sqs")
-    sqs.send_message(QueueUrl=deployment.stack.queues[queue], MessageBody="{}")
+    sqs.send_message(QueueUrl=deployment.stage.queues[queue], MessageBody="{}")
     try:
         yield
     finally:
-        sqs.purge_queue(QueueUrl=deployment.stack.queues[queue])
+        sqs.purge_queue(QueueUrl=deployment.stage.queues[queue])
 
 
 @contextmanager
@@ -234,7 +234,7 @@ def metric(
 def table(
     deployment: Deployment, role: str, off: Callable[[Any, str], object], on: Callable[[Any, str], object]
 ) -> Iterator[None]:
-    client, name = boto3.client("dynamodb"), deployment.stack.tables[role]
+    client, name = boto3.client("dynamodb"), deployment.stage.tables[role]
     off(client, name)
     try:
         yield
@@ -261,7 +261,7 @@ def protection(*, enabled: bool) -> Callable[[Any, str], object]:
 @contextmanager
 def mapping(deployment: Deployment, role: str, broken: dict[str, Any], whole: dict[str, Any]) -> Iterator[None]:
     client = boto3.client("lambda")
-    (found,) = client.list_event_source_mappings(FunctionName=deployment.stack.functions[role])["EventSourceMappings"]
+    (found,) = client.list_event_source_mappings(FunctionName=deployment.stage.functions[role])["EventSourceMappings"]
 
     def update(changes: dict[str, Any]) -> None:
         """Lambda refuses an update while it carries out another."""
@@ -277,17 +277,17 @@ def mapping(deployment: Deployment, role: str, broken: dict[str, Any], whole: di
 
 
 @contextmanager
-def output(deployment: Deployment, **outputs: Callable[[Stack], str]) -> Iterator[None]:
-    """Replace outputs of the stack that the doctor sees."""
-    changed = {**deployment.stack.outputs, **{name: value(deployment.stack) for name, value in outputs.items()}}
-    deployment.seen_stack = replace(deployment.stack, outputs=changed)
+def output(deployment: Deployment, **outputs: Callable[[Stage], str]) -> Iterator[None]:
+    """Replace outputs of the stage that the doctor sees."""
+    changed = {**deployment.stage.outputs, **{name: value(deployment.stage) for name, value in outputs.items()}}
+    deployment.seen_stage = replace(deployment.stage, outputs=changed)
     yield
 
 
 @contextmanager
 def binary_types(deployment: Deployment) -> Iterator[None]:
     """Remove the API's binary media types, which are missing until `finish` has run."""
-    api_id = deployment.stack.outputs["RestAPIId"]
+    api_id = deployment.stage.outputs["RestAPIId"]
     ministack = Ministack(deployment.local.aws_endpoint_url)
     set_binary_media_types(ministack, api_id, [])
     try:
@@ -302,13 +302,14 @@ def pushed_template(deployment: Deployment) -> Iterator[None]:
     name = f"t-{secrets.token_hex(4)}"
     files = samples.files_of("generic")
     files["icon.png"] = b"GIF89a"
-    bucket = deployment.stack.outputs["TemplatesBucketName"]
-    TemplatesBucket(bucket).push(name, files, on_progress=lambda _: None)
+    TemplatesBucket(deployment.stage).push(name, files, on_progress=lambda _: None)
     try:
         yield
     finally:
-        for key in boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"templates/{name}/")["Contents"]:
-            boto3.client("s3").delete_object(Bucket=bucket, Key=key["Key"])
+        for key in boto3.client("s3").list_objects_v2(
+            Bucket=deployment.stage.templates_bucket, Prefix=f"templates/{name}/"
+        )["Contents"]:
+            boto3.client("s3").delete_object(Bucket=deployment.stage.templates_bucket, Key=key["Key"])
 
 
 @contextmanager
@@ -333,7 +334,7 @@ def alarm_on(deployment: Deployment) -> Iterator[None]:
 @contextmanager
 def unsubscribed(deployment: Deployment) -> Iterator[None]:
     sns = boto3.client("sns")
-    topic = deployment.stack.outputs["AlarmTopicArn"]
+    topic = deployment.stage.outputs["AlarmTopicArn"]
     (subscription,) = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     yield
@@ -552,7 +553,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
             namespace="AWS/Lambda",
             name="IteratorAge",
             dimension="FunctionName",
-            named=lambda deployment: deployment.stack.functions["push"],
+            named=lambda deployment: deployment.stage.functions["push"],
             value=120_000,
         ),
         "changes wait for 120 s",
@@ -564,7 +565,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
             namespace="AWS/SQS",
             name="ApproximateAgeOfOldestMessage",
             dimension="QueueName",
-            named=lambda deployment: deployment.stack.queues["push"].rpartition("/")[2],
+            named=lambda deployment: deployment.stage.queues["push"].rpartition("/")[2],
             value=7200,
         ),
         "pushes have waited for 2.0 hours",
@@ -612,14 +613,14 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
 
 
 @pytest.fixture
-def deployed(second_stage: SecondStage) -> Stack:
+def deployed(second_stage: SecondStage) -> Stage:
     return second_stage.stack
 
 
 @pytest.fixture
-def deployment(deployed: Stack, stack: LocalRun, stack_folder: Path, tmp_path: Path) -> Deployment:
+def deployment(deployed: Stage, stack: LocalRun, stack_folder: Path, tmp_path: Path) -> Deployment:
     (tmp_path / "certificates").symlink_to(stack_folder / "certificates")
-    return Deployment(deployed, stack, tmp_path, seen_stack=deployed)
+    return Deployment(deployed, stack, tmp_path, seen_stage=deployed)
 
 
 def test_healthy_stage_has_no_findings(deployment: Deployment) -> None:
@@ -646,7 +647,7 @@ def test_faults_of_these_tests_are_repaired(deployment: Deployment) -> None:
 
 def test_pass_with_the_url_of_another_stage_is_found(deployment: Deployment) -> None:
     """The pass is served by this stage, whose settings have another URL by the time the doctor compares them."""
-    doctor = DoctorContext(deployment.stack)
+    doctor = DoctorContext(deployment.stage)
     pass_id, token = next(doctor.issued_passes)
     path = f"/v1/passes/{pass_id.pass_type_identifier}/{pass_id.serial_number}"
     served = httpx.get(doctor.web_service_url + path, headers={"Authorization": f"ApplePass {token}"}, timeout=20)
@@ -665,7 +666,7 @@ def test_json_report_of_a_healthy_stage_has_no_findings_and_exit_code_0() -> Non
     assert all(check["findings"] == [] for check in report["checks"])
 
 
-def test_fault_is_printed_with_its_fix_and_exit_code_1(deployed: Stack) -> None:
+def test_fault_is_printed_with_its_fix_and_exit_code_1(deployed: Stage) -> None:
     sqs = boto3.client("sqs")
     sqs.send_message(QueueUrl=deployed.queues["dead_letter"], MessageBody="{}")
     try:

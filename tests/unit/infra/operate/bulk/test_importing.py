@@ -8,6 +8,7 @@ import pytest
 from chalicelib.aws.templates import Templates
 from infra.operate.bulk.importing import MAX_BACKOFF_SECONDS, Plan, backoff_seconds, import_passes
 from infra.operate.bulk.rows import open_rows
+from infra.stage.stage import Stage
 from tests.unit.infra.operate.bulk.test_rows import TOKEN, TYPE, file, read, templates
 
 __all__ = ["templates"]
@@ -25,7 +26,7 @@ def rejects_of(path: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch
     """Import a file of which all rows are refused; return the reject file."""
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "eu-central-1")
-    plan = Plan("nowhere", "test", pass_type=TYPE, template="member", mapping=mapping)
+    plan = Plan(Stage("test", {"PassesTableName": "nowhere"}), pass_type=TYPE, template="member", mapping=mapping)
     done = import_passes(open_rows(path), plan, templates, on_rows=lambda _: None, on_progress=print)
     assert done.written == 0
     assert done.rejects is not None

@@ -175,7 +175,7 @@ NUMBERS = {
     "1e10000000": "out of DynamoDB's range",
     "1e5000": "out of DynamoDB's range",
     "1e126": "out of DynamoDB's range",
-    "0.1234567890123456789012345678901234567890123": "has 43 digits; DynamoDB holds 38 at most",
+    "0.1234567890123456789012345678901234567890123": "has 43 digits; DynamoDB stores at most 38",
     "Infinity": "Infinity is not a JSON number",
     "NaN": "NaN is not a JSON number",
     '{"$dynamodb":{"N":"1_000"}}': "'1_000' is not a number",

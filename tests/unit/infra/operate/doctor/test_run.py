@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.deploy.deployer import Stack
 from infra.operate.doctor.checks import Check
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
 from infra.operate.doctor.run import Result, is_healthy, run_checks
+from infra.stage.stage import Stage
 
 Find = Callable[[DoctorContext], Iterator[DoctorFinding]]
 
@@ -19,7 +19,7 @@ Find = Callable[[DoctorContext], Iterator[DoctorFinding]]
 def doctor(monkeypatch: pytest.MonkeyPatch) -> DoctorContext:
     """A context that no check of these tests uses."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    return DoctorContext(Stack(stage="dev", outputs={}))
+    return DoctorContext(Stage("dev", {}))
 
 
 def check(name: str, *findings: DoctorFinding, error: Exception | None = None) -> Check:
