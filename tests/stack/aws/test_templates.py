@@ -65,7 +65,7 @@ def name() -> str:
 
 
 def push(bucket: TemplatesBucket, name: str, files: dict[str, bytes]) -> str:
-    return bucket.push(name, files, uploaded=lambda _: None).revision
+    return bucket.push(name, files, on_progress=lambda _: None).revision
 
 
 def test_without_a_bucket_the_packaged_templates_are_there() -> None:
@@ -155,9 +155,9 @@ def test_a_template_that_cannot_be_one_leaves_the_bucket_as_it_was(
 
 
 def test_pushing_the_same_again_changes_nothing(bucket: TemplatesBucket, name: str) -> None:
-    first = bucket.push(name, FIRST, uploaded=lambda _: None)
+    first = bucket.push(name, FIRST, on_progress=lambda _: None)
     assert not first.unchanged
-    assert bucket.push(name, FIRST, uploaded=lambda _: None).unchanged
+    assert bucket.push(name, FIRST, on_progress=lambda _: None).unchanged
 
 
 def test_a_revision_that_was_current_before_can_be_so_again(
@@ -174,7 +174,7 @@ def test_what_was_pushed_is_pulled_and_listed(bucket: TemplatesBucket, name: str
     (listed,) = (template for template in bucket.list() if template.name == name)
     assert listed.revision == revision
     assert read_folder(bucket.pull(name, tmp_path)) == {**FIRST, "de.lproj/pass.strings": b'"a" = "b";'}
-    with pytest.raises(PullError, match="is there already"):
+    with pytest.raises(PullError, match="already exists"):
         bucket.pull(name, tmp_path)
     with pytest.raises(PullError, match="was never pushed"):
         bucket.pull(f"{name}x", tmp_path)
