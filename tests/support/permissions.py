@@ -71,7 +71,7 @@ class Recorder:
         self.operations: set[tuple[str, str]] = set()
         self.updated: dict[str, set[str]] = {}
         """By function, the attributes of the passes table that it names in updates."""
-        events = session._session().get_component("event_emitter")
+        events = session.shared().events
         events.register("before-parameter-build.*.*", self._asked)
         events.register("after-call.s3.GetObject", self._answered)
 
