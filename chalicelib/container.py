@@ -14,6 +14,7 @@ from chalicelib.telemetry import log
 
 if TYPE_CHECKING:
     from chalicelib.apns.client import Client
+    from chalicelib.aws.images import Images
     from chalicelib.aws.queue import Queue
     from chalicelib.aws.secrets import PassTypeSecret, ProviderKey, Secrets
     from chalicelib.aws.tables import Store
@@ -67,7 +68,9 @@ class Services:
         from chalicelib.aws.queue import Queue
 
         return Queue(
-            push_queue_url=self.settings.push_queue_url, dead_letter_queue_url=self.settings.dead_letter_queue_url
+            push_queue_url=self.settings.push_queue_url,
+            dead_letter_queue_url=self.settings.dead_letter_queue_url,
+            held_removals_queue_url=self.settings.held_removals_queue_url,
         )
 
     @cached_property
@@ -140,7 +143,12 @@ class Services:
     def builder(self) -> "PassBuilder":
         from chalicelib.passes.builder import PassBuilder
 
-        return PassBuilder(templates=self.templates, signer_for=self.signer_for)
+        return PassBuilder(
+            templates=self.templates,
+            signer_for=self.signer_for,
+            images=self.images,
+            on_invalid=lambda item, error: log.event("pass_against_format", pass_id=item.pass_id, error=str(error)),
+        )
 
     @cached_property
     def templates(self) -> "Templates":
@@ -148,6 +156,13 @@ class Services:
         from chalicelib.aws.templates import Templates
 
         return Templates(bucket=self.settings.templates_bucket)
+
+    @cached_property
+    def images(self) -> "Images":
+        """Of single passes; those used last are kept, and never stale, since a key is the hash of its content."""
+        from chalicelib.aws.images import Images
+
+        return Images(bucket=self.settings.templates_bucket)
 
     def signer_for(self, pass_type_identifier: str) -> "Signer":
         """The signer of a pass type: its key is parsed once, not for each pass, and lives until the secret changes.
@@ -197,7 +212,13 @@ class Services:
     def push_sender(self) -> "PushSender":
         from chalicelib.flows.send_pushes import PushSender
 
-        return PushSender(store=self.store, metrics=self.metrics, client_for=self.client_for, clock=time.time)
+        return PushSender(
+            store=self.store,
+            metrics=self.metrics,
+            client_for=self.client_for,
+            clock=time.time,
+            hold=self.queue.hold,
+        )
 
     @cached_property
     def changes(self) -> "ChangeHandler":
@@ -210,6 +231,8 @@ class Services:
             metrics=self.metrics,
             templates=self.templates,
             clock=time.time,
+            deletion_grace_seconds=self.settings.deletion_grace_minutes * 60,
+            images=self.images,
         )
 
     @cached_property
@@ -232,6 +255,7 @@ class Services:
             builder=self.builder,
             clock=time.time,
             max_stamp_seconds=self.settings.push_timeout_seconds,
+            deletion_grace_seconds=self.settings.deletion_grace_minutes * 60,
         )
 
 

@@ -44,6 +44,8 @@ class Settings:
         push_timeout_seconds: the push function's timeout, the longest that a stamp can be under way.
         web_service_url: the API's URL where it has a domain of its own; empty to take it from each request.
         path_parameters: what the gateway does to path parameters.
+        held_removals_queue_url: SQS queue of removals that an operator decides on (`domain/removals.py`).
+        deletion_grace_minutes: how long the registrations of a deleted pass are kept.
         personalize_authorization: whether a sign-up without `Authorization` is refused.
         log_key: what secrets are hashed with in logs.
     """
@@ -64,6 +66,8 @@ class Settings:
     path_parameters: PathParameters = PathParameters.ENCODED
     personalize_authorization: PersonalizeAuthorization = PersonalizeAuthorization.OPTIONAL
     log_key: str = ""
+    held_removals_queue_url: str = ""
+    deletion_grace_minutes: int = 15
 
     @property
     def window_seconds(self) -> int:
@@ -89,6 +93,7 @@ class Settings:
 
         try:
             push_timeout_seconds = int(optional("PUSH_TIMEOUT_SECONDS", "20"))
+            deletion_grace_minutes = int(optional("DELETION_GRACE_MINUTES", "15"))
             path_parameters = PathParameters(optional("PATH_PARAMETERS", "encoded"))
             personalize_authorization = PersonalizeAuthorization(optional("PERSONALIZE_AUTHORIZATION", "optional"))
         except ValueError as error:
@@ -110,4 +115,6 @@ class Settings:
             path_parameters=path_parameters,
             personalize_authorization=personalize_authorization,
             log_key=optional("LOG_KEY", ""),
+            held_removals_queue_url=optional("HELD_REMOVALS_QUEUE_URL", ""),
+            deletion_grace_minutes=deletion_grace_minutes,
         )

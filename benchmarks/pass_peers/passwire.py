@@ -1,5 +1,9 @@
-"""This service's code, as a warm sandbox runs it."""
+"""This service's code, as a warm sandbox runs it. With the argument `own-image` each pass has an image of its own."""
 
+import random
+import struct
+import sys
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +14,22 @@ from chalicelib.passes.rendering import render
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
 
+OWN_IMAGE = "own-image"
+OWN_PATH, OWN_SIZE, OWN_COUNT = "thumbnail@2x.png", 180, 32
+"""Apple's size of a thumbnail in pixels; a photograph for each of so many passes, and then the first again."""
+
+
+def noise(size: int, seed: int) -> bytes:
+    """A square PNG that does not deflate, as photographs do not."""
+    dice = random.Random(seed)  # noqa: S311 - the same pixels each time
+    rows = b"".join(b"\0" + dice.randbytes(3 * size) for _ in range(size))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
 
 def main() -> None:
     job = PassJob.read()
@@ -19,6 +39,7 @@ def main() -> None:
         private_key=Path(job.private_key).read_text(),
         intermediate=Path(job.intermediate).read_text(),
     )
+    own = [noise(OWN_SIZE, seed) for seed in range(OWN_COUNT)] if OWN_IMAGE in sys.argv[1:-1] else []
     token = AuthenticationToken(job.authentication_token)
 
     def make(serial_number: str, gate: str) -> bytes:
@@ -32,7 +53,10 @@ def main() -> None:
             team_identifier=signer.team_identifier,
         )
         now = datetime.now(UTC)
-        return template.archive.with_pass(rendered, sign=lambda manifest: signer.sign(manifest, at=now))
+        number = serial_number.rpartition("-")[2]
+        image = {OWN_PATH: own[int(number) % OWN_COUNT]} if own and number.isdecimal() else {}
+        archive = template.archive_with(image, personalized=False)
+        return archive.with_pass(rendered, sign=lambda manifest: signer.sign(manifest, at=now))
 
     job.run(make)
 

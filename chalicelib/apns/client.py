@@ -8,7 +8,9 @@ again; one whose fate is unknown is reported as `LATER`, since sending it again 
 answer concerns every push (the credential is refused, APNs takes nothing any more), the rest is not sent.
 """
 
+import hashlib
 import json
+import math
 import random
 import select
 import socket
@@ -17,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
 
 from chalicelib import roots
@@ -31,8 +34,8 @@ from chalicelib.apns.connection import (
     Reset,
 )
 from chalicelib.apns.credentials import Credential
-from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, SENDER_REASONS, OutcomeKind, kind_of
-from chalicelib.core.errors import ConfigurationError, shown
+from chalicelib.apns.reasons import EXPIRED_PROVIDER_TOKEN, OutcomeKind, concerns_all, kind_of
+from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PushToken
 
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -55,11 +58,19 @@ EXPIRATION_SECONDS = 30 * 24 * 3600
 """How long APNs keeps a push for a phone that is off."""
 READ_BYTES = 1 << 18
 MAX_UNSENT_BYTES = 1 << 16
+MAX_OWED_BYTES = 1 << 20
+"""What waits to be written when a connection is given up: the peer sends what must be acknowledged (PING, SETTINGS) and
+reads nothing."""
 REQUESTS_PER_WRITE = 100
 """Fills a TLS record: fewer would cost more writes, more would leave APNs waiting for the first."""
+MAX_RETRY_AFTER_SECONDS = 900
+"""The longest wait that APNs can ask for: what SQS can delay a message by."""
+MAX_TIMESTAMP = 1 << 53
+MAX_REASON_LENGTH = 50
+"""Longer than any reason of Apple's page, and shorter than a push token, which a reason must not carry into a log."""
+MAX_APNS_ID_LENGTH = 36
 BACKGROUND = "background"
 SERVER_ERROR = 500
-MAX_DIGITS = 18
 CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 """In the names that OpenSSL gives to the alerts by which a peer refuses a certificate (RFC 8446, section 6.2)."""
 
@@ -84,7 +95,7 @@ class Outcome:
             that spared this one. None for a push that was delivered.
         apns_id: the id that APNs gave to the push.
         timestamp: epoch milliseconds since which the device is gone (410 only).
-        retry_after: seconds that APNs asks to wait (429 and 503 may).
+        retry_after: seconds that APNs asks to wait (429 and 503 may), at most `MAX_RETRY_AFTER_SECONDS`; 1 at least.
     """
 
     push: Push
@@ -114,11 +125,13 @@ class _Ending:
         reason: as an `Outcome` has it.
         kind: what the pushes come to that are cut off.
         final: whether another connection would be no better.
+        retry_after: seconds that APNs asked to wait with the answer that ended it; None where it did not.
     """
 
     reason: str
     kind: OutcomeKind = OutcomeKind.LATER
     final: bool = False
+    retry_after: int | None = None
 
 
 class _EndedError(Exception):
@@ -153,8 +166,8 @@ class _Run:
         """What an answer means for those that wait."""
         status, reason = outcome.status or 0, outcome.reason or ""
         self.failures = self.failures + 1 if status >= SERVER_ERROR else 0
-        if (status, reason) in SENDER_REASONS or self.failures >= MAX_FAILURES:
-            self.verdict = _Ending(reason, kind=outcome.kind)
+        if concerns_all(status, reason) or self.failures >= MAX_FAILURES:
+            self.verdict = _Ending(reason, kind=outcome.kind, retry_after=outcome.retry_after)
 
     def resend(self) -> None:
         """Put what is to be sent again before what was not sent yet."""
@@ -170,7 +183,8 @@ class _Run:
     def end_waiting(self, ending: _Ending) -> Iterator[Outcome]:
         """What was not sent will not be."""
         while self.waiting:
-            yield Outcome(self.waiting.popleft().push, ending.kind, reason=ending.reason)
+            push = self.waiting.popleft().push
+            yield Outcome(push, ending.kind, reason=ending.reason, retry_after=ending.retry_after)
 
 
 class Client:
@@ -208,6 +222,8 @@ class Client:
         self._timer = timer
         self._line: _LiveConnection | None = None
         self._context = _make_context(ca, credential)
+        self.identity = hashlib.sha256(f"{self._host}:{self._port} {credential.name}".encode()).hexdigest()[:32]
+        """Names host and credential: what one client delivers shows that both are right."""
         self.connections = 0
         """How many were made; more than one says that APNs or the network ended some."""
         self._kept_headers: tuple[tuple[str, bytes | None, int], Headers] | None = None
@@ -326,7 +342,7 @@ class Client:
         match event:
             case Answered():
                 run.answered += 1
-                outcome = outcome_of(sending.push, event)
+                outcome = outcome_of(sending.push, event, clock=self._clock)
                 if not self._is_token_renewed(outcome, sending):
                     run.learn(outcome)
                     return outcome
@@ -420,6 +436,7 @@ class _LiveConnection:
         self._clock = clock
         self._unsent = memoryview(b"")
         self._failure: _Ending | None = None
+        self._broken = False
         self._heard_at = (timer(), clock())
 
     @property
@@ -463,6 +480,8 @@ class _LiveConnection:
             _EndedError: the connection ended.
         """
         self.flush()
+        if self._broken and self._failure:
+            raise _EndedError(self._failure)
         data = self._read()
         if not data and not self._failure and timeout > 0:
             poll = select.poll()
@@ -478,7 +497,7 @@ class _LiveConnection:
         try:
             return self.connection.receive(data)
         except ConnectionBrokenError as error:
-            self._failure = _Ending("ConnectionBroken")
+            self._failure, self._broken = _Ending("ConnectionBroken"), True
             return error.events
 
     def flush(self) -> None:
@@ -486,6 +505,10 @@ class _LiveConnection:
         data = self.connection.data_to_send()
         if data:
             self._unsent = memoryview(bytes(self._unsent) + data) if self._unsent else memoryview(data)
+        if len(self._unsent) > MAX_OWED_BYTES:
+            self._unsent = memoryview(b"")
+            self._failure, self._broken = _Ending("ConnectionBroken"), True
+            return
         try:
             while self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
@@ -537,30 +560,66 @@ def _ending_of(error: OSError | None, *, otherwise: str) -> _Ending:
     return _Ending(otherwise)
 
 
-def outcome_of(push: Push, answer: Answered) -> Outcome:
-    """What an answer of APNs means for a push. An answer in another form than Apple's is one without a reason."""
-    status = _number(answer.headers.get(b":status", b"")) or 0
-    apns_id = answer.headers.get(b"apns-id", b"").decode("ascii", "replace") or None
+def outcome_of(push: Push, answer: Answered, *, clock: Callable[[], float] = time.time) -> Outcome:
+    """What an answer of APNs means for a push. Values that are not as Apple documents them are left out.
+
+    Args:
+        push: what was sent.
+        answer: of APNs, in whatever form.
+        clock: epoch seconds, for a `Retry-After` that is a date.
+    """
+    digits = answer.headers.get(b":status", b"")
+    if digits != b"200" and (len(digits) != 3 or not digits.isdigit()):  # noqa: PLR2004 - RFC 9110, section 15
+        return Outcome(push, OutcomeKind.LATER, reason="InvalidAnswer")
+    status = int(digits)
+    apns_id = answer.headers.get(b"apns-id", b"").decode("ascii", "replace")[:MAX_APNS_ID_LENGTH] or None
     if status == 200:  # noqa: PLR2004
         return Outcome(push, OutcomeKind.DELIVERED, status, apns_id=apns_id)
-    try:
-        body = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        body = {}
-    told = body.get("reason") if isinstance(body, dict) else None
-    reason = shown(told) if isinstance(told, str) else ""
-    timestamp = body.get("timestamp") if isinstance(body, dict) else None
+    reason, timestamp = _read_body(answer.body)
     return Outcome(
         push,
         kind_of(status, reason),
         status,
         reason=reason or None,
         apns_id=apns_id,
-        timestamp=timestamp if type(timestamp) is int else None,
-        retry_after=_number(answer.headers.get(b"retry-after", b"")),
+        timestamp=timestamp,
+        retry_after=_retry_after(answer.headers.get(b"retry-after", b""), now=clock()),
     )
 
 
-def _number(header: bytes) -> int | None:
-    """A header's value; None where it is not a number of a reasonable length."""
-    return int(header) if header.isdigit() and len(header) <= MAX_DIGITS else None
+def _read_body(text: bytes) -> tuple[str, int | None]:
+    """The reason, empty where there is none that can be read, and the timestamp in epoch milliseconds."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):  # deep nesting exceeds the interpreter's stack
+        return "", None
+    if not isinstance(body, dict):
+        return "", None
+    reason, timestamp = body.get("reason"), body.get("timestamp")
+    if not (isinstance(reason, str) and reason.isascii() and reason.isalnum() and len(reason) <= MAX_REASON_LENGTH):
+        reason = ""
+    if not (isinstance(timestamp, int) and not isinstance(timestamp, bool) and 0 < timestamp < MAX_TIMESTAMP):
+        timestamp = None
+    return reason, timestamp
+
+
+def _retry_after(value: bytes, *, now: float) -> int | None:
+    """Seconds to wait by a `Retry-After` header, which is a number of seconds or a date (RFC 9110, section 10.2.3).
+
+    Args:
+        value: the header; empty where there is none.
+        now: epoch seconds.
+
+    Returns:
+        1 to `MAX_RETRY_AFTER_SECONDS`; None for no header, one that cannot be read, and a time that is over.
+    """
+    text = value.decode("ascii", "replace").strip()
+    seconds: float
+    if text.isdigit():
+        seconds = int(text[:10])
+    else:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(math.ceil(seconds), MAX_RETRY_AFTER_SECONDS) if seconds > 0 else None

@@ -18,6 +18,12 @@ one: APNs with token authentication allows no more until a push has succeeded.
 What happened to a request that was not answered is said precisely, since it decides whether a phone is woken twice:
 `Refused` and `Unprocessed` only where the peer promises that it did nothing (REFUSED_STREAM; above GOAWAY's last
 stream; RFC 9113, sections 8.7 and 6.8), `Reset` where it may have.
+
+A peer cannot make this side keep or do work without bound (RFC 9113, section 10.5). What is kept of responses that have
+not ended, of one header block, and of settings is limited in bytes; frames that bring no request to its end (PING,
+SETTINGS, interim responses, frames for streams that have ended) are limited in number. A peer that exceeds a limit gets
+GOAWAY with ENHANCE_YOUR_CALM, and the connection is lost. What the client owes it (acknowledgements) is written by
+`client.py`, which limits that too.
 """
 
 import copy
@@ -43,12 +49,24 @@ _STREAMS_BEFORE_SETTINGS = 1
 _MAX_STREAM_ID = 2**31 - 1
 _MAX_FRAME_BYTES = 16384
 """What we take: SETTINGS_MAX_FRAME_SIZE's initial value, which we leave."""
-_MAX_BODY_BYTES = 65536
-"""No answer of APNs comes near it; h2 has promised a stream no more."""
+_MAX_BODY_BYTES = 16384
+"""Of one response. An answer of APNs has about 100."""
+_MAX_HEADER_BYTES = 16384
+"""Of one response, counted as RFC 9113, section 6.5.2, counts them. An answer of APNs has about 200."""
+_MAX_KEPT_BYTES = 1 << 20
+"""Of all responses that have not ended, their headers and bodies together."""
+_MAX_FRUITLESS_FRAMES = 10_000
+"""Frames in a row without the end of a request. 1,000 open requests may be answered with two or three frames each, of
+which only the last ends a request."""
+_MAX_SETTINGS_BYTES = 6 * 32
+"""Of one SETTINGS frame: 32 settings. RFC 9113 defines six."""
+_MAX_SETTINGS = 128
+"""Kinds of settings that a peer may have sent; h2 keeps each."""
+_ENTRY_OVERHEAD = 32
 
 _FRAME = struct.Struct(">HBBBL")
 """Length (24 bits, in two parts), type, flags, stream (RFC 9113, section 4.1)."""
-_DATA, _HEADERS, _RST_STREAM, _PUSH_PROMISE, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 5, 7, 8, 9
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PUSH_PROMISE, _GOAWAY, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 3, 4, 5, 7, 8, 9
 _END_STREAM, _END_HEADERS, _PADDED, _PRIORITY = 0x1, 0x4, 0x8, 0x20
 _PRIORITY_BYTES = 5
 _NEVER_INDEXED_PATH = 0x14
@@ -100,18 +118,32 @@ class ConnectionBrokenError(Exception):
 
     Args:
         message: how.
+        code: what GOAWAY tells the peer.
         events: what it had said before; open requests are as good as `Reset`.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.PROTOCOL_ERROR) -> None:
         super().__init__(message)
+        self.code = code
         self.events: list[Event] = []
+
+
+class PeerExcessiveError(ConnectionBrokenError):
+    """The peer sent more than an answer to a push can need; the connection is of no more use."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
 
 
 @dataclass(slots=True)
 class _Response:
     headers: dict[bytes, bytes] = field(default_factory=dict)
     body: bytes = b""
+    header_bytes: int = 0
+
+    @property
+    def kept_bytes(self) -> int:
+        return self.header_bytes + len(self.body)
 
 
 class Connection:
@@ -133,6 +165,9 @@ class Connection:
         self._block: tuple[int, int, bytes] | None = None
         self._out = bytearray()
         self._rest = b""
+        self._kept_bytes = 0
+        self._fruitless_frames = 0
+        self._consumed = 0
         self.closing = False
         """The peer sent GOAWAY: no new request may be sent, those that are open may still be answered."""
 
@@ -173,12 +208,15 @@ class Connection:
 
     def abandon(self, stream_id: int) -> None:
         """Give a request up that the peer does not answer."""
-        if self._open.pop(stream_id, self) is not self:
+        if self._close(stream_id):
             cancel = h2.errors.ErrorCodes.CANCEL.to_bytes(4, "big")
             self._out += _FRAME.pack(0, len(cancel), _RST_STREAM, 0, stream_id) + cancel
 
     def data_to_send(self) -> bytes:
         """What the socket must take, once."""
+        if self._consumed:  # bodies took from the connection's window; give it back
+            self._out += _FRAME.pack(0, 4, _WINDOW_UPDATE, 0, 0) + self._consumed.to_bytes(4, "big")
+            self._consumed = 0
         data = self._h2.data_to_send() + self._out
         self._out.clear()
         return data
@@ -187,13 +225,17 @@ class Connection:
         """What the bytes mean, in their order.
 
         Raises:
-            ConnectionBrokenError: they are no HTTP/2, or are not allowed where they stand.
+            ConnectionBrokenError: they are no HTTP/2, are not allowed where they stand, or are more than an answer can
+                need. GOAWAY, which tells the peer, is the last of `data_to_send`.
         """
         events: list[Event] = []
         try:
             self._receive(data, events)
         except ConnectionBrokenError as error:
             error.events = events
+            self._consumed = 0
+            goodbye = bytes(4) + error.code.to_bytes(4, "big")  # no stream of the peer was ever open
+            self._out += _FRAME.pack(0, len(goodbye), _GOAWAY, 0, 0) + goodbye
             raise
         return events
 
@@ -214,8 +256,12 @@ class Connection:
             if kind == _HEADERS:
                 self._headers(stream_id, flags, data[start : start + length], events)
             elif stream_id or kind == _GOAWAY:
+                self._fruitless()
                 self._other(kind, flags, stream_id, data[start : start + length], events)
             else:
+                self._fruitless()
+                if kind == _SETTINGS and length > _MAX_SETTINGS_BYTES:
+                    raise PeerExcessiveError("a frame holds too many settings")
                 self._control(data[position : start + length], events)
             position = start + length
         self._rest = data[position:]
@@ -226,6 +272,8 @@ class Connection:
             for event in self._h2.receive_data(frame):
                 if isinstance(event, h2.events.RemoteSettingsChanged):
                     settings = self._h2.remote_settings
+                    if len(settings) > _MAX_SETTINGS:
+                        raise PeerExcessiveError("the peer has too many kinds of settings")
                     # A stream's window is never asked for: our bodies fit, or nothing may be sent.
                     fits = settings.initial_window_size >= len(BODY)
                     self._allowed = int(settings.max_concurrent_streams) if fits else 0
@@ -251,16 +299,54 @@ class Connection:
         except HeaderBlockError as error:
             raise ConnectionBrokenError("headers cannot be read") from error
         if stream_id not in self._open:
+            self._fruitless()
             self._check_known(stream_id)
         elif flags & _END_STREAM and self._open[stream_id] is None:
             del self._open[stream_id]
+            self._fruitless_frames = 0
             events.append(Answered(stream_id, dict(headers), b""))
         else:
-            response = self._open[stream_id] or _Response()
-            self._open[stream_id] = response
-            response.headers.update(headers)
+            self._fruitless()
+            self._add_headers(stream_id, headers)
             if flags & _END_STREAM:
-                self._answer(stream_id, response, events)
+                self._answer(stream_id, self._open[stream_id] or _Response(), events)
+
+    def _add_headers(self, stream_id: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take the headers of a response that goes on: interim ones, those before a body, or trailers.
+
+        Interim responses (1xx) may be many (RFC 9113, section 8.1); nothing of them is kept.
+        """
+        response = self._open[stream_id]
+        if response is None:
+            if any(name == b":status" and value.startswith(b"1") for name, value in headers):
+                return
+            response = self._open[stream_id] = _Response()
+        size = sum(len(name) + len(value) + _ENTRY_OVERHEAD for name, value in headers)
+        response.header_bytes += size
+        if response.header_bytes > _MAX_HEADER_BYTES:
+            raise PeerExcessiveError("a response has too many headers")
+        self._keep(size)
+        response.headers.update(headers)
+
+    def _keep(self, size: int) -> None:
+        self._kept_bytes += size
+        if self._kept_bytes > _MAX_KEPT_BYTES:
+            raise PeerExcessiveError("too much of responses without end")
+
+    def _fruitless(self) -> None:
+        """Count a frame; the end of a request sets the count back."""
+        self._fruitless_frames += 1
+        if self._fruitless_frames > _MAX_FRUITLESS_FRAMES:
+            raise PeerExcessiveError("too many frames without an answer")
+
+    def _close(self, stream_id: int) -> bool:
+        """Forget an open request with what was kept of its response; whether there was one."""
+        if stream_id not in self._open:
+            return False
+        response = self._open.pop(stream_id)
+        if response is not None:
+            self._kept_bytes -= response.kept_bytes
+        return True
 
     def _other(self, kind: int, flags: int, stream_id: int, payload: bytes, events: list[Event]) -> None:
         if kind == _DATA:
@@ -278,8 +364,8 @@ class Connection:
         if self._block is None or self._block[0] != stream_id:
             raise ConnectionBrokenError("a header block is continued that was not begun")
         _, first_flags, block = self._block
-        if len(block) > _MAX_FRAME_BYTES:
-            raise ConnectionBrokenError("headers without end")
+        if len(block) + len(payload) > _MAX_FRAME_BYTES:
+            raise PeerExcessiveError("headers without end")
         self._block = (stream_id, first_flags, block + payload)
         if flags & _END_HEADERS:
             self._block = None
@@ -287,26 +373,29 @@ class Connection:
 
     def _data(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         self._check_known(stream_id)
-        if payload:  # it took from the connection's window; give it back
-            self._out += _FRAME.pack(0, 4, _WINDOW_UPDATE, 0, 0) + len(payload).to_bytes(4, "big")
+        self._consumed += len(payload)
         response = self._open.get(stream_id)
         if response is None:
             if stream_id in self._open:
                 raise ConnectionBrokenError("a body comes before its headers")
             return
-        response.body += _unpadded(payload) if flags & _PADDED else payload
-        if len(response.body) > _MAX_BODY_BYTES:
-            raise ConnectionBrokenError("a body is larger than was agreed")
+        content = _unpadded(payload) if flags & _PADDED else payload
+        if len(response.body) + len(content) > _MAX_BODY_BYTES:
+            raise PeerExcessiveError("a body is larger than an answer can be")
+        self._keep(len(content))
+        response.body += content
         if flags & _END_STREAM:
             self._answer(stream_id, response, events)
 
     def _answer(self, stream_id: int, response: _Response, events: list[Event]) -> None:
-        del self._open[stream_id]
+        self._close(stream_id)
+        self._fruitless_frames = 0
         events.append(Answered(stream_id, response.headers, response.body))
 
     def _reset(self, stream_id: int, payload: bytes, events: list[Event]) -> None:
         self._check_known(stream_id)
-        if self._open.pop(stream_id, self) is not self:
+        if self._close(stream_id):
+            self._fruitless_frames = 0
             refused = int.from_bytes(payload, "big") == h2.errors.ErrorCodes.REFUSED_STREAM
             events.append(Refused(stream_id) if refused else Reset(stream_id))
 
@@ -314,7 +403,7 @@ class Connection:
         self.closing = True
         last_stream = int.from_bytes(payload[:4], "big") & _MAX_STREAM_ID
         for stream_id in [stream_id for stream_id in self._open if stream_id > last_stream]:
-            del self._open[stream_id]
+            self._close(stream_id)
             events.append(Unprocessed(stream_id))
 
     def _check_known(self, stream_id: int) -> None:

@@ -14,6 +14,7 @@ seconds, when all clocks have passed the end of the period. A new key (`kid`) gi
 answer it the same way, and the same retry applies.
 """
 
+import hashlib
 import json
 import ssl
 import tempfile
@@ -37,6 +38,10 @@ class Credential(Protocol):
     def authorization(self, now: float) -> bytes | None:
         """Return the `authorization` header at `now` (epoch seconds); None if the handshake authenticates."""
 
+    @property
+    def name(self) -> str:
+        """Identifies the credential, without a secret."""
+
 
 class ClientCertificate:
     """The pass type certificate as TLS client certificate: valid for its own pass type only.
@@ -48,6 +53,7 @@ class ClientCertificate:
 
     def __init__(self, *, certificate: str, private_key: str) -> None:
         self._pem = certificate.rstrip() + "\n" + private_key
+        self.name = hashlib.sha256(certificate.encode()).hexdigest()
 
     def prepare(self, context: ssl.SSLContext) -> None:
         """Load the chain. OpenSSL only reads it from a file, which is private and deleted before this returns.
@@ -99,6 +105,7 @@ class ProviderToken:
         self._claims = {"iss": team_identifier}
         self._headers = {"kid": key_id}
         self._cached: tuple[int, bytes] | None = None
+        self.name = f"{team_identifier} {key_id}"
 
     def prepare(self, context: ssl.SSLContext) -> None:
         """Do nothing: the handshake is anonymous."""

@@ -1,6 +1,8 @@
 """What APNs says of a push, and what each answer means: one table, from which handlers and tests take it.
 
-Source: Apple, "Handling notification responses from APNs". A status and reason that do not stand here mean "try later".
+Source: Apple, "Handling notification responses from APNs". Every 403 is about the credential, also one whose reason is
+not in the table: APNs really answers BadEnvironmentKeyInToken where the page says BadEnvironmentKeyIdInToken. Any other
+status and reason that are not in the table mean "try later".
 """
 
 from enum import Enum
@@ -22,6 +24,9 @@ class OutcomeKind(Enum):
 
 
 DELIVERED_STATUS = 200
+FORBIDDEN_STATUS = 403
+"""Apple's status for a sender that it does not accept."""
+TOO_MANY_REQUESTS_STATUS = 429
 EXPIRED_PROVIDER_TOKEN = (403, "ExpiredProviderToken")
 """Renewed once before it counts as what the table says."""
 
@@ -41,6 +46,7 @@ KINDS: dict[tuple[int, str], OutcomeKind] = {
     (403, "MissingProviderToken"): OutcomeKind.CONFIGURATION,
     (403, "UnrelatedKeyIdInToken"): OutcomeKind.CONFIGURATION,
     (403, "BadEnvironmentKeyIdInToken"): OutcomeKind.CONFIGURATION,
+    (403, "BadEnvironmentKeyInToken"): OutcomeKind.CONFIGURATION,
     (429, "TooManyRequests"): OutcomeKind.LATER,
     (429, "TooManyProviderTokenUpdates"): OutcomeKind.LATER,
     (500, "InternalServerError"): OutcomeKind.LATER,
@@ -61,10 +67,15 @@ KINDS: dict[tuple[int, str], OutcomeKind] = {
 }
 
 SENDER_REASONS: frozenset[tuple[int, str]] = frozenset(
-    {key for key in KINDS if key[0] == 403}  # noqa: PLR2004 - Apple's status for a sender that it does not accept
+    {key for key in KINDS if key[0] == FORBIDDEN_STATUS}
     | {(400, "BadTopic"), (400, "MissingTopic"), (400, "TopicDisallowed"), (429, "TooManyProviderTokenUpdates")}
 )
 """What is said of the sender or the topic, not of the device: every other push would be told the same."""
+
+
+def concerns_all(status: int, reason: str) -> bool:
+    """Whether every other push of the same sender and topic would get the same answer."""
+    return status == FORBIDDEN_STATUS or (status, reason) in SENDER_REASONS
 
 
 OWN_REASONS = frozenset(
@@ -77,6 +88,7 @@ OWN_REASONS = frozenset(
         "GoAway",
         "StreamReset",
         "RefusedStream",
+        "InvalidAnswer",
         "Timeout",
         "Deadline",
     }
@@ -96,4 +108,20 @@ def kind_of(status: int, reason: str) -> OutcomeKind:
     """What an answer means."""
     if status == DELIVERED_STATUS:
         return OutcomeKind.DELIVERED
+    if status == FORBIDDEN_STATUS:
+        return OutcomeKind.CONFIGURATION
     return KINDS.get((status, reason), OutcomeKind.LATER)
+
+
+def is_unknown_refusal(status: int | None, reason: str | None) -> bool:
+    """Whether APNs refused a push with a client error (4xx) that is not in the table.
+
+    429 is left out: whatever its reason, it asks for time.
+    """
+    return (
+        status is not None
+        and 400 <= status < 500  # noqa: PLR2004 - RFC 9110, section 15.5
+        and status != TOO_MANY_REQUESTS_STATUS
+        and (status, reason or "") not in KINDS
+        and status != FORBIDDEN_STATUS
+    )

@@ -13,6 +13,7 @@ from chalicelib.core.errors import TransientError, limited
 from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.push_tasks import PushTask, encode, message_group
+from chalicelib.updates.removals import HeldRemovals
 
 MESSAGES_PER_REQUEST = 10
 MAX_REQUEST_BYTES = 256 * 1024
@@ -29,7 +30,8 @@ class QueueError(TransientError):
 class Queue:
     """The push queue and its dead letters. The connection opens at the first message."""
 
-    def __init__(self, *, push_queue_url: str, dead_letter_queue_url: str) -> None:
+    def __init__(self, *, push_queue_url: str, dead_letter_queue_url: str, held_removals_queue_url: str = "") -> None:
+        self._held_removals_queue_url = held_removals_queue_url
         self._push_queue_url = push_queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
 
@@ -79,6 +81,18 @@ class Queue:
         ]
         for batch in _batches(entries):
             self._send(self._dead_letter_queue_url, batch, until=0.0)
+
+    def hold(self, removals: Sequence[HeldRemovals]) -> None:
+        """Keep removals, with the pushes of their devices, until an operator decides.
+
+        Raises:
+            QueueError: SQS did not take all of them, or the stage has no queue for them.
+        """
+        if not self._held_removals_queue_url:
+            raise QueueError("removals cannot be held: PASSWIRE_HELD_REMOVALS_QUEUE_URL is not set; deploy again")
+        entries = [_entry(piece.encode()) for held in removals for piece in held.in_chunks()]
+        for batch in _batches(entries):
+            self._send(self._held_removals_queue_url, batch, until=0.0)
 
     def bury(self, bodies: Sequence[str]) -> None:
         """Move messages that are none of this service's to the dead letters, as they are.

@@ -18,16 +18,17 @@ from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import RefusedError, TransientError, loggable
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows.send_pushes import PushSender
+from chalicelib.flows.send_pushes import PushSender, SendResult, put_off
 from chalicelib.flows.stamp import stamp
 from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, PassChange, RefusedRecord, read_batch
-from chalicelib.updates.protocol import Refusal
+from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
 if TYPE_CHECKING:
+    from chalicelib.passes.format.findings import Finding
     from chalicelib.passes.template import Template
 
 MAX_DIRECT_DEVICES = 1000
@@ -35,6 +36,8 @@ MAX_DIRECT_DEVICES = 1000
 RETRY_SECONDS = 5
 TEMPLATE_AGE_SECONDS = 5.0
 """How old the template may be that an item is validated against at first."""
+MAX_WARNINGS = 5
+"""How many of an item's warnings one log line has."""
 VALIDATION_RESERVE_SECONDS = 5.0
 """Before the deadline, for what follows validation. Passes that were not validated by then are left to the queue."""
 
@@ -44,6 +47,14 @@ class TemplateSource(Protocol):
 
     def get(self, name: str, *, max_age_seconds: float) -> "Template":
         """The template of that name. Raises RefusedError where there is no usable one, TransientError for later."""
+        ...
+
+
+class ImageSource(Protocol):
+    """Where images of single passes are (`chalicelib/aws/images.py`)."""
+
+    def require(self, keys: Iterable[str]) -> None:
+        """Make sure that they are there. Raises RefusedError where one is not, TransientError for later."""
         ...
 
 
@@ -69,23 +80,29 @@ class _Unfit:
 
 @dataclass(slots=True)
 class _BatchTemplates:
-    """The templates of one batch: each is read once, whatever comes of it, and none after the deadline.
+    """The templates of one batch: each is read once, whatever comes of it, and none after the deadline. Nor is an image
+    asked for after it.
 
     So one template that S3 does not hand out costs a batch one wait, not one for each item.
 
     Args:
         source: where they come from.
-        max_age_seconds: how old they may be.
+        images: where items' own images are; None where there are none.
+        max_age_seconds: how old the templates may be.
         deadline: monotonic seconds.
     """
 
     source: TemplateSource
+    images: ImageSource | None
     max_age_seconds: float
     deadline: float
     _read: "dict[str, Template | Exception]" = field(default_factory=dict)
 
-    def validate(self, item: PassItem) -> None:
-        """Find out whether an item can become a pass.
+    def validate(self, item: PassItem) -> "list[Finding]":
+        """Find out whether an item can become a pass, and one that phones take.
+
+        Returns:
+            What phones will leave out of it, or show otherwise than written.
 
         Raises:
             RefusedError: it cannot.
@@ -98,7 +115,12 @@ class _BatchTemplates:
             found = self._read[item.template] = self._look(item.template)
         if isinstance(found, Exception):
             raise found
-        validate(found, item)
+        warnings = validate(found, item)
+        if item.images and self.images is not None:
+            if time.monotonic() >= self.deadline:
+                raise TransientError(f"pass {item.pass_id}: no time was left to look for its images")
+            self.images.require(item.images.values())
+        return warnings
 
     def _look(self, name: str) -> "Template | Exception":
         if time.monotonic() >= self.deadline:
@@ -116,6 +138,8 @@ class ChangeHandler:
     Args:
         templates: what items are validated against, so that no phone is woken for a pass that cannot be made.
         clock: epoch seconds.
+        deletion_grace_seconds: how long the registrations of a deleted pass are kept.
+        images: where items' own images must be; None where there are none.
     """
 
     store: Store
@@ -124,6 +148,8 @@ class ChangeHandler:
     metrics: Metrics
     templates: TemplateSource
     clock: Callable[[], float]
+    deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
+    images: ImageSource | None = None
 
     def handle(self, records: Iterable[Mapping[str, Any]], *, deadline: float) -> list[str]:
         """Settle a batch: every changed pass is stamped and every device that holds it is pushed to or queued.
@@ -184,7 +210,7 @@ class ChangeHandler:
         self, entries: Sequence[Entry], *, deadline: float
     ) -> tuple[list[Entry], list[_Unfit], list[Recheck]]:
         """The entries to settle, with those that do not fit their template as refusals; and what cannot be said now."""
-        templates = _BatchTemplates(self.templates, TEMPLATE_AGE_SECONDS, deadline - VALIDATION_RESERVE_SECONDS)
+        templates = self._templates_until(deadline, max_age_seconds=TEMPLATE_AGE_SECONDS)
         validated: list[Entry] = []
         unfit: list[_Unfit] = []
         unvalidated: list[Recheck] = []
@@ -193,7 +219,7 @@ class ChangeHandler:
                 validated.append(entry)
                 continue
             try:
-                templates.validate(entry.item)
+                warnings = templates.validate(entry.item)
             except RefusedError as error:
                 refused = _refused(entry, entry.item, error)
                 unfit.append(_Unfit(refused, entry.item))
@@ -203,7 +229,13 @@ class ChangeHandler:
                 unvalidated.append(self._recheck(entry.pass_id, entry.written_at))
             else:
                 validated.append(entry)
+                if warnings:
+                    told = [str(warning) for warning in warnings[:MAX_WARNINGS]]
+                    log.event("pass_item_warned", pass_id=entry.pass_id, warnings=told)
         return validated, unfit, unvalidated
+
+    def _templates_until(self, deadline: float, *, max_age_seconds: float) -> _BatchTemplates:
+        return _BatchTemplates(self.templates, self.images, max_age_seconds, deadline - VALIDATION_RESERVE_SECONDS)
 
     def _settle(self, entry: Entry, targets: Targets) -> None:
         """Stamp a change and find who must be told, or record a refusal; what raises anything unforeseen is left to the
@@ -229,9 +261,13 @@ class ChangeHandler:
         """Stamp the pass, then find who must be told.
 
         A deletion that is handed out again may be older than the item: whether it is gone is asked, not believed.
+        What it is recognized by holds that answer, so that another one is stamped anew.
         """
         deleted = change.deleted and self.store.passes.for_authorization(change.pass_id) is None
-        version = stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=deleted)
+        record = f"{change.last_record} deleted" if deleted else change.last_record
+        version = stamp(
+            self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=deleted, record=record
+        )
         log.event(
             "stamped",
             pass_id=change.pass_id,
@@ -242,11 +278,15 @@ class ChangeHandler:
             sequence_number=change.sequence_number,
         )
         if deleted:
-            self.queue.send([RemoveRegistrations(change.pass_id)])
+            grace = self.deletion_grace_seconds
+            self.queue.send(
+                [RemoveRegistrations(change.pass_id, version.announced, not_before=self.clock() + grace)],
+                delay_seconds=grace,
+            )
         elif change.first_issue and not version.changed_since_issue:
             pass  # whoever registered already has downloaded exactly this content
         else:
-            self._find_devices(change, targets)
+            self._find_devices(change, targets, modified_at=version.announced)
 
     def _refuse(self, refused: RefusedRecord) -> None:
         """Record a refusal beside the version. A key that is not a pass_id has no version, and never was a pass."""
@@ -262,7 +302,7 @@ class ChangeHandler:
         Raises:
             QueueError: SQS did not take a recheck; the batch must come again.
         """
-        templates = _BatchTemplates(self.templates, 0.0, deadline - VALIDATION_RESERVE_SECONDS)
+        templates = self._templates_until(deadline, max_age_seconds=0.0)
         repaired: set[PassId] = set()
         for one in unfit:
             try:
@@ -294,14 +334,16 @@ class ChangeHandler:
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is settled
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
-    def _find_devices(self, change: PassChange, targets: Targets) -> None:
+    def _find_devices(self, change: PassChange, targets: Targets, *, modified_at: int) -> None:
         room = MAX_DIRECT_DEVICES - sum(len(target.devices) for target in targets.values())
         if room <= 0:
-            self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id())])
+            self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id(), modified_at)])
             return
         page = self.store.registrations.page(change.pass_id, after=None, limit=room)
         if page.more:
-            self.queue.send([FanOut(change.pass_id, page.devices[-1], change.written_at, log.request_id())])
+            self.queue.send(
+                [FanOut(change.pass_id, page.devices[-1], change.written_at, log.request_id(), modified_at)]
+            )
         if page.devices:
             log.event(
                 "devices_found", pass_id=change.pass_id, devices=len(page.devices), shown=log.first_ids(page.devices)
@@ -313,14 +355,16 @@ class ChangeHandler:
     def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
         """Push once to each device; who could not be told now is told from the queue."""
         try:
-            unsettled = self.push_sender.send(
+            result = self.push_sender.send(
                 pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
-            ).unsettled
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, the devices are told from the queue
             log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
-            unsettled = frozenset(target.devices)
-        left = NotifyDevices(pass_type_identifier, tuple(sorted(unsettled)), target.changed_at, log.request_id())
-        self.queue.send(in_chunks(left), delay_seconds=RETRY_SECONDS, until=deadline)
+            result = SendResult(frozenset(target.devices))
+        everyone = tuple(sorted(target.devices))
+        task = NotifyDevices(pass_type_identifier, everyone, target.changed_at, log.request_id())
+        for left, delay in put_off(task, result, seconds=RETRY_SECONDS, now=self.clock()):
+            self.queue.send(in_chunks(left), delay_seconds=delay, until=deadline)
 
 
 def _refused(change: PassChange, item: PassItem, error: RefusedError) -> RefusedRecord:

@@ -35,7 +35,7 @@ class FailedDownloads:
     Args:
         store: refusals and recheck requests are recorded there if DynamoDB answers.
         queue: returns the push queue; called at the first failure, since successful downloads need no queue.
-        builder: a refused item is validated again with its templates.
+        builder: a refused item is validated again with its templates and images.
         clock: epoch seconds.
         delay_seconds: delay of a recheck in the queue, at most 900.
     """
@@ -89,10 +89,12 @@ class FailedDownloads:
         log.event("pass_item_refused", pass_id=pass_id, error=str(error))
         if item is None:
             return
-        from chalicelib.passes.rendering import validate
+        from chalicelib.passes.rendering import prove_rendering
 
         try:
-            validate(self._builder.templates.get(item.template, max_age_seconds=0.0), item)
+            prove_rendering(self._builder.templates.get(item.template, max_age_seconds=0.0), item)
+            if item.images and self._builder.images is not None:
+                self._builder.images.require(item.images.values())
         except RefusedError:
             return
         except Exception as later:  # noqa: BLE001 - the recheck will find the cause

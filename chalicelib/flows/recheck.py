@@ -21,7 +21,7 @@ from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
-from chalicelib.updates.protocol import RecheckStamp, Refusal, VersionState
+from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, RecheckStamp, Refusal, Version, VersionState
 from chalicelib.updates.push_tasks import FanOut, Recheck, RecheckReason, RemoveRegistrations
 
 TEMPLATE_AGE_SECONDS = 5.0
@@ -61,6 +61,7 @@ class Rechecker:
         clock: epoch seconds.
         max_stamp_seconds: how long a stamp may be under way, which the window W of the update protocol rests on: the
             push function's timeout.
+        deletion_grace_seconds: how long the registrations of a pass are kept that turns out to be deleted.
     """
 
     store: Store
@@ -69,6 +70,7 @@ class Rechecker:
     builder: PassBuilder
     clock: Callable[[], float]
     max_stamp_seconds: float
+    deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
 
     def recheck(self, task: Recheck, *, message_id: str, deadline: float) -> bool:
         """Carry out one recheck; of several for one pass, some find that it is unnecessary.
@@ -91,28 +93,38 @@ class Rechecker:
             self._count("unnecessary")
             log.event("recheck_unnecessary", pass_id=task.pass_id, reason=task.reason.value, changes=task.change)
             return False
-        found = self._settle(task, state, message_id=message_id, stamped=stamped, deadline=deadline)
+        found, version = self._settle(task, state, message_id=message_id, stamped=stamped, deadline=deadline)
+        announced = version.announced if version is not None else None
         match found:
             case Good():
                 change = task.change or log.request_id()
-                self.queue.send([FanOut(task.pass_id, None, task.at, change)], until=deadline)
+                self.queue.send([FanOut(task.pass_id, None, task.at, change, announced)], until=deadline)
                 self._count("stamped")
             case Gone():
-                self.queue.send([RemoveRegistrations(task.pass_id)], until=deadline)
+                grace = self.deletion_grace_seconds
+                remove_device = RemoveRegistrations(task.pass_id, announced, not_before=self.clock() + grace)
+                self.queue.send([remove_device], delay_seconds=grace, until=deadline)
                 self._count("gone")
             case Refused():
                 self._count("refused")
                 self._keep(task.pass_id, found)
         return True
 
-    def _settle(self, task: Recheck, state: VersionState, *, message_id: str, stamped: bool, deadline: float) -> Found:
-        """Read the item, write what it has come to, and read it again, until both agree."""
-        gone = state.version is not None and state.version.deleted
+    def _settle(
+        self, task: Recheck, state: VersionState, *, message_id: str, stamped: bool, deadline: float
+    ) -> tuple[Found, Version | None]:
+        """Read the item, write what it has come to, and read it again, until both agree.
+
+        Returns:
+            What it has come to, and the version of the last stamp; None where the pass was never stamped.
+        """
+        version = state.version
+        gone = version is not None and version.deleted
         written: Found | None = Good() if stamped and not gone else None
         for _ in range(MAX_LOOKS):
-            found = self._look(task.pass_id, template_age_seconds=0.0 if written else TEMPLATE_AGE_SECONDS)
+            found = self._look(task, template_age_seconds=0.0 if written else TEMPLATE_AGE_SECONDS)
             if type(found) is type(written) or (gone and written is None and isinstance(found, Gone)):
-                return found
+                return found, version
             match found:
                 case Refused():
                     changes = 1 if task.reason is RecheckReason.UNSETTLED and written is None else 0
@@ -122,12 +134,17 @@ class Rechecker:
                     # A pass that was never stamped may have been downloaded in an earlier form: it counts as changed.
                     changes = 1 if state.version is not None else 2
                     deleted = isinstance(found, Gone)
-                    self._stamp(task, message_id=message_id, changes=changes, deleted=deleted, deadline=deadline)
+                    version = self._stamp(
+                        task, message_id=message_id, changes=changes, deleted=deleted, deadline=deadline
+                    )
             written = found
         raise TransientError(f"pass {task.pass_id}: its item keeps changing while it is looked at again")
 
-    def _look(self, pass_id: PassId, *, template_age_seconds: float) -> Found:
-        attributes = self.store.passes.content(pass_id)
+    def _look(self, task: Recheck, *, template_age_seconds: float) -> Found:
+        """What the item has come to now. After a failed download it need only be possible to make the pass, since the
+        download asks no more; else the item is held to Apple's format, as by the stream.
+        """
+        attributes = self.store.passes.content(task.pass_id)
         if attributes is None:
             return Gone()
         template = ""
@@ -141,12 +158,13 @@ class Rechecker:
                 web_service_url="",
                 at=datetime.fromtimestamp(self.clock(), UTC),
                 template_age_seconds=template_age_seconds,
+                strict=task.reason is not RecheckReason.DOWNLOAD,
             )
         except RefusedError as error:
             return Refused(error, template)
         return Good()
 
-    def _stamp(self, task: Recheck, *, message_id: str, changes: int, deleted: bool, deadline: float) -> None:
+    def _stamp(self, task: Recheck, *, message_id: str, changes: int, deleted: bool, deadline: float) -> Version:
         """Stamp, and stamp again where it took longer than a stamp may be under way: a tag that was handed out in the
         meantime may be later than the first.
         """
@@ -165,7 +183,7 @@ class Rechecker:
                 changes=task.change,
             )
             if self.clock() - now <= self.max_stamp_seconds:
-                return
+                return version
             if time.monotonic() >= deadline:
                 raise TransientError(f"pass {task.pass_id}: its stamp took too long")
 

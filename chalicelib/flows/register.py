@@ -10,7 +10,7 @@ from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.flows.authorize import UnauthorizedError, authorize
+from chalicelib.flows.authorize import authorize
 from chalicelib.telemetry import log
 from chalicelib.updates.push_tasks import NotifyDevices
 
@@ -46,12 +46,9 @@ class Registrar:
         if not first_time:
             self.store.registrations.refresh(device, pass_id, push_token=push_token, at=now)
         version = self.store.versions.get(pass_id)
-        if version is not None and version.deleted and self.store.passes.for_authorization(pass_id) is None:
-            # The pass went away while it was being registered: whoever removed its registrations may have missed this.
-            # (One that is back already is only not stamped yet.)
-            self._remove(device, pass_id)
-            raise UnauthorizedError
-        if version is not None and version.changed_since_issue:
+        # A pass that was deleted in the meantime keeps its registrations, this one too, until its grace period is over;
+        # its return, which is stamped after this, is pushed to all of them.
+        if version is not None and version.changed_since_issue and not version.deleted:
             # The change may lie between the device's download and this call: whoever pushed it may have missed this.
             self.queue.send([NotifyDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
         log.event("registered", pass_id=pass_id, device=device, first_time=first_time)

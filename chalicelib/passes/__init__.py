@@ -1,1 +1,1 @@
-"""From a pass item and a template to a signed pass. Pure: no I/O, no clock."""
+"""Apple Wallet passes: the format, and what makes a pass of it. Pure: no I/O, no clock."""

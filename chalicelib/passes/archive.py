@@ -68,6 +68,15 @@ class PreparedArchive:
             _append(members, directory, path, data, start=0, deflate=deflate)
         return cls(bytes(members), bytes(directory), len(files), ",".join(entries))
 
+    def plus(self, files: Mapping[str, bytes]) -> Self:
+        """The same with more files behind, by paths that it does not have."""
+        members, directory, entries = bytearray(), bytearray(self.directory), [self.manifest] if self.manifest else []
+        for path in sorted(files):
+            entries.append(f"{json.dumps(path)}:{_digest(files[path])}")
+            deflate = not path.lower().endswith(_COMPRESSED_SUFFIXES)
+            _append(members, directory, path, files[path], start=len(self.members), deflate=deflate)
+        return type(self)(self.members + members, bytes(directory), self.count + len(files), ",".join(entries))
+
     def with_pass(self, pass_json: bytes, *, sign: Callable[[bytes], bytes]) -> bytes:
         """The `.pkpass` of a rendered pass.json.
 

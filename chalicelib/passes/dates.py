@@ -8,7 +8,10 @@ from datetime import datetime
 
 from chalicelib.core.errors import shown
 
-_W3C_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)")
+PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$"
+PATTERN_WITH_FRACTION = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$"
+_W3C_DATE = re.compile(PATTERN, re.ASCII)
+_WITH_FRACTION = re.compile(PATTERN_WITH_FRACTION, re.ASCII)
 
 
 EXPECTED = "must be a date such as 2026-12-24T18:30:00+01:00, with a time zone and without fractions"
@@ -16,13 +19,20 @@ EXPECTED = "must be a date such as 2026-12-24T18:30:00+01:00, with a time zone a
 
 def is_w3c_date(value: object) -> bool:
     """Whether phones take it."""
-    if not isinstance(value, str) or _W3C_DATE.fullmatch(value) is None:
-        return False
+    return isinstance(value, str) and _W3C_DATE.fullmatch(value) is not None and parse_date(value) is not None
+
+
+def is_w3c_date_with_fraction(value: object) -> bool:
+    """Whether it is a date with or without a fraction of a second, as Apple's samples have in semantic tags."""
+    return isinstance(value, str) and _WITH_FRACTION.fullmatch(value) is not None and parse_date(value) is not None
+
+
+def parse_date(text: str) -> datetime | None:
+    """The moment that a text of the right form names; None where there is no such day, hour or zone."""
     try:
-        datetime.fromisoformat(value)
+        return datetime.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def not_a_date(value: object) -> str:

@@ -4,10 +4,12 @@ The attributes of `PassItem` are what reaches a pass. Every other attribute is t
 and a change to it alone is no change (`same_content`).
 """
 
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Self
+from typing import Any, Self
 
 from chalicelib.core.errors import RefusedError, limited, shown
 from chalicelib.core.identifiers import (
@@ -17,10 +19,17 @@ from chalicelib.core.identifiers import (
     PassId,
     is_template_name,
 )
-from chalicelib.core.numbers import NumberError, check_number
+from chalicelib.core.numbers import NumberError, check_number, parse_number
+from chalicelib.passes.format.check import MAX_DEPTH, override_problem
+from chalicelib.passes.format.images import SHORT_LANGUAGE_PATTERN, ImagesError, read_images
+from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A value as JSON knows it; DynamoDB's numbers become int where they are whole and float otherwise."""
+USER_INFO = "overrides.userInfo"
+"""The companion app's own JSON, in which null is a value; everywhere else NULL means absent."""
+JSON_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_FLAT_FIELD, _FLAT_OVERRIDE, _FLAT_IMAGE = "fields.", "overrides.", "images."
 
 
 class ItemError(RefusedError):
@@ -46,11 +55,15 @@ class PassItem:
         template: the name of the template folder, without `.pass`.
         fields: by field key, what to put over the template's field: a dictionary of Apple's field keys. A plain value
             in the item stands here as `{"value": it}`.
-        overrides: top-level keys of pass.json.
+            A text may be a map from language to text.
+        overrides: top-level keys of pass.json; None takes the template's key away.
         voided: whether the phone shows the pass as void.
         template_revision: set by `template push --notify` so that a new template reaches its passes; None if never.
         personalization: what the person gave at sign-up, by Apple's personalization keys; None while not personalized.
         authentication_token: only for passes that live on phones with a token of their own, not derived from our key.
+        images: images of this pass alone, in the place of the template's of the same name: keys by path in the pass.
+        numeric_texts: keys of fields that were written as flat attributes, `fields.points`, with a text that reads as a
+            number: such a text is a number where the template's field is one, as in a column of a file.
     """
 
     pass_id: PassId
@@ -61,6 +74,8 @@ class PassItem:
     template_revision: str | None = None
     personalization: Mapping[str, Json] | None = None
     authentication_token: AuthenticationToken | None = None
+    numeric_texts: frozenset[str] = frozenset()
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, attributes: Mapping[str, object]) -> Self:
@@ -71,15 +86,19 @@ class PassItem:
         """
         pass_id = parse_pass_id(attributes)
         reader = _Reader(pass_id, attributes)
+        fields, overrides = reader.fields(), reader.mapping("overrides") or {}
+        numeric_texts = reader.flat(fields, overrides)
         return cls(
             pass_id=pass_id,
             template=reader.template(),
-            fields=reader.fields(),
-            overrides=reader.mapping("overrides") or {},
+            fields=fields,
+            overrides=overrides,
             voided=reader.voided(),
             template_revision=reader.text("template_revision"),
             personalization=reader.mapping("personalization"),
             authentication_token=parse_authentication_token(pass_id, attributes),
+            numeric_texts=numeric_texts,
+            images=reader.images(),
         )
 
     def same_content(self, newer: Self) -> bool:
@@ -89,13 +108,16 @@ class PassItem:
         personalization that is gone is no change: a pipeline's PutItem wiped what this service had written. Nor is one
         personalization instead of another: what a person gave is not shown.
         """
-        before = replace(self, authentication_token=None)
-        after = replace(newer, authentication_token=None)
-        if after.template_revision is None:
-            before = replace(before, template_revision=None)
-        if before.personalization is not None or after.personalization is None:
-            before, after = replace(before, personalization=None), replace(after, personalization=None)
-        return before == after
+        if (self.fields, self.overrides, self.template, self.voided) != (
+            newer.fields,
+            newer.overrides,
+            newer.template,
+            newer.voided,
+        ) or (self.pass_id, self.numeric_texts, self.images) != (newer.pass_id, newer.numeric_texts, newer.images):
+            return False
+        if newer.template_revision is not None and newer.template_revision != self.template_revision:
+            return False
+        return self.personalization is not None or newer.personalization is None
 
 
 def parse_pass_id(attributes: Mapping[str, object]) -> PassId:
@@ -136,6 +158,7 @@ class _Reader:
     def __init__(self, pass_id: PassId, attributes: Mapping[str, object]) -> None:
         self.pass_id = pass_id
         self.attributes = attributes
+        self.dotted = [name for name in attributes if "." in name]
 
     def template(self) -> str:
         value = self.attributes.get("template")
@@ -160,18 +183,110 @@ class _Reader:
         return value
 
     def fields(self) -> dict[str, dict[str, Json]]:
-        fields: dict[str, dict[str, Json]] = {}
-        for key, value in (self.mapping("fields") or {}).items():
-            if isinstance(value, dict):
-                fields[key] = value
-            elif isinstance(value, str | int | float) and not isinstance(value, bool):
-                fields[key] = {"value": value}
-            else:
-                raise self.error(
-                    f"fields.{key}",
-                    f"must be a string, a number, or a map of Apple's field keys, not {_type_name(value)}",
-                )
-        return fields
+        value = self.attributes.get("fields")
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise self.error("fields", f"must be a map, not {_type_name(value)}")
+        return {str(key): self.field(str(key), member) for key, member in value.items() if member is not None}
+
+    def field(self, key: str, value: object) -> dict[str, Json]:
+        """One field, by Apple's keys of a field; in it None takes a key of the template's away."""
+        if isinstance(value, str):
+            return {"value": value}
+        attribute = f"fields.{key}"
+        if isinstance(value, Mapping):
+            if _is_in_languages(value):
+                value = {"value": value}
+            return {
+                str(name): member if member is None or type(member) is str else self.json(f"{attribute}.{name}", member)
+                for name, member in value.items()
+                if name != "_id"
+            }
+        if isinstance(value, Decimal | int | float) and not isinstance(value, bool):
+            return {"value": self.json(attribute, value)}
+        raise self.error(
+            attribute, f"must be a string, a number, or a map of Apple's field keys, not {_type_name(value)}"
+        )
+
+    def flat(self, fields: dict[str, dict[str, Json]], overrides: dict[str, Json]) -> frozenset[str]:
+        """Add the flat attributes `fields.KEY` and `overrides.KEY`, as sinks write them that know no maps.
+
+        They are read like the columns of a file: text is a JSON object, a number or Apple's type where the place asks
+        for one. NULL means absent.
+
+        Returns:
+            The keys of fields whose text may be a number.
+        """
+        numeric: set[str] = set()
+        for name in self.dotted:
+            value = self.attributes[name]
+            if value is None:
+                continue
+            if name.startswith(_FLAT_FIELD) and (key := name.removeprefix(_FLAT_FIELD)):
+                self.require_one_form(name, "fields", key in fields)
+                given = self.object_or_text(name, value)
+                fields[key] = self.field(key, given)
+                if isinstance(given, str) and re.fullmatch(JSON_NUMBER, given):
+                    numeric.add(key)
+            elif name.startswith(_FLAT_OVERRIDE) and (key := name.removeprefix(_FLAT_OVERRIDE)):
+                self.require_one_form(name, "overrides", overrides.get(key) is not None)
+                overrides[key] = self.override(key, value)
+        return frozenset(numeric)
+
+    def images(self) -> dict[str, str]:
+        """The images of this pass alone, written as a map or as flat attributes `images.NAME`."""
+        value = self.attributes.get("images")
+        if value is not None and not isinstance(value, Mapping):
+            raise self.error("images", f"must be a map, not {_type_name(value)}")
+        images = dict(value or {})
+        for name in self.dotted:
+            given = self.attributes[name]
+            if name.startswith(_FLAT_IMAGE) and given is not None:
+                self.require_one_form(name, "images", images.get(name.removeprefix(_FLAT_IMAGE)) is not None)
+                images[name.removeprefix(_FLAT_IMAGE)] = self.object_or_text(name, given)
+        try:
+            return read_images(images) if images else {}
+        except ImagesError as error:
+            raise self.error(f"images.{error.path}", str(error)) from None
+
+    def object_or_text(self, path: str, value: object) -> object:
+        """A text that is a JSON object as that object, as a column of a file is read."""
+        if not isinstance(value, str) or not value.startswith("{"):
+            return value
+        try:
+            read = _read_json(value)
+        except NumberError as error:
+            raise self.error(path, str(error)) from None
+        except (ValueError, RecursionError):
+            return value
+        return read if isinstance(read, dict) else value
+
+    def require_one_form(self, name: str, attribute: str, in_map: bool) -> None:  # noqa: FBT001 - what was found
+        if in_map:
+            raise self.error(
+                name, f"is written twice: as an attribute of its own and in the map '{attribute}'; keep one"
+            )
+
+    def override(self, key: str, value: object) -> Json:
+        """A flat override: a text is read as the type that Apple's key has."""
+        if not isinstance(value, str):
+            return self.json(f"overrides.{key}", value)
+        problem = override_problem(key, value)
+        if not problem:
+            is_text = key in OVERRIDABLE_KEYS and key != "userInfo"
+            path = f"overrides.{key}"
+            return value if is_text else self.json(path, self.object_or_text(path, value))
+        try:
+            read: Json = _read_json(value)
+        except NumberError as error:
+            raise self.error(f"overrides.{key}", str(error)) from None
+        except (ValueError, RecursionError):
+            raise self.error(f"overrides.{key}", problem) from None
+        read = self.json(f"overrides.{key}", read)
+        if read is None or (problem := override_problem(key, read)):
+            raise self.error(f"overrides.{key}", problem)
+        return read
 
     def mapping(self, attribute: str) -> dict[str, Json] | None:
         value = self.attributes.get(attribute)
@@ -179,18 +294,35 @@ class _Reader:
             return None
         if not isinstance(value, Mapping):
             raise self.error(attribute, f"must be a map, not {_type_name(value)}")
-        return {str(key): self.json(f"{attribute}.{key}", member) for key, member in value.items()}
+        return {
+            str(key): member if type(member) is str else self.json(f"{attribute}.{key}", member)
+            for key, member in value.items()
+        }
 
-    def json(self, path: str, value: object) -> Json:
+    def json(self, path: str, value: object, depth: int = 1, *, nulls: bool = False) -> Json:
+        """A value as JSON knows it: NULL members of maps and lists are absent, but within userInfo."""
+        nulls = nulls or path == USER_INFO
         match value:
             case None | bool() | str():
                 return value
             case int() | float() | Decimal():
                 return self.number(path, value)
+            case Mapping() | list() | tuple() if depth > MAX_DEPTH:
+                raise self.error(path, f"has more than {MAX_DEPTH} levels of maps and lists")
             case Mapping():
-                return {str(key): self.json(f"{path}.{key}", member) for key, member in value.items()}
+                return {
+                    str(key): member
+                    if type(member) is str
+                    else self.json(f"{path}.{key}", member, depth + 1, nulls=nulls)
+                    for key, member in value.items()
+                    if nulls or (member is not None and key != "_id")
+                }
             case list() | tuple():
-                return [self.json(f"{path}[{index}]", member) for index, member in enumerate(value)]
+                return [
+                    self.json(f"{path}[{index}]", member, depth + 1, nulls=nulls)
+                    for index, member in enumerate(value)
+                    if nulls or member is not None
+                ]
         raise self.error(path, f"{_type_name(value)} cannot stand in a pass; use a string, number, list or map")
 
     def number(self, path: str, value: Decimal | float) -> int | float:
@@ -204,6 +336,23 @@ class _Reader:
 
     def error(self, attribute: str, problem: str) -> ItemError:
         return ItemError(self.pass_id, attribute, problem)
+
+
+def _is_in_languages(value: Mapping[str, object]) -> bool:
+    """Whether a map is a text in several languages: `{"en": "Boarding", "de": "Einsteigen"}`."""
+    return bool(value) and all(
+        isinstance(text, str) and re.fullmatch(SHORT_LANGUAGE_PATTERN, name) for name, text in value.items()
+    )
+
+
+def _read_json(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Read JSON, each number by the rule for DynamoDB's numbers before anything is computed with it.
+
+    Raises:
+        NumberError: DynamoDB does not hold one of its numbers.
+        ValueError, RecursionError: it is not JSON.
+    """
+    return json.loads(text, parse_float=parse_number, parse_int=parse_number)
 
 
 _DYNAMODB_TYPE_NAMES: tuple[tuple[tuple[type, ...], str], ...] = (

@@ -1,36 +1,50 @@
-r"""`pass.strings`: the texts of one language, `"key" = "text";` with comments and C's escapes (Apple, "Localizing
-passes"; the format is that of Foundation's `.strings`).
+r"""`pass.strings`: the texts of one language, `"key" = "text";` (Apple, "Localizing passes").
 
-Xcode writes UTF-16, everybody else UTF-8, either with or without a byte order mark.
+The grammar is that of Foundation's old-style property lists, which phones read the file with (CoreFoundation,
+`CFOldStylePList.c`): quotes of either kind or none, `/* */` and `//` comments, `"key";` for a text that is its own key,
+the escapes `\a \b \f \n \r \t \v \" \' \\`, `\UXXXX` for a UTF-16 unit and `\ooo` for a character of NeXTSTEP's code
+page. Xcode writes UTF-16, everybody else UTF-8, either with or without a byte order mark.
 """
 
 import codecs
 import re
+from collections.abc import Iterable, Mapping
 
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "\\": "\\", "\n": "\n"}
-_TOKEN = re.compile(
-    r"""
+FALLBACK_LANGUAGES = ("en", "Base")
+"""What a phone shows to a person none of whose languages the pass has."""
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\n": "\n"}
+_TOKEN = r"""
     (?P<skipped> \s+ | //[^\n\r]* | /\*.*?\*/ )
-  | "(?P<quoted> (?: [^"\\] | \\. )* )"
-  | (?P<bare> [A-Za-z0-9_.$/:-]+ )
+  | "(?P<double> (?: [^"\\] | \\. )* )"
+  | '(?P<single> (?: [^'\\] | \\. )* )'
+  | (?! /[*] ) (?P<bare> [A-Za-z0-9_.$/:-]+ )
   | (?P<mark> [=;] )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPE = re.compile(r"\\(?:[uU]([0-9A-Fa-f]{4})|(.))", re.DOTALL)
+    """
+_ESCAPE = r"(?s)\\(?:U([0-9A-Fa-f]{1,4})|([0-7]{1,3})|(.))"
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_ASCII_END = 0x80
+_NEXTSTEP = (
+    "\u00a0ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖÙÚÛÜÝÞµ×÷©¡¢£⁄¥ƒ§¤’“«‹›ﬁﬂ®–†‡·¦¶•‚„”»…‰¬¿"  # noqa: RUF001 - a code page
+    "¹ˋ´ˆ˜¯˘˙¨²˚¸³˝˛ˇ—±¼½¾àáâãäåçèéêëìÆíªîïðñŁØŒºòóôõöæùúûıüýłøœßþÿ\ufffd\ufffd"  # noqa: RUF001 - likewise
+)
+"""NeXTSTEP's code page from 0x80 on (Unicode Consortium, NEXTSTEP.TXT)."""
 
 
 class StringsError(ValueError):
-    """A file that is no `pass.strings`: says in which line and why."""
+    """A `pass.strings` that cannot be read: says in which line and column, and why."""
 
 
 def parse_strings(raw: bytes) -> dict[str, str]:
-    """The texts by key; of a key that stands there twice, the last.
+    """The texts by key; of a key that is there twice, the last.
+
+    Args:
+        raw: the file.
 
     Raises:
         StringsError: it cannot be read.
@@ -39,45 +53,113 @@ def parse_strings(raw: bytes) -> dict[str, str]:
     strings: dict[str, str] = {}
     pending: list[str] = []
     position = 0
+    match = re.compile(_TOKEN, re.VERBOSE | re.DOTALL).match  # here, since not every function reads texts
     while position < len(text):
-        token = _TOKEN.match(text, position)
+        token = match(text, position)
         if token is None:
-            raise _error(text, position, f"{text[position : position + 20]!r} cannot stand here")
-        value = _value(token)
-        if value is not None:
-            pending.append(value)
-            if not _fits(pending):
-                raise _error(text, position, 'expected "key" = "text";')
-            if len(pending) == len(_LINE):
-                strings[pending[0][1:]] = pending[2][1:]
+            raise _error(text, position, _explain(text[position : position + 20]))
+        if token["skipped"] is None:
+            mark = token["mark"]
+            pending.append(mark if mark is not None else '"' + _value(text, token))
+            shape = "".join(part[0] for part in pending)
+            if shape in _ENTRIES:
+                strings[pending[0][1:]] = pending[_ENTRIES[shape]][1:]
                 pending.clear()
+            elif not any(entry.startswith(shape) for entry in _ENTRIES):
+                raise _error(text, position, 'expected "key" = "text";')
         position = token.end()
     if pending:
         raise _error(text, len(text), 'the file ends inside of "key" = "text";')
     return strings
 
 
-_LINE = ("text", "=", "text", ";")
+_ENTRIES = {'"=";': 2, '";': 0}
+"""The forms of an entry, `"` for a text, and which part is the text: `"key" = "text";` and `"key";`."""
 
 
-def _value(token: re.Match[str]) -> str | None:
-    """A mark as it is, a text with a `"` before it, None for what says nothing."""
-    if token["skipped"] is not None:
-        return None
-    if token["quoted"] is not None:
-        return '"' + _ESCAPE.sub(_unescape, token["quoted"])
-    return '"' + token["bare"] if token["bare"] is not None else token["mark"]
+def write_strings(strings: Mapping[str, str]) -> bytes:
+    """A `pass.strings` of these texts by key, in UTF-16 with a byte order mark (Apple, "Localizing passes").
+
+    The same texts are the same bytes.
+    """
+    lines = [f"{_quoted(key)} = {_quoted(strings[key])};\n" for key in sorted(strings)]
+    return codecs.BOM_UTF16_LE + "".join(lines).encode("utf-16-le")
 
 
-def _fits(pending: list[str]) -> bool:
-    expected = _LINE[len(pending) - 1]
-    return pending[-1].startswith('"') if expected == "text" else pending[-1] == expected
+def pick_language(available: Iterable[str], wanted: str) -> str | None:
+    """The language that a phone shows: the wanted one, its nearest relative, English, or the first by name.
+
+    Args:
+        available: as the folders are named, without `.lproj`: `de`, `zh-Hans`, `pt_BR`.
+        wanted: of the person, as `de-CH`.
+
+    Returns:
+        One of `available`; None where there is none.
+    """
+    by_name = {_plain(language): language for language in sorted(available)}
+    name = _plain(wanted)
+    while name:
+        if name in by_name:
+            return by_name[name]
+        name = name.rpartition("-")[0]
+    fallback = next((by_name[_plain(language)] for language in FALLBACK_LANGUAGES if _plain(language) in by_name), None)
+    return fallback if fallback is not None or not by_name else next(iter(by_name.values()))
+
+
+def same_language(one: str, other: str) -> bool:
+    """Whether two names are of one language: `pt_BR` and `pt-br`."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(language: str) -> str:
+    return language.replace("_", "-").lower()
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _value(text: str, token: re.Match[str]) -> str:
+    if token["bare"] is not None:
+        return token["bare"]
+    group = "double" if token["double"] is not None else "single"
+    value = re.sub(_ESCAPE, _unescape, token[group])
+    if value.isascii():
+        return value
+    try:  # joins the two UTF-16 units of a character above U+FFFF
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        raise _error(
+            text,
+            _lone_escape(token, group),
+            r"is half of a character; a character above FFFF is two \U escapes, such as \Ud83d\Ude00",
+        ) from None
+
+
+def _lone_escape(token: re.Match[str], group: str) -> int:
+    r"""Where the first `\U` is that has no partner."""
+    open_since: int | None = None
+    for escape in re.finditer(_ESCAPE, token[group]):
+        unit = int(escape[1], 16) if escape[1] is not None else 0
+        if open_since is not None:
+            if unit >> 10 != 0xDC00 >> 10:
+                break
+            open_since = None
+        elif unit >> 10 == 0xD800 >> 10:
+            open_since = escape.start()
+        elif unit >> 10 == 0xDC00 >> 10:
+            open_since = escape.start()
+            break
+    return token.start(group) + (open_since or 0)
 
 
 def _unescape(escape: re.Match[str]) -> str:
     if escape[1] is not None:
         return chr(int(escape[1], 16))
-    return _ESCAPES.get(escape[2], escape[2])
+    if escape[2] is not None:
+        code = int(escape[2], 8) & 0xFF
+        return chr(code) if code < _ASCII_END else _NEXTSTEP[code - _ASCII_END]
+    return _ESCAPES.get(escape[3], escape[3])
 
 
 def _decode(raw: bytes) -> str:
@@ -85,8 +167,9 @@ def _decode(raw: bytes) -> str:
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
         raise StringsError(
-            f"is not {encoding.upper()}: {error.reason} at byte {error.start}; save it as UTF-8"
+            f"line {line}: is not {encoding.upper()}: {error.reason} at byte {error.start}; save it as UTF-8"
         ) from None
 
 
@@ -97,5 +180,15 @@ def _guess(raw: bytes) -> str:
     return "utf-16-le" if raw[1:2] == b"\0" else "utf-8"
 
 
+def _explain(rest: str) -> str:
+    if rest.startswith("/*"):
+        return "a comment that does not end; write */ behind it"
+    if rest.startswith(('"', "'")):
+        return f"a text that does not end; write {rest[0]} behind it"
+    return f"{rest!r} cannot be here"
+
+
 def _error(text: str, position: int, problem: str) -> StringsError:
-    return StringsError(f"line {text.count(chr(10), 0, position) + 1}: {problem}")
+    before = text[:position]
+    line = before.count("\n") + 1
+    return StringsError(f"line {line}, column {position - (before.rfind(chr(10)) + 1) + 1}: {problem}")

@@ -14,20 +14,18 @@ from typing import Any, NoReturn, Self
 
 from chalicelib.core.errors import RefusedError, limited, shown
 from chalicelib.passes.archive import PreparedArchive
-
-STYLES = ("boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric")
-FIELD_GROUPS = (
-    "headerFields",
-    "primaryFields",
-    "secondaryFields",
-    "auxiliaryFields",
-    "backFields",
-    "additionalInfoFields",
-    "footerFields",
+from chalicelib.passes.format.images import (
+    PASS_JSON,
+    PERSONALIZATION_JSON,
+    PERSONALIZATION_LOGO,
+    STRINGS,
+    image_name,
+    is_pass_file,
 )
-PASS_JSON = "pass.json"
-PERSONALIZATION_JSON = "personalization.json"
-PERSONALIZATION_LOGO = "personalizationLogo"
+from chalicelib.passes.format.keys import FIELD_GROUPS, STYLES
+from chalicelib.passes.strings import parse_strings
+
+DESIGNER_ID = "_id"
 MADE_FOR_EACH_PASS = ("manifest.json", "signature")
 """An opened pass that serves as a template brings these along; they are made anew."""
 
@@ -78,11 +76,15 @@ class Template:
                 raise TemplateError(name, path, "is no path within a folder; rename it")
         files = {path: files[path] for path in sorted(files) if path not in MADE_FOR_EACH_PASS}
         content = _parse_json(name, PASS_JSON, files.get(PASS_JSON))
+        try:
+            content = without_designer_ids(content)
+        except RecursionError:
+            raise TemplateError(name, PASS_JSON, "has too many levels of maps and lists") from None
         return cls(
             name=name,
             revision=_revision(files),
             content=content,
-            files={path: data for path, data in files.items() if path != PASS_JSON},
+            files={path: data for path, data in pass_files(files).items() if path != PASS_JSON},
             places=_places(name, content),
         )
 
@@ -96,12 +98,80 @@ class Template:
         """The same without what asks for a person's data: for a pass that has it (Apple, "Personalizing passes")."""
         return PreparedArchive.of({p: data for p, data in self.files.items() if not _asks_for_personalization(p)})
 
+    def archive_with(self, own: Mapping[str, bytes], *, personalized: bool) -> PreparedArchive:
+        """Everything but pass.json, with files of a pass's own in the place of the template's.
+
+        Args:
+            own: strings files and images by path. An image takes the place of all the template's of its name, of every
+                scale and language, and strings files that of all strings files; empty for none.
+            personalized: as in `personalized_archive`.
+        """
+        if not own:
+            return self.personalized_archive if personalized else self.archive
+        replaced = frozenset(map(_replaced_by, own))
+        kept = self._kept_archives.get((replaced, personalized))
+        if kept is None:
+            kept = PreparedArchive.of(
+                {
+                    path: data
+                    for path, data in self.files.items()
+                    if _replaced_by(path) not in replaced and not (personalized and _asks_for_personalization(path))
+                }
+            )
+            self._kept_archives[replaced, personalized] = kept
+        return kept.plus(own)
+
+    @cached_property
+    def _kept_archives(self) -> dict[tuple[frozenset[str], bool], PreparedArchive]:
+        """Without what passes bring themselves: by that, and by whether personalized. There are a handful of them."""
+        return {}
+
+    @cached_property
+    def strings(self) -> Mapping[str, Mapping[str, str]]:
+        """The texts by language, as the folders are named without `.lproj`, and by key.
+
+        Raises:
+            StringsError: a file cannot be read.
+        """
+        return {
+            path.removesuffix(f".lproj/{STRINGS}"): parse_strings(data)
+            for path, data in self.files.items()
+            if path.endswith(f".lproj/{STRINGS}")
+        }
+
     @cached_property
     def personalization(self) -> Mapping[str, Any] | None:
         """Of personalization.json; None where the template asks for nothing."""
         if PERSONALIZATION_JSON not in self.files:
             return None
         return _parse_json(self.name, PERSONALIZATION_JSON, self.files[PERSONALIZATION_JSON])
+
+
+def pass_files(files: Mapping[str, bytes], *, icon: bool = True) -> dict[str, bytes]:
+    """The files that belong into a pass, by path: no README, no drawing, no settings of a design tool.
+
+    Args:
+        files: of a template.
+        icon: whether the icon of the next scale is to stand in for `icon.png`, which peers saw phones ask for and Pass
+            Designer does not export.
+    """
+    members = {path: data for path, data in files.items() if is_pass_file(path) and path not in MADE_FOR_EACH_PASS}
+    if icon and "icon.png" not in members and "icon@2x.png" in members:
+        members["icon.png"] = members["icon@2x.png"]
+    return members
+
+
+def without_designer_ids(content: dict[str, Any]) -> dict[str, Any]:
+    """A pass.json without the `_id` that Pass Designer writes to fields, seats and actions; userInfo stays as it is."""
+
+    def without(value: Any) -> Any:  # noqa: ANN401 - any JSON
+        if isinstance(value, dict):
+            return {name: without(member) for name, member in value.items() if name != DESIGNER_ID}
+        return [without(member) for member in value] if isinstance(value, list) else value
+
+    return {
+        name: value if name == "userInfo" else without(value) for name, value in content.items() if name != DESIGNER_ID
+    }
 
 
 def _parse_json(template: str, path: str, raw: bytes | None) -> dict[str, Any]:
@@ -150,6 +220,13 @@ def _revision(files: Mapping[str, bytes]) -> str:
     for path in files:
         digest.update(path.encode() + b"\0" + hashlib.sha256(files[path]).digest())
     return digest.hexdigest()[:16]
+
+
+def _replaced_by(path: str) -> str:
+    """What a file of a pass's own stands for: an image's name, or the file's."""
+    file = path.rpartition("/")[2]
+    found = image_name(file)
+    return found[0] if found is not None else file
 
 
 def _asks_for_personalization(path: str) -> bool:

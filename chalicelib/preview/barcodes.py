@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chalicelib.passes.format.barcodes import SQUARE
+
 if TYPE_CHECKING:
     from zint import Symbol
 
@@ -17,11 +19,9 @@ _FORMATS = {
     "PKBarcodeFormatEAN13": "EANX",
     "PKBarcodeFormatCode39": "CODE39",
     "PKBarcodeFormatCodabar": "CODABAR",
-    "PKBarcodeFormatITF": "C25INTER",
     "PKBarcodeFormatI2of5": "C25INTER",
 }
-"""Zint's names. Interleaved 2 of 5, of iOS 27, in either spelling: sources differ."""
-SQUARE = ("PKBarcodeFormatQR", "PKBarcodeFormatAztec")
+"""Zint's names of the formats that phones draw."""
 _LINEAR_HEIGHT = 40.0
 
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from chalicelib.core.errors import RefusedError
-from chalicelib.passes.strings import StringsError, parse_strings
+from chalicelib.passes.strings import StringsError, parse_strings, pick_language
 
 MAX_MEMBER_BYTES = 50_000_000
 """More than any pass can hold: a member that says it is larger is not unpacked."""
 SCALES = ("@3x", "@2x", "")
 SUFFIX = ".lproj"
-FALLBACK_LANGUAGES = ("en", "Base")
-"""What a phone shows to a person none of whose languages the pass has."""
 
 
 class OpenedPassError(RefusedError):
@@ -76,13 +74,9 @@ class OpenedPass:
 
 def _folder(members: Mapping[str, object], language: str) -> str:
     """The language folder that a phone picks, with a slash at its end; empty where there is none."""
-    there = {name.partition("/")[0] for name in members if name.partition("/")[0].endswith(SUFFIX)}
-    by_name = {folder.removesuffix(SUFFIX).lower().replace("_", "-"): folder for folder in there}
-    wanted = language.lower().replace("_", "-")
-    for candidate in (wanted, wanted.rpartition("-")[0], wanted.partition("-")[0], *FALLBACK_LANGUAGES):
-        if candidate and candidate.lower() in by_name:
-            return by_name[candidate.lower()] + "/"
-    return ""
+    folders = {name.partition("/")[0] for name in members}
+    picked = pick_language([name.removesuffix(SUFFIX) for name in folders if name.endswith(SUFFIX)], language)
+    return f"{picked}{SUFFIX}/" if picked is not None else ""
 
 
 def _sharpest(files: Mapping[str, bytes]) -> dict[str, bytes]:

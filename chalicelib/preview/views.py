@@ -8,12 +8,11 @@ from functools import cached_property
 from html import unescape
 from typing import Any
 
-from chalicelib.passes.template import STYLES
+from chalicelib.passes.format.colors import RGB, parse_color
+from chalicelib.passes.format.keys import STYLES
 from chalicelib.preview.barcodes import BarcodePicture, barcode_picture
 from chalicelib.preview.opened import OpenedPass
 
-_COLOR = re.compile(r"\s*rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)\s*")
-_HEX_COLOR = re.compile(r"#([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})([0-9A-Fa-f]{2})")
 _DEFAULT_BACKGROUND = (242, 242, 247)
 _DEFAULT_FOREGROUND = (0, 0, 0)
 _LABEL_MIX = 0.35
@@ -47,16 +46,15 @@ _LONG_REFERENCE = re.compile(r"&#[xX]?+[0-9A-Fa-f]{12,}+;?+")
 MAX_ATTRIBUTED_LENGTH = 20_000
 """Of an attributed text on the page; Wallet's back side shows a few lines of it."""
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "sms:")
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
     """The pass's colours, none of them text from the pass."""
 
-    background: Color
-    foreground: Color
-    label: Color
+    background: RGB
+    foreground: RGB
+    label: RGB
 
     @property
     def style(self) -> str:
@@ -168,18 +166,12 @@ def view(opened: OpenedPass) -> View:
     )
 
 
-def _color(value: object) -> Color | None:
-    """`rgb(1, 2, 3)` or `#010203`; anything else is no colour of a pass."""
-    if not isinstance(value, str):
-        return None
-    if found := _COLOR.fullmatch(value):
-        return min(int(found[1]), 255), min(int(found[2]), 255), min(int(found[3]), 255)
-    if found := _HEX_COLOR.fullmatch(value):
-        return int(found[1], 16), int(found[2], 16), int(found[3], 16)
-    return None
+def _color(value: object) -> RGB | None:
+    """A colour of the pass; None where phones read none."""
+    return parse_color(value) if isinstance(value, str) else None
 
 
-def _mixed(color: Color, other: Color) -> Color:
+def _mixed(color: RGB, other: RGB) -> RGB:
     """Between the two, as Wallet does for labels that have no colour of their own."""
     red, green, blue = (round(a + (b - a) * _LABEL_MIX) for a, b in zip(color, other, strict=True))
     return red, green, blue

@@ -62,6 +62,7 @@ class PassChange:
         item: as it is at the end of the batch; None where it is gone.
         sequence_number: the first of its records, to be named if this pass cannot be settled.
         written_at: epoch seconds of the first of its writes.
+        last_record: what the last of its records is recognized by, should it be handed out again.
     """
 
     pass_id: PassId
@@ -70,6 +71,7 @@ class PassChange:
     item: PassItem | None
     sequence_number: str
     written_at: float
+    last_record: str = ""
 
     @property
     def deleted(self) -> bool:
@@ -77,7 +79,9 @@ class PassChange:
 
     def merged_with(self, later: Self) -> Self:
         """This change with a later one of the same pass coalesced into it."""
-        return replace(self, count=self.count + later.count, first_issue=False, item=later.item)
+        return replace(
+            self, count=self.count + later.count, first_issue=False, item=later.item, last_record=later.last_record
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +264,7 @@ def _change(pass_id: PassId, record: StreamRecord, item: PassItem | None) -> Pas
         item=item,
         sequence_number=record.sequence_number,
         written_at=record.written_at,
+        last_record=f"{record.sequence_number}@{record.written_at}",
     )
 
 

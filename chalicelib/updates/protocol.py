@@ -26,21 +26,31 @@ the device that sent it. Digits in a form that no tag has (leading zeros, too ma
 
 The price: a pass that changed within the last W seconds may be named twice. The second download answers 304.
 
-A deleted pass keeps its version, marked, so that a registration racing the deletion sees it, and so that a pass that
-comes back under the same name goes on from a later stamp. What is removed with it are the registrations that it had
-while it was gone. A pass that comes back within W seconds may take a registration that was made in between with it.
+A deleted pass keeps its version, marked, so that list calls leave it out and a pass that comes back under the same name
+gets a later stamp. Its registrations stay for a grace period (the setting DeletionGraceMinutes, at least 15 minutes):
+"delete and reload" is how many nightly jobs work, and a phone does not register again by itself. A pass that is back
+when the period ends keeps its phones, and its return is a change that they are told of. While it is gone, downloads,
+registrations and unregistrations of it are refused with 401, since the item is what they are checked against. A
+registration that was accepted while the pass was being deleted stays for the same period: it is written within
+seconds, and what removes registrations reads them at the end of the period. Each deletion has its own period, known by
+its stamp, so the end of an earlier one removes nothing of a pass that was deleted twice.
 
 Refusals. A changed item that cannot become a pass is not stamped, since no device could download it. Instead the
-refusal is recorded beside the version, and a stamp removes it. While it is on record, the next write of the item counts
-as a change even with the same content, and whoever repairs the template has the pass looked at again (a recheck).
+refusal is recorded beside the version, and the next stamp of a stream record or of a recheck removes it. A stamp that
+announces nothing (a personalization) has not looked at the item, and leaves it. While it is on record, the next write
+of the item counts as a change even with the same content, and whoever repairs the template has the pass looked at again
+(a recheck).
 The two that race are the refusal and the repair, so each writes its own and then reads the other's:
 at a refusal:  record it            ->  read the template as it is now  ->  look again where it has changed;
 at a repair:   publish the template ->  read which passes are refused   ->  have each looked at again.
+A refusal announces nothing and is no stamp of its record: a record that is handed out again after a refusal was
+recorded, and whose item fits by then, is stamped anew.
 
 Rechecks. A recheck reads the newest item, out of the stream's order. So it, too, writes (a stamp, a refusal, a
 deletion) and then reads the item once more: a refusal or deletion that the stream recorded in between, and that this
 stamp has wiped, is seen and recorded again. Its function may run for longer than W, so a stamp that took longer than
-the push function may is not relied on, and another is set.
+the push function may is not relied on, and another is set. A recheck's stamp is announced like one of the stream: its
+fan-out, or the end of the grace period of a deletion that it found, carries it.
 
 Failed downloads. A device that was told of a change takes the new tag before it downloads. Where we then fail to serve
 the download, nothing would tell it again. So a failed download leads to a recheck: once the pass can be made, a new
@@ -54,6 +64,8 @@ WINDOW_SLACK_SECONDS = 5
 """What clocks of two Lambdas may disagree by, and what a request that was sent may still take to be carried out."""
 RECHECK_REQUEST_SECONDS = 900
 """How long a recheck that was asked for is relied on: the longest that the worker lets a message wait."""
+DEFAULT_DELETION_GRACE_SECONDS = 900
+"""How long the registrations of a deleted pass are kept, unless the stage says otherwise."""
 MAX_TAG_DIGITS = 18
 
 
@@ -65,11 +77,15 @@ class Version:
         modified_at: epoch seconds, strictly increasing with every stamp; the pass's `Last-Modified`.
         revision: how many content changes were stamped; 1 means: as first issued.
         deleted: the pass item is gone.
+        announced: the last stamp whose devices are told (`domain/fan_outs.py`); 0 for none.
+        last_record: the last record of the stream that it was stamped for; empty for none.
     """
 
     modified_at: int
     revision: int
     deleted: bool = False
+    announced: int = 0
+    last_record: str = ""
 
     @classmethod
     def before_any_stamp(cls, as_of: float, *, window_seconds: int) -> Self:

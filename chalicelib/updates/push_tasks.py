@@ -29,12 +29,14 @@ class NotifyDevices:
         devices: whom to tell.
         changed_at: epoch seconds of the change, to measure how long telling took.
         change: what the change is followed by in logs: the request id of the invocation that saw it.
+        not_before: epoch seconds before which nothing is pushed; 0 for no wait.
     """
 
     pass_type_identifier: str
     devices: tuple[DeviceLibraryIdentifier, ...]
     changed_at: float
     change: str = ""
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,30 @@ class FanOut:
         after: None for all of its devices.
         changed_at: epoch seconds of the change.
         change: as above.
+        modified_at: the stamp that the change got, by which the worker sees that a later change has replaced this
+            fan-out (`domain/fan_outs.py`); None for a push by hand, which is always carried out.
     """
 
     pass_id: PassId
     after: DeviceLibraryIdentifier | None
     changed_at: float
     change: str = ""
+    modified_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveRegistrations:
-    """The pass is gone: remove its registrations."""
+    """The pass was deleted: remove its registrations, unless it is back by then.
+
+    Args:
+        pass_id: which pass.
+        modified_at: the stamp of the deletion; None where it is not known.
+        not_before: epoch seconds before which nothing is removed; 0 for no wait.
+    """
 
     pass_id: PassId
+    modified_at: int | None = None
+    not_before: float = 0.0
 
 
 class RecheckReason(Enum):
@@ -98,12 +111,14 @@ def encode(task: PushTask) -> str:
     match task:
         case NotifyDevices():
             devices = [device.value for device in task.devices]
-            body = {"wake": task.pass_type_identifier, "devices": devices, **_origin(task)}
+            wait = {"not_before": task.not_before} if task.not_before else {}
+            body = {"wake": task.pass_type_identifier, "devices": devices, **_origin(task), **wait}
         case FanOut():
             after = task.after.value if task.after else None
-            body = {"fan_out": str(task.pass_id), "after": after, **_origin(task)}
+            body = {"fan_out": str(task.pass_id), "after": after, **_origin(task), **_stamp(task)}
         case RemoveRegistrations():
-            body = {"forget": str(task.pass_id)}
+            wait = {"not_before": task.not_before} if task.not_before else {}
+            body = {"forget": str(task.pass_id), **_stamp(task), **wait}
         case Recheck():
             change = {"change": task.change} if task.change else {}
             body = {"recheck": str(task.pass_id), "reason": task.reason.value, "at": task.at, **change}
@@ -112,6 +127,10 @@ def encode(task: PushTask) -> str:
 
 def _origin(task: NotifyDevices | FanOut) -> dict[str, object]:
     return {"changed_at": task.changed_at, **({"change": task.change} if task.change else {})}
+
+
+def _stamp(task: FanOut | RemoveRegistrations) -> dict[str, object]:
+    return {} if task.modified_at is None else {"modified_at": task.modified_at}
 
 
 def message_group(task: PushTask) -> str | None:
@@ -156,13 +175,19 @@ def _decode(content: Any) -> PushTask | None:  # noqa: ANN401 - any JSON
         case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": at}:
             PassId(pass_type_identifier, "any")  # raises where it is not a pass type identifier
             identifiers = tuple(DeviceLibraryIdentifier(_text(device)) for device in devices)
-            return NotifyDevices(pass_type_identifier, identifiers, _time(at), _change(content))
+            return NotifyDevices(pass_type_identifier, identifiers, _time(at), _change(content), _not_before(content))
         case {"fan_out": str(pass_id), "after": None, "changed_at": at}:
-            return FanOut(PassId.parse(pass_id), None, _time(at), _change(content))
+            return FanOut(PassId.parse(pass_id), None, _time(at), _change(content), _stamp_of(content))
         case {"fan_out": str(pass_id), "after": str(after), "changed_at": at}:
-            return FanOut(PassId.parse(pass_id), DeviceLibraryIdentifier(after), _time(at), _change(content))
+            return FanOut(
+                PassId.parse(pass_id),
+                DeviceLibraryIdentifier(after),
+                _time(at),
+                _change(content),
+                _stamp_of(content),
+            )
         case {"forget": str(pass_id)}:
-            return RemoveRegistrations(PassId.parse(pass_id))
+            return RemoveRegistrations(PassId.parse(pass_id), _stamp_of(content), _not_before(content))
         case {"recheck": str(pass_id), "reason": str(reason), "at": at}:
             return Recheck(PassId.parse(pass_id), RecheckReason(reason), _time(at), _change(content))
     return None
@@ -183,6 +208,20 @@ def _time(value: object) -> float:
 
 def _change(content: Mapping[str, object]) -> str:
     return _text(content.get("change", ""))
+
+
+def _stamp_of(content: Mapping[str, object]) -> int | None:
+    """A `modified_at`; None where the message does not say, as one of an older version."""
+    if "modified_at" not in content:
+        return None
+    found = content["modified_at"]
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MAX_TIME:
+        raise ValueError("not a stamp")
+    return found
+
+
+def _not_before(content: Mapping[str, object]) -> float:
+    return _time(content.get("not_before", 0.0))
 
 
 def in_chunks(task: NotifyDevices) -> list[NotifyDevices]:

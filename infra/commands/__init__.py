@@ -44,8 +44,10 @@ COMMANDS = {
     "restore": "backup.restore",
     "cost": "cost.cost",
     "completion": "completion.completion",
+    "schema": "schema.schema",
     "cert": "cert.app",
     "template": "template.app",
+    "image": "image.app",
     "push": "push.app",
     "pass": "passes.app",
 }

@@ -56,6 +56,7 @@ def import_file(
         template=template,
         mapping=columns,
         rate=rate,
+        bucket=outputs["TemplatesBucketName"],
     )
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -12,10 +12,11 @@ from rich.table import Table
 
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
+from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
 from infra.commands.dialogue import Terminal
 from infra.commands.options import JsonOption, StageOption
-from infra.core.terminal import standard_error, standard_output, write_json, write_line
+from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
 from infra.deploy.deployer import Deployer
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.cli_values import CliValueError, read_fields, read_lifetime, read_overrides
@@ -99,8 +100,9 @@ def issue(  # noqa: PLR0913 - options of a command
     change, lifetime = _change(field, override), _given("--expires", read_lifetime, expires)
     with standard_error().status("issuing"):
         found = _Stage.of(stage)
-        found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
+        warnings = found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
         link = found.links.make(pass_id, lifetime=lifetime)
+    _print_warnings(warnings)
     _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
 
 
@@ -276,12 +278,20 @@ def _update(done: str, pass_: str, change: ItemChange, stage: str, *, as_json: b
     pass_id = PassId.parse(pass_)
     with standard_error().status("writing"):
         table = _Stage.of(stage).table
-        table.update(pass_id, change)
+        warnings = table.update(pass_id, change)
         devices = table.devices(pass_id)
+    _print_warnings(warnings)
     if as_json:
         write_json({"pass_id": str(pass_id), "devices": devices})
     else:
         write_line(f"{done} pass {pass_id}; {_devices(devices)} it, and each is told if what it shows has changed")
+
+
+def _print_warnings(warnings: list[Finding]) -> None:
+    """What phones will leave out, or show otherwise than written."""
+    console = standard_error()
+    for warning in warnings:
+        console.print(styled("warning", "yellow", f": {warning}"))
 
 
 def _devices(count: int) -> str:

@@ -7,13 +7,20 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import PassId
 from infra.commands.options import JsonOption, StageOption, read_since
 from infra.core.terminal import standard_error, standard_output, write_json, write_line
 from infra.deploy.deployer import Deployer
-from infra.operate.pushes import Pushes
+from infra.operate.pushes import Decided, Pushes
+from infra.stage.settings import settings_of
 
-app = typer.Typer(name="push", help="Pushes: status, redrive, send.", no_args_is_help=True)
+app = typer.Typer(name="push", help="Pushes: status, redrive, send, removals.", no_args_is_help=True)
+removals = typer.Typer(name="removals", help="Removals of devices that are held: list, accept, discard.")
+app.add_typer(removals)
+TypeOption = Annotated[
+    str | None, typer.Option("--type", help="A pass type identifier; without it, removals of every type.")
+]
 
 
 @app.command()
@@ -121,6 +128,73 @@ def _send_changed_since(text: str, stage: str) -> None:
             pushes.recheck_changed_since(since, on_progress=on_progress)
     finally:
         write_line(f"asked for a push to every device that holds one of the {count:,} passes changed since {moment}")
+
+
+@removals.callback(invoke_without_command=True)
+def list_removals(context: typer.Context, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+    """Show the removals of devices that are held, by pass type and reason.
+
+    APNs refused the push tokens of so many devices at once that none was removed: the push host or the credential may
+    belong to the wrong environment, or APNs has a problem. Find out which before you accept them.
+
+    Example: python -m infra push removals --stage dev
+    """
+    if context.invoked_subcommand is not None:
+        return
+    held = _pushes(stage).held_removals()
+    if as_json:
+        write_json([asdict(count) for count in held])
+        return
+    for count in held:
+        since = datetime.fromtimestamp(count.oldest_change, UTC).isoformat(timespec="seconds")
+        write_line(f"{count.devices:6} x {count.pass_type_identifier}, APNs: {count.reason}, oldest change {since}")
+    if held:
+        write_line(
+            "if the devices are gone: push removals accept; if host or credential were wrong: push removals discard"
+        )
+    else:
+        write_line("no removals are held")
+
+
+@removals.command()
+def accept(stage: StageOption = "dev", *, pass_type_identifier: TypeOption = None, as_json: JsonOption = False) -> None:
+    """Remove the devices whose removal is held. One that registered again since then stays, and is pushed to.
+
+    Removed devices are not told of changes until they register again, which phones do not do by themselves.
+
+    Example: python -m infra push removals accept --type pass.com.acme.boarding --stage dev
+    """
+    stack = Deployer(stage, on_progress=lambda _: None).describe()
+    with standard_error().status("removing devices") as shown:
+        done = Pushes(stack).accept_removals(
+            Store.connect(settings_of(stack)),
+            pass_type_identifier=pass_type_identifier,
+            on_progress=lambda number: shown.update(f"removing devices, {number}"),
+        )
+    _print_decided(done, as_json=as_json)
+
+
+@removals.command()
+def discard(
+    stage: StageOption = "dev", *, pass_type_identifier: TypeOption = None, as_json: JsonOption = False
+) -> None:
+    """Keep the devices whose removal is held, and push to them again.
+
+    Example: python -m infra push removals discard --stage dev
+    """
+    with standard_error().status("pushing again") as shown:
+        done = _pushes(stage).discard_removals(
+            pass_type_identifier=pass_type_identifier,
+            on_progress=lambda number: shown.update(f"pushing again, device {number}"),
+        )
+    _print_decided(done, as_json=as_json)
+
+
+def _print_decided(done: Decided, *, as_json: bool) -> None:
+    if as_json:
+        write_json(asdict(done))
+        return
+    write_line(f"{done.removed} devices are removed, {done.pushed} are pushed to again, {done.gone} were gone already")
 
 
 def _pushes(stage: str) -> Pushes:

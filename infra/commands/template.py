@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,8 @@ from chalicelib.aws.templates import KEEP_SECONDS, pack, packaged_names
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
 from chalicelib.passes.item import PassItem
-from chalicelib.passes.rendering import render
-from chalicelib.passes.template import Template
+from chalicelib.passes.rendering import localized_strings, render, validate
+from chalicelib.passes.template import Template, pass_files
 from chalicelib.preview import page
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
@@ -23,7 +24,7 @@ from infra.local.processes import PROJECT
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.check import check_template
-from infra.operate.templates.findings import Finding, Severity
+from infra.operate.templates.findings import Finding, Severity, warning
 from infra.operate.templates.folder import read_checked, template_name
 from infra.operate.templates.touch import touch, untouched
 
@@ -35,7 +36,16 @@ SAMPLE_PASS_ID = "pass.example.preview/PREVIEW-1"
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
 app = typer.Typer(name="template", help="Templates: check, preview, push, pull, list.", no_args_is_help=True)
-FolderArgument = Annotated[Path, typer.Argument(metavar="NAME.pass", help="A designer's folder.")]
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="NAME.pass", help="A designer's folder, or Pass Designer's NAME.pkpasstemplate.")
+]
+
+
+class PullForm(Enum):
+    """What a pulled template is written as."""
+
+    PASS = "pass"
+    DESIGNER = "pkpasstemplate"
 
 
 class TemplateRefusedError(RefusedError):
@@ -44,7 +54,9 @@ class TemplateRefusedError(RefusedError):
 
 @app.command()
 def check(
-    folders: Annotated[list[Path], typer.Argument(metavar="NAME.pass...", help="Designers' folders.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="NAME.pass...", help="Designers' folders, or .pkpasstemplate.")
+    ],
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,16 +91,20 @@ def preview(
     _show(str(folder), findings, standard_error())
     attributes = _attributes(item)
     template = Template.parse(name, files)
+    parsed = PassItem.parse({"pass_id": SAMPLE_PASS_ID, **attributes, "template": name})
+    for each in validate(template, parsed):
+        _show(str(item), [warning("", each.path, each.problem, each.source)], standard_error())
     rendered = render(
         template,
-        PassItem.parse({"pass_id": SAMPLE_PASS_ID, **attributes, "template": name}),
+        parsed,
         web_service_url="https://example.com",
         authentication_token=AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH),
         team_identifier="PREVIEW",
     )
     target = output or PREVIEWS / f"{name}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(template.archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
+    archive = template.archive_with(localized_strings(template, parsed), personalized=False)
+    target.write_text(page(archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
     write_line(str(target))
 
 
@@ -140,13 +156,16 @@ def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of a template that was pushed.")],
     stage: StageOption = "dev",
     into: Annotated[Path, typer.Option(help="Where the folder NAME.pass goes.", file_okay=False, exists=True)] = Path(),
+    as_: Annotated[
+        PullForm, typer.Option("--as", help="pass, or pkpasstemplate: what Pass Designer opens, NAME.pkpasstemplate.")
+    ] = PullForm.PASS,
 ) -> None:
     """Get the folder of a template as it was last pushed.
 
     Example: python -m infra template pull boarding --stage dev --into designs
     """
     outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
-    write_line(str(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into)))
+    write_line(str(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into, suffix=f".{as_.value}")))
 
 
 @app.command(name="list")
@@ -223,7 +242,8 @@ def _notify(table_name: str, name: str, revision: str, rate: float, console: Pla
 def _findings(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
     name = template_name(folder)
     files, unread = read_checked(folder)
-    return name, [*unread, *check_template(name, files)], files
+    found = [*unread, *check_template(name, files)]
+    return name, found, pass_files(files, icon=False)
 
 
 def _readable(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
@@ -255,4 +275,10 @@ def _show(folder: str, findings: list[Finding], console: PlainConsole) -> None:
 
 
 def _described(finding: Finding) -> dict[str, str]:
-    return {"severity": finding.severity.value, "file": finding.file, "path": finding.path, "problem": finding.problem}
+    return {
+        "severity": finding.severity.value,
+        "file": finding.file,
+        "path": finding.path,
+        "problem": finding.problem,
+        "source": finding.source,
+    }

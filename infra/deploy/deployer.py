@@ -80,6 +80,7 @@ class Stack:
             "push": self.outputs["PushQueueUrl"],
             "dead_letter": self.outputs["DeadLetterQueueUrl"],
             "stream_failure": self.outputs["StreamFailureQueueUrl"],
+            "held_removals": self.outputs["HeldRemovalsQueueUrl"],
         }
 
     @property

@@ -38,6 +38,7 @@ QUEUES: Mapping[str, str] = {
     "push": "PushQueue",
     "dead letter": "DeadLetterQueue",
     "stream failure": "StreamFailureQueue",
+    "held removals": "HeldRemovalsQueue",
 }
 TABLES = ("Passes", "Versions", "Registrations", "Devices")
 """Logical ids of the tables, without `Table`."""
@@ -152,6 +153,13 @@ ALARMS: tuple[Alarm, ...] = (
         "DeadLetters",
         "Pass items were refused, or pushes given up",
         of_queue("dead letter", "ApproximateNumberOfMessagesVisible"),
+        threshold=0,
+    ),
+    Alarm(
+        "RemovalsHeld",
+        "APNs refused the push tokens of so many devices that none was removed: their pushes are kept until an "
+        "operator decides",
+        of_queue("held removals", "ApproximateNumberOfMessagesVisible"),
         threshold=0,
     ),
     Alarm(

@@ -19,14 +19,14 @@ from urllib.parse import quote
 import httpx
 
 from chalicelib.core.errors import PasswireError
+from chalicelib.passes.format.keys import FIELD_GROUPS, STYLES
+from chalicelib.passes.strings import parse_strings, pick_language
 
 PKPASS = "application/vnd.apple.pkpass"
-FIELD_GROUPS = ("headerFields", "primaryFields", "secondaryFields", "auxiliaryFields", "backFields", "footerFields")
 SAFARI = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/18.5 Mobile/15E148 Safari/604.1"
 )
-STYLES = ("boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric")
 
 
 class PhoneError(PasswireError):
@@ -47,7 +47,11 @@ class InstalledPass:
         """Read a `.pkpass`."""
         with zipfile.ZipFile(io.BytesIO(archive)) as members:
             content = json.loads(members.read("pass.json"))
-            name = f"{language}.lproj/pass.strings"
+            folders = {name.partition("/")[0] for name in members.namelist()}
+            picked = pick_language(
+                [name.removesuffix(".lproj") for name in folders if name.endswith(".lproj")], language
+            )
+            name = f"{picked}.lproj/pass.strings"
             strings = parse_strings(members.read(name)) if name in members.namelist() else {}
         return cls(content, strings, archive, last_modified)
 
@@ -213,17 +217,6 @@ class Phone:
             f"{_web_service_url(installed)}/v1/devices/{quote(self.device_library_identifier, safe='')}"
             f"/registrations/{quote(installed.pass_type_identifier, safe='')}/{quote(installed.serial_number, safe='')}"
         )
-
-
-def parse_strings(raw: bytes) -> dict[str, str]:
-    """The `"key" = "value";` lines of a `pass.strings`, in UTF-16 with a byte order mark or in UTF-8."""
-    text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    strings = {}
-    for line in text.splitlines():
-        key, equals, value = line.strip().rstrip(";").partition("=")
-        if equals and key.strip().startswith('"'):
-            strings[json.loads(key.strip())] = json.loads(value.strip())
-    return strings
 
 
 def _web_service_url(installed: InstalledPass) -> str:

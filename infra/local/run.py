@@ -37,7 +37,7 @@ class LocalRun:
         aws_endpoint_url: of every AWS service.
         region: of the embedded AWS.
         tables: names by role: passes, versions, registrations, devices.
-        queues: URLs by role: push, dead_letter, stream_failure.
+        queues: URLs by role: push, dead_letter, stream_failure, held_removals.
         templates_bucket: where templates are pushed to.
         pass_type_identifier: one whose certificate is there.
         template: one that a pass item can name.

@@ -5,7 +5,7 @@ Queues hold device library identifiers and streams hold items; neither is ever s
 
 import base64
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +16,10 @@ from uuid import uuid4
 import boto3
 
 from chalicelib.aws.queue import MESSAGES_PER_REQUEST
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.devices import Device
 from chalicelib.core.errors import PasswireError, RefusedError
-from chalicelib.core.identifiers import PassId
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
@@ -27,11 +29,15 @@ from chalicelib.updates.push_tasks import (
     RemoveRegistrations,
     decode,
     encode,
+    in_chunks,
 )
+from chalicelib.updates.removals import HeldRemovals, read_held
 from infra.deploy.deployer import Stack
 
 LOOK_SECONDS = 60
 """How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
+DECIDE_SECONDS = 1800
+"""How long held removals stay hidden while they are decided on; those that are left are visible again after it."""
 RECEIVED_AT_ONCE = 10
 READ_SECONDS = 30.0
 RECORDS_PER_INVOCATION = 100
@@ -75,6 +81,38 @@ class Redriven:
     rechecks: int
     batches: int
     kept: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCount:
+    """Removals that are held, of one pass type and one reason.
+
+    Args:
+        pass_type_identifier: the topic that was pushed to.
+        reason: APNs' status and reason.
+        devices: how many.
+        oldest_change: epoch seconds of the first change that one of them was not told of.
+    """
+
+    pass_type_identifier: str
+    reason: str
+    devices: int
+    oldest_change: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a decision on held removals did.
+
+    Args:
+        removed: devices that were removed.
+        pushed: devices that are pushed to again.
+        gone: devices that were there no more.
+    """
+
+    removed: int
+    pushed: int
+    gone: int
 
 
 class Pushes:
@@ -231,6 +269,84 @@ class Pushes:
         task = FanOut(pass_id, after=None, changed_at=time(), change=f"by-hand-{uuid4()}")
         self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
 
+    def held_removals(self) -> list[HeldCount]:
+        """The removals that are held, by pass type and reason. A device that is held several times counts once."""
+        devices: dict[tuple[str, str], set[DeviceLibraryIdentifier]] = defaultdict(set)
+        oldest: dict[tuple[str, str], float] = {}
+        with_handles = list(self._received("held_removals"))
+        for message in with_handles:
+            held = _held(message["Body"])
+            if held is not None:
+                key = (held.pass_type_identifier, held.reason)
+                devices[key].update(device.identifier for device in held.devices)
+                oldest[key] = min(oldest.get(key, held.changed_at), held.changed_at)
+        for message in with_handles:
+            self._give_back("held_removals", message)
+        return [
+            HeldCount(*key, devices=len(devices[key]), oldest_change=oldest[key]) for key in sorted(devices, key=str)
+        ]
+
+    def accept_removals(
+        self, store: Store, *, pass_type_identifier: str | None, on_progress: Callable[[int], None]
+    ) -> Decided:
+        """Remove the devices whose removal is held, with their registrations.
+
+        A device that registered since it was pushed to is there: it stays, and is pushed to again.
+
+        Args:
+            store: of the stage.
+            pass_type_identifier: of which type; None for all.
+            on_progress: called with the number of devices that are settled.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out; what is left is still held.
+        """
+        removed = pushed = gone = 0
+        for message, held in self._held_messages(pass_type_identifier):
+            stayed: list[DeviceLibraryIdentifier] = []
+            for device in held.devices:
+                row = store.devices.get(device.identifier)
+                if row is None:
+                    gone += 1
+                elif _remove(store, row, updated_at=device.updated_at):
+                    removed += 1
+                else:
+                    stayed.append(device.identifier)
+                    pushed += 1
+                on_progress(removed + pushed + gone)
+            self._push_again(held, stayed)
+            self._delete("held_removals", message)
+        return Decided(removed, pushed, gone)
+
+    def discard_removals(self, *, pass_type_identifier: str | None, on_progress: Callable[[int], None]) -> Decided:
+        """Forget the removals that are held, and push to their devices again.
+
+        Args:
+            pass_type_identifier: of which type; None for all.
+            on_progress: called with the number of devices that are settled.
+        """
+        pushed = 0
+        for message, held in self._held_messages(pass_type_identifier):
+            self._push_again(held, [device.identifier for device in held.devices])
+            self._delete("held_removals", message)
+            pushed += len(held.devices)
+            on_progress(pushed)
+        return Decided(removed=0, pushed=pushed, gone=0)
+
+    def _held_messages(self, pass_type_identifier: str | None) -> Iterator[tuple[dict[str, Any], HeldRemovals]]:
+        """The messages of held removals of one type, or of all; the others are given back."""
+        for message in list(self._received("held_removals", hidden_seconds=DECIDE_SECONDS)):
+            held = _held(message["Body"])
+            if held is not None and pass_type_identifier in (None, held.pass_type_identifier):
+                yield message, held
+            else:
+                self._give_back("held_removals", message)
+
+    def _push_again(self, held: HeldRemovals, devices: list[DeviceLibraryIdentifier]) -> None:
+        task = NotifyDevices(held.pass_type_identifier, tuple(devices), time(), change=f"by-hand-{uuid4()}")
+        for piece in in_chunks(task):
+            self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(piece))
+
     def _state(self, url: str) -> QueueState:
         names = ("", "NotVisible", "Delayed")
         attributes = [f"ApproximateNumberOfMessages{name}" for name in names]
@@ -252,14 +368,14 @@ class Pushes:
         newest = max(points, key=lambda point: point["Timestamp"], default=None)
         return int(newest["Maximum"]) if newest else None
 
-    def _received(self, role: str) -> Iterator[dict[str, Any]]:
+    def _received(self, role: str, *, hidden_seconds: int = LOOK_SECONDS) -> Iterator[dict[str, Any]]:
         """Each message of a queue once; they are hidden from others until they are given back."""
         seen: set[str] = set()
         while True:
             messages = self._sqs.receive_message(
                 QueueUrl=self._stack.queues[role],
                 MaxNumberOfMessages=RECEIVED_AT_ONCE,
-                VisibilityTimeout=LOOK_SECONDS,
+                VisibilityTimeout=hidden_seconds,
                 WaitTimeSeconds=1,  # asks all of SQS's servers
             ).get("Messages", [])
             new = [message for message in messages if message["MessageId"] not in seen]
@@ -365,6 +481,21 @@ def _as_lambda_has_it(record: Mapping[str, Any]) -> dict[str, Any]:
 def _task(body: str) -> PushTask | None:
     try:
         return decode(body)
+    except RefusedError:
+        return None
+
+
+def _remove(store: Store, row: Device | None, *, updated_at: int) -> bool:
+    """Remove a device with its registrations, in as many requests as that takes; False where it registered since."""
+    while row is not None and row.updated_at == updated_at:
+        store.devices.remove(row)
+        row = store.devices.get(row.identifier)
+    return row is None
+
+
+def _held(body: str) -> HeldRemovals | None:
+    try:
+        return read_held(body)
     except RefusedError:
         return None
 

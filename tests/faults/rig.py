@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import patch
 
 import boto3
@@ -40,8 +41,11 @@ from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.push_tasks import Recheck, RecheckReason
+from chalicelib.updates.removals import HeldRemovals, read_held
+from infra.deploy.deployer import Stack
 from infra.deploy.resources import resources
 from infra.local.run import PASS_TYPE_IDENTIFIER
+from infra.operate.pushes import Pushes
 from tests.schedules.tables import ScratchTables
 from tests.support.aws_answers import Raw
 from tests.support.in_process import MAX_PAYLOAD_BYTES
@@ -58,7 +62,6 @@ detection": about 16 times)."""
 UNTIL_TOO_OLD = -1
 """The value of MaximumRetryAttempts with which only the records' age ends the attempts."""
 WORKER_SECONDS = 40.0
-MAX_ROUNDS = 300
 REPAIRED = ("late", "corrupt")
 """Names of templates that are the packaged one once they are no longer broken."""
 _SERIALIZER = TypeSerializer()
@@ -142,7 +145,9 @@ class Rig:
         """By message id, how long it would have waited for all its deliveries."""
         self._sqs = boto3.client("sqs")
         name = f"faults-{secrets.token_hex(4)}"
-        self.dead_letter_queue = self._sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        self.dead_letter_queue, self.held_removals_queue = (
+            self._sqs.create_queue(QueueName=f"{name}-{role}")["QueueUrl"] for role in ("dead", "held")
+        )
         redrive = {"deadLetterTargetArn": self._arn(self.dead_letter_queue), "maxReceiveCount": self.rules.max_receives}
         self.push_queue = self._sqs.create_queue(
             QueueName=f"{name}-push", Attributes={"RedrivePolicy": json.dumps(redrive)}
@@ -150,6 +155,11 @@ class Rig:
         self._depth = 0
         self._depths: dict[str, int] = {}
         self._postponed: dict[str, int] = {}
+        self._visible_from: dict[str, float] = {}
+        """By message id, of those whose order has a time before which it is not carried out: when SQS hands them out,
+        by the rig's clock."""
+        self._delayed: list[tuple[float, str]] = []
+        """Such messages that were received too early: from when on, and their bodies."""
         self.client = self.new_client()
         self.new_sandbox()
 
@@ -159,9 +169,19 @@ class Rig:
     def new_sandbox(self) -> None:
         """As after a cold start: nothing is kept but what is in tables and queues."""
         self.store = self.tables.store()
-        self.queue = Queue(push_queue_url=self.push_queue, dead_letter_queue_url=self.dead_letter_queue)
+        self.queue = Queue(
+            push_queue_url=self.push_queue,
+            dead_letter_queue_url=self.dead_letter_queue,
+            held_removals_queue_url=self.held_removals_queue,
+        )
         self._watch(self.queue._sqs)
-        push_sender = PushSender(self.store, Metrics("faults"), client_for=lambda _: self.client, clock=self.clock)
+        push_sender = PushSender(
+            self.store,
+            Metrics("faults"),
+            client_for=lambda _: self.client,
+            clock=self.clock,
+            hold=self.queue.hold,
+        )
         templates = RigTemplates(self)
         builder = PassBuilder(templates=templates, signer_for=self._signer_for)
         failures = FailedDownloads(self.store, lambda: self.queue, builder, clock=self.clock, delay_seconds=0)
@@ -171,7 +191,9 @@ class Rig:
         self.changes = ChangeHandler(
             self.store, self.queue, push_sender, Metrics("faults"), templates=templates, clock=self.clock
         )
-        self.push_worker = PushWorker(self.store, self.queue, push_sender, rechecker=lambda: rechecker)
+        self.push_worker = PushWorker(
+            self.store, self.queue, push_sender, rechecker=lambda: rechecker, clock=self.clock
+        )
         self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 
     def _signer_for(self, _: str) -> Signer:
@@ -257,7 +279,8 @@ class Rig:
         raise AssertionError("the batch is never settled")
 
     def drains(self, *, between: Callable[[int], None] = lambda _: None) -> None:
-        """As Lambda drains the queue: until nothing is left in it."""
+        """As Lambda drains the queue: until nothing is left in it but orders whose time has not come."""
+        self._put_back_what_is_due()
         for attempt in range(MAX_ROUNDS):
             messages = self._sqs.receive_message(
                 QueueUrl=self.push_queue,
@@ -267,6 +290,7 @@ class Rig:
             ).get("Messages", [])
             if not messages:
                 return
+            messages = [message for message in messages if not self._too_early(message)]
             messages = [message for message in messages if not self._stopped_as_loop(message)]
             records = [
                 {
@@ -293,6 +317,35 @@ class Rig:
             between(attempt)
         raise AssertionError("the queue is never empty")
 
+    def holds_removals(self) -> list[HeldRemovals]:
+        """What an operator is to decide on. It stays where it is."""
+        found = self._sqs.receive_message(
+            QueueUrl=self.held_removals_queue, MaxNumberOfMessages=10, VisibilityTimeout=0
+        )
+        return [read_held(message["Body"]) for message in found.get("Messages", [])]
+
+    def operator(self) -> Pushes:
+        """Who decides on it."""
+        queues = {"held_removals": self.held_removals_queue, "push": self.push_queue}
+        return Pushes(cast("Stack", SimpleNamespace(queues=queues)))
+
+    def devices_of(self, pass_id: PassId) -> int:
+        """How many are registered for a pass."""
+        return len(self.store.registrations.page(pass_id, after=None, limit=10_000).devices)
+
+    def deletion(self, pass_id: PassId) -> dict[str, Any]:
+        """The stream's record of a deletion."""
+        record = self.record(pass_id)
+        del record["dynamodb"]["NewImage"]
+        return record
+
+    def insertion(self, pass_id: PassId) -> dict[str, Any]:
+        """The stream's record of an insertion, after the write itself."""
+        record = self.record(pass_id)
+        del record["dynamodb"]["OldImage"]
+        self.tables.write(pass_id, {"pass_id": str(pass_id), "template": "boarding"})
+        return record
+
     @property
     def longest_wait_seconds(self) -> float:
         """How long the message that waited longest would have waited."""
@@ -300,6 +353,21 @@ class Rig:
 
     def _wait(self, message_id: str, seconds: float) -> None:
         self.waited_seconds[message_id] = self.waited_seconds.get(message_id, 0.0) + seconds
+
+    def _too_early(self, message: dict[str, Any]) -> bool:
+        """Whether SQS would not have handed this message out yet; it is kept until its time."""
+        visible_from = self._visible_from.get(message["MessageId"], 0.0)
+        if visible_from <= self.clock():
+            return False
+        self._delayed.append((visible_from, message["Body"]))
+        self._sqs.delete_message(QueueUrl=self.push_queue, ReceiptHandle=message["ReceiptHandle"])
+        return True
+
+    def _put_back_what_is_due(self) -> None:
+        due = [body for visible_from, body in self._delayed if visible_from <= self.clock()]
+        self._delayed = [kept for kept in self._delayed if kept[0] > self.clock()]
+        for body in due:
+            self._sqs.send_message(QueueUrl=self.push_queue, MessageBody=body)
 
     def _stopped_as_loop(self, message: dict[str, Any]) -> bool:
         """Whether Lambda stops the invocation for this message; its pushes are lost then."""
@@ -312,15 +380,19 @@ class Rig:
     def _watch(self, sqs: Any) -> None:  # noqa: ANN401 - botocore's
         """Note what the code under test sends and postpones, and let it happen at once."""
         delays: list[int] = []
+        waiting: list[bool] = []
 
         def send(params: dict[str, Any], **_: object) -> dict[str, Any]:
             delays[:] = [entry.get("DelaySeconds", 0) for entry in params["Entries"]]
+            waiting[:] = ['"not_before"' in entry["MessageBody"] for entry in params["Entries"]]
             return {**params, "Entries": [{**entry, "DelaySeconds": 0} for entry in params["Entries"]]}
 
         def sent(parsed: dict[str, Any], **_: object) -> None:
             for message in parsed.get("Successful", []):
                 self._depths[message["MessageId"]] = self._depth + 1
                 self._wait(message["MessageId"], delays[int(message["Id"])])
+                if waiting[int(message["Id"])]:
+                    self._visible_from[message["MessageId"]] = self.clock() + delays[int(message["Id"])]
 
         def postpone(params: dict[str, Any], **_: object) -> dict[str, Any]:
             self._postponed[params["ReceiptHandle"]] = params["VisibilityTimeout"]

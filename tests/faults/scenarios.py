@@ -19,11 +19,13 @@ from chalicelib.aws.templates import TemplateMissingError
 from chalicelib.core.identifiers import PushToken
 from infra.local.certificates import make_development_chain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_run
-from tests.faults.rig import DIRECT_DEVICES, Result, Rig, a_rig
+from tests.faults.rig import DIRECT_DEVICES, PAGE, Result, Rig, a_rig
 from tests.support.simulated_apns import SimulatedApns
 
 FEW = 40
 MANY = 700
+VERY_MANY = 2500
+"""So many that their orders do not fit into one batch of the worker, where they would be pushed to once."""
 ATTEMPTS_IN_TEN_MINUTES = 7
 """With waits of 5 s that double each time."""
 HOUR = 3600.0
@@ -233,6 +235,76 @@ def clock_jumped_by_an_hour(rig: Rig) -> None:
     assert back.modified_at == ahead.modified_at + 1
 
 
+def every_token_refused_and_discarded(rig: Rig) -> None:
+    """The push host or the credential belongs to the wrong environment, until an operator puts that right."""
+    pass_id = rig.has_a_pass("P", devices=50)
+    rig.apns.suffers(answer={"status": 400, "reason": "BadDeviceToken"})
+    rig.delivers([rig.record(pass_id)])
+    rig.drains()
+    assert rig.devices_of(pass_id) == 50
+    assert sum(len(held.devices) for held in rig.holds_removals()) == 50
+    rig.apns.recovers()
+    decided = rig.operator().discard_removals(pass_type_identifier=None, on_progress=lambda _: None)
+    assert decided.pushed == 50
+    rig.drains()
+
+
+def half_of_a_fan_out_unregistered(rig: Rig) -> None:
+    """By an error of APNs, which an operator sees and discards."""
+    pass_id = rig.has_a_pass("P", devices=50)
+    tokens = sorted(rig.due)
+    for token in tokens[:25]:
+        rig.apns.answers(Push(PushToken(token), PASS_TYPE_IDENTIFIER), status=410, reason="Unregistered")
+    rig.delivers([rig.record(pass_id)])
+    rig.drains()
+    assert rig.devices_of(pass_id) == 50
+    for token in tokens[:25]:
+        rig.apns.answers(Push(PushToken(token), PASS_TYPE_IDENTIFIER), status=200)
+    rig.operator().discard_removals(pass_type_identifier=PASS_TYPE_IDENTIFIER, on_progress=lambda _: None)
+    rig.drains()
+
+
+def deleted_and_loaded_again(rig: Rig) -> None:
+    """Within the grace period, with the worker at its work in between."""
+    pass_id = rig.has_a_pass("P", devices=MANY)
+    rig.delivers([rig.deletion(pass_id)])
+    rig.drains()
+    rig.delivers([rig.insertion(pass_id)])
+    rig.drains()
+    rig.skew = HOUR
+    rig.drains()
+    assert rig.devices_of(pass_id) == MANY
+
+
+def killed_after_queueing(rig: Rig) -> None:
+    """The push function has queued the fan-out and sent some of its own pushes; the worker is done before the retry."""
+    record = rig.record(rig.has_a_pass("P", devices=MANY))
+
+    def worker(_: int) -> None:
+        dying.close()
+        rig.drains()
+
+    with contextlib.ExitStack() as dying:
+        dying.enter_context(rig.dies_after_outcomes(DIRECT_DEVICES // 4))
+        rig.delivers([record], between=worker)
+    rig.drains()
+
+
+def killed_in_the_middle_of_a_fan_out(rig: Rig) -> None:
+    """The worker has ordered the pushes of some pages, and not noted the last of them."""
+    rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
+    with rig.dies_at_request(20):
+        rig.drains()
+
+
+def changed_twice_in_a_row(rig: Rig) -> None:
+    """The second change comes before the worker has begun with the first."""
+    pass_id = rig.has_a_pass("P", devices=VERY_MANY)
+    rig.delivers([rig.record(pass_id)])
+    rig.delivers([rig.record(pass_id, gate="B23")])
+    rig.drains()
+
+
 def one_item_that_raises_whatever_it_likes(rig: Rig) -> None:
     """H1: among good ones, in one shard, and repaired later."""
     passes = [rig.has_a_pass(f"P{number}", devices=1) for number in range(20)]
@@ -353,6 +425,12 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "a certificate that is refused until it is replaced": certificate_refused_until_replaced,
     "a provider token that expired": provider_token_expired,
     "the clock jumped by an hour, and back": clock_jumped_by_an_hour,
+    "every token refused, until the environment is right": every_token_refused_and_discarded,
+    "half of a fan-out unregistered by mistake": half_of_a_fan_out_unregistered,
+    "a pass deleted and loaded again": deleted_and_loaded_again,
+    "the push function killed after queueing": killed_after_queueing,
+    "the worker killed in the middle of a fan-out": killed_in_the_middle_of_a_fan_out,
+    "a pass changed twice in a row": changed_twice_in_a_row,
     "H1: one item that raises whatever it likes": one_item_that_raises_whatever_it_likes,
     "H1: foreign messages in the push queue": foreign_messages_in_the_queue,
     "H2: a refusal longer than SQS takes": a_refusal_longer_than_sqs_takes,
@@ -360,13 +438,17 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "H6: downloads fail until the certificate is renewed": downloads_that_fail_until_the_certificate_is_renewed,
     "H6: downloads fail while DynamoDB is away": downloads_that_fail_while_dynamodb_is_away,
 }
-REPEATS = {
-    "Lambda killed at each step",
-    "Lambda killed in the middle of pushing",
-    "the same batch delivered twice",
-    "the clock jumped by an hour, and back",
+REPEATS: Mapping[str, int] = {
+    "Lambda killed at each step": 2000,
+    "Lambda killed in the middle of pushing": FEW,
+    "the same batch delivered twice": FEW,
+    "the clock jumped by an hour, and back": FEW,
+    "the push function killed after queueing": DIRECT_DEVICES,
+    "the worker killed in the middle of a fan-out": PAGE,
+    "a pass changed twice in a row": DIRECT_DEVICES,
 }
-"""Where a push is sent again because nobody can know whether it was taken, or because there were two changes."""
+"""How many at most: pushes that are sent again because nobody can know whether they were taken, or for a second change.
+"""
 
 
 def play(name: str, apns: SimulatedApns) -> Result:

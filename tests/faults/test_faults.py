@@ -23,5 +23,4 @@ def test_no_push_is_lost_through(fault: str, stack: LocalRun, apns: SimulatedApn
     result = play(fault, apns)
     assert result.due > 0
     assert result.lost == 0
-    if fault not in REPEATS:
-        assert result.repeated == 0
+    assert result.repeated <= REPEATS.get(fault, 0)

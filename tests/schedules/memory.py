@@ -14,6 +14,7 @@ from chalicelib.aws.tables.passes import Passes, StoredPass
 from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 
 Held = dict[DeviceLibraryIdentifier, int]
@@ -32,6 +33,8 @@ class Memory:
     requests: dict[PassId, RecheckRequest] = field(default_factory=dict)
     recheck_stamps: dict[PassId, RecheckStamp] = field(default_factory=dict)
     personalized: set[PassId] = field(default_factory=set)
+    fan_outs: dict[PassId, FanOutProgress] = field(default_factory=dict)
+    deliveries: dict[str, int] = field(default_factory=dict)
     registrations: dict[PassId, Held] = field(default_factory=dict)
     devices: dict[DeviceLibraryIdentifier, Device] = field(default_factory=dict)
 
@@ -103,28 +106,72 @@ class MemoryVersions:
         self.rows.requests[pass_id] = request
 
     def stamp_at(
-        self, pass_id: PassId, *, now: int, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+        self,
+        pass_id: PassId,
+        *,
+        now: int,
+        changes: int,
+        deleted: bool,
+        record: str = "",
+        recheck: RecheckStamp | None = None,
     ) -> Version | None:
         version = self.rows.versions.get(pass_id)
         if version is not None and version.modified_at >= now:
             return None
-        return self.put(pass_id, now, changes=changes, deleted=deleted, recheck=recheck)
+        return self.put(pass_id, now, changes=changes, deleted=deleted, record=record, recheck=recheck)
 
     def stamp_next(
-        self, pass_id: PassId, *, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+        self,
+        pass_id: PassId,
+        *,
+        changes: int,
+        deleted: bool,
+        record: str = "",
+        recheck: RecheckStamp | None = None,
     ) -> Version | None:
         version = self.rows.versions.get(pass_id)
         if version is None:
             return None
-        return self.put(pass_id, version.modified_at + 1, changes=changes, deleted=deleted, recheck=recheck)
+        modified_at = version.modified_at + 1
+        return self.put(pass_id, modified_at, changes=changes, deleted=deleted, record=record, recheck=recheck)
+
+    def fan_out_state(self, pass_id: PassId) -> FanOutState:
+        version = self.rows.versions.get(pass_id)
+        return FanOutState(version.announced if version else 0, self.rows.fan_outs.get(pass_id))
+
+    def advance_fan_out(self, pass_id: PassId, *, before: FanOutProgress | None, after: FanOutProgress) -> bool:
+        if self.fan_out_state(pass_id).announced > after.modified_at or self.rows.fan_outs.get(pass_id) != before:
+            return False
+        self.rows.fan_outs[pass_id] = after
+        return True
+
+    def note_delivery(self, client: str, *, at: float) -> None:
+        self.rows.deliveries[client] = int(at)
+
+    def last_delivery(self, client: str) -> int | None:
+        return self.rows.deliveries.get(client)
 
     def put(
-        self, pass_id: PassId, modified_at: int, *, changes: int, deleted: bool, recheck: RecheckStamp | None
-    ) -> Version:
+        self,
+        pass_id: PassId,
+        modified_at: int,
+        *,
+        changes: int,
+        deleted: bool,
+        record: str,
+        recheck: RecheckStamp | None,
+    ) -> Version | None:
+        before = self.rows.versions.get(pass_id, Version(0, 0))
+        if record and before.last_record == record and pass_id not in self.rows.refusals:
+            return None
         self.rows.revisions[pass_id] = self.rows.revisions.get(pass_id, 0) + changes
-        version = Version(modified_at, self.rows.revisions[pass_id], deleted=deleted)
+        version = replace(before, modified_at=modified_at, revision=self.rows.revisions[pass_id], deleted=deleted)
+        if record or recheck is not None:
+            version = replace(version, announced=modified_at)
+            self.rows.refusals.pop(pass_id, None)
+        if record:
+            version = replace(version, last_record=record)
         self.rows.versions[pass_id] = version
-        self.rows.refusals.pop(pass_id, None)
         if recheck is not None:
             self.rows.recheck_stamps[pass_id] = recheck
         if version.deleted:
@@ -184,6 +231,16 @@ class MemoryDevices:
         row = self.rows.devices.get(identifier)
         if row is not None and not row.passes:
             del self.rows.devices[identifier]
+
+    def mark_rejected(self, device: Device, *, at: float) -> None:
+        row = self.rows.devices.get(device.identifier)
+        if row is not None and row.push_token == device.push_token and row.rejected_at is None:
+            self.rows.devices[device.identifier] = replace(row, rejected_at=int(at))
+
+    def clear_rejected(self, device: Device) -> None:
+        row = self.rows.devices.get(device.identifier)
+        if row is not None and row.push_token == device.push_token:
+            self.rows.devices[device.identifier] = replace(row, rejected_at=None)
 
     def remove(self, device: Device) -> bool:
         row = self.rows.devices.get(device.identifier)

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows import send_pushes, stamp
+from chalicelib.flows import push_worker, send_pushes, stamp
 from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
 from chalicelib.flows.change import ChangeHandler, Targets
 from chalicelib.flows.download import Download, Downloader
@@ -23,6 +23,7 @@ from chalicelib.flows.register import Registrar
 from chalicelib.passes.item import PassItem
 from chalicelib.updates.changes import PassChange
 from chalicelib.updates.conditional import validators_of
+from chalicelib.updates.fan_outs import FanOutProgress, FanOutState, Idle, claim
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Tag, Version
 from chalicelib.updates.push_tasks import NotifyDevices, Recheck, RemoveRegistrations
 from tests.schedules.memory import MemoryVersions
@@ -36,7 +37,7 @@ def stamp_after_fan_out() -> Mutation:
 
     def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
         if not change.deleted and not change.first_issue:
-            self._find_devices(change, targets)
+            self._find_devices(change, targets, modified_at=0)
             stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
         else:
             original(self, change, targets)
@@ -116,12 +117,19 @@ def stamp_that_may_stand_still() -> Mutation:
     """`max(now, modified_at)` instead of strictly increasing."""
 
     def stamp_next(
-        self: MemoryVersions, pass_id: PassId, *, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+        self: MemoryVersions,
+        pass_id: PassId,
+        *,
+        changes: int,
+        deleted: bool,
+        record: str = "",
+        recheck: RecheckStamp | None = None,
     ) -> Version | None:
         before = self.rows.versions.get(pass_id)
         if before is None:
             return None
-        return self.put(pass_id, before.modified_at, changes=changes, deleted=deleted, recheck=recheck)
+        modified_at = before.modified_at
+        return self.put(pass_id, modified_at, changes=changes, deleted=deleted, record=record, recheck=recheck)
 
     return patch.object(MemoryVersions, "stamp_next", stamp_next)
 
@@ -164,6 +172,53 @@ def registrations_of_a_gone_pass_removed_unseen() -> Mutation:
     return patch.object(PushWorker, "_remove_registrations", remove_registrations)
 
 
+def registrations_removed_without_grace() -> Mutation:
+    """As soon as the worker sees that the pass is gone."""
+    return patch.object(ChangeHandler, "deletion_grace_seconds", property(lambda _: 0, lambda *_: None))
+
+
+def first_deletion_ends_the_grace_of_the_second() -> Mutation:
+    """The registrations of a pass that was deleted twice go when the first period ends."""
+    original = PushWorker._remove_registrations
+
+    def remove_registrations(self: PushWorker, task: RemoveRegistrations, *, deadline: float) -> None:
+        original(self, replace(task, modified_at=None), deadline=deadline)
+
+    return patch.object(PushWorker, "_remove_registrations", remove_registrations)
+
+
+def any_stamp_ends_a_fan_out() -> Mutation:
+    """A stamp that announces nothing is taken for a change whose devices are told."""
+
+    def fan_out_state(self: MemoryVersions, pass_id: PassId) -> FanOutState:
+        version = self.rows.versions.get(pass_id)
+        return FanOutState(version.modified_at if version else 0, self.rows.fan_outs.get(pass_id))
+
+    return patch.object(MemoryVersions, "fan_out_state", fan_out_state)
+
+
+def a_record_that_is_stamped_is_settled() -> Mutation:
+    """A batch that comes again after a crash between the stamp and its fan-out finds nothing to do."""
+    original = ChangeHandler._stamp
+
+    def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
+        version = self.store.versions.get(change.pass_id)
+        if version is None or version.last_record != change.last_record:
+            original(self, change, targets)
+
+    return patch.object(ChangeHandler, "_stamp", settle)
+
+
+def fan_out_noted_as_done_before_it_is() -> Mutation:
+    """The progress is written at the claim, for all pages at once."""
+
+    def claim_all(state: FanOutState, **message: Any) -> FanOutProgress | Idle:  # noqa: ANN401 - claim's own
+        claimed = claim(state, **message)
+        return replace(claimed, done=True) if isinstance(claimed, FanOutProgress) else claimed
+
+    return patch.object(push_worker, "claim", claim_all)
+
+
 def failed_pushes_dropped() -> Mutation:
     """What APNs could not take now is not queued."""
     return patch.object(send_pushes.PushSender, "_unsettled_by", lambda *_: [])
@@ -186,8 +241,8 @@ def item_not_read_again_after_a_recheck() -> Mutation:
     """A recheck's stamp wipes what the stream has recorded of a newer item in the meantime."""
     original = Rechecker._look
 
-    def look(self: Rechecker, pass_id: PassId, *, template_age_seconds: float) -> Any:  # noqa: ANN401
-        return Good() if template_age_seconds == 0.0 else original(self, pass_id, template_age_seconds=5.0)
+    def look(self: Rechecker, task: Recheck, *, template_age_seconds: float) -> Any:  # noqa: ANN401
+        return Good() if template_age_seconds == 0.0 else original(self, task, template_age_seconds=5.0)
 
     return patch.object(Rechecker, "_look", look)
 
@@ -224,6 +279,11 @@ MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "registered_at left out of the comparison": registered_at_left_out,
     "410 of an old token removes the new one": gone_device_removed_whatever_it_did_since,
     "registrations removed though the pass is back": registrations_of_a_gone_pass_removed_unseen,
+    "registrations removed without grace": registrations_removed_without_grace,
+    "first deletion ends the grace of the second": first_deletion_ends_the_grace_of_the_second,
+    "any stamp ends a fan-out": any_stamp_ends_a_fan_out,
+    "a record that is stamped is settled": a_record_that_is_stamped_is_settled,
+    "fan-out noted as done before it is": fan_out_noted_as_done_before_it_is,
     "failed pushes dropped": failed_pushes_dropped,
     "refusals not recorded": refusals_not_recorded,
     "rewritten refusals ignored": rewritten_refusals_ignored,

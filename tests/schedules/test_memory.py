@@ -1,5 +1,6 @@
 """The tables in memory answer as DynamoDB does: what holds over one holds over the other."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -7,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.devices import Device
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.fan_outs import FanOutProgress
 from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal
 from infra.local.run import LocalRun
 from tests.schedules.memory import Memory
@@ -61,8 +64,15 @@ def _carry_out(store: Store, name: str, arguments: tuple[Any, ...], options: dic
 def _some_call(random: Random, number: int) -> tuple[Any, ...]:
     pass_id, device, token = random.choice(PASSES), random.choice(DEVICES), random.choice(TOKENS)
     at = 1000 + number + random.choice([0, 0.25])
-    recheck = random.choice([None, None, RecheckStamp(f"message-{number}", number)])
-    stamp = {"changes": random.choice([1, 3]), "deleted": random.random() < 0.3, "recheck": recheck}
+    stamp = {
+        "changes": random.choice([1, 3]),
+        "deleted": random.random() < 0.3,
+        "record": random.choice(["", "", "r1", f"r{number}"]),
+        "recheck": random.choice([None, None, RecheckStamp(f"message-{number}", number)]),
+    }
+    begun = FanOutProgress(random.choice([1000, 1010]), "", "", "m", 5)
+    gone_on = replace(begun, reached="device-1", done=random.random() < 0.5)
+    known = Device(device, token, 0)
     refusal = Refusal(f"reason {number}", random.choice(["t", ""]), number)
     item = {"pass_id": str(pass_id), "template": "t", "authentication_token": "0" * 16, "own": number}
     calls: list[tuple[Any, ...]] = [
@@ -91,6 +101,13 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("devices.held_passes", (device, PASSES), {}),
         ("devices.reach", (DEVICES,), {}),
         ("devices.delete_if_empty", (device,), {}),
+        ("devices.mark_rejected", (known,), {"at": at}),
+        ("devices.clear_rejected", (known,), {}),
+        ("versions.fan_out_state", (pass_id,), {}),
+        ("versions.advance_fan_out", (pass_id,), {"before": random.choice([None, begun]), "after": gone_on}),
+        ("versions.advance_fan_out", (pass_id,), {"before": None, "after": begun}),
+        ("versions.note_delivery", ("client",), {"at": at}),
+        ("versions.last_delivery", (random.choice(["client", "another"]),), {}),
         ("devices.forget", (device,), {"meanwhile": random.random() < 0.5, "at": at}),
     ]
     return random.choice(calls)

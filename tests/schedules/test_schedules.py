@@ -12,6 +12,8 @@ from tests.schedules.mutations import MUTATIONS
 from tests.schedules.tables import ScratchTables
 from tests.schedules.world import World
 
+pytestmark = pytest.mark.timeout(600)
+"""Of the fixture that explores: one guard takes some thousand schedules to find."""
 SCHEDULES = 2_000
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60

@@ -9,14 +9,18 @@ the scheduler may let the clock jump, fail a request before or after it took eff
 or a message out twice, kill a push token, have a phone remove a pass, have a pipeline delete one, damage a phone's tag.
 
 Bounds that it keeps, since the protocol asks for them: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
-after `API_TIMEOUT_SECONDS`, clocks disagree by `SKEW_SECONDS` at most, a deleted pass comes back no sooner than the
-window W, and a phone has no calls open with two push tokens.
+after `API_TIMEOUT_SECONDS`, clocks disagree by `SKEW_SECONDS` at most, a pass is not deleted again before the stream
+has told of its return, and a phone has no calls open with two push tokens.
+
+A deleted pass stays away or is loaded again. One that is loaded again within the grace period keeps its phones, and
+what they must have in the end counts as for any other pass. One that stays away for longer is void for its phones.
 
 In the end nothing new happens, no request fails, and everything that is under way comes to its end. Then every phone
 that believes to be registered must have the newest content, and every tag that was handed out before a change must
 still lead to it.
 """
 
+import itertools
 import json
 import math
 import time
@@ -48,6 +52,7 @@ from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.flows.stamp import stamp
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template, TemplateError
@@ -59,6 +64,8 @@ from chalicelib.updates.push_tasks import PushTask, Recheck, RecheckReason, enco
 PASS_TYPE = "pass.com.example.world"
 PUSH_TIMEOUT_SECONDS = 20
 API_TIMEOUT_SECONDS = 10
+GRACE_SECONDS = 240
+JUMP_SECONDS = 70
 WORKER_TIMEOUT_SECONDS = 120
 SKEW_SECONDS = 1.0
 WINDOW_SECONDS = window_seconds(push_timeout_seconds=PUSH_TIMEOUT_SECONDS)
@@ -166,7 +173,9 @@ class World:
         self.planned_steps = 0
         self._write_item = write
         self._items: dict[PassId, dict[str, object]] = {}
-        self._gone_since: dict[PassId, float] = {}
+        self._reload: dict[PassId, tuple[int, float]] = {}
+        """Passes that are loaded again: from which step, and until what time."""
+        self._sequence_numbers = itertools.count(1)
         self.written_at: dict[PassId, int] = {}
         self.writes = 0
         self.shards: list[list[dict[str, Any]]] = [[], []]
@@ -191,6 +200,8 @@ class World:
             add=random.choice([0.03, 0.2]),
             deliver=random.choice([0.02, 0.1, 0.5]),
             rare=random.choice([0.0, 0.0, 0.01, 0.05]),
+            delete=random.choice([0.0, 0.0, 0.02]),
+            personalize=random.choice([0.0, 0.0, 0.1]),
             fail=random.choice([0.0, 0.0, 0.02, 0.1]),
             jump=random.choice([0.0, 0.04, 0.2]),
             meet=random.choice([0.0, 0.5]),
@@ -210,17 +221,32 @@ class World:
         failures = cast(
             "FailedDownloads", WatchedFailures(self, FailedDownloads(stepped, lambda: queue, builder, clock=self.clock))
         )
-        client = cast("Client", SimpleNamespace(push=self._push, connections=0))
+        client = cast("Client", SimpleNamespace(push=self._push, connections=0, identity="client"))
         metrics = cast("Metrics", SimpleNamespace(put=lambda *_, **__: None, count=lambda *_, **__: None))
-        push_sender = PushSender(stepped, metrics, client_for=lambda _: client, clock=self.clock)
+        push_sender = PushSender(stepped, metrics, client_for=lambda _: client, clock=self.clock, hold=lambda _: None)
+        self._stepped = stepped
         self.registrar = Registrar(stepped, self.keys, queue)
         self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
         self.downloader = Downloader(stepped, self.keys, builder, failures, window_seconds=WINDOW_SECONDS)
-        self.changes = ChangeHandler(stepped, queue, push_sender, metrics, templates=self.designs, clock=self.clock)
-        rechecker = Rechecker(
-            stepped, queue, metrics, builder, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT_SECONDS
+        self.changes = ChangeHandler(
+            stepped,
+            queue,
+            push_sender,
+            metrics,
+            templates=self.designs,
+            clock=self.clock,
+            deletion_grace_seconds=GRACE_SECONDS,
         )
-        self.push_worker = PushWorker(stepped, queue, push_sender, rechecker=lambda: rechecker)
+        rechecker = Rechecker(
+            stepped,
+            queue,
+            metrics,
+            builder,
+            clock=self.clock,
+            max_stamp_seconds=PUSH_TIMEOUT_SECONDS,
+            deletion_grace_seconds=GRACE_SECONDS,
+        )
+        self.push_worker = PushWorker(stepped, queue, push_sender, rechecker=lambda: rechecker, clock=self.clock)
         self._versions = store.versions
 
     # ------------------------------------------------------------ templates and certificates
@@ -330,9 +356,8 @@ class World:
 
     def writes_a_pass(self, pass_id: PassId, *, again: bool = False) -> None:
         """A pipeline puts an item with content that was never there before, or the same once more."""
-        if self.now - self._gone_since.get(pass_id, -FOREVER) < WINDOW_SECONDS + 2 * SKEW_SECONDS:
-            return
         old = self._items.get(pass_id)
+        self._reload.pop(pass_id, None)
         if not again or old is None:
             self.writes += 1
             self.written_at[pass_id] = self.writes
@@ -344,17 +369,47 @@ class World:
         self._put(pass_id, old, item)
 
     def deletes_a_pass(self, pass_id: PassId) -> None:
-        """What phones believe of it is void: they are registered for what is no more."""
+        """A pipeline removes it, to load it again or for good."""
         old = self._items.get(pass_id)
-        if old is None:
+        if old is None or self._is_in_stream(pass_id):
             return
-        self._gone_since[pass_id] = self.now
+        self._put(pass_id, old, None)
+        if self.random.random() < 0.5:
+            self._stays_away(pass_id)
+        else:
+            until = self.now + GRACE_SECONDS - 3 * SKEW_SECONDS
+            self._reload[pass_id] = (self.steps + self.random.choice([1, 10, 40, 80]), until)
+
+    def _stays_away(self, pass_id: PassId) -> None:
+        """What phones believe of it is void: they are registered for what is no more."""
         for phone in self.phones:
             phone.wanted.discard(pass_id)
             phone.told.pop(pass_id, None)
             phone.content.pop(pass_id, None)
             phone.last_modified.pop(pass_id, None)
-        self._put(pass_id, old, None)
+
+    def _reloads(self, *, all_of_them: bool = False) -> None:
+        """Some of the passes that are to be loaded again are, each before its time is over; what is late stays away."""
+        for pass_id, (step, until) in list(self._reload.items()):
+            if self.now >= until:
+                del self._reload[pass_id]
+                self._stays_away(pass_id)
+            elif all_of_them or until - self.now < JUMP_SECONDS + 5 or self.steps >= step:
+                self.writes_a_pass(pass_id)
+
+    def _is_in_stream(self, pass_id: PassId) -> bool:
+        return any(
+            record["dynamodb"]["Keys"]["pass_id"]["S"] == str(pass_id) for shard in self.shards for record in shard
+        )
+
+    def is_personalized(self, pass_id: PassId) -> None:
+        """The API stamps a pass whose devices are told by the stream's record, which this world leaves out."""
+        if pass_id in self._items:
+
+            def body() -> None:
+                stamp(self._stepped, pass_id, now=self.clock(), changes=1, deleted=False)
+
+            self.start("personalize", body, lambda _: None, API_TIMEOUT_SECONDS)
 
     def _put(self, pass_id: PassId, old: dict[str, object] | None, new: dict[str, object] | None) -> None:
         self._write_item(pass_id, new)
@@ -368,7 +423,7 @@ class World:
             {
                 "dynamodb": {
                     "Keys": {"pass_id": {"S": str(pass_id)}},
-                    "SequenceNumber": str(self.writes * 10_000 + self.steps),
+                    "SequenceNumber": str(next(self._sequence_numbers)),
                     "ApproximateCreationDateTime": self.now,
                     **{name: _SERIALIZER.serialize(image)["M"] for name, image in images.items()},
                 }
@@ -570,6 +625,7 @@ class World:
         for self.steps in range(steps):
             self._something_happens()
             self._go_on()
+        self._reloads(all_of_them=True)
         self.calm = True
         self.random = Random(0)  # noqa: S311 - how things settle is not what a counterexample is about
         self.certificate_missing = False
@@ -584,15 +640,17 @@ class World:
 
     def _something_happens(self) -> None:
         random, rates = self.random, self.rates
-        self.now += 70 if random.random() < rates.jump else rates.pace * random.choice([0, 0, 0.01, 0.3, 1, 3])
-        if random.random() < rates.write and self.steps < rates.write_until * self.planned_steps:
-            self.writes_a_pass(random.choice(self.pass_ids), again=random.random() < 0.1)
+        is_jump = random.random() < rates.jump
+        self.now += JUMP_SECONDS if is_jump else rates.pace * random.choice([0, 0, 0.01, 0.3, 1, 3])
+        self._a_pipeline_acts()
         if random.random() < rates.add:
             number = random.randrange(len(self.phones))
             own = self.pass_ids[number % len(self.pass_ids)]
             self.adds_a_pass(self.phones[number], own if self.one_pass_each else random.choice(self.pass_ids))
         if random.random() < rates.rare:
             self._something_rare_happens()
+        if random.random() < rates.personalize and self.messages:
+            self.is_personalized(random.choice(self.pass_ids))
         self._something_breaks_or_is_repaired()
         for shard in range(len(self.shards)):
             if self.shards[shard] and shard not in self.busy_shards and random.random() < rates.deliver:
@@ -602,6 +660,14 @@ class World:
         for phone in self.phones:
             if random.random() < 0.5:
                 self._phone_acts(phone)
+
+    def _a_pipeline_acts(self) -> None:
+        random, rates = self.random, self.rates
+        if random.random() < rates.write and self.steps < rates.write_until * self.planned_steps:
+            self.writes_a_pass(random.choice(self.pass_ids), again=random.random() < 0.1)
+        self._reloads()
+        if random.random() < rates.delete:
+            self.deletes_a_pass(random.choice(self.pass_ids))
 
     def _something_breaks_or_is_repaired(self) -> None:
         if self.random.random() < self.rates.repair:
@@ -723,9 +789,10 @@ class WorldQueue:
 
     world: World
 
-    def send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0, attempts: int = 0) -> None:
         assert delay_seconds >= 0
         assert until >= 0
+        assert attempts >= 0
         for task in tasks:
             self.world.request(lambda task=task: self._put(task, delay_seconds), QueueError)  # type: ignore[misc]
 

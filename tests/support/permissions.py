@@ -33,7 +33,13 @@ FUNCTION_OF_FLOW = {
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 """What the members of TransactWriteItems must be allowed (AWS, "IAM and DynamoDB transactions")."""
 TABLE_ROLE = re.compile(r".*-(passes|versions|registrations|devices)")
-QUEUE_ROLES = {"push": "PushQueue", "dead-letter": "DeadLetterQueue", "dead": "DeadLetterQueue"}
+QUEUE_ROLES = {
+    "push": "PushQueue",
+    "dead-letter": "DeadLetterQueue",
+    "dead": "DeadLetterQueue",
+    "held-removals": "HeldRemovalsQueue",
+    "held": "HeldRemovalsQueue",
+}
 LOGGING = {("logs:CreateLogStream", "its own log group"), ("logs:PutLogEvents", "its own log group")}
 LAMBDAS_OWN: Mapping[str, set[tuple[str, str]]] = {
     "api_handler": LOGGING,

@@ -170,6 +170,13 @@ def item(serial_number: str = "S-1", **attributes: object) -> PassItem:
     return PassItem.parse({"pass_id": f"{PASS_TYPE_IDENTIFIER}/{serial_number}", "template": "sample", **attributes})
 
 
+def rendered(template: Template, of: PassItem) -> bytes:
+    """The pass.json of an item."""
+    return render(
+        template, of, web_service_url=WEB_SERVICE_URL, authentication_token=TOKEN, team_identifier="DEVTEAM001"
+    )
+
+
 def signer_of(chain: DevelopmentChain) -> Signer:
     """The signer of a development chain."""
     return Signer.from_pem(

@@ -39,7 +39,7 @@ class StoreError(TransientError):
 class VersionRow(Model):
     """What is known of a pass's changes; `domain.updates.Version`. A pass that was personalized before its first stamp
     has a row without one, and so has a pass that was only ever refused. `domain.updates.VersionState` says what else a
-    row holds.
+    row holds. `delivered_at` is on the rows of APNs clients alone (`Versions.note_delivery`).
     """
 
     pass_id = UnicodeAttribute(hash_key=True)
@@ -47,6 +47,10 @@ class VersionRow(Model):
     revision = NumberAttribute(null=True)
     deleted = BooleanAttribute(null=True)
     personalized = BooleanAttribute(null=True)
+    announced = NumberAttribute(null=True)
+    last_record = UnicodeAttribute(null=True)
+    fan_out = UnicodeAttribute(null=True)
+    delivered_at = NumberAttribute(null=True)
     refused: MapAttribute[str, str] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
     recheck_stamp: MapAttribute[str, Any] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # likewise
 
@@ -73,6 +77,7 @@ class DeviceRow(Model):
     push_token = UnicodeAttribute()
     passes = UnicodeSetAttribute(null=True)
     updated_at = NumberAttribute()
+    rejected_at = NumberAttribute(null=True)
 
 
 class Tables:

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.aws.tables.connection import Tables
@@ -27,12 +29,14 @@ class Device:
         push_token: where APNs reaches it now.
         updated_at: epoch milliseconds of its last registration call.
         passes: what it holds; empty where only its token was asked for.
+        rejected_at: epoch seconds of the first 400 BadDeviceToken since a push reached it; None for none.
     """
 
     identifier: DeviceLibraryIdentifier
     push_token: PushToken
     updated_at: int
     passes: frozenset[PassId] = frozenset()
+    rejected_at: int | None = None
 
 
 class Devices:
@@ -93,7 +97,7 @@ class Devices:
             {
                 devices: {
                     "Keys": [{"device_library_identifier": {"S": device.value}} for device in identifiers],
-                    "ProjectionExpression": "device_library_identifier, push_token, updated_at",
+                    "ProjectionExpression": "device_library_identifier, push_token, updated_at, rejected_at",
                     "ConsistentRead": True,
                 }
             }
@@ -109,6 +113,33 @@ class Devices:
         devices = self._tables.devices
         row = devices(identifier.value)
         self._tables.write_one("DeleteItem", lambda: row.delete(condition=devices.passes.does_not_exist()))
+
+    def mark_rejected(self, device: Device, *, at: float) -> None:
+        """Note that APNs refuses the device's push token, unless that is noted or the token is another by now.
+
+        Args:
+            device: as it was read when it was pushed to.
+            at: epoch seconds.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        devices = self._tables.devices
+        condition = (devices.push_token == device.push_token.value) & devices.rejected_at.does_not_exist()
+        self._update_if(device, devices.rejected_at.set(int(at)), condition)
+
+    def clear_rejected(self, device: Device) -> None:
+        """Take the mark away from a device that a push has reached, unless its push token is another by now.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        devices = self._tables.devices
+        self._update_if(device, devices.rejected_at.remove(), devices.push_token == device.push_token.value)
+
+    def _update_if(self, device: Device, action: Action, condition: Condition) -> None:
+        row = self._tables.devices(device.identifier.value)
+        self._tables.write_one("UpdateItem", lambda: row.update(actions=[action], condition=condition))
 
     def remove(self, device: Device) -> bool:
         """Remove a device that APNs calls gone, with its registrations, `REMOVED_PASSES_PER_REQUEST` at a time.
@@ -146,6 +177,7 @@ class Devices:
             push_token=PushToken(row.push_token),
             updated_at=int(row.updated_at),
             passes=frozenset(PassId.parse(pass_id) for pass_id in row.passes or ()),
+            rejected_at=None if row.rejected_at is None else int(row.rejected_at),
         )
 
 
@@ -155,4 +187,5 @@ def _reached(item: dict[str, dict[str, str]]) -> Device:
         identifier=DeviceLibraryIdentifier(item["device_library_identifier"]["S"]),
         push_token=PushToken(item["push_token"]["S"]),
         updated_at=int(item["updated_at"]["N"]),
+        rejected_at=int(item["rejected_at"]["N"]) if "rejected_at" in item else None,
     )

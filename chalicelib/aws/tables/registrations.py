@@ -137,5 +137,6 @@ class Registrations:
                 devices.push_token.set(push_token.value),
                 devices.passes.add({str(pass_id)}),
                 devices.updated_at.set(int(at * 1000)),
+                devices.rejected_at.remove(),
             ],
         )

@@ -9,6 +9,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.identifiers import PassId
+from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 
 PASSES_PER_REQUEST = 100
@@ -64,7 +65,7 @@ class Versions:
         return {PassId.parse(item["pass_id"]["S"]) for item in found[table] if "refused" in item}
 
     def send_refusals(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
-        """Record that the newest item cannot become a pass. The next stamp removes it.
+        """Record that the newest item cannot become a pass. The next stamp that is announced removes it.
 
         Args:
             pass_id: which pass.
@@ -99,17 +100,27 @@ class Versions:
         self._update(pass_id, "SET recheck_request = :request", {":request": {"M": record}})
 
     def stamp_at(
-        self, pass_id: PassId, *, now: int, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+        self,
+        pass_id: PassId,
+        *,
+        now: int,
+        changes: int,
+        deleted: bool,
+        record: str = "",
+        recheck: RecheckStamp | None = None,
     ) -> Version | None:
         """Set `modified_at` to `now` (epoch seconds) if that is later than what is there; None where it is not.
 
-        A refusal that is on record is removed.
+        A stamp of a record or of a recheck is announced, and removes a refusal that is on record. Any other, as of a
+        personalization, has not looked at the item and does neither.
 
         Args:
             pass_id: which pass.
             now: epoch seconds.
             changes: what the revision grows by.
             deleted: whether the item is gone.
+            record: the stream record that is stamped and will be announced; None is returned where it was stamped
+                before, and no refusal was recorded since. Empty for what is no record.
             recheck: kept with the stamp, where it is a recheck that stamps.
 
         Raises:
@@ -118,17 +129,25 @@ class Versions:
         versions = self._tables.versions
         return self._stamp(
             pass_id,
-            modified_at=versions.modified_at.set(now),
+            to=now,
             changes=changes,
             deleted=deleted,
+            record=record,
             condition=versions.modified_at.does_not_exist() | (versions.modified_at < now),
             recheck=recheck,
         )
 
     def stamp_next(
-        self, pass_id: PassId, *, changes: int, deleted: bool, recheck: RecheckStamp | None = None
+        self,
+        pass_id: PassId,
+        *,
+        changes: int,
+        deleted: bool,
+        record: str = "",
+        recheck: RecheckStamp | None = None,
     ) -> Version | None:
-        """Set `modified_at` to one more than what is there; None where nothing is there. Otherwise like `stamp_at`.
+        """Set `modified_at` to one more than what is there; None where nothing is there, or the record was stamped.
+        Otherwise like `stamp_at`.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -136,35 +155,111 @@ class Versions:
         versions = self._tables.versions
         return self._stamp(
             pass_id,
-            modified_at=versions.modified_at.set(versions.modified_at + 1),
+            to=versions.modified_at + 1,
             changes=changes,
             deleted=deleted,
+            record=record,
             condition=versions.modified_at.exists(),
             recheck=recheck,
         )
+
+    def fan_out_state(self, pass_id: PassId) -> FanOutState:
+        """What is announced, and how far its fan-out has come.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {
+                "TableName": self._tables.versions.Meta.table_name,
+                "Key": {"pass_id": {"S": str(pass_id)}},
+                "ProjectionExpression": "announced, fan_out",
+                "ConsistentRead": True,
+            },
+        )
+        row: dict[str, Any] = plain_item(response.get("Item") or {})
+        progress = FanOutProgress.parse(str(row["fan_out"])) if "fan_out" in row else None
+        return FanOutState(int(row.get("announced", 0)), progress)
+
+    def advance_fan_out(self, pass_id: PassId, *, before: FanOutProgress | None, after: FanOutProgress) -> bool:
+        """Write the progress of a fan-out; False where it is not `before` any more, or a newer change is announced.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        versions = self._tables.versions
+        unchanged = versions.fan_out.does_not_exist() if before is None else versions.fan_out == before.encode()
+        current = versions.announced.does_not_exist() | (versions.announced <= after.modified_at)
+        row = versions(str(pass_id))
+        actions: list[Action] = [versions.fan_out.set(after.encode())]
+        return self._tables.write_one("UpdateItem", lambda: row.update(actions=actions, condition=unchanged & current))
+
+    def note_delivery(self, client: str, *, at: float) -> None:
+        """Note that an APNs client has delivered a push (`domain/removals.py`).
+
+        Args:
+            client: names credential and host, without a secret. No pass id is equal to the key: it has no `/`.
+            at: epoch seconds.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        versions = self._tables.versions
+        row = versions(_client_key(client))
+        self._tables.write_one("UpdateItem", lambda: row.update(actions=[versions.delivered_at.set(int(at))]))
+
+    def last_delivery(self, client: str) -> int | None:
+        """Epoch seconds of the last delivery that is noted of an APNs client; None for none.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        response = self._tables.call(
+            "GetItem",
+            {
+                "TableName": self._tables.versions.Meta.table_name,
+                "Key": {"pass_id": {"S": _client_key(client)}},
+                "ConsistentRead": True,
+            },
+        )
+        item = response.get("Item", {})
+        return int(item["delivered_at"]["N"]) if "delivered_at" in item else None
 
     def _stamp(
         self,
         pass_id: PassId,
         *,
-        modified_at: Action,
+        to: Any,  # noqa: ANN401 - a number, or pynamodb's form of a sum
         changes: int,
         deleted: bool,
+        record: str,
         condition: Condition,
         recheck: RecheckStamp | None,
     ) -> Version | None:
         versions = self._tables.versions
         row = versions(str(pass_id))
-        actions = [
-            modified_at,
+        actions: list[Action] = [
+            versions.modified_at.set(to),
             versions.revision.add(changes),
-            versions.refused.remove(),
             *self._deletion(deleted=deleted),
             *self._rechecked(recheck),
         ]
+        if record or recheck is not None:
+            actions += [versions.announced.set(to), versions.refused.remove()]
+        if record:
+            actions.append(versions.last_record.set(record))
+            is_new = versions.last_record.does_not_exist() | (versions.last_record != record)
+            condition = condition & (is_new | versions.refused.exists())
         if not self._tables.write_one("UpdateItem", lambda: row.update(actions=actions, condition=condition)):
             return None
-        return Version(int(row.modified_at), int(row.revision), deleted=bool(row.deleted))
+        return Version(
+            int(row.modified_at),
+            int(row.revision),
+            deleted=bool(row.deleted),
+            announced=int(row.announced or 0),
+            last_record=row.last_record or "",
+        )
 
     def _deletion(self, *, deleted: bool) -> list[Action]:
         """A pass that comes back under the name of one that is gone has no person yet."""
@@ -189,12 +284,22 @@ class Versions:
         )
 
 
+def _client_key(client: str) -> str:
+    return f"apns-client {client}"
+
+
 def version_of(item: Mapping[str, object]) -> Version | None:
     """A version from the plain attributes of its row; None before the first stamp."""
     row = cast("dict[str, Any]", item)  # the table is ours alone: its rows have this form
     if "modified_at" not in row:
         return None
-    return Version(int(row["modified_at"]), int(row["revision"]), deleted=bool(row.get("deleted")))
+    return Version(
+        int(row["modified_at"]),
+        int(row["revision"]),
+        deleted=bool(row.get("deleted")),
+        announced=int(row.get("announced", 0)),
+        last_record=str(row.get("last_record", "")),
+    )
 
 
 def state_of(item: Mapping[str, object]) -> VersionState:

@@ -76,13 +76,16 @@ def change(*, devices: int) -> Flow:
     direct = min(devices, MAX_DIRECT_DEVICES)
     rest = devices - direct
     reads = Counter({"Query": 1, "BatchGetItem": ceil(direct / DEVICES_PER_REQUEST)})
+    progress = 0
     if rest:
-        reads += Counter({"Query": ceil(rest / FAN_OUT_PAGE), "BatchGetItem": ceil(rest / DEVICES_PER_REQUEST)})
+        pages = ceil(rest / FAN_OUT_PAGE)
+        progress = 1 + pages  # the fan-out is claimed, and noted after each page
+        reads += Counter({"GetItem": 1, "Query": pages, "BatchGetItem": ceil(rest / DEVICES_PER_REQUEST)})
     found = max(1, ceil(devices * REGISTRATION_BYTES / READ_UNIT_BYTES))
     return Flow(
-        {"UpdateItem": 1, **{operation: count for operation, count in reads.items() if count}},
-        read_units=found + devices,
-        write_units=2,
+        {"UpdateItem": 1 + progress, **{operation: count for operation, count in reads.items() if count}},
+        read_units=found + devices + (1 if rest else 0),
+        write_units=2 + progress,
         milliseconds=40 + 0.2 * devices,
         logged_bytes=4000,
         messages=1 + ceil(rest / MAX_DEVICES_PER_TASK) if rest else 0,

@@ -3,6 +3,7 @@
 {"passwire_backup": 1, "stage": "dev", "begun_at": "2026-11-25T16:00:00+00:00"}
 {"kind": "versions", "item": {"pass_id": {"S": "..."}, ...}}        an item in DynamoDB's own JSON
 {"kind": "templates", "item": {"name": "...", "revision": "...", "zip": "<base64>"}}
+{"kind": "images", "item": {"key": "...", "png": "<base64>"}}
 {"counts": {"versions": 1, ...}, "sha256": "<of all bytes before this line>"}
 """
 
@@ -22,7 +23,7 @@ from infra.core.private_files import open_private
 from infra.operate.backup.errors import BackupError
 
 VERSION = 1
-KINDS = ("versions", "templates", "passes", "devices", "registrations")
+KINDS = ("versions", "templates", "images", "passes", "devices", "registrations")
 """In the order in which they are restored."""
 
 
@@ -101,7 +102,10 @@ def verify(path: Path) -> Contents:
                         raise BackupError(f"{path}: is no backup that this version can read; see CHANGELOG.md")
                 elif "sha256" in content:
                     trailer = content
-                    if content["sha256"] != digest.hexdigest() or content["counts"] != dict(counts):
+                    if content["sha256"] != digest.hexdigest() or {
+                        **dict.fromkeys(KINDS, 0),  # an older version knew fewer kinds
+                        **content["counts"],
+                    } != dict(counts):
                         raise BackupError(f"{path}: was changed after it was written; use another backup")
                 else:
                     counts[content["kind"]] += 1

@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
@@ -48,7 +49,9 @@ class BackedUpStage:
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
         self._dynamodb = retry_conflicts(boto3.client("dynamodb", config=config))
         self._sqs = boto3.client("sqs")
-        self._templates = TemplatesBucket(stack.outputs["TemplatesBucketName"])
+        self._s3 = boto3.client("s3", config=config)
+        self._bucket = stack.outputs["TemplatesBucketName"]
+        self._templates = TemplatesBucket(self._bucket)
 
     def back_up(self, path: Path, *, done: Done) -> Contents:
         """Write everything into a file.
@@ -65,6 +68,7 @@ class BackedUpStage:
         write: dict[str, Callable[[Mapping[str, Any]], object]] = {
             "versions": self._restore_version,
             "templates": self._restore_template,
+            "images": self._restore_image,
             "passes": self._restore_pass,
             "devices": self._restore_device,
             "registrations": self._restore_registration,
@@ -79,7 +83,8 @@ class BackedUpStage:
                     done(kind, len(some))
 
     def _items(self, kind: str, done: Done) -> Iterator[Mapping[str, Any]]:
-        for page in self._template_pages() if kind == "templates" else self._table_pages(kind):
+        pages = {"templates": self._template_pages, "images": self._image_pages}
+        for page in pages[kind]() if kind in pages else self._table_pages(kind):
             yield from page
             done(kind, len(page))
 
@@ -94,6 +99,12 @@ class BackedUpStage:
         for template in self._templates.list():
             packed = self._templates.packed(template.name, template.revision)
             yield [{"name": template.name, "revision": template.revision, "zip": packed}]
+
+    def _image_pages(self) -> Iterator[list[dict[str, Any]]]:
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=IMAGES_PREFIX):
+            for entry in page.get("Contents", []):
+                body = self._s3.get_object(Bucket=self._bucket, Key=entry["Key"])["Body"].read()
+                yield [{"key": entry["Key"].removeprefix(IMAGES_PREFIX), "png": body}]
 
     def _restore_version(self, item: Mapping[str, Any]) -> None:
         """Never back to an earlier stamp; a row that has none yet gets this one, or rather a minute from now: of a row
@@ -148,6 +159,12 @@ class BackedUpStage:
         """One that was pushed since stays."""
         if self._templates.current(item["name"]) is None:
             self._templates.push(item["name"], unpack(item["name"], item["zip"]), uploaded=lambda _: None)
+
+    def _restore_image(self, item: Mapping[str, Any]) -> None:
+        """A key is the hash of its content, so what is there is the same."""
+        self._s3.put_object(
+            Bucket=self._bucket, Key=IMAGES_PREFIX + item["key"], Body=item["png"], ContentType="image/png"
+        )
 
     def _restore_pass(self, item: Mapping[str, Any]) -> None:
         self._dynamodb.put_item(TableName=self._stack.tables["passes"], Item=item)

@@ -13,14 +13,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
-from pydantic import TypeAdapter, ValidationError
 
 from chalicelib.core.numbers import MAX_DIGITS, NumberError, parse_number
+from chalicelib.passes.format.check import override_problem
+from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 from chalicelib.passes.template import Template
-from infra.operate.templates.model import Pass
 
 TYPED = "$dynamodb"
 SCALARS = frozenset({str, int, bool, Decimal, type(None)})
@@ -125,24 +125,20 @@ def read_override(key: str, cell: str) -> object:
     Raises:
         CellError: it is not of that type.
     """
-    if key not in Pass.model_fields:
+    if key not in OVERRIDABLE_KEYS or key == "userInfo":
         return from_json(cell) if _is_object(cell) else cell
-    described = Pass.model_fields[key]
-    typed: TypeAdapter[Any] = TypeAdapter(Annotated[described.annotation, *described.metadata, None])
     problem = ""
     for read in (str, from_json):
         try:
             value = read(cell)
-            typed.validate_python(_jsonable(value), strict=True)
         except CellError as error:
             if _JSON_NUMBER.fullmatch(cell):
                 problem = str(error)
             continue
-        except ValidationError as error:
-            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
-            continue
-        return value
-    raise CellError(f"{cell!r}: {problem}")
+        problem = "must not be null" if value is None else override_problem(key, _jsonable(value))
+        if not problem:
+            return value
+    raise CellError(problem)
 
 
 def spreadsheet_leftover(cell: str) -> str:

@@ -6,7 +6,7 @@ pipeline's own; `fields`, `overrides` and `attributes` hold whole maps. `--map c
 another name, and `--map column=` leaves one out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,9 +24,9 @@ from infra.operate.bulk.rows import LEFT_OUT, TOKEN
 OURS = "passwire_"
 """Columns of a reject file begin so; when it is mended and imported, they say nothing."""
 ATTRIBUTES = ("pass_id", "template", "voided", "delete_after", "authentication_token")
-MAPS = ("fields", "overrides", "attributes")
+MAPS = ("fields", "overrides", "images", "attributes")
 SERIAL_NUMBER = "serial_number"
-CHECKED_BY_PARSE = frozenset({"pass_id", "template", "voided", "fields", "overrides", "authentication_token"})
+CHECKED_BY_PARSE = frozenset({"pass_id", "template", "voided", "fields", "overrides", "images", "authentication_token"})
 """Attributes whose numbers `PassItem.parse` checks, or refuses."""
 
 
@@ -43,6 +43,7 @@ class Columns:
         template: of rows that name none; None where all must.
         templates: the stage's.
         cells: whether strings are text to be read, as in CSV, and not values already, as in JSON.
+        image_key: makes the key of an image out of a key or the name of a file, which it uploads.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Columns:
         template: str | None,
         templates: Templates,
         cells: bool,
+        image_key: Callable[[str], str] | None = None,
     ) -> None:
         self._mapping = mapping
         self._pass_type = pass_type
         self._default = templates.get(template) if template is not None else None
         self._templates = templates
         self._cells = cells
+        self._image_key = image_key
         self._targets: dict[str, tuple[str, str]] = {}
 
     @property
@@ -236,6 +239,8 @@ class Columns:
             raise _item_error(pass_id, name, error) from None
 
     def _member(self, pass_id: str, template: Template | None, name: str, key: str, value: object) -> object:
+        if name == "images" and isinstance(value, str) and self._image_key is not None:
+            return self._image_key(value)
         if isinstance(value, datetime):
             if value.tzinfo is None:
                 raise ItemError(pass_id, f"{name}.{key}", "is a time without a time zone; phones need one")

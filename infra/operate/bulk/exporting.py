@@ -110,7 +110,7 @@ def write_passes(
 
 def _row(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item by the columns of `columns.py`: what is the pipeline's own stands under `attributes`."""
-    known = {name: item[name] for name in (*ATTRIBUTES, *MAPS[:2]) if name in item}
+    known = {name: item[name] for name in (*ATTRIBUTES, *MAPS[:3]) if name in item}
     own = {name: value for name, value in item.items() if name not in known}
     return {**known, **({"attributes": own} if own else {})}
 
@@ -137,7 +137,11 @@ def _cells(lines: Path, templates: Templates) -> Iterator[dict[str, str]]:
             name = row.get("template")
             if isinstance(name, str) and name not in known:
                 known[name] = _template(templates, name)
-            yield {column: _cell(known.get(str(name)), column, value) for column, value in _spread(row).items()}
+            yield {
+                column: _cell(known.get(str(name)), column, value)
+                for column, value in _spread(row).items()
+                if value is not None or column not in ATTRIBUTES  # NULL means absent, as an empty cell does
+            }
 
 
 def _template(templates: Templates, name: str) -> Template | None:

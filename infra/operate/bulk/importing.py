@@ -31,6 +31,7 @@ from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.journal import Journal, Settled
 from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
+from infra.operate.passes.images import ImageUploads
 from infra.stage.aws_errors import explain
 
 ROWS_PER_REQUEST = 25
@@ -93,6 +94,7 @@ class Plan:
         template: of rows that name none.
         mapping: column to target, where the column's name does not say it (`columns.py`).
         rate: rows a second, at most; None for as many as DynamoDB takes.
+        bucket: of the stage, for the images that rows name by files; empty where they name none.
     """
 
     table_name: str
@@ -101,6 +103,7 @@ class Plan:
     template: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
+    bucket: str = ""
 
 
 @dataclass(slots=True)
@@ -147,6 +150,7 @@ def import_passes(
         template=plan.template,
         templates=templates,
         cells=file.cells,
+        image_key=ImageUploads(plan.bucket, file.path.parent).key_of if plan.bucket else None,
     )
     columns.take(file.columns)
     revision = columns.template.revision if columns.template else None

@@ -8,10 +8,12 @@ import boto3
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
+from chalicelib.aws.images import Images
 from chalicelib.aws.tables.versions import version_of
 from chalicelib.aws.templates import Templates
 from chalicelib.core.errors import ConfigurationError, RefusedError, TransientError
 from chalicelib.core.identifiers import PassId
+from chalicelib.passes.format.findings import Finding
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.rendering import validate
 from chalicelib.settings import Settings
@@ -85,6 +87,7 @@ class PassTable:
     def __init__(self, settings: Settings) -> None:
         self._stage = settings.stage
         self._templates = Templates(bucket=settings.templates_bucket)
+        self._images = Images(bucket=settings.templates_bucket)
         tables = boto3.resource("dynamodb")
         retry_conflicts(tables.meta.client)
         self._passes = tables.Table(settings.passes_table)
@@ -105,7 +108,7 @@ class PassTable:
             devices=self.devices(pass_id),
         )
 
-    def issue(self, pass_id: PassId, *, template: str, change: ItemChange, reuse_serial: bool = False) -> None:
+    def issue(self, pass_id: PassId, *, template: str, change: ItemChange, reuse_serial: bool = False) -> list[Finding]:
         """Write a pass that is not there yet.
 
         A pass's authentication token follows from its pass id, and an installed pass keeps its token. So the holder of
@@ -117,6 +120,9 @@ class PassTable:
             change: its fields and overrides.
             reuse_serial: whether its serial number may be that of a pass that was deleted.
 
+        Returns:
+            What phones will leave out of it, or show otherwise than written.
+
         Raises:
             PassExistsError: it is there.
             SerialNumberUsedError: its serial number was used before, and `reuse_serial` is False.
@@ -124,7 +130,7 @@ class PassTable:
             ConfigurationError: its pass type has no certificate.
         """
         item = change.applied_to({"pass_id": str(pass_id), "template": template})
-        self._validate(item)
+        warnings = self._validate(item)
         self._require_certificate(pass_id.pass_type_identifier)
         if not reuse_serial:
             self._require_unused(pass_id)
@@ -136,9 +142,13 @@ class PassTable:
                     f"pass {pass_id}: is there already; `pass update` changes it, `pass link` hands it out again"
                 ) from None
             raise
+        return warnings
 
-    def update(self, pass_id: PassId, change: ItemChange) -> None:
+    def update(self, pass_id: PassId, change: ItemChange) -> list[Finding]:
         """Change a pass that is there.
+
+        Returns:
+            As `issue`.
 
         Raises:
             PassMissingError: it is not there.
@@ -148,14 +158,14 @@ class PassTable:
         for _ in range(MAX_TRIES):
             item = self._item(pass_id)
             PassItem.parse(item)  # what a pipeline wrote may be of any shape
-            self._validate(change.applied_to(item))
+            warnings = self._validate(change.applied_to(item))
             try:
                 self._passes.update_item(Key={"pass_id": str(pass_id)}, **change.request(item))
             except ClientError as error:
                 if not _condition_failed(error):
                     raise
             else:
-                return
+                return warnings
         raise PassBusyError(f"pass {pass_id}: others write it at the same time; nothing was changed, try again")
 
     def validate(self, pass_id: PassId) -> None:
@@ -237,9 +247,11 @@ class PassTable:
             raise _missing(pass_id)
         return dict(item)
 
-    def _validate(self, attributes: Mapping[str, object]) -> None:
+    def _validate(self, attributes: Mapping[str, object]) -> list[Finding]:
         item = PassItem.parse(attributes)
-        validate(self._templates.get(item.template), item)
+        warnings = validate(self._templates.get(item.template), item)
+        self._images.require(item.images.values())
+        return warnings
 
     def _require_unused(self, pass_id: PassId) -> None:
         """A pass's version outlives it, so one without a pass is that of a pass that was deleted."""

@@ -1,5 +1,7 @@
 """The bucket of templates, as those who push to it see it; how its objects are laid out says `template_store`."""
 
+import json
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +25,32 @@ from chalicelib.aws.templates import (
 )
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import is_template_name
-from chalicelib.passes.template import Template, TemplateError
+from chalicelib.passes.format.check import fields_of
+from chalicelib.passes.format.images import PASS_JSON, TOOLING_JSON
+from chalicelib.passes.template import DESIGNER_ID, Template, TemplateError
+from infra.operate.templates.folder import DESIGNER_SUFFIX
+
+DESIGNER_SETTINGS = {"automaticallyGenerateCompatiblePass": False, "designerVersion": "1.0"}
+"""What Pass Designer 1.0 writes into tooling.json."""
+
+
+def for_designer(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A template's files as Pass Designer keeps them: with its settings, and an `_id` for what it identifies by one.
+
+    Raises:
+        ValueError: pass.json is not JSON.
+    """
+    content = json.loads(files[PASS_JSON].decode("utf-8-sig"))
+    for _, _, _, field in fields_of(content):
+        field.setdefault(DESIGNER_ID, str(uuid.uuid4()).upper())
+    semantics = content.get("semantics")
+    seats = semantics.get("seats") if isinstance(semantics, dict) else None
+    for members in (seats, content.get("featuredActions")):
+        for member in members if isinstance(members, list) else ():
+            if isinstance(member, dict):
+                member.setdefault(DESIGNER_ID, str(uuid.uuid4()).upper())
+    written = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False).encode()
+    return {**files, PASS_JSON: written, TOOLING_JSON: json.dumps(DESIGNER_SETTINGS, indent=2).encode()}
 
 
 class PullError(RefusedError):
@@ -94,8 +121,13 @@ class TemplatesBucket:
         revision = self._current(name)
         return Template.parse(name, self._files(name, revision)) if revision is not None else None
 
-    def pull(self, name: str, into: Path) -> Path:
+    def pull(self, name: str, into: Path, *, suffix: str = SUFFIX) -> Path:
         """Write what is current into a folder `NAME.pass` of `into`: all of it, or nothing.
+
+        Args:
+            name: of the template.
+            into: the folder that the template's folder is made in.
+            suffix: `.pass`, or `.pkpasstemplate` for a folder that Pass Designer opens.
 
         Raises:
             PullError: it was never pushed, or the folder is there already.
@@ -103,12 +135,14 @@ class TemplatesBucket:
         revision = self._current(name) if is_template_name(name) else None
         if revision is None:
             raise PullError(f"template {name} was never pushed; see what was with `template list`")
-        target = into / f"{name}{SUFFIX}"
+        target = into / f"{name}{suffix}"
         if target.exists():
             raise PullError(f"{target}: is there already; move it away, or pull into another folder with --into")
         files = self._files(name, revision)
         if Template.parse(name, files).revision != revision:
             raise TemplateError(name, revision, "is not what was pushed under that name; push the template again")
+        if suffix == DESIGNER_SUFFIX:
+            files = for_designer(files)
         with TemporaryDirectory(dir=into, prefix=".pull-") as half:
             folder = Path(half) / "template"
             for path, data in files.items():

@@ -4,32 +4,28 @@ It runs in the command line and the tests; a download trusts what was stored.
 """
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from chalicelib.passes.dates import is_w3c_date, not_a_date
-from chalicelib.passes.strings import StringsError, parse_strings
-from chalicelib.passes.template import (
-    FIELD_GROUPS,
-    MADE_FOR_EACH_PASS,
+from chalicelib.passes.format import findings as format_findings
+from chalicelib.passes.format.check import check_pass, fields_of, find_unwritable
+from chalicelib.passes.format.images import (
+    OTHER_IMAGE_SUFFIXES,
     PASS_JSON,
     PERSONALIZATION_JSON,
     PERSONALIZATION_LOGO,
-    STYLES,
-    Template,
-    TemplateError,
+    STRINGS,
+    TOOLING_JSON,
+    image_name,
+    is_language_folder,
+    is_pass_file,
 )
-from infra.operate.templates.findings import Finding, error, warning
+from chalicelib.passes.format.keys import PERSONALIZATION, STYLES
+from chalicelib.passes.strings import StringsError, parse_strings
+from chalicelib.passes.template import MADE_FOR_EACH_PASS, Template, TemplateError
+from infra.operate.templates.findings import Finding, Severity, error, warning
 from infra.operate.templates.images import check_images
-from infra.operate.templates.model import BARCODE_FORMATS, DEPRECATED, HEX_COLOR, STYLE_SCHEMES, Pass, Personalization
-
-STRINGS = "pass.strings"
-_LANGUAGE = re.compile(r"(Base|[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*)\.lproj")
-_INPUT_SHOWN = 40
 
 
 def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
@@ -38,17 +34,18 @@ def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
     findings += _check_paths(files)
     if content is None:
         return [*findings, *check_images(files, style=None)]
-    findings += check_pass_json(content)
+    images = {found[0] for path in files if (found := image_name(path.rpartition("/")[2])) is not None}
+    findings += _of_file(PASS_JSON, check_pass(content, images=images))
     if PERSONALIZATION_JSON in files:
         asked, unread = _read_json(files, PERSONALIZATION_JSON)
         findings += unread
-        findings += [] if asked is None else _check_model(Personalization, asked, PERSONALIZATION_JSON)
-        if not any(path.rpartition("/")[2].startswith(PERSONALIZATION_LOGO) for path in files):
+        findings += [] if asked is None else _check_personalization(asked, content)
+        if PERSONALIZATION_LOGO not in images:
             findings.append(error(f"{PERSONALIZATION_LOGO}.png", "", "is missing; sign-up shows it: 150x40"))
     strings, unread = _read_strings(files)
     findings += [*unread, *_check_strings(strings), *_check_change_messages(content, strings)]
     findings += check_images(files, style=next((style for style in STYLES if style in content), None))
-    if not any(finding.file == PASS_JSON for finding in findings):
+    if not any(finding.file == PASS_JSON and finding.severity is Severity.ERROR for finding in findings):
         try:
             Template.parse(name, files)
         except TemplateError as problem:
@@ -56,16 +53,24 @@ def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
     return findings
 
 
-def check_pass_json(content: Mapping[str, Any]) -> list[Finding]:
-    """What there is to say about a parsed pass.json alone."""
-    return [
-        *_check_model(Pass, content, PASS_JSON),
-        *_check_style(content),
-        *_check_field_keys(content),
-        *_check_field_values(content),
-        *_check_vocabulary(content),
-        *(warning(PASS_JSON, key, advice) for key, advice in DEPRECATED.items() if key in content),
-    ]
+def _of_file(file: str, found: list[format_findings.Finding]) -> list[Finding]:
+    return [Finding(Severity(each.level.value), file, each.path, each.problem, each.source) for each in found]
+
+
+def _check_personalization(asked: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[Finding]:
+    report = format_findings.Report(suggestions=1)
+    PERSONALIZATION.check(asked, "", report)
+    yield from _of_file(PERSONALIZATION_JSON, [*find_unwritable(asked, ""), *report.findings])
+    if "nfc" not in content:
+        yield warning(
+            PERSONALIZATION_JSON,
+            "",
+            "has no effect in a pass without nfc: add nfc to pass.json, which needs a certificate that Apple issues "
+            "for it, or take this file out",
+            "Apple, Personalize",
+        )
+    elif "storeCard" not in content:
+        yield warning(PERSONALIZATION_JSON, "", "has an effect in a storeCard alone", "Apple, Personalize")
 
 
 def _read_json(files: Mapping[str, bytes], path: str) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -95,123 +100,16 @@ def _check_paths(files: Mapping[str, bytes]) -> Iterator[Finding]:
         folder, _, name = path.rpartition("/")
         if path in MADE_FOR_EACH_PASS:
             yield warning(path, "", "is made anew for each pass; take it out")
+        elif path == TOOLING_JSON:
+            yield warning(path, "", "is Pass Designer's own and is left out of passes", "apple/pass-builder")
         elif "/" in folder or (folder and not folder.endswith(".lproj")):
-            yield warning(path, "", "is in a folder that Wallet does not look into; only xx.lproj are")
-        elif folder and _LANGUAGE.fullmatch(folder) is None:
+            yield warning(path, "", "is left out: it is in a folder that Wallet does not look into; only xx.lproj are")
+        elif folder and not is_language_folder(folder):
             yield error(path, "", f"{folder!r} is no language; name it like en.lproj or zh-Hans.lproj")
         elif name == STRINGS and not folder:
             yield error(path, "", "stands in no language; put it into en.lproj, de.lproj, ...")
-
-
-def _check_model(model: type[BaseModel], content: Mapping[str, Any], file: str) -> list[Finding]:
-    errors: list[Finding] = []
-    unknown = {key for key in content if key not in model.model_fields}
-    try:
-        unknown |= set(_unknown(model.model_validate(content)))
-    except ValidationError as problems:
-        errors = [
-            error(file, _json_path(problem["loc"]), _sentence(problem["msg"], problem["type"], problem["input"]))
-            for problem in problems.errors()
-        ]
-    unfamiliar = "is no key that Apple documents; phones pass over it"
-    return [*errors, *(warning(file, path, unfamiliar) for path in sorted(unknown))]
-
-
-def _sentence(message: str, kind: str, value: object) -> str:
-    """Pydantic's words, with what was found, and the name of our own checks taken off."""
-    if kind == "missing":
-        return "is missing; Apple requires it"
-    text = message.removeprefix("Value error, ")
-    found = json.dumps(value, ensure_ascii=False, default=str)
-    shown = found if len(found) <= _INPUT_SHOWN else found[:_INPUT_SHOWN] + "..."
-    return f"{shown}: {text[:1].lower()}{text[1:]}"
-
-
-def _json_path(location: Sequence[int | str]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.lstrip(".")
-
-
-def _unknown(part: BaseModel, path: str = "") -> Iterator[str]:
-    yield from (f"{path}{key}" for key in part.model_extra or {})
-    for name in type(part).model_fields:
-        value = getattr(part, name)
-        for index, member in enumerate(value if isinstance(value, list) else [value]):
-            if isinstance(member, BaseModel):
-                yield from _unknown(member, f"{path}{name}[{index}]." if isinstance(value, list) else f"{path}{name}.")
-
-
-def _check_style(content: Mapping[str, Any]) -> Iterator[Finding]:
-    styles = [style for style in STYLES if style in content]
-    if not styles:
-        yield error(PASS_JSON, "", f"has no style; add one of {', '.join(STYLES)}")
-    if len([style for style in styles if style != "posterGeneric"]) > 1:
-        yield error(PASS_JSON, "", f"has the styles {' and '.join(styles)}; a pass has one, keep that")
-
-
-def fields_of(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each field that is one, with its path."""
-    for style in STYLES:
-        groups = content.get(style)
-        for group, members in groups.items() if isinstance(groups, dict) else ():
-            for index, member in enumerate(members if group in FIELD_GROUPS and isinstance(members, list) else ()):
-                if isinstance(member, dict):
-                    yield f"{style}.{group}[{index}]", member
-
-
-def _check_field_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
-    first: dict[tuple[str, str], str] = {}
-    for path, member in fields_of(content):
-        key = member.get("key")
-        if isinstance(key, str):
-            style = path.partition(".")[0]
-            there = first.setdefault((style, key), path)
-            if there != path:
-                yield error(
-                    PASS_JSON, f"{path}.key", f"{key!r} is the key of {there} already; keys are unique, rename one"
-                )
-
-
-def _check_field_values(content: Mapping[str, Any]) -> Iterator[Finding]:
-    for path, member in fields_of(content):
-        value = member.get("value")
-        dated = "dateStyle" in member or "timeStyle" in member
-        numbered = "numberStyle" in member or "currencyCode" in member
-        if dated and numbered:
-            yield error(PASS_JSON, path, "has the styles of a date and of a number; keep one")
-        elif dated and not is_w3c_date(value):
-            yield error(PASS_JSON, f"{path}.value", not_a_date(value))
-        elif numbered and (isinstance(value, bool) or not isinstance(value, int | float)):
-            yield error(PASS_JSON, f"{path}.value", f"{value!r} must be a number; the field is formatted as one")
-        if "numberStyle" in member and "currencyCode" in member:
-            yield warning(PASS_JSON, path, "has numberStyle and currencyCode; phones take the currency, drop the other")
-
-
-def _check_vocabulary(content: Mapping[str, Any]) -> Iterator[Finding]:
-    for key, value in content.items():
-        if key.endswith("Color") and isinstance(value, str) and HEX_COLOR.fullmatch(value):
-            parts = ", ".join(str(int(value[start : start + 2], 16)) for start in (1, 3, 5))
-            yield warning(PASS_JSON, key, f"{value!r} is not the form that Apple documents; write rgb({parts})")
-    barcodes = content.get("barcodes")
-    formats = (
-        [barcode.get("format") for barcode in barcodes if isinstance(barcode, dict)]
-        if isinstance(barcodes, list)
-        else []
-    )
-    if formats and not any(form in BARCODE_FORMATS for form in formats):
-        yield warning(
-            PASS_JSON,
-            "barcodes",
-            f"no phone before iOS 27 draws these; add one of {', '.join(BARCODE_FORMATS)} behind them",
-        )
-    schemes = content.get("preferredStyleSchemes")
-    for index, scheme in enumerate(schemes if isinstance(schemes, list) else ()):
-        if scheme not in STYLE_SCHEMES:
-            yield warning(
-                PASS_JSON, f"preferredStyleSchemes[{index}]", f"{scheme!r} is none of {', '.join(STYLE_SCHEMES)}"
-            )
+        elif not is_pass_file(path) and not name.lower().endswith(OTHER_IMAGE_SUFFIXES):
+            yield warning(path, "", "is left out: a pass has pass.json, PNGs and xx.lproj folders")
 
 
 def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]], list[Finding]]:
@@ -219,7 +117,7 @@ def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]]
     strings: dict[str, dict[str, str]] = {}
     findings: list[Finding] = []
     for path in sorted(files):
-        if path.endswith(f".lproj/{STRINGS}"):
+        if is_pass_file(path) and path.endswith(f"/{STRINGS}"):
             try:
                 strings[path] = parse_strings(files[path])
             except StringsError as problem:
@@ -239,7 +137,7 @@ def _check_strings(strings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding
 
 
 def _check_change_messages(content: Mapping[str, Any], strings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
-    for path, member in fields_of(content):
+    for path, _, _, member in fields_of(content):
         message = member.get("changeMessage")
         if not isinstance(message, str):
             continue

@@ -1,61 +1,166 @@
-"""A designer's folder on this machine, read without following it anywhere else."""
+"""A designer's folder on this machine, read without following it anywhere else.
+
+`NAME.pass` is a folder of Apple's own layout. `NAME.pkpasstemplate` is what Pass Designer saves: the same layout with
+its own settings beside, as a folder or, sent to somebody else, as a zip.
+"""
 
 import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from chalicelib.aws.templates import SUFFIX
 from chalicelib.core.errors import RefusedError, shown
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
-from infra.operate.templates.findings import Finding, error
+from chalicelib.passes.format.images import is_pass_file
+from chalicelib.passes.template import MADE_FOR_EACH_PASS
+from infra.operate.templates.findings import Finding, error, warning
 
 MAX_TEMPLATE_BYTES = 4_000_000
 """A function's answer is 6 MB at most (AWS, "Lambda quotas"), and a binary one grows by a third on its way."""
+MAX_MEMBERS = 10_000
+DESIGNER_SUFFIX = ".pkpasstemplate"
+_ZIPPED = (DESIGNER_SUFFIX, f"{DESIGNER_SUFFIX}.zip")
 
 
 class FolderError(RefusedError):
     """What was named is no template folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A file of a folder or zip.
+
+    Args:
+        path: within it, with `/`.
+        size: in bytes, unpacked.
+        problem: why it is not read; empty where it is.
+        source: where it is on this disk, or what to call it in the zip.
+    """
+
+    path: str
+    size: int
+    problem: str
+    source: Path | zipfile.ZipInfo
+
+
 def template_name(folder: Path) -> str:
-    """Of `NAME.pass`.
+    """The name of a template: `NAME` of `NAME.pass`, `NAME.pkpasstemplate` or `NAME.pkpasstemplate.zip`.
 
     Raises:
-        FolderError: it is no such folder.
+        FolderError: it is neither such a folder nor such a zip.
     """
     resolved = folder.resolve()
-    if not resolved.is_dir() or not resolved.name.endswith(SUFFIX) or resolved.name.startswith("."):
-        raise FolderError(f"{folder}: is no template; that is a folder NAME{SUFFIX} with a pass.json in it")
-    name = resolved.name.removesuffix(SUFFIX)
+    suffixes = (SUFFIX, DESIGNER_SUFFIX) if resolved.is_dir() else _ZIPPED if resolved.is_file() else ()
+    suffix = next((suffix for suffix in reversed(suffixes) if resolved.name.endswith(suffix)), None)
+    if suffix is None or resolved.name.startswith("."):
+        raise FolderError(
+            f"{folder}: is no template; that is a folder NAME{SUFFIX} with a pass.json in it, or Pass Designer's "
+            f"NAME{DESIGNER_SUFFIX} as a folder or zip"
+        )
+    name = resolved.name.removesuffix(suffix)
     if not is_template_name(name):
         raise FolderError(f"{folder}: '{shown(name)}' is not a valid template name: rename it to {TEMPLATE_NAME_RULE}")
     return name
 
 
+def is_from_designer(folder: Path) -> bool:
+    """Whether a path names a template of Pass Designer."""
+    return folder.resolve().name.endswith(_ZIPPED)
+
+
 def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
-    """The folder's files by path, hidden ones left out, and what kept others from being read."""
+    """Read a template's files by path.
+
+    Args:
+        folder: a folder, or a zip of one.
+
+    Returns:
+        The files, and what kept others from being read. A file that does not belong into a pass is there without its
+        content, for the check to name it; hidden ones are not.
+
+    Raises:
+        FolderError: the zip cannot be read.
+    """
+    if not folder.is_file():
+        return _read((_member(folder, path) for path in sorted(folder.rglob("*"))), None)
+    try:
+        with zipfile.ZipFile(folder) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS:
+                raise FolderError(f"{folder}: has {len(members)} members; no template has more than {MAX_MEMBERS}")
+            return _read(_zipped(members), archive)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
+        raise FolderError(f"{folder}: cannot be read as a zip: {problem}") from None
+
+
+def _read(members: Iterator[_Member | None], archive: zipfile.ZipFile | None) -> tuple[dict[str, bytes], list[Finding]]:
     files: dict[str, bytes] = {}
     findings: list[Finding] = []
+    hidden: set[str] = set()
     total = 0
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if any(part.startswith(".") for part in relative.parts):
+    for member in members:
+        if member is None:
             continue
-        name, status = relative.as_posix(), path.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            findings.append(error(name, "", "is a symbolic link; put the file itself there"))
-        elif stat.S_ISDIR(status.st_mode):
-            continue
-        elif not stat.S_ISREG(status.st_mode):
-            findings.append(error(name, "", "is no file; take it out"))
-        elif status.st_size > MAX_TEMPLATE_BYTES:
+        if member.problem:
+            findings.append(error(member.path, "", member.problem))
+        elif top := next((part for part in member.path.split("/") if part.startswith((".", "__MACOSX"))), None):
+            hidden.add(top)
+        elif not is_pass_file(member.path) or member.path in MADE_FOR_EACH_PASS:
+            files[member.path] = b""
+        elif member.size > MAX_TEMPLATE_BYTES or total > MAX_TEMPLATE_BYTES:
             findings.append(
-                error(name, "", f"has {status.st_size:,} bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}")
+                error(member.path, "", f"has {member.size:,} bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}")
             )
         else:
-            files[name] = path.read_bytes()
-            total += len(files[name])
+            files[member.path] = _content(member, archive)
+            total += len(files[member.path])
+    findings += [warning(name, "", "is hidden and is left out of passes") for name in sorted(hidden)]
     if total > MAX_TEMPLATE_BYTES:
         findings.append(
             error("", "", f"the folder has {total:,} bytes; a pass may have {MAX_TEMPLATE_BYTES:,}, shrink its images")
         )
     return files, findings
+
+
+def _content(member: _Member, archive: zipfile.ZipFile | None) -> bytes:
+    if isinstance(member.source, Path):
+        return member.source.read_bytes()
+    assert archive is not None  # noqa: S101 - a ZipInfo comes from one
+    with archive.open(member.source) as file:
+        return file.read(MAX_TEMPLATE_BYTES + 1)  # a zip may say less than it holds
+
+
+def _member(folder: Path, path: Path) -> _Member | None:
+    """A file below a folder; None for a folder."""
+    name, status = path.relative_to(folder).as_posix(), path.lstat()
+    problem = ""
+    if stat.S_ISLNK(status.st_mode):
+        problem = "is a symbolic link; put the file itself there"
+    elif stat.S_ISDIR(status.st_mode):
+        return None
+    elif not stat.S_ISREG(status.st_mode):
+        problem = "is no file; take it out"
+    return _Member(name, status.st_size, "" if name.startswith(".") else problem, path)
+
+
+def _zipped(members: list[zipfile.ZipInfo]) -> Iterator[_Member | None]:
+    """The files of a zip, without the folder that holds them all."""
+    files = [member for member in members if not member.is_dir()]
+    tops = {member.filename.partition("/")[0] for member in files if not member.filename.startswith("__MACOSX/")}
+    top = tops.pop() + "/" if len(tops) == 1 else ""
+    prefix = top if top.endswith(f"{DESIGNER_SUFFIX}/") else ""
+    seen: set[str] = set()
+    for member in files:
+        name = member.filename.removeprefix(prefix)
+        problem = ""
+        if name.startswith("/") or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
+            problem = "is no path within a folder; the zip was made to write elsewhere, do not use it"
+        elif stat.S_ISLNK(member.external_attr >> 16):
+            problem = "is a symbolic link; put the file itself there"
+        elif name in seen:
+            problem = "is in the zip twice; make it again"
+        seen.add(name)
+        yield _Member(name, member.file_size, problem, member)

@@ -62,12 +62,18 @@ class Tour:
         self.device = DeviceLibraryIdentifier(secrets.token_hex(16))
         self.phone.push_token = secrets.token_hex(32)
 
-    def holds(self, *, template: str = "boarding") -> PassId:
+    def holds(self, *, template: str = "boarding", **attributes: object) -> PassId:
         """A pass that was issued, stamped, and registered for."""
-        pass_id = self._pipeline.writes(secrets.token_hex(8), template=template)
+        pass_id = self._pipeline.writes(secrets.token_hex(8), template=template, **attributes)
         eventually(lambda: self._stamped(pass_id), "the first stamp")
         assert self.registers(pass_id) == 201
         return pass_id
+
+    def has_image(self) -> str:
+        """The key of an image of a single pass."""
+        key = secrets.token_hex(32)
+        boto3.client("s3").put_object(Bucket=self._stack.templates_bucket, Key=f"images/{key}", Body=b"png")
+        return key
 
     def cannot_be_made(self) -> PassId:
         """An item whose template does not exist."""
@@ -211,6 +217,9 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
     assert tour.downloads(held) == 200
     assert tour.downloads_with_a_wrong_token(held) == 401
     assert tour.opens_link(held) == 200
+    image = {"logo": tour.has_image()}
+    assert tour.downloads(tour.holds(images=image)) == 200
+    tour.changes(held, images=image)
     assert tour.personalizes(tour.holds(template="rewards")) == 200
 
     tour.changes(held, fields={"gate": "B2"})
@@ -238,6 +247,24 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
         forget(alone)
         assert tour.registers(alone) == 201
         apns.is_well_again(tour.phone)
+
+    refuses_many: tuple[Callable[[PassId, tuple[DeviceLibraryIdentifier, ...]], None], ...] = (
+        lambda of, _: tour.changes(of, fields={"gate": "B4"}),
+        lambda of, devices: tour.drains(NotifyDevices(of.pass_type_identifier, devices, time.time())),
+    )
+    for refuse in refuses_many:
+        tour.is_another_phone()
+        refused = tour.holds()
+        apns.answers(tour.phone, status=400, reason="BadDeviceToken")
+        refuse(refused, (tour.device,))  # is marked, and the last delivery is read
+        apns.answers(tour.phone, status=410, reason="Unregistered")
+        devices = [tour.device]
+        for _ in range(6):
+            tour.is_another_phone()
+            assert tour.registers(refused) == 201
+            apns.answers(tour.phone, status=410, reason="Unregistered")
+            devices.append(tour.device)
+        refuse(refused, tuple(devices))  # are held
 
     assert tour.registers(held) == 201
     assert tour.unregisters(held) == 200

@@ -1,5 +1,10 @@
 """The connection without a socket, against h2's server as a second opinion, and against peers that misbehave."""
 
+import itertools
+import struct
+import tracemalloc
+from collections.abc import Callable, Iterator
+
 import h2.config
 import h2.connection
 import h2.errors
@@ -27,6 +32,7 @@ from chalicelib.apns.connection import (
     ConnectionBrokenError,
     Event,
     Headers,
+    PeerExcessiveError,
     PingAnswered,
     Refused,
     Reset,
@@ -370,3 +376,128 @@ def test_any_bytes_are_either_read_or_break_the_connection(noise: bytes, as_fram
     ended = [event.stream_id for event in events if not isinstance(event, PingAnswered)]
     assert len(ended) == len(set(ended))
     assert set(ended) <= set(streams)
+
+
+MAX_FLOOD_BYTES = 4 << 20
+"""What a connection may take of memory, whatever the peer sends."""
+
+
+def _headers_without_end(streams: list[int]) -> Iterator[bytes]:
+    """HEADERS with a name of their own, again and again on every open stream."""
+    for number in range(1_000_000):
+        block = b"\x00\x10%016d\x7f\x00" % number + b"v" * 127
+        yield HeadersFrame(streams[number % len(streams)], block, flags=["END_HEADERS"]).serialize()
+
+
+def _interim_responses(streams: list[int]) -> Iterator[bytes]:
+    for number in range(1_000_000):
+        block = b"\x08\x03103\x00\x10%016d\x7f\x00" % number + b"v" * 127
+        yield HeadersFrame(streams[number % len(streams)], block, flags=["END_HEADERS"]).serialize()
+
+
+def _bodies_without_end(streams: list[int]) -> Iterator[bytes]:
+    for stream in streams:
+        yield HeadersFrame(stream, b"\x8d", flags=["END_HEADERS"]).serialize()
+    for number in range(1_000_000):
+        yield DataFrame(streams[number % len(streams)], b"x" * 1000).serialize()
+
+
+def _a_block_without_end(streams: list[int]) -> Iterator[bytes]:
+    yield HeadersFrame(streams[0], b"\x00\x01n\x01v").serialize()
+    for _ in range(1_000_000):
+        yield ContinuationFrame(streams[0], b"\x00\x01n\x01v" * 100).serialize()
+
+
+def _pings(_: list[int]) -> Iterator[bytes]:
+    yield from itertools.repeat(PingFrame(0, b"12345678").serialize(), 1_000_000)
+
+
+def _empty_settings(_: list[int]) -> Iterator[bytes]:
+    yield from itertools.repeat(SettingsFrame(0).serialize(), 1_000_000)
+
+
+def _settings_of_every_kind(_: list[int]) -> Iterator[bytes]:
+    for kind in range(0x1000, 0xFFFF):
+        yield struct.pack(">HBBBLHL", 0, 6, 4, 0, 0, kind, 1)
+
+
+def _one_frame_of_settings(_: list[int]) -> Iterator[bytes]:
+    settings = b"".join(struct.pack(">HL", kind, 1) for kind in range(0x1000, 0x1A00))
+    yield struct.pack(">HBBBL", len(settings) >> 8, len(settings) & 0xFF, 4, 0, 0) + settings
+
+
+def _frames_of_an_ended_stream(streams: list[int]) -> Iterator[bytes]:
+    yield HeadersFrame(streams[0], b"\x88", flags=["END_HEADERS", "END_STREAM"]).serialize()
+    for _ in range(1_000_000):
+        yield DataFrame(streams[0], b"x").serialize()
+
+
+def _frames_of_unknown_kinds(streams: list[int]) -> Iterator[bytes]:
+    for _ in range(1_000_000):
+        yield struct.pack(">HBBBL", 0, 8, 0xFA, 0, streams[0]) + b"12345678"
+
+
+def _receive_all(connection: Connection, frames: Iterator[bytes]) -> None:
+    for frame in frames:
+        connection.receive(frame)
+        assert tracemalloc.get_traced_memory()[0] < MAX_FLOOD_BYTES
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        _headers_without_end,
+        _interim_responses,
+        _bodies_without_end,
+        _a_block_without_end,
+        _pings,
+        _empty_settings,
+        _settings_of_every_kind,
+        _one_frame_of_settings,
+        _frames_of_an_ended_stream,
+        _frames_of_unknown_kinds,
+    ],
+    ids=lambda flood: flood.__name__.strip("_"),
+)
+def test_a_flood_is_bounded_and_ends_the_connection(flood: Callable[[list[int]], Iterator[bytes]]) -> None:
+    """Whatever a peer repeats, little is kept of it, and the peer is told ENHANCE_YOUR_CALM.
+
+    Nothing that this side owes the peer is written while it floods.
+    """
+    connection = greeted(Peer())
+    streams = [connection.request(b"/3/device/1", HEADERS) for _ in range(1000)]
+    connection.data_to_send()
+    tracemalloc.start()
+    try:
+        with pytest.raises(PeerExcessiveError):
+            _receive_all(connection, flood(streams))
+        assert tracemalloc.get_traced_memory()[1] < MAX_FLOOD_BYTES
+    finally:
+        tracemalloc.stop()
+    goodbye = GoAwayFrame(0, error_code=h2.errors.ErrorCodes.ENHANCE_YOUR_CALM).serialize()
+    assert connection.data_to_send().endswith(goodbye)
+
+
+def test_answers_set_the_count_of_other_frames_back() -> None:
+    """A connection that answers is kept, however many frames it carries in its life."""
+    peer = Peer()
+    connection = greeted(peer)
+    for _ in range(50):
+        stream = connection.request(b"/1", HEADERS)
+        talk(connection, peer)
+        peer.answers(stream, 503, b'{"reason": "Shutdown"}')
+        noise = b"".join(PingFrame(0, b"12345678").serialize() for _ in range(1000))
+        assert [type(event) for event in connection.receive(noise + peer.h2.data_to_send())] == [Answered]
+        connection.data_to_send()
+
+
+def test_what_was_kept_of_a_response_is_given_back() -> None:
+    """Responses that were given up do not count against those that follow."""
+    connection = greeted(Peer())
+    for _ in range(200):
+        stream = connection.request(b"/1", HEADERS)
+        connection.receive(HeadersFrame(stream, b"\x8d", flags=["END_HEADERS"]).serialize())
+        connection.receive(DataFrame(stream, b"x" * 10_000).serialize())
+        connection.abandon(stream)
+        connection.data_to_send()
+    assert connection.capacity == 1000

@@ -18,7 +18,8 @@ PROTOCOL = {
     OutcomeKind.CONFIGURATION: (
         "400 DeviceTokenNotForTopic, 400 TopicDisallowed, 400 BadTopic, 400 MissingTopic, 403 BadCertificate, "
         "403 BadCertificateEnvironment, 403 Forbidden, 403 InvalidProviderToken, 403 MissingProviderToken, "
-        "403 ExpiredProviderToken"
+        "403 ExpiredProviderToken, 403 BadEnvironmentKeyInToken, 403 BadEnvironmentKeyIdInToken, "
+        "403 UnrelatedKeyIdInToken"
     ),
     OutcomeKind.LATER: (
         "429 TooManyRequests, 429 TooManyProviderTokenUpdates, 500 InternalServerError, 503 ServiceUnavailable, "
@@ -61,6 +62,22 @@ def test_an_unknown_reason_is_for_later() -> None:
     """What stands in no table is tried again, whatever its status; a new reason must not lose a device."""
     assert kind_of(410, "SomethingNew") is OutcomeKind.LATER
     assert kind_of(418, "") is OutcomeKind.LATER
+
+
+@pytest.mark.parametrize("reason", ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken", "SomethingNew", ""])
+def test_every_403_is_about_the_credential(apns: SimulatedApns, reason: str) -> None:
+    """Whatever APNs calls it, it is asked once and an operator is needed."""
+    apns.suffers(answer={"status": 403, "reason": reason}, max_streams=1)
+    outcomes = send(apns.client(), pushes(20))
+    assert {outcome.kind for outcome in outcomes} == {OutcomeKind.CONFIGURATION}
+    assert apns.summary()["pushes"] == 1
+
+
+def test_what_ends_a_send_asks_all_its_pushes_to_wait(apns: SimulatedApns) -> None:
+    """Pushes that were not sent because of an answer to another wait as long as that one was asked to."""
+    answer = {"status": 429, "reason": "TooManyProviderTokenUpdates", "retry_after": 30}
+    apns.suffers(answer=answer, max_streams=1)
+    assert {outcome.retry_after for outcome in send(apns.client(), pushes(20))} == {30}
 
 
 def test_metrics_are_as_many_as_the_reasons_that_are_known() -> None:

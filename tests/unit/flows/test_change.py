@@ -4,7 +4,7 @@ import json
 import lzma
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,9 +13,10 @@ from boto3.dynamodb.types import TypeSerializer
 
 from chalicelib.apns.client import Client, Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.aws.images import ImageMissingError
 from chalicelib.aws.queue import Queue, QueueError
 from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
-from chalicelib.core.errors import ConfigurationError, TransientError
+from chalicelib.core.errors import MAX_MESSAGE_CHARACTERS, ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows import change
 from chalicelib.flows.change import ChangeHandler
@@ -55,10 +56,11 @@ class Side:
         self.rows = Memory()
         self.store = self.rows.store()
         self.pushed: list[Push] = []
-        self.orders: list[PushTask] = []
+        self.tasks: list[PushTask] = []
         self.refused: list[RefusedRecord] = []
         self.credential_error: ConfigurationError | None = None
         self.designs = Designs()
+        self.uploaded: set[str] = set()
         self.dead_letters_fail = False
         self.queue_fails = False
         self.client_error: Exception | None = None
@@ -66,7 +68,13 @@ class Side:
         push_sender = PushSender(self.store, Metrics("test"), client_for=self._client_for, clock=time.time)
         self._numbers = iter(range(1, 1000))
         self._changes = ChangeHandler(
-            self.store, cast("Queue", queue), push_sender, Metrics("test"), templates=self.designs, clock=time.time
+            self.store,
+            cast("Queue", queue),
+            push_sender,
+            Metrics("test"),
+            templates=self.designs,
+            clock=time.time,
+            images=cast("Any", SimpleNamespace(require=self._require)),
         )
 
     def handles(self, *records: Mapping[str, Any], deadline: float | None = None) -> None:
@@ -102,7 +110,7 @@ class Side:
         assert until >= 0
         if self.queue_fails:
             raise QueueError("SQS does not answer")
-        self.orders.extend(orders)
+        self.tasks.extend(orders)
 
     def _keep(self, records: Sequence[RefusedRecord], *, at: float) -> None:
         assert at
@@ -110,12 +118,16 @@ class Side:
             raise QueueError("SQS does not answer")
         self.refused.extend(records)
 
+    def _require(self, keys: Iterable[str]) -> None:
+        for key in set(keys) - self.uploaded:
+            raise ImageMissingError(f"image {key}: this stage does not have it")
+
     def _client_for(self, _: str) -> Client:
         if self.client_error is not None:
             raise self.client_error
         if self.credential_error is not None:
             raise self.credential_error
-        return cast("Client", SimpleNamespace(push=self._push, connections=0))
+        return cast("Client", SimpleNamespace(push=self._push, connections=0, identity="client"))
 
     def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
         assert deadline
@@ -157,7 +169,7 @@ def test_what_no_device_would_see_wakes_nobody(
     side.holds("phone", "P")
     side.handles(side.record("P", old=old, new=new))
     assert side.pushed == []
-    assert side.orders == []
+    assert side.tasks == []
     assert PassId(TYPE, "P") not in side.rows.versions
 
 
@@ -180,14 +192,18 @@ def test_what_many_hold_is_left_to_the_queue(side: Side, monkeypatch: pytest.Mon
         side.holds(f"phone-{number}", "P", "Q")
     side.handles(side.changed("P"), side.changed("Q"))
     assert len(side.pushed) == 3
-    fan_outs = [order for order in side.orders if isinstance(order, FanOut)]
+    fan_outs = [order for order in side.tasks if isinstance(order, FanOut)]
     assert [(order.pass_id.serial_number, order.after is None) for order in fan_outs] == [("P", False), ("Q", True)]
 
 
 def test_a_pass_that_is_gone_has_its_registrations_removed(side: Side) -> None:
     side.handles(side.record("P", old={}, new=None))
-    assert side.orders == [RemoveRegistrations(PassId(TYPE, "P"))]
-    assert side.rows.versions[PassId(TYPE, "P")].deleted
+    (order,) = side.tasks
+    version = side.rows.versions[PassId(TYPE, "P")]
+    assert version.deleted
+    assert isinstance(order, RemoveRegistrations)
+    assert (order.pass_id, order.modified_at) == (PassId(TYPE, "P"), version.modified_at)
+    assert order.not_before >= time.time() + 890
 
 
 def test_an_old_deletion_that_is_handed_out_again_does_not_hide_a_pass_that_is_back(side: Side) -> None:
@@ -201,7 +217,7 @@ def test_without_a_credential_the_work_is_kept_and_counted(side: Side, capsys: p
     side.credential_error = ConfigurationError("no certificate")
     side.holds("phone", "P")
     side.handles(side.changed("P"))
-    (order,) = side.orders
+    (order,) = side.tasks
     assert isinstance(order, NotifyDevices)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["Pushes"] for line in lines if line.get("Outcome") == "configuration"] == [1]
@@ -232,7 +248,7 @@ def test_a_change_is_followed_by_one_id_from_its_stream_record_to_its_push_and_i
         "change-1"
     }
     assert lines["devices_found"]["shown"] == [lines["pushed"]["device"]]
-    (order,) = side.orders
+    (order,) = side.tasks
     assert isinstance(order, FanOut)
     assert order.change == "change-1"
 
@@ -252,7 +268,7 @@ def test_a_record_that_cannot_be_read_ends_with_that_record(side: Side) -> None:
     ]
     side.handles(*broken, side.changed("P"))
     assert side.tokens() == ["token-of-phone"]
-    rechecks = [order for order in side.orders if isinstance(order, Recheck)]
+    rechecks = [order for order in side.tasks if isinstance(order, Recheck)]
     assert [order.pass_id.serial_number for order in rechecks] == ["A", "B", "C"]
     assert {order.reason for order in rechecks} == {RecheckReason.UNSETTLED}
     assert {refused.key for refused in side.refused} >= {"no type"}
@@ -277,7 +293,7 @@ def test_what_a_template_raises_ends_with_the_passes_of_that_template(side: Side
     passes = [side.record(f"X{n}", old={}, new={"template": "broken", "fields": {"gate": str(n)}}) for n in range(3)]
     side.handles(*passes, side.changed("P"))
     assert side.tokens() == ["token-of-phone"]
-    rechecks = [order.pass_id.serial_number for order in side.orders if isinstance(order, Recheck)]
+    rechecks = [order.pass_id.serial_number for order in side.tasks if isinstance(order, Recheck)]
     assert rechecks == ["X0", "X1", "X2"]
     assert [name for name, _ in side.designs.looked].count("broken") == 1
     assert side.refused == []
@@ -286,7 +302,7 @@ def test_what_a_template_raises_ends_with_the_passes_of_that_template(side: Side
 def test_a_batch_ends_in_time_though_templates_take_all_of_it(side: Side) -> None:
     """What there was no time to validate is left to the queue."""
     side.handles(side.changed("P"), deadline=time.monotonic() + 1)
-    (order,) = side.orders
+    (order,) = side.tasks
     assert isinstance(order, Recheck)
     assert PassId(TYPE, "P") not in side.rows.versions
 
@@ -351,12 +367,12 @@ def test_the_same_content_is_looked_at_again_while_its_refusal_is_on_record(side
     side.designs.found["t"] = side.designs.template
     again = side.record("P", old={"fields": {"gate": "B"}}, new={"fields": {"gate": "B"}})
     side.handles(again)
-    (order,) = side.orders
+    (order,) = side.tasks
     assert isinstance(order, Recheck)
     assert (order.pass_id, order.reason) == (PassId(TYPE, "P"), RecheckReason.REFUSED)
     del side.rows.refusals[order.pass_id]
     side.handles(again)
-    assert side.orders == [order]
+    assert side.tasks == [order]
 
 
 def test_a_pass_that_is_stamped_first_after_a_refusal_counts_as_changed_since_its_issue(side: Side) -> None:
@@ -394,7 +410,7 @@ def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(side: Sid
 
     side.designs.get = repaired_meanwhile  # type: ignore[method-assign]
     side.handles(side.changed("P"))
-    (order,) = side.orders
+    (order,) = side.tasks
     assert isinstance(order, Recheck)
     assert order.reason is RecheckReason.REFUSED
     assert side.refused == []
@@ -418,6 +434,35 @@ def test_an_unforeseen_error_while_pushing_leaves_the_devices_to_the_queue(side:
     side.holds("phone", "P")
     side.client_error = RecursionError("an answer nested 2,000 deep")
     side.handles(side.changed("P"))
-    (order,) = side.orders
+    (order,) = side.tasks
     assert isinstance(order, NotifyDevices)
     assert order.devices == (DeviceLibraryIdentifier("phone"),)
+
+
+def test_an_item_against_apples_format_is_refused_before_a_phone_is_woken(side: Side) -> None:
+    side.holds("phone", "P1", "P2")
+    new = {"overrides": {"backgroundColor": "Black"}}
+    side.handles(side.record("P1", old={}, new=new), side.changed("P2"))
+    assert "overrides.backgroundColor" in side.rows.refusals[PassId(TYPE, "P1")].reason
+    assert PassId(TYPE, "P1") not in side.rows.versions
+    assert side.tokens() == ["token-of-phone"]
+
+
+def test_what_phones_leave_out_is_logged_and_pushed(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
+    side.holds("phone", "P1")
+    side.handles(side.record("P1", old={}, new={"overrides": {"k" * 5000: 1}}))
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "pass_item_warned" in line]
+    assert "overrides.kkk" in line["warnings"][0]
+    assert len(line["warnings"][0]) <= MAX_MESSAGE_CHARACTERS
+    assert side.tokens() == ["token-of-phone"]
+
+
+def test_an_item_whose_image_is_not_uploaded_is_refused(side: Side) -> None:
+    side.holds("phone", "P1", "P2")
+    side.uploaded = {"a1" * 32}
+    side.handles(
+        side.record("P1", old={}, new={"images": {"thumbnail": "b2" * 32}}),
+        side.record("P2", old={}, new={"images": {"thumbnail": "a1" * 32}}),
+    )
+    assert "b2" * 32 in side.rows.refusals[PassId(TYPE, "P1")].reason
+    assert PassId(TYPE, "P2") in side.rows.versions

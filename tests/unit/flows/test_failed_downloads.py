@@ -1,11 +1,12 @@
 """Tests of rechecks after downloads that the service failed to answer, with tables in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from chalicelib.aws.images import ImageMissingError
 from chalicelib.aws.queue import Queue, QueueError
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.connection import StoreError
@@ -30,6 +31,7 @@ NOW = 1_800_000_000.0
 KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
 TEMPLATE = Template.parse("t", {"pass.json": b'{"generic": {"primaryFields": [{"key": "gate", "value": "?"}]}}'})
 OWN_TOKEN = "0" * 32
+IMAGE = "a1" * 32
 
 
 class Away:
@@ -53,12 +55,14 @@ class Api:
         self.sent: list[tuple[PushTask, int]] = []
         self.making: Exception | None = ConfigurationError("the certificate has ended")
         self.template: Template | Exception = TEMPLATE
+        self.missing_images: set[str] = set()
         self.queue_fails = self.dynamodb_is_away = False
         self.new_environment()
 
     def new_environment(self) -> None:
         queue = cast("Queue", SimpleNamespace(send=self._send))
-        builder = cast("PassBuilder", SimpleNamespace(build=self._make, templates=SimpleNamespace(get=self._template)))
+        templates, images = SimpleNamespace(get=self._template), SimpleNamespace(require=self._require)
+        builder = cast("PassBuilder", SimpleNamespace(build=self._make, templates=templates, images=images))
         store = self.rows.store()
         if self.dynamodb_is_away:
             away = cast("Any", Away())
@@ -100,6 +104,10 @@ class Api:
         if isinstance(self.template, Exception):
             raise self.template
         return self.template
+
+    def _require(self, keys: Iterable[str]) -> None:
+        for key in self.missing_images.intersection(keys):
+            raise ImageMissingError(f"image {key}: this stage does not have it")
 
     def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert until == 0
@@ -250,3 +258,21 @@ def test_invalid_item_is_recorded_without_a_recheck(api: Api) -> None:
     api.fails_to_download()
     assert "must be a map" in api.rows.refusals[PASS].reason
     assert api.sent == []
+
+
+def test_an_item_against_apples_format_whose_template_was_repaired_is_looked_at_again(api: Api) -> None:
+    """It was accepted before the format was checked, so nothing but the template was in its way."""
+    api.rows.items[PASS]["overrides"] = {"backgroundColor": "Black"}
+    api.making = ItemError(PASS, "fields.gate", "template 't' has no such field")
+    api.fails_to_download()
+    assert [task.reason for task in api.rechecks] == [RecheckReason.DOWNLOAD]
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+def test_a_missing_image_that_was_uploaded_meanwhile_has_the_pass_looked_at_again(api: Api, *, uploaded: bool) -> None:
+    api.rows.items[PASS]["images"] = {"thumbnail": IMAGE}
+    api.making = ImageMissingError(f"image {IMAGE}: this stage does not have it")
+    api.missing_images = set() if uploaded else {IMAGE}
+    api.fails_to_download()
+    assert len(api.rechecks) == int(uploaded)
+    assert PASS in api.rows.refusals

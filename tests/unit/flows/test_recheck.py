@@ -16,7 +16,7 @@ from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.passes.builder import PassBuilder
-from chalicelib.passes.item import PassItem
+from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.protocol import RecheckStamp, Refusal, Tag
@@ -45,8 +45,10 @@ class Worker:
         self.sent: list[PushTask] = []
         self.buried: list[str] = []
         self.refused: list[RefusedRecord] = []
+        self.delays: list[int] = []
         self.postponed: list[int] = []
         self.making: Exception | Callable[[], None] | None = None
+        self.against_format = False
         self.queue_fails = False
         self.dead_letters_fail = False
         self.built_from: list[float] = []
@@ -89,9 +91,11 @@ class Worker:
     def fan_outs(self) -> list[PassId]:
         return [order.pass_id for order in self.sent if isinstance(order, FanOut)]
 
-    def _make(self, item: PassItem, *, template_age_seconds: float, **_: object) -> bytes:
+    def _make(self, item: PassItem, *, template_age_seconds: float, strict: bool, **_: object) -> bytes:
         assert item.pass_id == PASS
         self.built_from.append(template_age_seconds)
+        if strict and self.against_format:
+            raise ItemError(PASS, "overrides.backgroundColor", "must be a color")
         if callable(self.making):
             self.making()
         elif self.making is not None:
@@ -107,6 +111,7 @@ class Worker:
         if self.queue_fails:
             raise QueueError("SQS does not answer")
         self.sent.extend(orders)
+        self.delays.extend(delay_seconds for _ in orders)
 
     def _refuse(self, records: Sequence[RefusedRecord], *, at: float) -> None:
         assert at == self.now
@@ -133,7 +138,36 @@ def test_a_pass_that_can_be_made_is_stamped_and_fanned_out(worker: Worker) -> No
     worker.has()
     assert worker.gets(worker.asks()) == []
     assert worker.rows.versions[PASS].modified_at == int(NOW)
-    assert worker.sent == [FanOut(PASS, None, NOW, "change-1")]
+    assert worker.sent == [FanOut(PASS, None, NOW, "change-1", int(NOW))]
+
+
+def test_a_recheck_announces_its_stamp(worker: Worker) -> None:
+    """The fan-out of an earlier change has nothing left to tell, and that of the recheck is the one that is due."""
+    versions = worker.rows.store().versions
+    versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False, record="record-1")
+    worker.has()
+    worker.gets(worker.asks())
+    assert versions.fan_out_state(PASS).announced == worker.rows.versions[PASS].modified_at
+    assert worker.rows.versions[PASS].last_record == "record-1"
+
+
+def test_a_refusal_announces_nothing(worker: Worker) -> None:
+    versions = worker.rows.store().versions
+    versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False, record="record-1")
+    worker.has(fields="not a map")
+    worker.gets(worker.asks())
+    assert worker.rows.refusals
+    assert versions.fan_out_state(PASS).announced == int(NOW) - 10
+    assert worker.rows.versions[PASS].last_record == "record-1"
+
+
+def test_a_recheck_that_comes_again_after_its_stamp_fans_out_under_that_stamp(worker: Worker) -> None:
+    """So that the worker carries the fan-out out once, whichever of the two messages it receives."""
+    worker.has()
+    worker.gets(worker.asks())
+    worker.now += 60
+    worker.gets(worker.asks())
+    assert worker.sent == [FanOut(PASS, None, NOW, "change-1", int(NOW))] * 2
 
 
 def test_a_pass_that_is_first_stamped_by_a_recheck_counts_as_changed_since_its_issue(worker: Worker) -> None:
@@ -151,6 +185,24 @@ def test_an_item_that_cannot_become_a_pass_is_recorded_and_kept_for_a_person(wor
     assert PASS not in worker.rows.versions
 
 
+@pytest.mark.parametrize("reason", [RecheckReason.UNSETTLED, RecheckReason.REFUSED])
+def test_an_item_against_apples_format_stays_refused(worker: Worker, reason: RecheckReason) -> None:
+    worker.has()
+    worker.rows.store().versions.send_refusals(PASS, Refusal("overrides.backgroundColor", "t", int(NOW) - 1), changes=0)
+    worker.against_format = True
+    assert worker.gets(worker.asks(reason)) == []
+    assert PASS in worker.rows.refusals
+    assert worker.sent == []
+
+
+def test_after_a_failed_download_an_item_need_only_be_one_that_downloads(worker: Worker) -> None:
+    """It was accepted before the format was checked, and phones that hold its pass get what they asked for."""
+    worker.has()
+    worker.against_format = True
+    worker.gets(worker.asks(RecheckReason.DOWNLOAD))
+    assert worker.fan_outs == [PASS]
+
+
 def test_a_refusal_whose_dead_letter_is_not_taken_is_on_record_all_the_same(worker: Worker) -> None:
     worker.has(fields="not a map")
     worker.dead_letters_fail = True
@@ -163,7 +215,8 @@ def test_an_item_that_is_gone_is_stamped_as_deleted_and_forgotten(worker: Worker
     worker.rows.store().versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False)
     assert worker.gets(worker.asks()) == []
     assert worker.rows.versions[PASS].deleted
-    assert worker.sent == [RemoveRegistrations(PASS)]
+    assert worker.sent == [RemoveRegistrations(PASS, int(NOW), not_before=NOW + 900)]
+    assert worker.delays == [900]
 
 
 @pytest.mark.parametrize(

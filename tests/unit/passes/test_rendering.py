@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.passes.format.keys import RESERVED
 from chalicelib.passes.item import ItemError, PassItem
-from chalicelib.passes.rendering import RESERVED, render, validate
+from chalicelib.passes.rendering import render, validate
 from chalicelib.passes.template import Template
 from tests.support import samples
 
@@ -123,11 +124,11 @@ def test_what_a_team_keeps_for_its_own_app_is_not_looked_into() -> None:
     [
         ({"fields": {"gate": "1"}}, r"fields\.gate'.*has no such field; it has coach, departs"),
         ({"fields": {"track": {"vaule": "1"}}}, r"fields\.track\.vaule.*is no key of a field"),
-        ({"fields": {"track": {"label": 5}}}, r"fields\.track\.label.*must be str, not int"),
-        ({"fields": {"track": {"isRelative": 1}}}, r"fields\.track\.isRelative.*must be bool"),
-        ({"fields": {"track": {"row": True}}}, r"fields\.track\.row.*must be int, not bool"),
+        ({"fields": {"track": {"label": 5}}}, r"fields\.track\.label.*must be a text, not int"),
+        ({"fields": {"track": {"isRelative": 1}}}, r"fields\.track\.isRelative.*must be true or false"),
+        ({"fields": {"track": {"row": True}}}, r"fields\.track\.row.*must be one of Apple's values, not bool"),
         ({"fields": {"track": {"key": "other"}}}, r"fields\.track\.key.*cannot be changed"),
-        ({"fields": {"track": {"value": ["1"]}}}, r"fields\.track\.value.*must be str or int or float, not list"),
+        ({"fields": {"track": {"value": ["1"]}}}, r"fields\.track\.value.*must be a text or a number, not list"),
         ({"fields": {"track": {"value": None}}}, r"fields\.track.*needs a value"),
         ({"fields": {"coach": {"value": "many", "numberStyle": "PKNumberStyleDecimal"}}}, "'many' must be a number"),
         ({"fields": {"track": {"value": 5, "dateStyle": "PKDateStyleShort"}}}, "5 must be a date"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.passes.strings import StringsError, parse_strings
+from chalicelib.passes.strings import StringsError, parse_strings, pick_language, write_strings
 
 TEXT = '"gate" = "Gäte";\n'
 
@@ -37,9 +37,14 @@ two lines"; "b"="";"""
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b'"a" = "b"', "line 1: the file ends inside"),
-        (b'"a" = "b";\n"c" "d";', "line 2: expected"),
-        (b'"a" = "b\n', "line 1"),
+        (b'"a" = "b"', "line 1, column 10: the file ends inside"),
+        (b'"a" = "b";\n"c" "d";', "line 2, column 5: expected"),
+        (b'"a" = "b\n', "line 1, column 7: a text that does not end"),
+        (b'"a" = "b"; /* c', "line 1, column 12: a comment that does not end"),
+        (b'"a" =\n  "x\\Ud83c y";', r"line 2, column 5: is half of a character"),
+        (b'"a" = "\\Ude00\\Ud83d";', "line 1, column 8: is half of a character"),
+        (b'"a" = "\\Ud83d\\U0041";', "line 1, column 8: is half of a character"),
+        (b'\xff\xfe"', "UTF-16"),
         (b"\xe4\xf6", "is not UTF-8"),
         (b'<?xml version="1.0"?>', "line 1"),
     ],
@@ -47,6 +52,43 @@ two lines"; "b"="";"""
 def test_what_cannot_be_read_is_refused_with_its_line(raw: bytes, said: str) -> None:
     with pytest.raises(StringsError, match=said):
         parse_strings(raw)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"Welcome \Ud83d\Ude00", "Welcome 😀"),
+        (r"\U00e4\U0308\U20AC", "ä\u0308€"),
+        (r"\a\b\f\n\r\t\v\"\'\\", "\a\b\f\n\r\t\v\"'\\"),
+        (r"\101\40\12", "A \n"),
+        (r"\331\341", "äÆ"),
+        (r"\q\u0041", "qu0041"),
+        (r"C:\\Users", "C:\\Users"),
+    ],
+)
+def test_escapes_are_read_as_foundation_reads_them(written: str, text: str) -> None:
+    assert parse_strings(f'"k" = "{written}";'.encode()) == {"k": text}
+
+
+def test_single_quotes_and_keys_without_a_text_are_read_as_foundation_reads_them() -> None:
+    assert parse_strings(b"'a' = 'say \"hi\"'; \"b\"; c;") == {"a": 'say "hi"', "b": "b", "c": "c"}
+
+
+@pytest.mark.parametrize(
+    ("available", "wanted", "picked"),
+    [
+        (["en", "de"], "de", "de"),
+        (["en", "de"], "de-CH", "de"),
+        (["en", "pt_BR"], "pt-br", "pt_BR"),
+        (["en", "zh-Hans"], "zh-Hans-CN", "zh-Hans"),
+        (["de", "en"], "fr", "en"),
+        (["de", "Base"], "fr", "Base"),
+        (["de", "it"], "fr", "de"),
+        ([], "fr", None),
+    ],
+)
+def test_a_language_is_picked_as_phones_do(available: list[str], wanted: str, picked: str | None) -> None:
+    assert pick_language(available, wanted) == picked
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
@@ -60,3 +102,18 @@ def test_whatever_texts_are_written_are_read_back(texts: dict[str, str], encodin
 
     written = "".join(f"{quoted(key)} = {quoted(text)};\n" for key, text in texts.items())
     assert parse_strings(written.encode(encoding)) == texts
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8"))))
+def test_what_this_service_writes_is_read_back(texts: dict[str, str]) -> None:
+    assert parse_strings(write_strings(texts)) == texts
+
+
+@given(st.binary() | st.text("\\\"'=;/*Ud83c0 \n").map(str.encode))
+def test_any_bytes_are_texts_or_an_error(raw: bytes) -> None:
+    try:
+        texts = parse_strings(raw)
+    except StringsError as error:
+        assert "line" in str(error)  # noqa: PT017 - either way is right
+    else:
+        assert "".join([*texts, *texts.values()]).encode() is not None

@@ -78,7 +78,6 @@ def drawn(barcode: BarcodePicture) -> zxingcpp.Barcode | None:
         ("EAN13", "4006381333931"),
         ("Code39", "PW 104"),
         ("Codabar", "A12345B"),
-        ("ITF", "123456"),
     ],
 )
 def test_a_scanner_reads_the_message_from_the_drawn_barcode(form: str, message: str) -> None:

@@ -32,6 +32,10 @@ DEVICE = DeviceLibraryIdentifier("d" * 32)
         FanOut(PASS_ID, DEVICE, 12.5, "change-1"),
         FanOut(PASS_ID, None, 12.5),
         RemoveRegistrations(PASS_ID),
+        NotifyDevices("pass.com.example", (DEVICE,), 12.5, "change-1", not_before=99.5),
+        FanOut(PASS_ID, DEVICE, 12.5, "change-1", modified_at=7),
+        FanOut(PASS_ID, None, 12.5, modified_at=7),
+        RemoveRegistrations(PASS_ID, modified_at=7, not_before=99.0),
         *(Recheck(PASS_ID, reason, 12.5, "change-1") for reason in RecheckReason),
         Recheck(PASS_ID, RecheckReason.DOWNLOAD, 12.5),
     ],
@@ -77,8 +81,19 @@ WAKE = {"wake": "pass.com.example", "devices": ["d"], "changed_at": 12.5}
                 {"changed_at": float("nan")},
                 {"changed_at": float("inf")},
                 {"change": 7},
+                {"not_before": "x"},
+                {"not_before": None},
+                {"not_before": True},
+                {"not_before": -1},
+                {"not_before": float("nan")},
             )
         ),
+        *(
+            json.dumps({**kind, "modified_at": wrong})
+            for kind in ({"fan_out": "pass.a/1", "after": None, "changed_at": 1}, {"forget": "pass.a/1"})
+            for wrong in ("7", 7.5, True, -7, None, 10**400)
+        ),
+        '{"forget": "pass.a/1", "not_before": "x"}',
         '{"wake": "t", "devices": [], "changed_at": ' + "9" * 5000 + "}",
         '{"forget": "no-slash"}',
         '{"fan_out": "pass.a/1", "after": 7, "changed_at": 1}',
@@ -96,7 +111,12 @@ def test_what_is_no_order_is_refused(text: str) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(sorted({*WAKE, "fan_out", "after"})), inner),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(sorted({*WAKE, "fan_out", "after", "forget", "modified_at", "not_before"})), inner
+        )
+    ),
 )
 
 

@@ -88,6 +88,11 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             f"batches of changes that were given up: {depths['stream_failure']}; their devices were not told",
             "mend what the push function's log says, then: python -m infra push redrive",
         )
+    if depths["held_removals"]:
+        yield fault(
+            f"removals of devices that are held: {depths['held_removals']} messages; APNs refused too many at once",
+            "README.md, Watching: RemovalsHeld; see them with: python -m infra push removals",
+        )
     if depths["dead_letter"]:
         yield fault(f"refused pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
     queue = doctor.stack.queues["push"].rpartition("/")[2]

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from chalicelib.core.identifiers import PassId
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from infra.commands import app
 from infra.deploy.cost.bill import Usage, bill
 from infra.deploy.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change, listing
@@ -33,10 +33,19 @@ def dollars(usage: Usage) -> dict[str, float]:
 def test_a_change_makes_the_requests_that_the_model_counts(
     stack: LocalRun, devices: int, serial_number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The pass is in no table, so that the stack's own function does not stamp it within the same second."""
+    """The pass is in no table, so that the stack's own function does not stamp it within the same second.
+
+    Another one was pushed before: an execution environment notes its first delivery, and then one in twenty minutes.
+    """
     pass_id = PassId(stack.pass_type_identifier, serial_number)
-    hold(stack, str(pass_id), devices)
+    first = hold(stack, str(pass_id), devices)[0]
     service = InProcess(stack)
+    service.app.services.push_sender.wake(
+        stack.pass_type_identifier,
+        [DeviceLibraryIdentifier(first)],
+        changed_at=time.time(),
+        deadline=time.monotonic() + 20,
+    )
     counted = service.dynamodb_requests()
     key = {"pass_id": {"S": str(pass_id)}}
     item = {**key, "template": {"S": stack.template}}
@@ -58,8 +67,8 @@ def test_a_change_makes_the_requests_that_the_model_counts(
         assert flow.logged_bytes / 3 < len(capsys.readouterr().out) <= flow.logged_bytes
 
 
-def hold(stack: LocalRun, pass_id: str, count: int) -> None:
-    """So many devices register, without each of them calling."""
+def hold(stack: LocalRun, pass_id: str, count: int) -> list[str]:
+    """So many devices register, without each of them calling; their identifiers."""
     resource = boto3.resource("dynamodb")
     names = [secrets.token_hex(16) for _ in range(count)]
     with resource.Table(stack.tables["registrations"]).batch_writer() as batch:
@@ -69,6 +78,7 @@ def hold(stack: LocalRun, pass_id: str, count: int) -> None:
         for name in names:
             device: dict[str, Any] = {"push_token": secrets.token_hex(32), "updated_at": 1, "passes": {pass_id}}
             batch.put_item(Item={"device_library_identifier": name, **device})
+    return names
 
 
 def test_no_call_logs_more_than_the_model_pays_for(
@@ -91,7 +101,7 @@ def test_no_call_logs_more_than_the_model_pays_for(
 def test_a_pass_that_many_hold_goes_through_the_queue() -> None:
     assert change(devices=1000).messages == 0
     many = change(devices=101_000)
-    assert many.requests == {"UpdateItem": 1, "Query": 21, "BatchGetItem": 1010}
+    assert many.requests == {"UpdateItem": 22, "GetItem": 1, "Query": 21, "BatchGetItem": 1010}
     assert many.messages == 201
 
 

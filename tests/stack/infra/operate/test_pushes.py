@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode
+from chalicelib.updates.removals import HeldDevice, HeldRemovals
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from infra.operate.pushes import in_pieces
@@ -106,6 +107,81 @@ def test_a_stream_batch_that_was_given_up_is_read_again(
     )
     assert json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)["batches"] == 1
     eventually(lambda: len(apns.pushes_to(holder)) == 2, "the push of the batch that was read again")
+
+
+@pytest.fixture
+def hold_removal(stack: LocalRun, holder: Phone, pipeline: Pipeline) -> Callable[..., str]:
+    """Puts the removal of the holder into the queue, as the push function does; what stands there instead is lost."""
+    sqs = boto3.client("sqs")
+    sqs.purge_queue(QueueUrl=stack.queues["held_removals"])
+    key = {"device_library_identifier": holder.device_library_identifier}
+    row = boto3.resource("dynamodb").Table(stack.tables["devices"]).get_item(Key=key)["Item"]
+
+    def hold(*, as_it_is: bool = True) -> str:
+        updated_at = int(row["updated_at"]) - (0 if as_it_is else 1)
+        device = HeldDevice(DeviceLibraryIdentifier(holder.device_library_identifier), updated_at)
+        held = HeldRemovals(pipeline.pass_type_identifier, "400 BadDeviceToken", (device,), 1_700_000_000.0)
+        sqs.send_message(QueueUrl=stack.queues["held_removals"], MessageBody=held.encode())
+        return held.pass_type_identifier
+
+    return hold
+
+
+def is_registered(stack: LocalRun, phone: Phone) -> bool:
+    key = {"device_library_identifier": phone.device_library_identifier}
+    return "Item" in boto3.resource("dynamodb").Table(stack.tables["devices"]).get_item(Key=key)
+
+
+def test_held_removals_are_listed_by_pass_type_and_reason(hold_removal: Callable[..., str], holder: Phone) -> None:
+    """A device that is held twice counts once, and none is named; listing changes nothing."""
+    hold_removal()
+    pass_type_identifier = hold_removal()
+    expected = {
+        "pass_type_identifier": pass_type_identifier,
+        "reason": "400 BadDeviceToken",
+        "devices": 1,
+        "oldest_change": 1_700_000_000.0,
+    }
+    for _ in range(2):
+        done = infra("push", "removals", "--stage", "local", "--json")
+        assert json.loads(done.stdout) == [expected]
+        assert holder.device_library_identifier not in done.stdout
+    assert "1 x " in infra("push", "removals", "--stage", "local").stdout
+
+
+def test_accepted_removals_remove_devices_that_are_as_they_were(
+    stack: LocalRun, hold_removal: Callable[..., str], holder: Phone
+) -> None:
+    """Only of the type that is named, and only once."""
+    pass_type_identifier = hold_removal()
+    done = infra("push", "removals", "accept", "--type", "pass.of.another", "--stage", "local", "--json")
+    assert json.loads(done.stdout) == {"removed": 0, "pushed": 0, "gone": 0}
+    assert is_registered(stack, holder)
+    done = infra("push", "removals", "accept", "--type", pass_type_identifier, "--stage", "local", "--json")
+    assert json.loads(done.stdout) == {"removed": 1, "pushed": 0, "gone": 0}
+    assert not is_registered(stack, holder)
+    assert json.loads(infra("push", "removals", "--stage", "local", "--json").stdout) == []
+
+
+def test_a_device_that_registered_since_is_not_removed_but_told(
+    stack: LocalRun, hold_removal: Callable[..., str], holder: Phone, apns: Apns
+) -> None:
+    hold_removal(as_it_is=False)
+    done = infra("push", "removals", "accept", "--stage", "local", "--json")
+    assert json.loads(done.stdout) == {"removed": 0, "pushed": 1, "gone": 0}
+    assert is_registered(stack, holder)
+    eventually(lambda: apns.pushes_to(holder), "the push that was kept")
+
+
+def test_discarded_removals_keep_the_devices_and_push_to_them(
+    stack: LocalRun, hold_removal: Callable[..., str], holder: Phone, apns: Apns
+) -> None:
+    hold_removal()
+    done = infra("push", "removals", "discard", "--stage", "local")
+    assert done.stdout == "0 devices are removed, 1 are pushed to again, 0 were gone already\n"
+    assert is_registered(stack, holder)
+    eventually(lambda: apns.pushes_to(holder), "the push that was kept")
+    assert infra("push", "removals", "--stage", "local").stdout == "no removals are held\n"
 
 
 def newest_record(stack: LocalRun) -> dict[str, object]:

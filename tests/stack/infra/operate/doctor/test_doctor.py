@@ -502,6 +502,11 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         partial(message, queue="stream_failure"),
         "batches of changes that were given up: 1",
     ),
+    "held removals": (
+        "lag",
+        partial(message, queue="held_removals"),
+        "removals of devices that are held: 1 messages",
+    ),
     "a dead letter": (
         "lag",
         partial(message, queue="dead_letter"),

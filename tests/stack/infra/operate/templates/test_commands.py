@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +19,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chalicelib.core.identifiers import PassId
+from chalicelib.passes.template import Template
 from infra.commands import app
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
+from infra.operate.templates.bucket import for_designer
 from infra.operate.templates.touch import touch, untouched
 from tests.conftest import Issuer
 from tests.support import samples
@@ -66,7 +69,7 @@ def test_a_script_gets_the_findings_as_json(folder: Path) -> None:
     break_(folder)
     done = run("check", folder, "--json")
     assert json.loads(done.stdout)[str(folder)] == [
-        {"severity": "error", "file": "icon.png", "path": "", "problem": "is no PNG; export it as one"}
+        {"severity": "error", "file": "icon.png", "path": "", "problem": "is no PNG; export it as one", "source": ""}
     ]
 
 
@@ -105,6 +108,43 @@ def test_a_pushed_template_is_listed_and_pulled_as_it_was(
     into.mkdir()
     assert run("pull", name, "--stage", stack.stage, "--into", into).exit_code == 0
     assert {path.name: path.read_bytes() for path in (into / f"{name}.pass").iterdir()} == samples.files_of("generic")
+
+
+def test_a_pass_designer_template_is_pushed_and_pulled_as_one(stack: LocalRun, name: str, tmp_path: Path) -> None:
+    field = {"key": "member", "value": "Ada", "_id": "0A"}
+    files = {**samples.files_of("generic", generic={"primaryFields": [field]}), "tooling.json": b"{}", "notes.md": b"x"}
+    packed = tmp_path / f"{name}.pkpasstemplate"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path, data in files.items():
+            archive.writestr(f"{name}.pkpasstemplate/{path}", data)
+    pushed = run("push", packed, "--stage", stack.stage)
+    assert pushed.exit_code == 0, pushed.output
+    assert "notes.md: is left out" in pushed.output
+    into = tmp_path / "pulled"
+    into.mkdir()
+    arguments = ("pull", name, "--stage", stack.stage, "--into", into)
+    assert run(*arguments, "--as", "pkpasstemplate").exit_code == 0
+    assert run(*arguments).exit_code == 0
+    designer = into / f"{name}.pkpasstemplate"
+    assert json.loads((designer / "tooling.json").read_text())["designerVersion"] == "1.0"
+    content = json.loads((designer / "pass.json").read_text())
+    assert content["generic"]["primaryFields"] == [field]
+    assert not (designer / "notes.md").exists()
+    plain = {path.name: path.read_bytes() for path in (into / f"{name}.pass").iterdir()}
+    assert plain == {path: data for path, data in files.items() if path not in ("tooling.json", "notes.md")}
+    assert run("check", designer).exit_code == 0
+
+
+def test_fields_pulled_for_pass_designer_have_identifiers_of_their_own() -> None:
+    files = samples.files_of(
+        "eventTicket", featuredActions=[{"identifier": "1", "type": "shop", "url": "https://a.example"}]
+    )
+    made = for_designer(files)
+    content = json.loads(made["pass.json"])
+    fields = [field for group in content["eventTicket"].values() for field in group]
+    identifiers = [member["_id"] for member in (*fields, *content["featuredActions"])]
+    assert len(set(identifiers)) == len(fields) + 1
+    assert Template.parse("sample", made).content == Template.parse("sample", files).content
 
 
 def test_a_template_with_errors_is_not_stored(stack: LocalRun, folder: Path, name: str) -> None:

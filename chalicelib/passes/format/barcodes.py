@@ -1,0 +1,143 @@
+"""Barcodes: the formats, who draws them, and which messages each can hold.
+
+A phone draws the first barcode of the list that it can; one that it cannot draw is left out without a word, and the
+pass is installed without a barcode (dotnet-passbook issue 213). Apple's pass-builder refuses the whole pass for a
+format that it does not know. So what cannot be drawn is an error where nothing in the list can be drawn instead.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chalicelib.passes.format.findings import Report, quoted
+
+SOURCE = "Apple, Pass.Barcodes"
+NEW_SINCE = 27
+SQUARE = ("PKBarcodeFormatQR", "PKBarcodeFormatAztec")
+"""Formats that a pass gives a square place, which leaves less room for fields."""
+IN_BARCODE = ("PKBarcodeFormatQR", "PKBarcodeFormatPDF417", "PKBarcodeFormatAztec")
+"""What the deprecated single `barcode` may be."""
+
+
+class BarcodeFormat:
+    """One format.
+
+    Args:
+        since: the first iOS that draws it.
+        most: characters, in the most compact form of the symbology.
+        characters: a regular expression for the message; None where the encoding decides.
+        advice: how a message is written.
+    """
+
+    __slots__ = ("advice", "characters", "most", "since")
+
+    def __init__(self, since: int, most: int, characters: str | None = None, advice: str = "") -> None:
+        self.since, self.most, self.characters, self.advice = since, most, characters, advice
+
+    def problem(self, message: str) -> str:
+        """Why a message cannot be drawn; empty where it can."""
+        if not message:
+            return "is empty; write a message, or leave the key out for the serial number"
+        if len(message) > self.most:
+            return f"has {len(message)} characters; this format holds {self.most} at most"
+        if self.characters is not None and re.fullmatch(self.characters, message) is None:
+            return f"{quoted(message)} is not what this format can hold: {self.advice}"
+        return ""
+
+
+FORMATS: Mapping[str, BarcodeFormat] = {
+    "PKBarcodeFormatQR": BarcodeFormat(6, 7089),
+    "PKBarcodeFormatAztec": BarcodeFormat(6, 3832),
+    "PKBarcodeFormatPDF417": BarcodeFormat(6, 2710),
+    # Latin-1 by the symbology (ISO/IEC 15417, FNC4), though scanners are surest of ASCII
+    "PKBarcodeFormatCode128": BarcodeFormat(9, 256, r"[\x00-\xff]*", "characters of Latin-1 alone"),
+    "PKBarcodeFormatCode39": BarcodeFormat(27, 256, r"[0-9A-Z \-.$/+%]*", "digits, A to Z, space and - . $ / + %"),
+    "PKBarcodeFormatCodabar": BarcodeFormat(
+        27,
+        256,
+        r"[A-Da-d][0-9\-$:/.+]*[A-Da-d]|[0-9\-$:/.+]*",
+        "digits and - $ : / . +, between letters A to D or none",
+    ),
+    "PKBarcodeFormatEAN13": BarcodeFormat(27, 13, r"[0-9]{12,13}", "12 digits, or 13 of which the last is the check"),
+    "PKBarcodeFormatI2of5": BarcodeFormat(27, 256, r"([0-9]{2})*", "an even number of digits"),
+}
+"""`PKBarcodeFormatITF`, which some issuers write, is not a valid format: phones do not draw it."""
+OLD_FORMATS = tuple(name for name, form in FORMATS.items() if form.since < NEW_SINCE)
+_EAN_DIGITS = 13
+_COMMON_ENCODINGS = ("utf-8", "iso-8859-1", "us-ascii")
+
+
+_DRAWN, _NOT_A_MAP = ("", ""), ("", "is not a map")
+
+
+def check_barcodes(barcodes: list[Any], path: str, report: Report) -> None:
+    """Report barcodes that phones cannot draw; types and required keys are checked elsewhere.
+
+    Args:
+        barcodes: members of any type. One without a message shows the serial number, whose characters are not known.
+        path: of the list.
+        report: takes the findings.
+    """
+    problems = [barcode_problem(barcode) if isinstance(barcode, dict) else _NOT_A_MAP for barcode in barcodes]
+    drawn = [barcodes[index]["format"] for index, problem in enumerate(problems) if problem == _DRAWN]
+    if len(drawn) < len(barcodes):
+        say = report.warning if drawn else report.error
+        rest = "phones draw the next one" if drawn else "phones show the pass without a barcode"
+        for index, (key, problem) in enumerate(problems):
+            if key:
+                say(f"{path}[{index}].{key}", f"{problem}; {rest}", SOURCE)
+    if drawn and not any(name in OLD_FORMATS for name in drawn):
+        report.warning(
+            path,
+            f"no phone before iOS {NEW_SINCE} draws these; add one of {', '.join(OLD_FORMATS)} behind them",
+            SOURCE,
+        )
+
+
+def barcode_problem(barcode: Mapping[str, Any]) -> tuple[str, str]:
+    """Which key keeps phones from drawing a barcode and why; empty texts where they can."""
+    name, message, encoding = barcode.get("format"), barcode.get("message"), barcode.get("messageEncoding", "utf-8")
+    form = FORMATS.get(name) if isinstance(name, str) else None
+    if form is None:
+        return "format", f"{quoted(name)} is not a format that phones draw; write one of {', '.join(FORMATS)}"
+    if message is None:
+        return _DRAWN
+    if not isinstance(message, str) or not isinstance(encoding, str):
+        return "message", f"{quoted(message)}: must be a text"
+    if problem := form.problem(message):
+        return "message", problem
+    if name == "PKBarcodeFormatEAN13" and len(message) == _EAN_DIGITS and not _has_right_check_digit(message):
+        return "message", f"{quoted(message)} ends in a wrong check digit; leave it out to have it worked out"
+    return _encoding_problem(message, encoding)
+
+
+def first_drawn(barcodes: Sequence[Any]) -> Mapping[str, Any] | None:
+    """The barcode that the newest phone shows."""
+    return next((b for b in barcodes if isinstance(b, dict) and not barcode_problem(b)[1]), None)
+
+
+def _encoding_problem(message: str, encoding: str) -> tuple[str, str]:
+    common = encoding.lower() in _COMMON_ENCODINGS
+    if common and message.isascii():
+        return _DRAWN
+    if not common and not _is_encoding(encoding):
+        return "messageEncoding", f"{quoted(encoding)} is not a known encoding (IANA); write utf-8 or iso-8859-1"
+    try:
+        message.encode(encoding)
+    except UnicodeError:
+        return "message", f"{quoted(message)} cannot be written in {encoding}; write messageEncoding utf-8"
+    return _DRAWN
+
+
+def _is_encoding(name: str) -> bool:
+    from codecs import lookup  # it imports a module for each encoding
+
+    try:
+        return bool(getattr(lookup(name), "_is_text_encoding", True))
+    except (LookupError, ValueError):
+        return False
+
+
+def _has_right_check_digit(digits: str) -> bool:
+    """GS1 General Specifications, 7.9: weights 1 and 3 by turns, together a multiple of ten."""
+    return sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits)) % 10 == 0

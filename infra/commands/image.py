@@ -1,0 +1,42 @@
+"""`image`: images of single passes, such as members' photos."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra.commands.options import JsonOption, StageOption
+from infra.core.terminal import standard_error, write_json, write_line
+from infra.deploy.deployer import Deployer
+from infra.operate.passes.images import ImageUploads
+
+app = typer.Typer(name="image", help="Images of single passes: put.", no_args_is_help=True)
+
+
+@app.callback()
+def image() -> None:
+    """Images of single passes: put."""
+
+
+@app.command()
+def put(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNGs, as thumbnail@2x.png.", dir_okay=False)],
+    stage: StageOption = "dev",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Upload images for single passes, and print the key of each, which an item's `images` names.
+
+    A key is the hash of the content: the same image has the same key, in every stage.
+
+    Example: python -m infra image put photos/ada/thumbnail@2x.png --stage dev
+    """
+    with standard_error().status("uploading"):
+        outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
+        uploads = ImageUploads(outputs["TemplatesBucketName"], Path())
+        keys = {str(file): uploads.put(file) for file in files}
+    if as_json:
+        write_json(keys)
+        return
+    for file, key in keys.items():
+        write_line(key if len(keys) == 1 else f"{key} {file}")

@@ -1,0 +1,209 @@
+"""Fan-outs are carried out once, and a pass that is deleted and loaded again keeps its phones. Tables are in memory."""
+
+from collections import Counter
+
+import pytest
+
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.flows.stamp import stamp
+from chalicelib.updates.protocol import Refusal
+from chalicelib.updates.push_tasks import FanOut, NotifyDevices, RemoveRegistrations
+from tests.support.push_side import KEYS, TYPE, Killed, PushSide
+
+MANY = 2300
+"""More than the push function tells itself, and more than one page of a list in the worker's queue."""
+PASS = PassId(TYPE, "P")
+
+
+@pytest.fixture
+def side() -> PushSide:
+    return PushSide()
+
+
+def phones(side: PushSide, count: int) -> set[str]:
+    names = {f"phone-{number:04}" for number in range(count)}
+    for name in names:
+        side.holds(name, "P")
+    return names
+
+
+def repeated(side: PushSide) -> int:
+    return sum(Counter(side.told()).values()) - len(set(side.told()))
+
+
+def test_a_fan_out_that_a_newer_change_replaces_ends(side: PushSide) -> None:
+    """Two changes before the worker comes to the first: its devices are told once, those of the push function twice."""
+    names = phones(side, MANY)
+    side.changes_pass("P")
+    side.changes_pass("P")
+    side.works_off(seconds=60)
+    assert set(side.told()) == names
+    assert repeated(side) == 1000
+    assert side.messages == []
+
+
+def test_a_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(side: PushSide) -> None:
+    """The batch comes again: what the worker was handed is not done twice, whenever it does it."""
+    for drained_in_between in (True, False):
+        side = PushSide()
+        names = phones(side, MANY)
+        record = side.record("P")
+        side.dies_after_pushes = 300
+        with pytest.raises(Killed):
+            side.handles(record)
+        side.dies_after_pushes = None
+        if drained_in_between:
+            side.works_off(seconds=60)
+        side.new_sandbox()
+        side.handles(record)
+        side.works_off(seconds=3600)
+        assert set(side.told()) == names
+        assert repeated(side) == 300
+        assert side.messages == []
+        assert side.rows.versions[PASS].revision == 2
+
+
+def test_a_fan_out_that_was_sent_twice_is_carried_out_once(side: PushSide) -> None:
+    """SQS took a message and its answer was lost: the sender sends it again."""
+    names = phones(side, MANY)
+    side.changes_pass("P")
+    (order,) = side.tasks()
+    assert isinstance(order, FanOut)
+    side.works_off(twice=True)
+    side.works_off(seconds=3600)
+    assert set(side.told()) == names
+    assert repeated(side) == 0
+    assert side.messages == []
+
+
+def test_a_stamp_that_announces_nothing_ends_no_fan_out(side: PushSide) -> None:
+    """A personalization stamps the pass while its devices are being found: they are still told."""
+    names = phones(side, MANY)
+    side.changes_pass("P")
+    stamp(side.store, PASS, now=side.now + 1, changes=1, deleted=False)
+    side.works_off(seconds=60)
+    assert set(side.told()) == names
+
+
+def test_a_push_by_hand_is_carried_out_whatever_was_announced(side: PushSide) -> None:
+    """It belongs to no change."""
+    names = phones(side, 3)
+    side.changes_pass("P")
+    side.pushed.clear()
+    side.push_worker.queue.send([FanOut(PASS, None, side.now)])
+    side.works_off()
+    assert set(side.told()) == names
+
+
+def test_a_pass_that_is_deleted_for_a_second_keeps_its_phones_and_tells_them(side: PushSide) -> None:
+    """Delete and reload is how many nightly jobs work."""
+    names = phones(side, 3)
+    side.deletes_pass("P")
+    side.works_off(seconds=1)
+    side.inserts_pass("P")
+    side.works_off(seconds=3600)
+    assert sorted(side.told()) == sorted(names)
+    assert set(side.rows.registrations[PASS]) == {DeviceLibraryIdentifier(name) for name in names}
+    assert side.messages == []
+
+
+def test_a_pass_that_stays_away_loses_its_phones_when_its_time_is_over(side: PushSide) -> None:
+    """A quarter of an hour, and not before."""
+    names = phones(side, 3)
+    side.holds("phone-0000", "Q")
+    side.deletes_pass("P")
+    side.works_off(seconds=899)
+    assert {device.value for device in side.rows.registrations[PASS]} == names
+    side.works_off(seconds=2)
+    assert side.rows.registrations[PASS] == {}
+    assert side.devices() == {"phone-0000"}
+
+
+def test_a_longer_grace_period_is_waited_for_in_pieces() -> None:
+    """SQS delays a message by a quarter of an hour at most."""
+    side = PushSide(grace_seconds=3 * 3600)
+    names = phones(side, 3)
+    side.deletes_pass("P")
+    side.works_off(seconds=3 * 3600 - 1)
+    assert side.devices() == names
+    (order,) = side.tasks()
+    assert isinstance(order, RemoveRegistrations)
+    side.works_off(seconds=900)
+    assert side.devices() == set()
+
+
+def test_a_second_deletion_has_a_time_of_its_own(side: PushSide) -> None:
+    """What the first deletion left in the queue removes nothing of the pass that was back in between."""
+    names = phones(side, 3)
+    side.deletes_pass("P")
+    side.works_off(seconds=600)
+    side.inserts_pass("P")
+    side.works_off(seconds=200)
+    side.deletes_pass("P")
+    side.works_off(seconds=600)
+    assert side.devices() == names
+    side.inserts_pass("P")
+    side.works_off(seconds=3600)
+    assert side.devices() == names
+    assert Counter(side.told()) == dict.fromkeys(names, 2)
+
+
+def test_a_registration_that_races_a_deletion_is_kept_with_the_others(side: PushSide) -> None:
+    """The phone was authorized, then the pass was deleted, then its registration was written. The pass comes back."""
+    phones(side, 1)
+    original = side.store.registrations.create
+    authorization = f"ApplePass {KEYS.issue(PASS, own=None).value}"
+
+    class DeletedMeanwhile:
+        """The registrations' store, in whose first request the deletion happens."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(side.rows.store().registrations, name)
+
+        def create(self, *arguments: object, **options: object) -> bool:
+            side.deletes_pass("P")
+            return original(*arguments, **options)  # type: ignore[arg-type]  # handed through
+
+    store = side.rows.store()
+    object.__setattr__(store, "registrations", DeletedMeanwhile())
+    registrar = type(side.registrar)(store, KEYS, side.push_worker.queue)
+    late = DeviceLibraryIdentifier("late")
+    token = PushToken("token-of-late")
+    assert registrar.register(device=late, pass_id=PASS, authorization=authorization, push_token=token, now=side.now)
+    side.works_off(seconds=600)
+    side.inserts_pass("P")
+    side.works_off(seconds=3600)
+    assert sorted(side.told()) == ["late", "phone-0000"]
+    assert late in side.rows.registrations[PASS]
+
+
+def test_what_waits_is_not_pushed_before_its_time(side: PushSide) -> None:
+    """An order that is received early is sent again."""
+    phones(side, 1)
+    device = DeviceLibraryIdentifier("phone-0000")
+    side.push_worker.queue.send([NotifyDevices(TYPE, (device,), side.now, not_before=side.now + 2000)])
+    side.works_off(seconds=1999)
+    assert side.pushed == []
+    side.works_off(seconds=2)
+    assert side.told() == ["phone-0000"]
+
+
+def test_a_record_that_was_refused_since_it_was_stamped_is_stamped_anew(side: PushSide) -> None:
+    """The batch came three times, and its template was broken at the second: the stamp removes the refusal."""
+    phones(side, 3)
+    record = side.record("P")
+    side.handles(record)
+    side.store.versions.send_refusals(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
+    side.handles(record)
+    assert side.rows.refusals == {}
+    first = side.rows.versions[PASS]
+    side.handles(record)
+    assert side.rows.versions[PASS] == first
+
+
+def test_a_personalization_leaves_a_refusal_on_record(side: PushSide) -> None:
+    """It says nothing of the item, which must still be looked at once its template is repaired."""
+    phones(side, 1)
+    side.store.versions.send_refusals(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
+    stamp(side.store, PASS, now=side.now + 1, changes=1, deleted=False)
+    assert PASS in side.rows.refusals

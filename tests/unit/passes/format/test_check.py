@@ -1,0 +1,602 @@
+"""Apple's format, value by value: what is an error, what a warning, and what has neither."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.passes.format.check import MAX_DEPTH, check_item, check_pass, find_unwritable
+from chalicelib.passes.format.findings import MAX_FINDINGS, Finding, Level
+from chalicelib.passes.format.keys import PASS_KEYS, SEMANTIC_TAGS
+
+Content = dict[str, Any]
+P256_KEY = "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgACf9if+rM8ESQjpEUsD0G6k4hXK1suPnlkFwBqyqAlihc="
+BOARDING_SEMANTICS: Content = {
+    "airlineCode": "PW",
+    "flightNumber": 104,
+    "departureAirportCode": "SFO",
+    "departureCityName": "San Francisco",
+    "departureLocationTimeZone": "America/Los_Angeles",
+    "destinationAirportCode": "JFK",
+    "destinationCityName": "New York",
+    "destinationLocationTimeZone": "America/New_York",
+    "originalArrivalDate": "2026-12-24T23:30:00-05:00",
+    "originalBoardingDate": "2026-12-24T14:30:00-08:00",
+    "originalDepartureDate": "2026-12-24T15:00:00-08:00",
+    "passengerName": {"givenName": "Ada", "familyName": "Lovelace"},
+}
+EVENT_SEMANTICS: Content = {"eventName": "x", "venueName": "x", "venueRegionName": "x", "venueRoom": "x"}
+
+
+def a_pass(style: str = "storeCard", /, **keys: object) -> Content:
+    groups: Content = {"primaryFields": [{"key": "a", "value": "x"}]}
+    if style == "boardingPass":
+        groups["transitType"] = "PKTransitTypeAir"
+    return {"formatVersion": 1, "description": "d", "organizationName": "o", style: groups, **keys}
+
+
+def with_field(style: str = "generic", group: str = "secondaryFields", /, **field: object) -> Content:
+    return a_pass(style, **{style: {group: [{"key": "a", "value": "x", **field}]}})
+
+
+def of_level(findings: list[Finding], level: Level) -> list[str]:
+    return [str(finding) for finding in findings if finding.level is level]
+
+
+def errors(content: Mapping[str, Any]) -> list[str]:
+    return of_level(check_pass(content), Level.ERROR)
+
+
+def warnings(content: Mapping[str, Any]) -> list[str]:
+    assert errors(content) == []
+    return of_level(check_pass(content), Level.WARNING)
+
+
+def tags(**tags: object) -> Content:
+    return a_pass(semantics=tags)
+
+
+@pytest.mark.parametrize("text", ["rgb(1,2,3)", "RGB( 1 , 2,3 )", "  rgb(255, 0, 0)  ", "rgb(001, 2, 3)"], ids=repr)
+def test_colours_in_the_grammar_of_apples_tool_have_no_findings(text: str) -> None:
+    assert check_pass(a_pass(backgroundColor=text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("#12aBfF", "rgb(18, 171, 255)"),
+        ("#fa0", "rgb(255, 170, 0)"),
+        ("rgba(220, 58, 92, 1.00)", "rgb(220, 58, 92)"),
+        ("RGBA(1,2,3,50%)", "rgb(1, 2, 3)"),
+        ("rgb(256, 0, -1)", "rgb(255, 0, 0)"),
+    ],
+)
+def test_colours_in_another_form_that_phones_read_are_warned_of(text: str, written: str) -> None:
+    (warning,) = warnings(a_pass(backgroundColor=text))
+    assert f"write {written}" in warning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Black", "", "#12", "#1234", "#12345g", "hsl(1, 2%, 3%)", "rgb(255-255-255)", "rgb(1,2)", "rgb(1,2,3,4)"),
+        *("rgb(10%, 20%, 30%)", "rgb(1.5, 2, 3)", "rgba(1,2,3)", "rgb(1 2 3)", "rgb(\u0661,2,3)", "rgb(1,2,3) x"),
+        *(5, ["x"]),
+    ],
+)
+def test_colours_that_make_phones_refuse_the_pass_are_errors(text: object) -> None:
+    assert "must be a colour such as rgb(18, 52, 86)" in errors(a_pass(labelColor=text))[0]
+    assert errors(tags(seats=[{"seatSectionColor": text}]))[0].startswith("semantics.seats[0].seatSectionColor")
+    assert of_level(check_item({"stripColor": text}, {}, {}), Level.ERROR)
+
+
+@pytest.mark.parametrize("text", ["2026-12-24T18:30Z", "2026-12-24T18:30:59+01:00", "2028-02-29T00:00-11:30"])
+def test_dates_of_apples_form_are_taken_everywhere(text: str) -> None:
+    assert check_pass(a_pass(expirationDate=text, semantics={"eventStartDate": text})) == []
+
+
+@pytest.mark.parametrize("text", ["2026-12-24T18:30:00.000Z", "2026-12-24T18:30:00.5+01:00"])
+def test_a_fraction_of_a_second_is_an_error_at_the_top_and_a_warning_in_semantics(text: str) -> None:
+    assert "without fractions" in errors(a_pass(expirationDate=text))[0]
+    assert "without fractions" in errors(a_pass(relevantDates=[{"date": text}]))[0]
+    assert "fraction of a second" in warnings(tags(originalDepartureDate=text))[0]
+    assert "fraction of a second" in warnings(tags(eventStartDateInfo={"date": text}))[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("soon", "", "2026-12-24", "2026-12-24T18:30:00", "2026-12-24T18:30:00+0100", "2026-12-24 18:30Z", 1782000000),
+        *(
+            "2026-13-01T00:00Z",
+            "2026-02-29T00:00Z",
+            "2026-12-24T25:00Z",
+            "2026-12-24T18:30Z ",
+            "\u0662026-12-24T18:30Z",
+            None,
+        ),
+        *("2026-12-24T18:30:00+01:00[Europe/Berlin]", "2026-12-24T18:30ZZ", True),
+    ],
+)
+def test_what_is_no_date_is_an_error_everywhere(text: object) -> None:
+    assert errors(a_pass(relevantDate=text))
+    assert errors(tags(eventEndDate=text))
+
+
+FIELD_ERRORS: dict[str, tuple[dict[str, object], str]] = {
+    "alignment": ({"textAlignment": "center"}, "a.textAlignment"),
+    "detector": ({"dataDetectorTypes": ["phone"]}, "a.dataDetectorTypes[0]"),
+    "detectors as text": ({"dataDetectorTypes": "PKDataDetectorTypeLink"}, "a.dataDetectorTypes"),
+    "row": ({"row": 7}, "a.row"),
+    "row as text": ({"row": "1"}, "a.row"),
+    "row as bool": ({"row": True}, "a.row"),
+    "date style": ({"dateStyle": "short"}, "a.dateStyle"),
+    "number style": ({"numberStyle": "PKNumberStyleCurrency"}, "a.numberStyle"),
+    "currency": ({"currencyCode": "euro"}, "a.currencyCode"),
+    "label": ({"label": 5}, "a.label"),
+    "flag": ({"isRelative": "true"}, "a.isRelative"),
+    "semantics": ({"semantics": {"eventType": "PKEventTypeParty"}}, "a.semantics.eventType"),
+}
+
+
+@pytest.mark.parametrize(("field", "path"), FIELD_ERRORS.values(), ids=FIELD_ERRORS.keys())
+def test_a_wrong_value_of_a_field_is_the_same_error_in_a_template_and_in_an_item(
+    field: dict[str, object], path: str
+) -> None:
+    in_template = errors(with_field(value=1, **field))
+    (in_item,) = of_level(check_item({}, {"a": field}, {}), Level.ERROR)
+    assert in_item.startswith(f"fields.{path}: ")
+    assert in_item.removeprefix("fields.a") in [
+        error.removeprefix("generic.secondaryFields[0]") for error in in_template
+    ]
+
+
+def test_all_three_of_a_fields_faults_are_named() -> None:
+    field = {"value": "B22", "textAlignment": "center", "dataDetectorTypes": ["phone"], "row": 7}
+    paths = [finding.path for finding in check_item({}, {"gate": field}, {})]
+    assert paths == ["fields.gate.textAlignment", "fields.gate.dataDetectorTypes[0]", "fields.gate.row"]
+
+
+@pytest.mark.parametrize(
+    ("value", "styles", "said"),
+    [
+        ("x", {"currencyCode": "EUR"}, "must be a number"),
+        ("10", {"numberStyle": "PKNumberStyleDecimal"}, "must be a number"),
+        ("10 EUR", {"currencyCode": "EUR"}, "must be a number"),
+        ("x", {"dateStyle": "PKDateStyleShort"}, "must be a date"),
+        (5, {"timeStyle": "PKDateStyleShort"}, "must be a date"),
+        (
+            5,
+            {"timeStyle": "PKDateStyleShort", "numberStyle": "PKNumberStyleDecimal"},
+            "styles of a date and of a number",
+        ),
+        ([], {}, "must be a text or a number"),
+        (True, {}, "must be a text or a number"),
+        ({}, {}, "must be a text or a number"),
+    ],
+)
+def test_a_value_must_fit_its_styles(value: object, styles: dict[str, object], said: str) -> None:
+    assert any(said in error for error in errors(with_field(value=value, **styles)))
+
+
+@pytest.mark.parametrize(
+    ("style", "group", "field"),
+    [
+        ("generic", "primaryFields", {"textAlignment": "PKTextAlignmentLeft"}),
+        ("generic", "backFields", {"textAlignment": "PKTextAlignmentLeft"}),
+        ("generic", "auxiliaryFields", {"row": 1}),
+        ("eventTicket", "secondaryFields", {"row": 0}),
+    ],
+)
+def test_a_key_that_has_no_effect_at_its_place_is_warned_of(style: str, group: str, field: dict[str, object]) -> None:
+    assert "take it out" in warnings(with_field(style, group, **field))[0]
+
+
+def test_digits_in_quotes_with_a_currency_are_warned_of_since_apples_own_sample_has_them() -> None:
+    (warning,) = warnings(with_field(value="10", currencyCode="USD"))
+    assert "should be a number, without quotes" in warning
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        ("<a href='https://a.example/?a=1&amp;b=2'>x</a> &lt; y", ""),
+        ("<b>x</b>", "has the tags b;"),
+        ("<a href='https://a.example/?a=1&b=2'>x</a>", "write &amp;"),
+        ("a < b & c", ""),
+    ],
+)
+def test_html_that_phones_do_not_show_is_warned_of(html: str, said: str) -> None:
+    found = warnings(with_field(attributedValue=html))
+    assert (found == []) if not said else (len(found) == 1 and said in found[0]), found
+    in_item = check_item({}, {"a": {"attributedValue": html}}, {})
+    assert [finding.problem for finding in in_item] == [w.split(": ", 1)[1].rsplit(" (", 1)[0] for w in found]
+
+
+def fields(count: int, start: int = 0) -> list[Content]:
+    return [{"key": f"k{number}", "value": "x"} for number in range(start, start + count)]
+
+
+@pytest.mark.parametrize(
+    ("style", "groups", "path"),
+    [
+        ("boardingPass", {"headerFields": 4, "transitType": 0}, "boardingPass.headerFields"),
+        ("boardingPass", {"auxiliaryFields": 6, "transitType": 0}, "boardingPass.auxiliaryFields"),
+        ("coupon", {"secondaryFields": 3, "auxiliaryFields": 2}, "coupon.secondaryFields"),
+        ("storeCard", {"primaryFields": 2}, "storeCard.primaryFields"),
+        ("generic", {"auxiliaryFields": 5}, "generic.auxiliaryFields"),
+        ("eventTicket", {"auxiliaryFields": 5}, "eventTicket.auxiliaryFields"),
+        ("generic", {"footerFields": 1}, "generic.footerFields"),
+        ("coupon", {"additionalInfoFields": 1}, "coupon.additionalInfoFields"),
+    ],
+)
+def test_fields_that_phones_do_not_show_are_warned_of(style: str, groups: dict[str, int], path: str) -> None:
+    content: Content = {
+        group: fields(count, 10 * number) for number, (group, count) in enumerate(groups.items()) if count
+    }
+    if "transitType" in groups:
+        content["transitType"] = "PKTransitTypeAir"
+    (warning,) = warnings(a_pass(style, **{style: content}))
+    assert warning.startswith(f"{path}: ")
+
+
+def test_a_square_barcode_leaves_a_generic_pass_less_room() -> None:
+    content = {"secondaryFields": fields(3), "auxiliaryFields": fields(2, 5)}
+    assert check_pass(a_pass("generic", generic=content)) == []
+    square = a_pass("generic", generic=content, barcodes=[{"format": "PKBarcodeFormatQR"}])
+    assert "5 fields together; phones show 4" in warnings(square)[0]
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_ten_locations_and_ten_different_beacons_are_allowed(count: int) -> None:
+    locations = [{"latitude": 1, "longitude": 1.5}] * count
+    beacons = [{"proximityUUID": f"E2C56DB5-DFFB-48D2-B060-D0F5A710{number:04X}"} for number in range(count)]
+    same = [{"proximityUUID": beacons[0]["proximityUUID"], "major": number} for number in range(count)]
+    allowed = count <= 10
+    assert (errors(a_pass(locations=locations)) == []) is allowed
+    assert (errors(a_pass(beacons=beacons)) == []) is allowed
+    assert errors(a_pass(beacons=same)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path"),
+    [
+        ("locations", [{"latitude": None, "longitude": 1.5}], "locations[0].latitude"),
+        ("locations", [{"longitude": 1.5}], "locations[0].latitude"),
+        ("locations", [{"latitude": "1", "longitude": 1}], "locations[0].latitude"),
+        ("locations", [{"latitude": 90.01, "longitude": 1}], "locations[0].latitude"),
+        ("locations", {"latitude": 1, "longitude": 1}, "locations"),
+        ("beacons", [{"proximityUUID": "x"}], "beacons[0].proximityUUID"),
+        ("beacons", [{"proximityUUID": "E2C56DB5-DFFB-48D2-B060-D0F5A71096E0", "major": 65536}], "beacons[0].major"),
+        ("beacons", [{"major": 1}], "beacons[0].proximityUUID"),
+        ("maxDistance", "100", "maxDistance"),
+        ("maxDistance", True, "maxDistance"),
+        ("maxDistance", 10**43, "maxDistance"),
+        ("maxDistance", float("inf"), "maxDistance"),
+        ("relevantDates", [{"startDate": "2026-12-24T18:30Z"}], "relevantDates[0]"),
+        ("relevantDates", [{}], "relevantDates[0]"),
+        ("relevantDates", ["2026-12-24T18:30Z"], "relevantDates[0]"),
+        ("nfc", {"message": "é" * 33, "encryptionPublicKey": P256_KEY}, "nfc.message"),
+        ("nfc", {"message": "x"}, "nfc.encryptionPublicKey"),
+        ("nfc", {"message": "x", "encryptionPublicKey": "x"}, "nfc.encryptionPublicKey"),
+        ("nfc", {"message": "x", "encryptionPublicKey": f"-----BEGIN PUBLIC KEY-----\n{P256_KEY}"}, "nfc.encryption"),
+        (
+            "featuredActions",
+            [{"identifier": "1", "type": "shop", "url": "https://a.example"}] * 2,
+            "featuredActions[1]",
+        ),
+        ("featuredActions", [{"identifier": "1", "type": "shop"}], "featuredActions[0]"),
+        ("upcomingPassInformation", [{"type": "event", "identifier": "1"}], "upcomingPassInformation[0].name"),
+        (
+            "upcomingPassInformation",
+            [{"type": "trip", "identifier": "1", "name": "x"}],
+            "upcomingPassInformation[0].type",
+        ),
+        ("voided", "true", "voided"),
+        ("voided", 1, "voided"),
+        ("formatVersion", True, "formatVersion"),
+        ("formatVersion", 2, "formatVersion"),
+        ("description", "", "description"),
+        ("associatedStoreIdentifiers", ["1"], "associatedStoreIdentifiers[0]"),
+        ("appLaunchURL", "example", "appLaunchURL"),
+        ("appLaunchURL", "http://[", "appLaunchURL"),
+        ("sellURL", "https://", "sellURL"),
+        ("preferredStyleSchemes", "posterEventTicket", "preferredStyleSchemes"),
+    ],
+)
+def test_a_wrong_value_is_an_error_with_its_path(key: str, value: object, path: str) -> None:
+    assert any(error.startswith(path) for error in errors(a_pass(**{key: value}))), errors(a_pass(**{key: value}))
+
+
+def test_nfc_messages_are_counted_in_bytes() -> None:
+    assert errors(a_pass(nfc={"message": "é" * 32, "encryptionPublicKey": P256_KEY})) == []
+    assert "has 66 bytes" in errors(a_pass(nfc={"message": "é" * 33, "encryptionPublicKey": P256_KEY}))[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"relevantDates": [{"startDate": "2026-12-24T00:00Z", "endDate": "2026-12-25T00:01Z"}]}, "24 hours"),
+        ({"relevantDates": [{"startDate": "2026-12-24T00:00Z", "endDate": "2026-12-23T00:01Z"}]}, "before it starts"),
+        (
+            {"featuredActions": [{"identifier": "1", "type": "viewMembership", "url": "https://a.example"}]},
+            "must be one",
+        ),
+        ({"featuredActions": [{"identifier": "1", "type": "shop", "url": "www.example.com/offers"}]}, "its scheme"),
+        ({"featuredActions": [{"identifier": "1", "type": "call", "url": "https://a.example"}]}, "begin with tel:"),
+        (
+            {"upcomingPassInformation": [{"type": "event", "identifier": "1", "name": "x"}]},
+            "poster event tickets alone",
+        ),
+        ({"barcode": {"format": "PKBarcodeFormatCode128", "message": "x"}}, "are drawn here"),
+        ({"groupingIdentifier": "trip"}, "groups passes of boardingPass and eventTicket alone"),
+        ({"appLaunchURL": "acme://open"}, "opens no app without associatedStoreIdentifiers"),
+        ({"barcode": {"format": "PKBarcodeFormatQR"}}, "is deprecated since iOS 9"),
+        ({"relevantDate": "2026-12-24T00:00Z"}, "is deprecated since iOS 18"),
+        ({"userInfo": "x"}, "is documented as a map"),
+        ({"logoTxt": "x"}, "did you mean logoText?"),
+        ({"preferredStyleSchemes": ["posterTicket"]}, "must be one of posterEventTicket"),
+        ({"preferredStyleSchemes": ["posterEventTicket"]}, "is of eventTicket; this pass has another style"),
+        ({"semantics": {"deparatureGate": "A1"}}, "did you mean departureGate?"),
+        ({"semantics": {"duration": 1.5}}, "must be a whole number"),
+        ({"semantics": {"seats": [{"seatNo": "1"}]}}, "is no key that Apple documents"),
+        ({"semantics": {"departureLocationTimeZone": "CET+1 hour"}}, "time zone"),
+        ({"semantics": {"passengerCapabilities": ["PKPassengerCapabilityNew"]}}, "must be one of"),
+    ],
+)
+def test_what_phones_leave_out_or_show_otherwise_is_a_warning(keys: dict[str, object], said: str) -> None:
+    found = warnings(a_pass(**keys))
+    assert any(said in warning for warning in found), found
+
+
+TAG_ERRORS: dict[str, object] = {
+    "flightNumber": "LH1",
+    "duration": "60",
+    "seats": {"seatNumber": "1"},
+    "totalPrice": "12.50",
+    "balance": {"amount": 12.5, "currencyCode": "EUR"},
+    "passengerName": "Ada",
+    "departureLocation": {"latitude": 1},
+    "wifiAccess": [{"ssid": "x"}],
+    "silenceRequested": "yes",
+    "eventType": "concert",
+    "performerNames": "The Engines",
+    "departureGate": 22,
+    "airplay": {"airPlayDeviceGroupToken": "x"},
+    "eventStartDateInfo": {"date": "soon"},
+    "departureLocationSecurityPrograms": "PKTransitSecurityProgramOSS",
+}
+
+
+@pytest.mark.parametrize(("tag", "value"), TAG_ERRORS.items(), ids=TAG_ERRORS.keys())
+def test_a_tag_of_another_type_is_an_error_in_templates_items_and_fields(tag: str, value: object) -> None:
+    assert errors(tags(**{tag: value}))[0].startswith(f"semantics.{tag}")
+    assert errors(with_field(semantics={tag: value}))[0].startswith(f"generic.secondaryFields[0].semantics.{tag}")
+    (of_item,) = check_item({"semantics": {tag: value}}, {}, {})
+    assert of_item.path.startswith(f"overrides.semantics.{tag}")
+    assert of_item.source
+
+
+@given(st.sampled_from(sorted(SEMANTIC_TAGS)), st.sampled_from([None, 5, 1.5, True, "x", [], {}, [[]], [{}], [5]]))
+def test_no_tag_takes_more_than_one_json_type(tag: str, value: object) -> None:
+    samples: list[object] = [5, True, "x", [], {}]
+    types = {type(v) for v in samples if not of_level(check_item({"semantics": {tag: v}}, {}, {}), Level.ERROR)}
+    assert len(types) <= 1
+    assert check_item({"semantics": {tag: value}}, {}, {}) is not None
+
+
+def test_two_spellings_of_a_tag_are_taken_alone_and_alike_and_warned_of_where_they_differ() -> None:
+    assert check_pass(tags(departureAirportTimeZone="Europe/Berlin")) == []
+    both = {"departureLocationTimeZone": "Europe/Berlin", "departureAirportTimeZone": "Europe/Berlin"}
+    assert check_pass(tags(**both)) == []
+    assert check_pass(tags(loungePlaceIDs=["I1"], airlineLoungePlaceID="I1")) == []
+    differing = {**both, "departureAirportTimeZone": "Europe/London"}
+    assert "says otherwise than departureLocationTimeZone" in warnings(tags(**differing))[0]
+    assert "says otherwise" in warnings(tags(loungePlaceIDs=["I1", "I2"], airlineLoungePlaceID="I1"))[0]
+
+
+SCHEMES = ["semanticBoardingPass", "boardingPass"]
+
+
+def test_a_semantic_boarding_pass_with_all_its_tags_has_no_findings() -> None:
+    assert check_pass(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=BOARDING_SEMANTICS)) == []
+
+
+@pytest.mark.parametrize("tag", BOARDING_SEMANTICS)
+def test_a_tag_that_a_semantic_boarding_pass_lacks_is_named(tag: str) -> None:
+    semantics = {name: value for name, value in BOARDING_SEMANTICS.items() if name != tag}
+    (warning,) = warnings(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=semantics))
+    assert f"semanticBoardingPass needs {tag};" in warning
+
+
+def test_tags_in_fields_and_in_the_other_spelling_count() -> None:
+    semantics = dict(BOARDING_SEMANTICS)
+    field = {"key": "a", "value": "x", "semantics": {"airlineCode": semantics.pop("airlineCode")}}
+    semantics["departureAirportTimeZone"] = semantics.pop("departureLocationTimeZone")
+    style = {"primaryFields": [field], "transitType": "PKTransitTypeAir"}
+    assert (
+        check_pass(a_pass("boardingPass", boardingPass=style, preferredStyleSchemes=SCHEMES, semantics=semantics)) == []
+    )
+
+
+def test_a_phonetic_name_and_another_transit_type_are_not_enough_for_a_semantic_boarding_pass() -> None:
+    semantics = {**BOARDING_SEMANTICS, "passengerName": {"phoneticRepresentation": "x"}}
+    style = {"transitType": "PKTransitTypeTrain"}
+    (warning,) = warnings(
+        a_pass("boardingPass", boardingPass=style, preferredStyleSchemes=SCHEMES, semantics=semantics)
+    )
+    assert "passengerName.givenName or familyName, boardingPass.transitType PKTransitTypeAir" in warning
+
+
+@pytest.mark.parametrize(
+    ("semantics", "images", "nfc", "lacks"),
+    [
+        (EVENT_SEMANTICS, ["artwork"], True, ""),
+        ({**EVENT_SEMANTICS, "venueRoom": ""}, ["artwork"], True, "venueRoom;"),
+        (EVENT_SEMANTICS, ["background"], False, "nfc (before iOS 27);"),
+        (EVENT_SEMANTICS, ["strip"], True, "the image artwork or background;"),
+        (
+            {**EVENT_SEMANTICS, "eventType": "PKEventTypeSports"},
+            ["artwork"],
+            True,
+            "awayTeamAbbreviation, homeTeamAbbreviation;",
+        ),
+        ({**EVENT_SEMANTICS, "eventType": "PKEventTypeLivePerformance"}, ["artwork"], True, "performerNames;"),
+    ],
+)
+def test_what_a_poster_event_ticket_lacks_is_named(
+    semantics: Content,
+    images: list[str],
+    nfc: bool,  # noqa: FBT001 - a parameter of the table
+    lacks: str,
+) -> None:
+    content = a_pass("eventTicket", preferredStyleSchemes=["posterEventTicket", "eventTicket"], semantics=semantics)
+    if nfc:
+        content["nfc"] = {"message": "x", "encryptionPublicKey": P256_KEY}
+    found = [str(finding) for finding in check_pass(content, images=images)]
+    assert found == [] if not lacks else (len(found) == 1 and f"needs {lacks}" in found[0]), found
+
+
+@pytest.mark.parametrize("text", ["\ud83c", "a\udc00b"])
+def test_half_a_character_is_an_error_with_its_path_wherever_it_is(text: str) -> None:
+    for content, path in (
+        (a_pass(logoText=text), "logoText"),
+        (a_pass(userInfo={"a": [{"b": text}]}), "userInfo.a[0].b"),
+        (with_field(label=text), "generic.secondaryFields[0].label"),
+        (tags(eventName=text), "semantics.eventName"),
+    ):
+        (error,) = errors(content)
+        assert error.startswith(f"{path}: ")
+        assert "half of a character" in error
+        error.encode()
+    assert "half of a character" in errors(a_pass(userInfo={text: 1}))[0]
+    assert find_unwritable({"a": [text]}, "overrides")[0].path == "overrides.a[0]"
+
+
+@pytest.mark.parametrize("value", [None, [None], {"a": None}])
+def test_null_is_an_error_in_a_template_but_within_userinfo(value: object) -> None:
+    assert any("null is nothing that phones know" in error for error in errors(a_pass(logoText=value)))
+    assert errors(a_pass(userInfo={"a": value})) == []
+
+
+def nested(levels: int) -> Content:
+    content: Content = {}
+    for _ in range(levels):
+        content = {"a": content}
+    return content
+
+
+def test_deep_nesting_and_a_map_of_two_megabytes_end_in_few_findings_and_soon() -> None:
+    assert errors(a_pass(userInfo=nested(MAX_DEPTH - 5))) == []
+    assert "levels of maps and lists" in errors(a_pass(userInfo=nested(900)))[0]
+    huge = {f"tag{number}": "x" * 30 for number in range(50_000)}
+    assert len(json.dumps(huge)) > 2_000_000
+    started = time.process_time()
+    assert len(check_pass(a_pass(semantics=huge))) == MAX_FINDINGS
+    assert len(check_item({"semantics": huge}, {}, {})) == MAX_FINDINGS
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("barcodes", "levels"),
+    [
+        ([{"format": "PKBarcodeFormatQR", "message": "ü€😀", "messageEncoding": "utf-8"}], []),
+        ([{"format": "PKBarcodeFormatPDF417", "message": "ü", "messageEncoding": "iso-8859-1"}], []),
+        ([{"format": "PKBarcodeFormatPDF417", "message": "€", "messageEncoding": "iso-8859-1"}], ["error"]),
+        ([{"format": "PKBarcodeFormatQR", "message": "x", "messageEncoding": "latin-42"}], ["error"]),
+        ([{"format": "PKBarcodeFormatQR", "message": "x", "messageEncoding": "rot13"}], ["error"]),
+        ([{"format": "PKBarcodeFormatQR", "message": "x" * 8000}], ["error"]),
+        ([{"format": "PKBarcodeFormatQR", "message": ""}], ["error"]),
+        ([{"format": "PKBarcodeFormatQr", "message": "x"}], ["error"]),
+        ([{"format": "PKBarcodeFormatITF", "message": "12"}], ["error"]),
+        ([{"format": "PKBarcodeFormatITF", "message": "12"}, {"format": "PKBarcodeFormatQR"}], ["warning"]),
+        ([{"format": "PKBarcodeFormatCode128", "message": "AB-12 é"}], []),
+        ([{"format": "PKBarcodeFormatCode128", "message": "№"}], ["error"]),
+        ([{"format": "PKBarcodeFormatEAN13", "message": "4006381333931"}, {"format": "PKBarcodeFormatQR"}], []),
+        ([{"format": "PKBarcodeFormatEAN13", "message": "400638133393"}, {"format": "PKBarcodeFormatQR"}], []),
+        ([{"format": "PKBarcodeFormatEAN13", "message": "4006381333931"}], ["warning"]),
+        ([{"format": "PKBarcodeFormatEAN13", "message": "4006381333932"}], ["error"]),
+        ([{"format": "PKBarcodeFormatI2of5", "message": "123"}], ["error"]),
+        ([{"format": "PKBarcodeFormatCode39", "message": "abc"}], ["error"]),
+        ([{"format": "PKBarcodeFormatCodabar", "message": "A123-4B"}], ["warning"]),
+        ([{"format": "PKBarcodeFormatCodabar", "message": "A123-4"}], ["error"]),
+        ([{"message": "x"}], ["error"]),
+        ({"format": "PKBarcodeFormatQR"}, ["error"]),
+        ([{"format": "PKBarcodeFormatQR", "message": 5}], ["error"]),
+    ],
+)
+def test_a_barcode_that_cannot_be_drawn_is_an_error_unless_another_can(barcodes: object, levels: list[str]) -> None:
+    found = check_item({"barcodes": barcodes}, {}, {})
+    assert [finding.level.value for finding in found] == levels, [str(finding) for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("beside", "level"), [({}, "error"), ({"barcodes": [{"format": "PKBarcodeFormatQR"}]}, "warning")]
+)
+def test_a_single_barcode_that_cannot_be_drawn_is_an_error_unless_there_are_others(beside: Content, level: str) -> None:
+    wrong = {"barcode": {"format": "PKBarcodeFormatITF", "message": "12"}}
+    (finding,) = check_item(wrong, {}, beside)
+    assert (finding.level.value, finding.path) == (level, "overrides.barcode.format")
+    assert level in [finding.level.value for finding in check_pass(a_pass(**wrong, **beside))]
+
+
+def test_an_empty_event_ticket_and_a_poster_without_its_images_are_warned_of() -> None:
+    content = a_pass(
+        "eventTicket", eventTicket={}, preferredStyleSchemes=["posterEventTicket"], semantics=EVENT_SEMANTICS
+    )
+    assert any("an empty ticket" in warning for warning in warnings(content))
+    poster = [str(finding) for finding in check_pass(a_pass("posterGeneric"), images=["icon", "background"])]
+    assert any("the images primaryLogo" in finding for finding in poster)
+
+
+def test_an_item_cannot_take_away_what_apple_requires_but_other_keys() -> None:
+    assert [finding.path for finding in check_item({"description": None, "logoText": None}, {}, {})] == [
+        "overrides.description"
+    ]
+
+
+def test_an_item_is_not_held_to_account_for_its_template() -> None:
+    template = a_pass("boardingPass", backgroundColor="Black", semantics={"seats": 5}, boardingPass={})
+    assert check_item({"logoText": "x"}, {"a": {"value": "y"}}, template) == []
+
+
+def test_an_unknown_key_is_a_warning_in_an_item_too() -> None:
+    (finding,) = check_item({"logoTxt": "x"}, {}, {})
+    assert (finding.level, finding.path) == (Level.WARNING, "overrides.logoTxt")
+
+
+def test_pass_designers_identifiers_have_no_findings() -> None:
+    assert check_pass(with_field(_id="0F", value="x")) == []
+    assert check_pass(tags(seats=[{"_id": "0F", "seatRow": "1"}])) == []
+
+
+def test_a_secret_is_not_shown() -> None:
+    (error,) = errors(a_pass(authenticationToken="short-secret"))
+    assert "secret" not in error
+    (error,) = errors(tags(wifiAccess=[{"ssid": "x", "password": ["hunter2"]}]))
+    assert "hunter2" not in error
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["key", "value", "primaryFields", "format", "message", "date", "seats", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PASS_KEYS)), JSON, max_size=6), st.dictionaries(st.text(), JSON))
+def test_whatever_is_written_ends_in_printable_findings_and_no_exception(content: Content, field: Content) -> None:
+    findings = [*check_pass(content), *check_item(content, {"a": field}, content), *find_unwritable(content, "")]
+    for finding in findings:
+        assert str(finding).isprintable()

@@ -1,0 +1,99 @@
+"""Which message carries a fan-out on: whatever the order in which messages come, every device is covered, once."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.updates.fan_outs import ABANDONED_SECONDS, FanOutProgress, FanOutState, Idle, claim
+
+LAST = 12
+"""Devices are numbers up to this one, as letters in the table's order."""
+
+
+def name(device: int) -> str:
+    return chr(ord("a") + device) if device else ""
+
+
+class Worker:
+    """Messages of one stamp, each with the device that it begins behind."""
+
+    def __init__(self, starts: dict[str, int]) -> None:
+        self.starts = starts
+        self.state = FanOutState(announced=5)
+        self.covered: set[int] = set()
+        self.ended: set[str] = set()
+        self.now = 0.0
+
+    def receives(self, message: str, pages: int, *, dies: bool) -> None:
+        """Carry the fan-out on for so many pages; `dies` loses the note of the last one."""
+        claimed = claim(self.state, modified_at=5, after=name(self.starts[message]), holder=message, now=self.now)
+        if claimed is Idle.END:
+            self.ended.add(message)
+        if isinstance(claimed, FanOutProgress):
+            self.state = replace(self.state, progress=claimed)
+            for number in range(pages):
+                claimed = self.next_page(claimed)
+                if dies and number == pages - 1:
+                    return
+                self.state = replace(self.state, progress=claimed)
+                if claimed.done:
+                    self.ended.add(message)
+                    return
+
+    def next_page(self, progress: FanOutProgress) -> FanOutProgress:
+        reached = ord(progress.reached) - ord("a") if progress.reached else 0
+        end = min(reached + 3, LAST)
+        self.covered.update(range(reached + 1, end + 1))
+        return replace(progress, reached=name(end), at=int(self.now), done=end == LAST)
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["m1", "m2", "m3"]), st.integers(0, 5), st.booleans(), st.integers(0, 2000)),
+        max_size=40,
+    ),
+    starts=st.fixed_dictionaries({"m1": st.integers(0, 3), "m2": st.integers(0, 3), "m3": st.integers(0, 3)}),
+)
+def test_messages_of_one_stamp_cover_every_device_from_the_earliest_start(
+    steps: list[tuple[str, int, bool, int]], starts: dict[str, int]
+) -> None:
+    """Messages come in any order, stop after any page, and lose their last note; none ends before all is done."""
+    worker = Worker(starts)
+    for message, pages, dies, wait in steps:
+        worker.now += wait
+        if message not in worker.ended:
+            worker.receives(message, pages, dies=dies)
+        for ended in worker.ended:
+            assert worker.covered >= set(range(starts[ended] + 1, LAST + 1))
+    for _ in range(10):
+        worker.now += ABANDONED_SECONDS + 1
+        for message in starts.keys() - worker.ended:
+            worker.receives(message, LAST, dies=False)
+    assert worker.ended == set(starts)
+    assert worker.covered == set(range(min(starts.values()) + 1, LAST + 1))
+
+
+@given(st.integers(1, 10), st.integers(1, 10), st.sampled_from(["", "c", "k"]))
+def test_a_newer_announcement_ends_every_fan_out_before_it(announced: int, modified_at: int, after: str) -> None:
+    """And no fan-out of its own or a later stamp."""
+    claimed = claim(FanOutState(announced), modified_at=modified_at, after=after, holder="m", now=0)
+    assert (claimed is Idle.END) == (announced > modified_at)
+
+
+def test_progress_is_read_as_it_was_written() -> None:
+    """Identifiers may hold any printable character."""
+    progress = FanOutProgress(5, 'a"b\\', "c", "m-1", 7, done=True)
+    assert FanOutProgress.parse(progress.encode()) == progress
+
+
+def test_a_second_message_waits_for_the_first_and_ends_when_that_is_done() -> None:
+    """It takes over from one that has not moved for long."""
+    progress = FanOutProgress(5, "a", "c", "m1", 100)
+    state = FanOutState(5, progress)
+    second = {"modified_at": 5, "after": "a", "holder": "m2"}
+    assert claim(state, **second, now=200) is Idle.WAIT  # type: ignore[arg-type]  # mypy reads the values' union
+    assert claim(replace(state, progress=replace(progress, done=True)), **second, now=200) is Idle.END  # type: ignore[arg-type]  # likewise
+    taken = claim(state, **second, now=100 + ABANDONED_SECONDS + 1)  # type: ignore[arg-type]  # likewise
+    assert isinstance(taken, FanOutProgress)
+    assert (taken.holder, taken.reached) == ("m2", "c")

@@ -1,0 +1,75 @@
+"""The rules of which answers remove a device, over all that a send can show."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.errors import RefusedError
+from chalicelib.core.identifiers import DeviceLibraryIdentifier
+from chalicelib.updates.removals import (
+    MAX_DEVICES_PER_MESSAGE,
+    HeldDevice,
+    HeldRemovals,
+    SendEvidence,
+    Verdict,
+    judge_rejected,
+    judge_unregistered,
+    read_held,
+)
+
+DAY = 24 * 3600
+NOW = 1_700_000_000
+counts = st.integers(0, 1000)
+
+
+@given(delivered=counts, unregistered=counts, rejected=counts, age=st.none() | st.integers(0, 30 * DAY))
+def test_more_than_a_few_and_a_small_share_of_unregistered_devices_are_never_removed(
+    delivered: int, unregistered: int, rejected: int, age: int | None
+) -> None:
+    """Whatever else the send shows."""
+    answered = delivered + unregistered + rejected
+    evidence = SendEvidence(answered, delivered, unregistered, rejected, NOW, None if age is None else NOW - age)
+    is_mass = unregistered > 5 and unregistered / answered > 0.2
+    assert judge_unregistered(evidence) is (Verdict.HOLD if is_mass else Verdict.REMOVE)
+
+
+@given(
+    delivered=counts,
+    rejected=st.integers(1, 1000),
+    proof=st.none() | st.integers(0, 30 * DAY),
+    mark=st.none() | st.integers(0, 30 * DAY),
+)
+def test_a_refused_token_is_removed_only_a_day_after_its_mark_and_with_a_delivery_since(
+    delivered: int, rejected: int, proof: int | None, mark: int | None
+) -> None:
+    """No count or share removes a device by itself."""
+    last_delivery = None if proof is None else NOW - proof
+    evidence = SendEvidence(delivered + rejected, delivered, 0, rejected, NOW, last_delivery)
+    verdict = judge_rejected(evidence, rejected_at=None if mark is None else NOW - mark)
+    if verdict is Verdict.REMOVE:
+        assert mark is not None
+        assert mark >= DAY
+        assert delivered or (proof is not None and proof < mark)
+    if verdict is Verdict.WAIT:
+        assert mark is None or mark < DAY + 3600
+
+
+def test_held_removals_are_read_as_they_were_written_and_fit_into_a_message() -> None:
+    """With the longest identifiers."""
+    devices = tuple(HeldDevice(DeviceLibraryIdentifier(f"{number:0256}"), NOW * 1000) for number in range(1200))
+    held = HeldRemovals("pass.com.example", "400 BadDeviceToken", devices, 12.5)
+    pieces = held.in_chunks()
+    assert [len(piece.devices) for piece in pieces] == [MAX_DEVICES_PER_MESSAGE, MAX_DEVICES_PER_MESSAGE, 200]
+    assert all(len(piece.encode()) < 256 * 1024 for piece in pieces)
+    assert [read_held(piece.encode()) for piece in pieces] == pieces
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"held": 1}', '{"held": "t", "reason": "r", "devices": [1], "changed_at": 1}', "[" * 5000],
+    ids=range(5),
+)
+def test_what_is_not_held_removals_is_refused(text: str) -> None:
+    """The error does not repeat the text."""
+    with pytest.raises(RefusedError, match="held removals"):
+        read_held(text)
