@@ -16,7 +16,7 @@ from chalice.app import BaseLambdaEvent, Chalice, CloudWatchEvent, DynamoDBEvent
 from chalicelib.container import Services
 from chalicelib.core.links import PATH
 from chalicelib.flows import device_logs
-from chalicelib.http import api, pages
+from chalicelib.http import api, events, pages
 from chalicelib.http.errors import handle_device_errors, handle_page_errors
 from chalicelib.http.responses import PKPASS, empty
 from chalicelib.telemetry import log
@@ -146,7 +146,7 @@ def open_link(token: str) -> Response:
 def push(event: DynamoDBEvent) -> dict[str, Any]:
     """Passes changed: stamp them and push to every device that holds one."""
     with log.invocation(request_id=request_id(event)):
-        failed = services.changes.handle(event.to_dict()["Records"], deadline=deadline(event))
+        failed = services.changes.handle(events.stream_records(event.to_dict()), deadline=deadline(event))
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 
 
@@ -154,7 +154,7 @@ def push(event: DynamoDBEvent) -> dict[str, Any]:
 def push_worker(event: SQSEvent) -> dict[str, Any]:
     """Push tasks are due: carry them out, and report the messages that must be delivered again."""
     with log.invocation(request_id=request_id(event)):
-        failed = services.push_worker.handle(event.to_dict()["Records"], deadline=deadline(event))
+        failed = services.push_worker.handle(events.queue_messages(event.to_dict()), deadline=deadline(event))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 

@@ -10,9 +10,9 @@ fail does the batch come again.
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
@@ -23,7 +23,7 @@ from chalicelib.flows.stamp import stamp
 from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
-from chalicelib.updates.changes import Entry, PassChange, RefusedRecord, read_batch
+from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
@@ -151,11 +151,11 @@ class ChangeHandler:
     deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
     images: ImageSource | None = None
 
-    def handle(self, records: Iterable[Mapping[str, Any]], *, deadline: float) -> list[str]:
+    def handle(self, records: Iterable[StreamRecord | InvalidRecord], *, deadline: float) -> list[str]:
         """Settle a batch: every changed pass is stamped and every device that holds it is pushed to or queued.
 
         Args:
-            records: the `Records` of the Lambda event, in the stream's order.
+            records: of the batch, in the stream's order (`chalicelib/http/events.py`).
             deadline: monotonic seconds by which pushing must end; what is left then goes to the queue.
 
         Returns:

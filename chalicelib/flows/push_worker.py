@@ -3,9 +3,9 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chalicelib.aws.queue import MAX_DELAY_SECONDS, Queue
 from chalicelib.aws.tables import Store
@@ -13,15 +13,15 @@ from chalicelib.core.errors import TransientError, loggable
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.flows.send_pushes import PushSender, SendResult, put_off
 from chalicelib.telemetry import log
-from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of
+from chalicelib.updates.attempts import MAX_ATTEMPTS
 from chalicelib.updates.fan_outs import FanOutProgress, Idle, claim
+from chalicelib.updates.messages import InvalidMessage, QueueMessage
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
     PushTask,
     Recheck,
     RemoveRegistrations,
-    decode,
     in_chunks,
 )
 
@@ -40,25 +40,6 @@ MISCONFIGURED_RETRY_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the push queue.
-
-    Args:
-        message_id: what a partial batch response names it by.
-        receipt_handle: what it is postponed by.
-        receive_count: how often it was handed out, this time included.
-        task: what to do.
-        attempts: how often the order was put off in messages before this one.
-    """
-
-    message_id: str
-    receipt_handle: str
-    receive_count: int
-    task: PushTask
-    attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class PushWorker:
     """What carries out orders.
 
@@ -72,23 +53,23 @@ class PushWorker:
     rechecker: "Callable[[], Rechecker]"
     clock: Callable[[], float] = time.time
 
-    def handle(self, records: Sequence[Mapping[str, Any]], *, deadline: float) -> list[str]:
+    def handle(self, received: Sequence[QueueMessage | InvalidMessage], *, deadline: float) -> list[str]:
         """Carry out a batch of messages, each by itself.
 
         Args:
-            records: the `Records` of the Lambda event.
+            received: messages of the batch (`chalicelib/http/events.py`).
             deadline: monotonic seconds by which all must end.
 
         Returns:
             The ids of the messages that must come again (AWS, "Reporting batch item failures").
         """
-        messages: list[Message] = []
+        messages: list[QueueMessage] = []
         failed: list[str] = []
-        for record in records:
-            try:
-                messages.append(_read(record))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
-                failed.extend(self._bury(record, error))
+        for message in received:
+            if isinstance(message, InvalidMessage):
+                failed.extend(self._bury(message))
+            else:
+                messages.append(message)
         early = [message for message in messages if self._is_early(message.task)]
         failed.extend(message.message_id for message in early if not self._deferred(message, deadline=deadline))
         messages = [message for message in messages if message not in early]
@@ -114,7 +95,7 @@ class PushWorker:
         """Whether the time of an order that waits for longer than SQS can delay a message has not come."""
         return isinstance(task, NotifyDevices | RemoveRegistrations) and task.not_before > self.clock()
 
-    def _deferred(self, message: Message, *, deadline: float) -> bool:
+    def _deferred(self, message: QueueMessage, *, deadline: float) -> bool:
         """Send the order again as a new message, delayed until its time or for as long as SQS can; whether it is sent.
 
         A message that is only hidden for so long would count as in flight, of which a queue has 120,000 at most.
@@ -130,9 +111,9 @@ class PushWorker:
             return False
         return True
 
-    def _send_pushes(self, messages: Sequence[Message], *, deadline: float) -> list[str]:
+    def _send_pushes(self, messages: Sequence[QueueMessage], *, deadline: float) -> list[str]:
         """All orders of a pass type in one go: a device that stands in several gets one push."""
-        by_type: dict[str, list[tuple[Message, NotifyDevices]]] = defaultdict(list)
+        by_type: dict[str, list[tuple[QueueMessage, NotifyDevices]]] = defaultdict(list)
         for message in messages:
             if isinstance(message.task, NotifyDevices):
                 by_type[message.task.pass_type_identifier].append((message, message.task))
@@ -157,7 +138,7 @@ class PushWorker:
             )
         return failed
 
-    def _settled(self, message: Message, task: NotifyDevices, result: SendResult, *, deadline: float) -> bool:
+    def _settled(self, message: QueueMessage, task: NotifyDevices, result: SendResult, *, deadline: float) -> bool:
         """Whether the message may go. What is left of one that got on becomes a message of its own, so that nobody
         is pushed to twice; one that got nowhere comes again, later each time, and after the queue's limit of receives
         it is a dead letter.
@@ -186,19 +167,18 @@ class PushWorker:
             return False
         return True
 
-    def _bury(self, record: Mapping[str, Any], error: Exception) -> list[str]:
-        """End a message that is not one of this service's: it becomes a dead letter at once, as it is.
+    def _bury(self, message: InvalidMessage) -> list[str]:
+        """Move an invalid message to the dead letter queue at once, unchanged.
 
         Returns:
-            Its id, where it must come again because SQS did not take the dead letter.
+            Its id, if it must be delivered again because SQS did not accept the dead letter.
         """
-        message_id = str(record.get("messageId", ""))
-        log.event("push_task_refused", message_id=message_id, error=loggable(error))
+        log.event("push_task_refused", message_id=message.message_id, error=message.problem)
         try:
-            self.queue.bury([str(record.get("body") or "(empty)")])
+            self.queue.bury([message.body])
         except TransientError as failure:
-            log.event("push_task_not_kept", message_id=message_id, error=str(failure))
-            return [message_id]
+            log.event("push_task_not_kept", message_id=message.message_id, error=str(failure))
+            return [message.message_id]
         return []
 
     def _recheck(self, task: Recheck, message_id: str, *, deadline: float) -> bool:
@@ -207,14 +187,14 @@ class PushWorker:
             raise TransientError(f"pass {task.pass_id}: no time was left to look at it again")
         return self.rechecker().recheck(task, message_id=message_id, deadline=deadline)
 
-    def _postpone(self, message: Message, *, seconds: int) -> None:
+    def _postpone(self, message: QueueMessage, *, seconds: int) -> None:
         """Let it come again after a while; where that cannot be said, after the queue's own time."""
         try:
             self.queue.postpone(message.receipt_handle, seconds=seconds)
         except TransientError as error:
             log.event("postpone_failed", message_id=message.message_id, error=str(error))
 
-    def _fan_out(self, message: Message, task: FanOut, *, deadline: float) -> None:
+    def _fan_out(self, message: QueueMessage, task: FanOut, *, deadline: float) -> None:
         """Page through the devices that hold a pass, and order them to be woken, in pieces that run side by side.
 
         `domain/fan_outs.py` has the rules of which message does so, and why.
@@ -249,7 +229,7 @@ class PushWorker:
         if progress is not None:  # the new message may take over at once
             self._save(task, before=progress, after=replace(progress, holder=""))
 
-    def _claim(self, message: Message, task: FanOut, *, modified_at: int) -> FanOutProgress | None:
+    def _claim(self, message: QueueMessage, task: FanOut, *, modified_at: int) -> FanOutProgress | None:
         """Take on a fan-out; None where there is nothing to be done.
 
         Raises:
@@ -320,13 +300,3 @@ class FanOutHeldError(TransientError):
 def retry_seconds(receive_count: int) -> int:
     """How long a message waits after its nth receive: 5 s, doubled each time, at most a quarter of an hour."""
     return int(min(FIRST_RETRY_SECONDS * 2 ** min(receive_count - 1, 16), MISCONFIGURED_RETRY_SECONDS))
-
-
-def _read(record: Mapping[str, Any]) -> Message:
-    return Message(
-        message_id=str(record["messageId"]),
-        receipt_handle=str(record["receiptHandle"]),
-        receive_count=int(record["attributes"]["ApproximateReceiveCount"]),
-        task=decode(record["body"]),
-        attempts=attempts_of(record["body"]),
-    )

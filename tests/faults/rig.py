@@ -35,6 +35,7 @@ from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
@@ -265,7 +266,9 @@ class Rig:
                 self.given_up += records
                 return
             try:
-                failed = self.changes.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
+                failed = self.changes.handle(
+                    stream_records({"Records": records}), deadline=time.monotonic() + INVOCATION_SECONDS
+                )
             except TransientError:
                 pass
             except Killed:
@@ -304,7 +307,9 @@ class Rig:
             assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
             self._depth = max((self._depths.get(message["MessageId"], 1) for message in messages), default=0)
             try:
-                failed = self.push_worker.handle(records, deadline=time.monotonic() + WORKER_SECONDS)
+                failed = self.push_worker.handle(
+                    queue_messages({"Records": records}), deadline=time.monotonic() + WORKER_SECONDS
+                )
             except Killed:
                 self.new_sandbox()
                 failed = [record["messageId"] for record in records]

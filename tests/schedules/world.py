@@ -53,6 +53,7 @@ from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.flows.stamp import stamp
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template, TemplateError
@@ -466,7 +467,7 @@ class World:
         settled = [0]
 
         def body() -> None:
-            failed = self.changes.handle(batch, deadline=FOREVER)
+            failed = self.changes.handle(stream_records({"Records": batch}), deadline=FOREVER)
             numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
             settled[0] = numbers.index(failed[0]) if failed else len(batch)
 
@@ -493,18 +494,16 @@ class World:
         kept: set[str] = {message.identifier for message in taken}
 
         def body() -> None:
-            failed = self.push_worker.handle(
-                [
-                    {
-                        "messageId": message.identifier,
-                        "receiptHandle": message.identifier,
-                        "attributes": {"ApproximateReceiveCount": str(message.received)},
-                        "body": message.body,
-                    }
-                    for message in taken
-                ],
-                deadline=FOREVER,
-            )
+            records = [
+                {
+                    "messageId": message.identifier,
+                    "receiptHandle": message.identifier,
+                    "attributes": {"ApproximateReceiveCount": str(message.received)},
+                    "body": message.body,
+                }
+                for message in taken
+            ]
+            failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=FOREVER)
             kept.intersection_update(failed)
 
         def ended(crashed: bool) -> None:  # noqa: FBT001

@@ -21,6 +21,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushTok
 from chalicelib.flows import change
 from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import stream_records
 from chalicelib.passes.template import Template
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
@@ -78,7 +79,9 @@ class Side:
         )
 
     def handles(self, *records: Mapping[str, Any], deadline: float | None = None) -> None:
-        assert self._changes.handle(records, deadline=deadline or time.monotonic() + 10) == []
+        assert (
+            self._changes.handle(stream_records({"Records": records}), deadline=deadline or time.monotonic() + 10) == []
+        )
 
     def holds(self, device: str, *serial_numbers: str) -> None:
         for serial_number in serial_numbers:

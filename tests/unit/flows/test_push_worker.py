@@ -16,6 +16,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.send_pushes import PushSender, SendResult
+from chalicelib.http.events import queue_messages
 from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of, with_attempts
 from chalicelib.updates.push_tasks import NotifyDevices, decode, encode
 
@@ -99,7 +100,7 @@ def test_what_is_left_waits_longer_each_time_and_has_an_end(sqs: Sqs) -> None:
     )
     body = encode(task(MAX_ATTEMPTS + 2))
     rounds = 0
-    while not (failed := worker.handle([record(body)], deadline=time.monotonic() + 10)):
+    while not (failed := worker.handle(queue_messages({"Records": [record(body)]}), deadline=time.monotonic() + 10)):
         rounds += 1
         assert len(sqs.sent) == rounds
         body = sqs.sent[-1][0]

@@ -15,6 +15,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.telemetry.metrics import Metrics
@@ -74,18 +75,16 @@ class Worker:
 
     def gets(self, *orders: PushTask | str, receives: int = 1, first: int = 1) -> list[str]:
         """Messages in one batch; the ids of those that must come again."""
-        return self.push_worker.handle(
-            [
-                {
-                    "messageId": f"m{number}",
-                    "receiptHandle": f"r{number}",
-                    "attributes": {"ApproximateReceiveCount": str(receives)},
-                    "body": order if isinstance(order, str) else encode(order),
-                }
-                for number, order in enumerate(orders, first)
-            ],
-            deadline=time.monotonic() + 60,
-        )
+        records = [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"r{number}",
+                "attributes": {"ApproximateReceiveCount": str(receives)},
+                "body": order if isinstance(order, str) else encode(order),
+            }
+            for number, order in enumerate(orders, first)
+        ]
+        return self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
 
     @property
     def fan_outs(self) -> list[PassId]:
@@ -364,7 +363,7 @@ def test_a_foreign_message_that_cannot_be_kept_comes_again(worker: Worker) -> No
     ids=["no body", "nothing", "no count"],
 )
 def test_a_message_in_no_form_of_sqs_keeps_no_other_waiting(worker: Worker, record: dict[str, Any]) -> None:
-    assert worker.push_worker.handle([record], deadline=time.monotonic() + 60) == []
+    assert worker.push_worker.handle(queue_messages({"Records": [record]}), deadline=time.monotonic() + 60) == []
     assert len(worker.buried) == 1
 
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import PassId
-from chalicelib.updates.changes import PassChange, RefusedRecord, read_batch
+from chalicelib.http.events import stream_records
+from chalicelib.updates import changes
+from chalicelib.updates.changes import Batch, PassChange, RefusedRecord
 
 TYPE = "pass.com.example"
 _SERIALIZER = TypeSerializer()
@@ -29,6 +31,11 @@ def record(
 
 def gate(value: str) -> dict[str, object]:
     return {"fields": {"gate": value}}
+
+
+def read_batch(records: list[Any]) -> Batch:
+    """Read raw records of a stream event."""
+    return changes.read_batch(stream_records({"Records": records}))
 
 
 BAD: Mapping[str, object] = {"fields": "not a map"}
