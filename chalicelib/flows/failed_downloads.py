@@ -85,7 +85,7 @@ class FailedDownloads:
         known = state.refusal if state is not None else None
         if known is not None and (known.reason, known.template) == (refusal.reason, refusal.template):
             return
-        self._store.versions.send_refusals(pass_id, refusal, changes=0)
+        self._store.versions.record_refusal(pass_id, refusal, changes=0)
         log.event("pass_item_refused", pass_id=pass_id, error=str(error))
         if item is None:
             return

@@ -129,7 +129,7 @@ class Rechecker:
                 case Refused():
                     changes = 1 if task.reason is RecheckReason.UNSETTLED and written is None else 0
                     refusal = Refusal(str(found.error), found.template, int(self.clock()))
-                    self.store.versions.send_refusals(task.pass_id, refusal, changes=changes)
+                    self.store.versions.record_refusal(task.pass_id, refusal, changes=changes)
                 case Gone() | Good():
                     # A pass that was never stamped may have been downloaded in an earlier form: it counts as changed.
                     changes = 1 if state.version is not None else 2

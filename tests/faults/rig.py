@@ -22,17 +22,16 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSResponse
 
 from chalicelib.apns.client import Client, Outcome
-from chalicelib.aws import queue
+from chalicelib.aws import session
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.templates import Templates
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import PassId
-from chalicelib.flows import change, push_worker
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
-from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.http.events import queue_messages, stream_records
@@ -169,13 +168,16 @@ class Rig:
 
     def new_sandbox(self) -> None:
         """As after a cold start: nothing is kept but what is in tables and queues."""
-        self.store = self.tables.store()
+        self.dynamodb, self.sqs = session.client("dynamodb"), session.client("sqs")
+        self.store = self.tables.store(client=self.dynamodb)
         self.queue = Queue(
             push_queue_url=self.push_queue,
             dead_letter_queue_url=self.dead_letter_queue,
             held_removals_queue_url=self.held_removals_queue,
+            client=self.sqs,
+            pause_seconds=0,
         )
-        self._watch(self.queue._sqs)
+        self._watch(self.sqs)
         push_sender = PushSender(
             self.store,
             Metrics("faults"),
@@ -190,10 +192,21 @@ class Rig:
             self.store, self.queue, Metrics("faults"), builder, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
         )
         self.changes = ChangeHandler(
-            self.store, self.queue, push_sender, Metrics("faults"), templates=templates, clock=self.clock
+            self.store,
+            self.queue,
+            push_sender,
+            Metrics("faults"),
+            templates=templates,
+            clock=self.clock,
+            limits=ChangeLimits(max_direct_devices=DIRECT_DEVICES),
         )
         self.push_worker = PushWorker(
-            self.store, self.queue, push_sender, rechecker=lambda: rechecker, clock=self.clock
+            self.store,
+            self.queue,
+            push_sender,
+            rechecker=lambda: rechecker,
+            clock=self.clock,
+            limits=WorkerLimits(fan_out_page=PAGE),
         )
         self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 
@@ -470,11 +483,7 @@ class Rig:
             body = f'{{"__type": "com.amazonaws#{code}", "message": "injected"}}'.encode()
             return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, Raw(body))
 
-        clients = [
-            client
-            for client in (self.store.passes._tables.connection.client, self.queue._sqs)
-            if of in client.meta.service_model.service_name
-        ]
+        clients = [client for client in (self.dynamodb, self.sqs) if of in client.meta.service_model.service_name]
         for client in clients:
             client.meta.events.register_first("before-send.*", answer)
         try:
@@ -492,7 +501,7 @@ class Rig:
             if next(numbers) == number:
                 raise Killed
 
-        for client in [self.store.passes._tables.connection.client, self.queue._sqs]:
+        for client in [self.dynamodb, self.sqs]:
             client.meta.events.register_first("before-call.*", die)
         yield
 
@@ -530,7 +539,4 @@ def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
     apns.recovers()
     apns.forgets()
     with contextlib.ExitStack() as patches:
-        patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", DIRECT_DEVICES))
-        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", PAGE))
-        patches.enter_context(patch.object(queue, "PAUSE_SECONDS", 0))
         yield Rig(apns, patches.enter_context(ScratchTables()))

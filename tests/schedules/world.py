@@ -44,11 +44,11 @@ from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister
-from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
@@ -237,6 +237,7 @@ class World:
             templates=self.designs,
             clock=self.clock,
             deletion_grace_seconds=GRACE_SECONDS,
+            limits=ChangeLimits(max_direct_devices=1),
         )
         rechecker = Rechecker(
             stepped,
@@ -247,7 +248,14 @@ class World:
             max_stamp_seconds=PUSH_TIMEOUT_SECONDS,
             deletion_grace_seconds=GRACE_SECONDS,
         )
-        self.push_worker = PushWorker(stepped, queue, push_sender, rechecker=lambda: rechecker, clock=self.clock)
+        self.push_worker = PushWorker(
+            stepped,
+            queue,
+            push_sender,
+            rechecker=lambda: rechecker,
+            clock=self.clock,
+            limits=WorkerLimits(fan_out_page=1, removal_page=2),
+        )
         self._versions = store.versions
 
     # ------------------------------------------------------------ templates and certificates

@@ -5,6 +5,7 @@ import lzma
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,8 +19,7 @@ from chalicelib.aws.queue import Queue, QueueError
 from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
 from chalicelib.core.errors import MAX_MESSAGE_CHARACTERS, ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.flows import change
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.http.events import stream_records
 from chalicelib.passes.template import Template
@@ -77,6 +77,9 @@ class Side:
             clock=time.time,
             images=cast("Any", SimpleNamespace(require=self._require)),
         )
+
+    def pushes_directly_to_at_most(self, devices: int) -> None:
+        self._changes = replace(self._changes, limits=ChangeLimits(max_direct_devices=devices))
 
     def handles(self, *records: Mapping[str, Any], deadline: float | None = None) -> None:
         assert (
@@ -188,9 +191,9 @@ def test_every_change_of_a_batch_counts(side: Side) -> None:
     assert side.rows.versions[PassId(TYPE, "P")].revision == 3
 
 
-def test_what_many_hold_is_left_to_the_queue(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_many_hold_is_left_to_the_queue(side: Side) -> None:
     """However the devices are spread over the passes of a batch."""
-    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 3)
+    side.pushes_directly_to_at_most(3)
     for number in range(4):
         side.holds(f"phone-{number}", "P", "Q")
     side.handles(side.changed("P"), side.changed("Q"))
@@ -237,9 +240,9 @@ def test_a_malformed_item_is_refused_and_its_neighbours_are_processed(side: Side
 
 
 def test_a_change_is_followed_by_one_id_from_its_stream_record_to_its_push_and_into_the_queue(
-    side: Side, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    side: Side, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 1)
+    side.pushes_directly_to_at_most(1)
     side.holds("phone", "P")
     side.holds("phone-2", "P")
     record = side.changed("P")

@@ -193,7 +193,7 @@ def test_a_record_that_was_refused_since_it_was_stamped_is_stamped_anew(side: Pu
     phones(side, 3)
     record = side.record("P")
     side.handles(record)
-    side.store.versions.send_refusals(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
+    side.store.versions.record_refusal(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
     side.handles(record)
     assert side.rows.refusals == {}
     first = side.rows.versions[PASS]
@@ -204,6 +204,6 @@ def test_a_record_that_was_refused_since_it_was_stamped_is_stamped_anew(side: Pu
 def test_a_personalization_leaves_a_refusal_on_record(side: PushSide) -> None:
     """It says nothing of the item, which must still be looked at once its template is repaired."""
     phones(side, 1)
-    side.store.versions.send_refusals(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
+    side.store.versions.record_refusal(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
     stamp(side.store, PASS, now=side.now + 1, changes=1, deleted=False)
     assert PASS in side.rows.refusals
