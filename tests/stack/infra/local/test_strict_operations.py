@@ -122,6 +122,6 @@ def test_stream_batch_that_is_larger_than_an_invocation_is_redriven(stack: Local
     sqs.send_message(QueueUrl=stack.queues["stream_failure"], MessageBody=json.dumps({"DDBStreamBatchInfo": where}))
     done = infra("push", "redrive", "--stage", "local", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"orders": 0, "batches": 1, "kept": {}}
+    assert json.loads(done.stdout) == {"tasks": 0, "batches": 1, "rechecks": 0, "kept": {}}
     for pass_id in written:
         pipeline.deletes(pass_id)
