@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """The collaborators of the flows. A function neither makes nor imports what it does not use, for short cold starts."""
+    """The collaborators of the flows. A function makes and imports only those that it uses, for short cold starts."""
 
     def __init__(self) -> None:
         self._signers: dict[str, tuple[PassTypeSecret, Signer]] = {}

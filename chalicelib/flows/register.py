@@ -46,10 +46,10 @@ class Registrar:
         if not first_time:
             self.store.registrations.refresh(device, pass_id, push_token=push_token, at=now)
         version = self.store.versions.get(pass_id)
-        # A pass that was deleted in the meantime keeps its registrations, this one too, until its grace period is over;
-        # its return, which is stamped after this, is pushed to all of them.
+        # A pass that was deleted in the meantime keeps its registrations, including this one, until its grace period
+        # ends. If it is created again, it is stamped after this, and all of them get a push.
         if version is not None and version.changed_since_issue and not version.deleted:
-            # The change may have come between the device's download and this call, and its pushes may have missed this device.
+            # The change may have come between the device's download and this call, so its pushes may have missed it.
             self.queue.send([NotifyDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
         log.event("registered", pass_id=pass_id, device=device, first_time=first_time)
         return first_time

@@ -60,7 +60,9 @@ class SendResult:
     rejected: frozenset[DeviceLibraryIdentifier] = frozenset()
 
 
-def deferred_tasks(task: NotifyDevices, result: SendResult, *, seconds: int, now: float) -> list[tuple[NotifyDevices, int]]:
+def deferred_tasks(
+    task: NotifyDevices, result: SendResult, *, seconds: int, now: float
+) -> list[tuple[NotifyDevices, int]]:
     """Make the push tasks for the rest of a push task after an attempt.
 
     Args:

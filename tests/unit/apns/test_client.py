@@ -20,8 +20,7 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 
-from chalicelib import roots
-from chalicelib.apns.client import IDLE_SECONDS, PING_TIMEOUT_SECONDS, Client, Outcome, Push
+from chalicelib.apns.client import Client, Outcome, Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
@@ -254,7 +253,7 @@ class _Clock:
 
 
 def _after_a_freeze(timer: _Clock, client: Client) -> list[Outcome]:
-    timer.ahead += IDLE_SECONDS + 1
+    timer.ahead += Timeouts().idle + 1
     return list(client.push(pushes(5), deadline=timer() + 10))
 
 
@@ -268,7 +267,7 @@ def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -
     apns.recovers()
     started = time.monotonic()
     assert _delivered(_after_a_freeze(timer, client)) == 5
-    assert time.monotonic() - started < PING_TIMEOUT_SECONDS + 1
+    assert time.monotonic() - started < Timeouts().ping + 1
     assert apns.summary()["connections"] == 2
 
 
@@ -298,8 +297,8 @@ def test_a_peer_that_falls_silent_is_asked_and_left(apns: SimulatedApns) -> None
     client = apns.client(timer=timer)
     send(client, pushes(1))
     apns.suffers(black_hole=True)
-    threading.Timer(0.3, lambda: setattr(timer, "ahead", 6.0)).start()  # past STALL_SECONDS: now it asks
-    threading.Timer(1.6, lambda: setattr(timer, "ahead", 9.0)).start()  # past the PING's timeout: now it leaves
+    threading.Timer(0.3, lambda: setattr(timer, "ahead", 6.0)).start()  # past the stall timeout: it sends a PING
+    threading.Timer(1.6, lambda: setattr(timer, "ahead", 9.0)).start()  # past the PING's timeout: it gives up
     threading.Timer(1.5, apns.recovers).start()
     outcomes = list(client.push(pushes(5), deadline=timer() + 60))
     assert reasons(outcomes) == {(None, "Timeout"): 5}
@@ -321,12 +320,12 @@ def test_a_certificate_that_is_refused_is_for_a_person(
     }
 
 
-def test_a_root_of_the_zip_is_trusted(apns: SimulatedApns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The zip has the roots in a folder, a file each."""
+def test_folder_of_roots_is_trusted(apns: SimulatedApns, tmp_path: Path) -> None:
+    """The zip contains such a folder, one file per root."""
     shutil.copy(apns.chain.root, tmp_path / "root.pem")
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
-    monkeypatch.setattr(roots, "FOLDER", tmp_path)
-    outcomes = send(Client(url=apns.url, credential=apns.certificate()), pushes(20))
+    client = Client(url=apns.url, credential=apns.certificate(), roots_folder=str(tmp_path))
+    outcomes = send(client, pushes(20))
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.DELIVERED}
 
 

@@ -187,7 +187,9 @@ def test_an_item_that_cannot_become_a_pass_is_recorded_and_kept_for_a_person(wor
 @pytest.mark.parametrize("reason", [RecheckReason.UNSETTLED, RecheckReason.REFUSED])
 def test_an_item_against_apples_format_stays_refused(worker: Worker, reason: RecheckReason) -> None:
     worker.has()
-    worker.rows.store().versions.record_refusal(PASS, Refusal("overrides.backgroundColor", "t", int(NOW) - 1), changes=0)
+    worker.rows.store().versions.record_refusal(
+        PASS, Refusal("overrides.backgroundColor", "t", int(NOW) - 1), changes=0
+    )
     worker.against_format = True
     assert worker.gets(worker.asks(reason)) == []
     assert PASS in worker.rows.refusals
