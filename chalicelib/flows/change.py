@@ -101,7 +101,7 @@ class _BatchTemplates:
 
     Args:
         source: of templates.
-        images: source of the items' own images; None if there are none.
+        images: source of the items' own images; None without such images.
         max_age_seconds: maximum age of the templates.
         deadline: monotonic seconds.
     """
@@ -157,7 +157,7 @@ class ChangeHandler:
         templates: for validating items, so that no device gets a push for a pass that cannot be built.
         clock: epoch seconds.
         deletion_grace_seconds: how long the registrations of a deleted pass are kept.
-        images: source of the items' own images; None if there are none.
+        images: source of the items' own images; None without such images.
         limits: of a batch.
     """
 

@@ -105,7 +105,7 @@ def ignore_media_types(request: Request) -> None:
 
 
 def authorization(request: Request) -> str | None:
-    """Return the `Authorization` header; None if there is none."""
+    """Return the `Authorization` header; None if it is missing."""
     return header(request, "authorization")
 
 
@@ -117,7 +117,7 @@ def conditions(request: Request) -> Conditions:
 
 
 def query_parameter(request: Request, name: str) -> str | None:
-    """Return a query parameter; None if there is none."""
+    """Return a query parameter; None if it is missing."""
     return request.query_params.get(name) if request.query_params is not None else None
 
 
@@ -179,7 +179,7 @@ def web_service_url(settings: Settings, request: Request) -> str:
 
 
 def listing(result: "Listing | None") -> Response:
-    """Build the response with the passes to download and the next tag; 204 if there are none."""
+    """Build the response with the passes to download and the next tag; 204 without any."""
     if result is None:
         return empty(HTTPStatus.NO_CONTENT)
     return Response(
@@ -215,6 +215,6 @@ def _json(request: Request, *, max_bytes: int) -> Any:  # noqa: ANN401 - any JSO
 
 
 def header(request: Request, name: str) -> str | None:
-    """Return a header by its lower-case name; None if there is none."""
+    """Return a header by its lower-case name; None if it is missing."""
     value: str | None = request.headers.get(name)
     return value

@@ -36,7 +36,7 @@ def _delivered(outcomes: list[Outcome]) -> int:
     return reasons(outcomes)[DELIVERED]
 
 
-def test_a_push_is_what_apple_asks_for(apns: SimulatedApns) -> None:
+def test_push_has_the_form_that_apple_documents(apns: SimulatedApns) -> None:
     """One push is one request: the device's path, the topic, an expiration in the future, an empty object."""
     (push,) = pushes(1)
     (outcome,) = send(apns.client(), [push])
@@ -51,20 +51,20 @@ def test_a_push_is_what_apple_asks_for(apns: SimulatedApns) -> None:
 
 
 @pytest.mark.parametrize("token", ["../../x", "a?b", "a#b", "QUJD+/==", "%41"])
-def test_a_push_token_of_any_alphabet_stays_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
-    """What a phone calls its push token decides which device is pushed to, never which request is made."""
+def test_push_token_is_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
+    """The push token that a device sends only selects the device, never another request."""
     (outcome,) = send(apns.client(), [Push(PushToken(token), PASS_TYPE_IDENTIFIER)])
     assert outcome.kind is OutcomeKind.DELIVERED
     assert [push["token"] for push in apns.pushes()] == [token]
 
 
-def test_a_background_push_has_the_priority_that_it_must_have(apns: SimulatedApns) -> None:
+def test_background_push_has_priority_5(apns: SimulatedApns) -> None:
     """With the push type set to background, the priority is 5: 10 would be an error."""
     assert _delivered(send(apns.client(push_type="background"), pushes(3))) == 3
     assert apns.pushes()[0]["headers"]["apns-priority"] == "5"
 
 
-def test_a_thousand_at_a_time(apns: SimulatedApns) -> None:
+def test_all_allowed_streams_are_used(apns: SimulatedApns) -> None:
     """The streams that APNs allows are used, and not one more."""
     apns.suffers(latency_ms=100)
     started = time.monotonic()
@@ -74,7 +74,7 @@ def test_a_thousand_at_a_time(apns: SimulatedApns) -> None:
     assert apns.summary()["excess_streams"] == 0
 
 
-def test_with_a_provider_token_the_first_push_goes_alone(apns: SimulatedApns) -> None:
+def test_first_push_with_a_provider_token_is_sent_alone(apns: SimulatedApns) -> None:
     """APNs allows one stream until a push has succeeded; the client asks for no more, and then uses them all."""
     apns.suffers(latency_ms=20)
     assert _delivered(send(apns.client(apns.provider_token()), pushes(2000))) == 2000
@@ -83,7 +83,7 @@ def test_with_a_provider_token_the_first_push_goes_alone(apns: SimulatedApns) ->
     assert summary["peak_streams"] > 500
 
 
-def test_limits_that_change_are_obeyed(apns: SimulatedApns) -> None:
+def test_changing_stream_limits_are_respected(apns: SimulatedApns) -> None:
     """1000 streams, then 1, then 1000, in the middle of a batch: nothing is lost and nothing repeated."""
     apns.suffers(latency_ms=5)
     client = apns.client()
@@ -98,7 +98,7 @@ def test_limits_that_change_are_obeyed(apns: SimulatedApns) -> None:
     assert apns.summary()["pushes"] == 4000
 
 
-def test_the_connection_is_kept(apns: SimulatedApns) -> None:
+def test_connection_is_reused(apns: SimulatedApns) -> None:
     """Three calls of one warm sandbox are one handshake."""
     client = apns.client()
     for _ in range(3):
@@ -291,7 +291,7 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_push(apns: SimulatedApn
     assert _delivered(send(client, pushes(5))) == 5
 
 
-def test_a_peer_that_falls_silent_is_asked_and_left(apns: SimulatedApns) -> None:
+def test_silent_peer_gets_a_ping_and_is_given_up(apns: SimulatedApns) -> None:
     """With no word for a while and no answer to PING, the connection is given up before the deadline."""
     timer = _Clock()
     client = apns.client(timer=timer)
@@ -304,7 +304,7 @@ def test_a_peer_that_falls_silent_is_asked_and_left(apns: SimulatedApns) -> None
     assert reasons(outcomes) == {(None, "Timeout"): 5}
 
 
-def test_a_certificate_that_is_refused_is_for_a_person(
+def test_refused_certificate_is_a_configuration_error(
     apns: SimulatedApns, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A client certificate that APNs does not trust ends in one attempt, as a configuration error."""
@@ -329,7 +329,7 @@ def test_folder_of_roots_is_trusted(apns: SimulatedApns, tmp_path: Path) -> None
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.DELIVERED}
 
 
-def test_a_server_that_is_not_apns_gets_nothing(apns: SimulatedApns) -> None:
+def test_untrusted_server_gets_no_push_token(apns: SimulatedApns) -> None:
     """A server certificate of a root that is not trusted is a configuration error; no push token is sent."""
     client = Client(url=apns.url, credential=apns.certificate())
     outcomes = send(client, pushes(20))
@@ -387,8 +387,8 @@ def _answer(headers: dict[str, str], body: bytes = b"") -> list[bytes]:
 
 
 @pytest.mark.parametrize("status", ["", "2OO", "²00", "-20", "20", "2000", "9" * 5000])
-def test_a_status_that_is_not_a_number_leaves_the_push_for_later(chain: DevelopmentChain, status: str) -> None:
-    """Nothing is raised, and the device is neither told nor gone."""
+def test_invalid_status_defers_the_push(chain: DevelopmentChain, status: str) -> None:
+    """No error is raised, and the device is neither pushed to nor removed."""
     with ScriptedServer(chain, _answer({":status": status})) as client:
         assert reasons(send(client, pushes(1))) == {(None, "InvalidAnswer"): 1}
 
@@ -411,16 +411,16 @@ DEEP = b'{"reason": ' + b"[" * 2000 + b"]" * 2000 + b"}"
     ],
     ids=range(9),
 )
-def test_a_body_that_cannot_be_read_leaves_the_push_for_later(chain: DevelopmentChain, body: bytes) -> None:
-    """However deep it is nested, whatever stands in it: no device is removed for it, and none of it is repeated."""
+def test_invalid_body_defers_the_push(chain: DevelopmentChain, body: bytes) -> None:
+    """A body of any depth and content removes no device, and nothing of it is repeated."""
     with ScriptedServer(chain, _answer({":status": "410"}, body)) as client:
         (outcome,) = send(client, pushes(1))
     assert (outcome.kind, outcome.status, outcome.reason) == (OutcomeKind.LATER, 410, None)
 
 
 @pytest.mark.parametrize("timestamp", ['"1764000000123"', "1764000000123.5", "true", "null", "-1", "1e99", "[]", "NaN"])
-def test_a_timestamp_that_is_not_a_number_is_left_out(chain: DevelopmentChain, timestamp: str) -> None:
-    """The device is gone, since when is not known."""
+def test_invalid_timestamp_is_left_out(chain: DevelopmentChain, timestamp: str) -> None:
+    """The device is unregistered since an unknown time."""
     body = f'{{"reason": "Unregistered", "timestamp": {timestamp}}}'.encode()
     with ScriptedServer(chain, _answer({":status": "410"}, body)) as client:
         (outcome,) = send(client, pushes(1))
@@ -463,7 +463,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
     [PingFrame(0, b"12345678"), SettingsFrame(0), HeadersFrame(1, b"\x08\x03103", flags=["END_HEADERS"])],
     ids=["PING", "SETTINGS", "interim HEADERS"],
 )
-def test_a_peer_that_floods_and_reads_nothing_loses_the_connection(chain: DevelopmentChain, frame: Frame) -> None:
+def test_connection_to_a_peer_that_floods_and_reads_nothing_is_closed(chain: DevelopmentChain, frame: Frame) -> None:
     """The push is for later, long before the deadline, and little memory is taken."""
     flood = itertools.repeat(frame.serialize() * 1000)
     with ScriptedServer(chain, flood) as client:
@@ -476,7 +476,7 @@ def test_a_peer_that_floods_and_reads_nothing_loses_the_connection(chain: Develo
     assert reasons(outcomes) == {(None, "ConnectionBroken"): 1}
 
 
-def test_a_server_without_http2_is_left(chain: DevelopmentChain) -> None:
+def test_server_without_http2_is_given_up(chain: DevelopmentChain) -> None:
     """A peer that speaks TLS but not HTTP/2 (a proxy, say) is given up; nothing is raised."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain.apns_server_certificate, chain.apns_server_key)
@@ -504,32 +504,32 @@ def test_a_server_without_http2_is_left(chain: DevelopmentChain) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://api.push.apple.com", "api.push.apple.com:443", "https://"])
-def test_a_url_that_is_none_is_told(apns: SimulatedApns, url: str) -> None:
+def test_invalid_url_is_a_configuration_error(apns: SimulatedApns, url: str) -> None:
     """A push address that is not https is a configuration error that names it."""
     with pytest.raises(ConfigurationError, match="APNs URL"):
         Client(url=url, credential=apns.certificate())
 
 
-def test_a_root_that_is_none_is_told(apns: SimulatedApns) -> None:
+def test_invalid_root_is_a_configuration_error(apns: SimulatedApns) -> None:
     """A root that is not PEM is a configuration error."""
     with pytest.raises(ConfigurationError, match="APNs CA"):
         Client(url=apns.url, credential=apns.certificate(), ca="-----BEGIN CERTIFICATE-----\nnone\n")
 
 
-def test_nothing_to_push_needs_no_connection(apns: SimulatedApns) -> None:
+def test_empty_batch_opens_no_connection(apns: SimulatedApns) -> None:
     """An empty batch makes no handshake."""
     assert send(apns.client(), []) == []
     assert apns.summary()["connections"] == 0
 
 
-def test_a_caller_that_stops_listening_disturbs_no_later_call(apns: SimulatedApns) -> None:
-    """Outcomes that nobody took are gone, and the next call gets its own alone."""
+def test_abandoned_call_does_not_affect_later_calls(apns: SimulatedApns) -> None:
+    """Outcomes that the caller did not read are dropped, and the next call gets only its own."""
     client = apns.client()
     next(client.push(pushes(500), deadline=time.monotonic() + 10))
     assert _delivered(send(client, pushes(20))) == 20
 
 
-def test_no_secret_shows_in_what_is_printed(apns: SimulatedApns) -> None:
+def test_representation_of_outcome_has_no_push_token(apns: SimulatedApns) -> None:
     """A push token is in no representation of an outcome."""
     (push,) = pushes(1)
     (outcome,) = send(apns.client(), [push])
