@@ -224,8 +224,8 @@ class Connection:
         """Parse received bytes into events, in their order.
 
         Raises:
-            ConnectionBrokenError: they are no HTTP/2, are not allowed where they stand, or are more than an answer can
-                need. GOAWAY, which tells the peer, is the last of `data_to_send`.
+            ConnectionBrokenError: they are not valid HTTP/2 in this state, or exceed a limit. `data_to_send` then ends
+                with GOAWAY for the peer.
         """
         events: list[Event] = []
         try:

@@ -34,7 +34,7 @@ class Queue:
     Args:
         push_queue_url: URL of the queue of push tasks.
         dead_letter_queue_url: URL of the queue of messages that a person must handle.
-        held_removals_queue_url: URL of the queue of removals that an operator decides on; empty if the stage has no such queue.
+        held_removals_queue_url: URL of the queue of removals that an operator decides on; empty without such a queue.
         client: botocore's client for SQS; None to make one at the first message.
         pause_seconds: pause before messages that SQS did not accept are sent again.
     """

@@ -214,7 +214,7 @@ class Versions:
         self._tables.write_one("UpdateItem", lambda: row.update(actions=[versions.delivered_at.set(int(at))]))
 
     def last_delivery(self, client: str) -> int | None:
-        """Read the time of the last recorded delivery of an APNs client, in epoch seconds; None if there is none.
+        """Read the time of the last recorded delivery of an APNs client, in epoch seconds; None without one.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -266,7 +266,7 @@ class Versions:
         )
 
     def _deletion(self, *, deleted: bool) -> list[Action]:
-        """A pass that comes back under the name of one that is gone has no person yet."""
+        """Mark the pass as deleted or not. A new pass with the id of a deleted one is not personalized yet."""
         versions = self._tables.versions
         return [versions.deleted.set(True), versions.personalized.remove()] if deleted else [versions.deleted.remove()]
 

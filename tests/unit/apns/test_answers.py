@@ -1,4 +1,4 @@
-"""Answers of APNs, and of whatever stands in its place: each becomes an outcome, none an exception."""
+"""Tests of responses of any form: each becomes an outcome, none an exception."""
 
 import pytest
 
