@@ -1,4 +1,4 @@
-"""The stage's environment, read once into one frozen value."""
+"""Settings of a stage: its environment variables, read once into one frozen value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ PREFIX = "PASSWIRE_"
 
 
 class PathParameters(Enum):
-    """What the gateway hands over for `{serial_number}` in a path: AWS REST APIs leave it percent-encoded."""
+    """Form in which the gateway passes path parameters on: AWS REST APIs leave them percent-encoded."""
 
     ENCODED = "encoded"
     DECODED = "decoded"
 
 
 class PersonalizeAuthorization(Enum):
-    """Whether a sign-up must carry the pass's `Authorization`; Apple's page on the call documents none."""
+    """Rule for the `Authorization` header of a sign-up. Apple's page on the call does not document the header."""
 
     OPTIONAL = "optional"
     REQUIRED = "required"
@@ -27,27 +27,27 @@ class PersonalizeAuthorization(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a deployment decides.
+    """Settings of a stage, from its environment.
 
     Args:
-        stage: the name of the stage; part of the names of its secrets.
+        stage: name of the stage; part of the names of its secrets.
         passes_table: name of the table that pipelines write.
         versions_table: name of the table of stamps.
-        registrations_table: name of the table of who holds what.
-        devices_table: name of the table of devices.
-        push_queue_url: SQS queue of pushes that could not be settled at once.
-        dead_letter_queue_url: SQS queue of what a person must look at.
-        templates_bucket: S3 bucket of templates; empty for the packaged ones alone.
-        apns_url: where APNs is; Apple's production host unless told otherwise.
-        apns_ca: PEM of one more root to trust for APNs; empty on AWS.
-        apns_push_type: value of `apns-push-type`; empty to leave the header out, as most do for passes.
-        push_timeout_seconds: the push function's timeout, the longest that a stamp can be under way.
-        web_service_url: the API's URL where it has a domain of its own; empty to take it from each request.
-        path_parameters: what the gateway does to path parameters.
-        held_removals_queue_url: SQS queue of removals that an operator decides on (`domain/removals.py`).
-        deletion_grace_minutes: how long the registrations of a deleted pass are kept.
+        registrations_table: name of the table of registrations: which device has which pass.
+        devices_table: name of the table of devices and their push tokens.
+        push_queue_url: URL of the SQS queue of push tasks.
+        dead_letter_queue_url: URL of the SQS queue of messages that need a person's decision.
+        templates_bucket: S3 bucket of templates; empty to use only the packaged ones.
+        apns_url: URL of APNs; Apple's production host by default.
+        apns_ca: PEM of an additional root certificate to trust for APNs; empty on AWS.
+        apns_push_type: value of the header `apns-push-type`; empty to leave the header out, as is usual for passes.
+        push_timeout_seconds: timeout of the push function, which bounds how long a stamp can take to be committed.
+        web_service_url: URL of the API under a custom domain; empty to take the URL of each request.
+        path_parameters: form of the path parameters that the gateway passes on.
+        held_removals_queue_url: URL of the SQS queue of removals that an operator decides on (`updates/removals.py`).
+        deletion_grace_minutes: minutes for which the registrations of a deleted pass are kept.
         personalize_authorization: whether a sign-up without `Authorization` is refused.
-        log_key: what secrets are hashed with in logs.
+        log_key: key under which secrets are hashed in logs.
     """
 
     stage: str
@@ -71,15 +71,15 @@ class Settings:
 
     @property
     def window_seconds(self) -> int:
-        """W of the update protocol: how far a tag stays behind the clock."""
+        """W of the update protocol: the seconds by which a tag stays behind the clock."""
         return window_seconds(push_timeout_seconds=self.push_timeout_seconds)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read `PASSWIRE_*`.
+        """Read the variables `PASSWIRE_*`.
 
         Raises:
-            ConfigurationError: a variable without a default is missing, or a value cannot be read.
+            ConfigurationError: a variable without a default is missing, or a value is invalid.
         """
 
         def required(name: str) -> str:

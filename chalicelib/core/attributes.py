@@ -1,4 +1,4 @@
-"""DynamoDB's attribute values (`{"S": "text"}`) to Python's, as low-level responses and stream images hold them."""
+"""Conversion of DynamoDB's attribute values (`{"S": "text"}`), the form of stream images and responses, to Python's."""
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -8,11 +8,11 @@ from typing import Any
 from chalicelib.core.errors import RefusedError
 
 AttributeValue = Mapping[str, Any]
-"""One key, the type descriptor; AWS, "AttributeValue". What stands under it depends on that key."""
+"""A mapping with one key, the type descriptor, which decides the form of the value (AWS, "AttributeValue")."""
 
 
 def plain_item(item: Mapping[str, AttributeValue]) -> dict[str, object]:
-    """A whole item.
+    """Convert the attributes of an item to Python values, by name.
 
     Raises:
         RefusedError: a value is not in DynamoDB's form.
@@ -21,7 +21,7 @@ def plain_item(item: Mapping[str, AttributeValue]) -> dict[str, object]:
 
 
 def plain_value(value: AttributeValue) -> object:
-    """One attribute value as str, Decimal, bool, None, bytes, list, dict or frozenset.
+    """Convert an attribute value to str, Decimal, bool, None, bytes, list, dict or frozenset.
 
     Raises:
         RefusedError: the value is not in DynamoDB's form.
@@ -34,7 +34,7 @@ def plain_value(value: AttributeValue) -> object:
 
 
 def _binary(content: str | bytes) -> bytes:
-    """Stream records that Lambda hands over carry base64 text, botocore's responses carry bytes."""
+    """Read a binary value: base64 text in the stream records that Lambda receives, bytes in botocore's responses."""
     return content if isinstance(content, bytes) else b64decode(content)
 
 

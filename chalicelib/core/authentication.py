@@ -1,11 +1,11 @@
-"""Authentication tokens: derived from a pass's identity, so that no pipeline handles a secret and none is stored.
+"""Authentication tokens: derived from the pass id, so that pipelines handle no secret and no token is stored.
 
 A derived token is `<key id>.<base64url HMAC-SHA-256(key, pass_id)>`. An installed pass can never change its token
-(Apple, "Pass": `authenticationToken`), so the key id travels in it: a new key is used for new passes, and retiring an
-old one revokes what was issued under it.
+(Apple, "Pass": `authenticationToken`), so the token contains the id of its key: a new key is used for new passes, and
+retiring an old key revokes the tokens that were derived from it.
 
-For the same reason the token of a deleted pass opens the next pass of the same name: a serial number belongs to one
-person for good. `pass issue` refuses one that was used before; pipelines have to keep the rule themselves.
+For the same reason the token of a deleted pass is also valid for a later pass with the same id: a serial number must
+never be given to another person. Pipelines have to follow this rule; only what issues passes by hand can check it.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 MIN_KEY_BYTES = 32
 """RFC 2104, section 3: a key shorter than the hash's output weakens the HMAC."""
 _LINKS = b"download links"
-"""No pass id: those hold a '/'. So what signs links opens no pass, and no token of a pass signs links."""
+"""Not a valid pass id, which contains a '/'. So the key for links is not the token of any pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationKey:
-    """One secret that tokens are derived from. Its id stands in every token derived from it.
+    """A secret key from which tokens are derived. Each of these tokens contains the key's id.
 
     Raises:
-        ConfigurationError: the id cannot stand in a token, or the key is too short.
+        ConfigurationError: the id has characters that a token cannot contain, or the key is too short.
     """
 
     key_id: str
@@ -37,18 +37,21 @@ class AuthenticationKey:
 
     def __post_init__(self) -> None:
         if not _KEY_ID.fullmatch(self.key_id):
-            raise ConfigurationError(f"authentication key id {self.key_id!r}: use 1 to 32 of A-Z a-z 0-9 _ -")
+            raise ConfigurationError(
+                f"authentication key id {self.key_id!r}: use 1 to 32 of the characters A-Z a-z 0-9 _ -"
+            )
         if len(self.key) < MIN_KEY_BYTES:
             raise ConfigurationError(
-                f"authentication key {self.key_id}: has {len(self.key)} bytes, {MIN_KEY_BYTES} at least"
+                f"authentication key {self.key_id}: has {len(self.key)} bytes, must have at least {MIN_KEY_BYTES}"
             )
 
     def derive(self, pass_id: PassId) -> AuthenticationToken:
+        """Derive the token of a pass."""
         digest = hmac.digest(self.key, str(pass_id).encode(), hashlib.sha256)
         return AuthenticationToken(f"{self.key_id}.{urlsafe_b64encode(digest).rstrip(b'=').decode()}")
 
     def for_links(self) -> bytes:
-        """The key that download links are signed with (`domain/links.py`)."""
+        """Derive the key that signs download links (`core/links.py`)."""
         return hmac.digest(self.key, _LINKS, hashlib.sha256)
 
 
@@ -57,29 +60,35 @@ class AuthenticationKeys:
     """The keys of a stage, the newest last.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: `keys` is empty.
     """
 
     keys: tuple[AuthenticationKey, ...]
 
     def __post_init__(self) -> None:
         if not self.keys:
-            raise ConfigurationError("authentication keys: there is none; add one with `python -m infra deploy`")
+            raise ConfigurationError("authentication keys: the stage has no key; deploy the stage to add one")
 
     @property
     def newest(self) -> AuthenticationKey:
         return self.keys[-1]
 
     def get(self, key_id: str) -> AuthenticationKey | None:
-        """The key of that id; None where there is none, or none any more."""
+        """Return the key with this id; None if there is no such key or it is retired."""
         return next((key for key in self.keys if key.key_id == key_id), None)
 
     def issue(self, pass_id: PassId, *, own: AuthenticationToken | None) -> AuthenticationToken:
-        """The token for a first issue of the pass: its own if its item has one, else derived from the newest key."""
+        """Return the token for a new pass: the one in its item (`own`) if present, else one from the newest key."""
         return own or self.newest.derive(pass_id)
 
     def accepts(self, presented: AuthenticationToken, pass_id: PassId, *, own: AuthenticationToken | None) -> bool:
-        """Whether this is a token of that pass. The work done does not depend on how much of it is right."""
+        """Tell whether a token is valid for a pass, in constant time: independent of how much of it is right.
+
+        Args:
+            presented: the token that a device sent.
+            pass_id: the pass that it asks for.
+            own: the token in the pass's item; None if the item has none.
+        """
         expected = [key.derive(pass_id) for key in self.keys]
         if own is not None:
             expected.append(own)

@@ -1,7 +1,7 @@
-"""The names that the protocol hands around, parsed once at the border and trusted after.
+"""Identifiers of passes and devices: validated when they are created, and trusted after that.
 
 Device library identifiers and push tokens are secrets between a device and this service (Apple, "Register a Pass for
-Update Notifications"): their `repr` and `str` show nothing of them.
+Update Notifications"), so `repr` and `str` do not show their values.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Self
 from chalicelib.core.errors import RefusedError, limited, shown
 
 MAX_PASS_ID_BYTES = 1024
-"""DynamoDB allows a range key of 1024 bytes and a hash key of 2048; a pass id is held to the smaller."""
+"""DynamoDB's limit for a range key. A pass id is also a hash key, for which the limit is 2048 bytes."""
 MAX_DEVICE_LIBRARY_IDENTIFIER_LENGTH = 256
 MAX_PUSH_TOKEN_LENGTH = 1024
 MIN_AUTHENTICATION_TOKEN_LENGTH = 16
@@ -22,7 +22,7 @@ TEMPLATE_NAME_RULE = "1 to 64 of the letters A-Z and a-z, digits, '-', '_' and '
 
 
 class IdentifierError(RefusedError):
-    """An identifier that cannot be one: empty, too long, or with characters that it cannot have."""
+    """An identifier is invalid: empty, too long, or with characters that are not allowed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(limited(message))
@@ -30,7 +30,12 @@ class IdentifierError(RefusedError):
 
 @dataclass(frozen=True, order=True, slots=True)
 class PassId:
-    """A pass: its type and its serial number, written `<passTypeIdentifier>/<serialNumber>` as DynamoDB's key."""
+    """Identity of a pass: its type and serial number, written `<passTypeIdentifier>/<serialNumber>` as DynamoDB's key.
+
+    Raises:
+        IdentifierError: the type is empty, not printable ASCII or contains a '/'; or the serial number is empty, not
+            valid Unicode, or longer than `MAX_PASS_ID_BYTES` together with the type.
+    """
 
     pass_type_identifier: str
     serial_number: str
@@ -38,7 +43,7 @@ class PassId:
     def __post_init__(self) -> None:
         if not self.pass_type_identifier or "/" in self.pass_type_identifier:
             raise IdentifierError(
-                f"pass type identifier '{shown(self.pass_type_identifier)}': must not be empty nor hold a '/'"
+                f"pass type identifier '{shown(self.pass_type_identifier)}': must not be empty or contain a '/'"
             )
         if not self.pass_type_identifier.isascii() or not self.pass_type_identifier.isprintable():
             raise IdentifierError(f"pass type identifier '{shown(self.pass_type_identifier)}': must be printable ASCII")
@@ -48,19 +53,20 @@ class PassId:
             size = len(str(self).encode())
         except UnicodeEncodeError as error:
             raise IdentifierError(
-                f"pass of type {shown(self.pass_type_identifier)}: serial number is not Unicode"
+                f"pass of type {shown(self.pass_type_identifier)}: the serial number is not valid Unicode"
             ) from error
         if size > MAX_PASS_ID_BYTES:
             raise IdentifierError(
-                f"pass of type {shown(self.pass_type_identifier)}: pass_id is {size} bytes, {MAX_PASS_ID_BYTES} at most"
+                f"pass of type {shown(self.pass_type_identifier)}: the pass_id has {size} bytes, "
+                f"must have at most {MAX_PASS_ID_BYTES}"
             )
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Split `<passTypeIdentifier>/<serialNumber>` at the first '/'; a serial number may hold more of them.
+        """Split `<passTypeIdentifier>/<serialNumber>` at the first '/'; a serial number may contain others.
 
         Raises:
-            IdentifierError: there is no '/', or either side is not what it must be.
+            IdentifierError: there is no '/', or either side is invalid.
         """
         pass_type_identifier, slash, serial_number = text.partition("/")
         if not slash:
@@ -73,7 +79,11 @@ class PassId:
 
 @dataclass(frozen=True, order=True, slots=True)
 class DeviceLibraryIdentifier:
-    """What a device calls itself: an opaque, printable string that only the device and this service know."""
+    """Name of a device: an opaque, printable string that only the device and this service know.
+
+    Raises:
+        IdentifierError: the value is empty, too long, or not printable ASCII without spaces.
+    """
 
     value: str = field(repr=False)
 
@@ -88,7 +98,11 @@ class DeviceLibraryIdentifier:
 
 @dataclass(frozen=True, order=True, slots=True)
 class PushToken:
-    """Where APNs reaches a device. Apple promises neither its length nor its alphabet, so neither is assumed."""
+    """Address of a device at APNs. Apple specifies neither its length nor its alphabet, so neither is assumed.
+
+    Raises:
+        IdentifierError: the value is empty, too long, or not printable ASCII without spaces.
+    """
 
     value: str = field(repr=False)
 
@@ -101,7 +115,11 @@ class PushToken:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationToken:
-    """The shared secret of one pass, as it stands in its pass.json."""
+    """Shared secret of a pass and this service, contained in its pass.json as `authenticationToken`.
+
+    Raises:
+        IdentifierError: the value is too short, or not printable ASCII without spaces.
+    """
 
     value: str = field(repr=False)
 
@@ -109,17 +127,19 @@ class AuthenticationToken:
         if len(self.value) < MIN_AUTHENTICATION_TOKEN_LENGTH:
             raise IdentifierError(
                 f"authentication token: has {len(self.value)} characters, "
-                f"Apple asks for {MIN_AUTHENTICATION_TOKEN_LENGTH} or more"
+                f"Apple requires at least {MIN_AUTHENTICATION_TOKEN_LENGTH}"
             )
         if not self.value.isascii() or not self.value.isprintable() or " " in self.value:
-            raise IdentifierError("authentication token: must be printable ASCII without spaces, it is an HTTP header")
+            raise IdentifierError(
+                "authentication token: must be printable ASCII without spaces, because it is sent in an HTTP header"
+            )
 
     def __str__(self) -> str:
         return "<authentication token>"
 
 
 def is_template_name(text: str) -> bool:
-    """Whether a template may have this name (`TEMPLATE_NAME_RULE`)."""
+    """Tell whether this is a valid name of a template (`TEMPLATE_NAME_RULE`)."""
     return _TEMPLATE_NAME.fullmatch(text) is not None
 
 
@@ -127,6 +147,6 @@ def _require_printable_ascii(name: str, value: str, *, max_length: int) -> None:
     if not value:
         raise IdentifierError(f"{name}: is empty")
     if len(value) > max_length:
-        raise IdentifierError(f"{name}: has {len(value)} characters, {max_length} at most")
+        raise IdentifierError(f"{name}: has {len(value)} characters, must have at most {max_length}")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise IdentifierError(f"{name}: must be printable ASCII without spaces")

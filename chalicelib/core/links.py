@@ -1,11 +1,11 @@
-"""Download links: who holds one may fetch one pass, until it expires.
+"""Download links: a URL that lets anyone who has it download one pass until it expires.
 
-A link ends in a JSON Web Token (RFC 7519) that names the pass and the end. It is signed with HMAC-SHA-256 under a key
-of its own, derived from an authentication key of the stage whose id stands in it: a stage needs no further secret, and
-retiring a key revokes the links that were made under it together with the passes. Nothing is stored for a link.
+A link ends in a JSON Web Token (RFC 7519) with the pass id and the time of expiry. The token is signed with
+HMAC-SHA-256 under a key derived from an authentication key of the stage, and contains the id of that key. So a stage
+needs no additional secret, and retiring a key revokes its links together with its passes. Nothing is stored for a link.
 
-A link cannot be taken back alone, so none lives longer than `MAX_LIFETIME_SECONDS`: longer ones are not made, and not
-accepted.
+A single link cannot be revoked, so its lifetime is limited to `MAX_LIFETIME_SECONDS`: links with a longer lifetime are
+neither created nor accepted.
 """
 
 from dataclasses import dataclass
@@ -19,41 +19,41 @@ PATH = "/p/"
 _ALGORITHM = "HS256"
 _AUDIENCE = "link"
 _MAX_TOKEN_LENGTH = 4096
-"""More than a pass id of the largest size takes."""
+"""More than the token of the longest pass id has."""
 MAX_LIFETIME_SECONDS = 366 * 86_400
-"""A year, whatever year it is."""
+"""A year, including a leap year."""
 _CLOCK_SLACK_SECONDS = 86_400
-"""What the clock of the machine that makes links may be ahead of Lambda's."""
+"""The time by which the clock of the machine that creates links may be ahead of Lambda's."""
 
 
 class LinkError(RefusedError):
-    """This was never a link of the stage's, or its key is retired. Why, is not for a stranger to know."""
+    """The link is invalid, or its key is retired. The message does not disclose which."""
 
     def __init__(self) -> None:
-        super().__init__("download link: it is none of this stage's")
+        super().__init__("download link: it is not a valid link of this stage")
 
 
 class LinkLifetimeError(RefusedError):
-    """A link that would live too long, or not at all: it is not made."""
+    """The lifetime requested for a link is too long, or not positive."""
 
     def __init__(self, lifetime_seconds: float) -> None:
         super().__init__(
-            f"download link: a lifetime of {lifetime_seconds:,.0f} seconds; it must be more than 0 and at most "
+            f"download link: the lifetime is {lifetime_seconds:,.0f} seconds; it must be more than 0 and at most "
             f"{MAX_LIFETIME_SECONDS // 86_400} days"
         )
 
 
 class LinkEndedError(RefusedError):
-    """This was a link: it has expired, or its pass is gone."""
+    """The link was valid, but it has expired or its pass is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link grants.
+    """Content of a download link.
 
     Args:
-        pass_id: which pass may be fetched.
-        expires_at: epoch seconds, until when.
+        pass_id: the pass that may be downloaded.
+        expires_at: time of expiry in epoch seconds.
     """
 
     pass_id: PassId
@@ -61,10 +61,10 @@ class Link:
 
     @classmethod
     def lasting(cls, pass_id: PassId, *, lifetime_seconds: float, now: float) -> Self:
-        """A link that grants the pass from `now` (epoch seconds) for so long.
+        """Create a link that expires `lifetime_seconds` after `now` (epoch seconds).
 
         Raises:
-            LinkLifetimeError: the lifetime is over `MAX_LIFETIME_SECONDS`, or not over 0.
+            LinkLifetimeError: the lifetime is not more than 0 and at most `MAX_LIFETIME_SECONDS`.
         """
         if not 0 < lifetime_seconds <= MAX_LIFETIME_SECONDS:
             raise LinkLifetimeError(lifetime_seconds)
@@ -72,23 +72,28 @@ class Link:
 
 
 def sign_link(keys: AuthenticationKeys, link: Link) -> str:
-    """The token of a link, signed with the newest key. Everything in it may stand in a URL as it is."""
+    """Return the token of a link, signed with the newest key. A URL can contain all its characters unescaped."""
     import jwt
 
     return jwt.encode(
         {"sub": str(link.pass_id), "aud": _AUDIENCE, "exp": link.expires_at},
         keys.newest.for_links(),
         algorithm=_ALGORITHM,
-        headers={"kid": keys.newest.key_id, "typ": None},  # without a type, since a shorter link is a smaller QR code
+        headers={"kid": keys.newest.key_id, "typ": None},  # no type: a shorter link makes a smaller QR code
     )
 
 
 def read_link(keys: AuthenticationKeys, token: str, *, now: float) -> Link:
-    """What a token grants now, in epoch seconds.
+    """Verify a token and return its link.
+
+    Args:
+        keys: the keys of the stage.
+        token: the end of a link's URL.
+        now: epoch seconds.
 
     Raises:
-        LinkError: it was not signed here, or not as a link, or its key is retired, or it would live too long.
-        LinkEndedError: it has expired.
+        LinkError: the token is not a link signed by this stage, its key is retired, or its lifetime is too long.
+        LinkEndedError: the link has expired.
     """
     import jwt
 
@@ -103,13 +108,13 @@ def read_link(keys: AuthenticationKeys, token: str, *, now: float) -> Link:
             key.for_links(),
             algorithms=[_ALGORITHM],
             audience=_AUDIENCE,
-            options={"require": ["sub", "aud", "exp"], "verify_exp": False},  # it would look at a clock of its own
+            options={"require": ["sub", "aud", "exp"], "verify_exp": False},  # PyJWT would read the system clock
         )
         link = Link(PassId.parse(claims["sub"]), int(claims["exp"]))
     except (jwt.InvalidTokenError, IdentifierError, ValueError, OverflowError, RecursionError):
-        raise LinkError from None  # OverflowError: an `exp` of Infinity; RecursionError: a header nested 1,000 deep
+        raise LinkError from None  # OverflowError: `exp` is Infinity; RecursionError: a header with 1,000 levels
     if link.expires_at > now + MAX_LIFETIME_SECONDS + _CLOCK_SLACK_SECONDS:
         raise LinkError
     if now >= link.expires_at:
-        raise LinkEndedError(f"download link: that of pass {link.pass_id} has expired")
+        raise LinkEndedError(f"download link: the link of pass {link.pass_id} has expired")
     return link

@@ -1,7 +1,7 @@
-"""The numbers that DynamoDB holds (AWS, "Supported data types and naming rules in Amazon DynamoDB", Number).
+"""Range of DynamoDB's numbers (AWS, "Supported data types and naming rules in Amazon DynamoDB", Number).
 
 A number is checked before anything is computed with it: `int` alone would take minutes for `1e10000000`. Text must
-follow JSON's grammar (RFC 8259, section 6), so what only Python reads as a number is refused: `1_000`, `NaN`, digits of
+follow JSON's grammar (RFC 8259, section 6), so forms that only Python accepts are refused: `1_000`, `NaN`, digits of
 other scripts.
 """
 
@@ -10,25 +10,25 @@ from decimal import Decimal
 
 MAX_DIGITS = 38
 MIN_EXPONENT, MAX_EXPONENT = -130, 125
-"""Of the first digit: the smallest number is 1e-130, the largest just under 1e126."""
+"""Exponents of the first digit: the smallest number is 1e-130, the largest is just under 1e126."""
 MAX_SHOWN = 40
-"""Characters of a refused number that a message repeats."""
+"""Characters of a refused number that a message quotes."""
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?)([0-9]+))?")
 _MAX_EXPONENT_DIGITS = 9
-"""Longer ones are out of range whatever stands before them, as far as lines of a file can be long."""
+"""An exponent with more digits is out of range, however many digits precede it in a line of a file."""
 _SAFE_BITS, _MAX_BITS = 126, 419
-"""Whole numbers of so many bits have 38 digits at most; those of more are out of range."""
+"""Integers of up to the first number of bits have at most 38 digits; those of more than the second are out of range."""
 
 
 class NumberError(ValueError):
-    """A number that DynamoDB does not hold, or a text that is no number; the message quotes the beginning of it."""
+    """A text is not a number, or a number is out of DynamoDB's range; the message quotes its beginning."""
 
 
 def parse_number(text: str) -> Decimal:
-    """Read a number, exactly; zero has no sign, as DynamoDB returns it.
+    """Read a number exactly. Zero has no sign, as in DynamoDB's responses.
 
     Raises:
-        NumberError: it is not JSON's form of a number, has over 38 digits, or is out of range.
+        NumberError: the text is not a number in JSON's form, has more than 38 digits, or is out of range.
     """
     found = _NUMBER.fullmatch(text)
     if found is None:
@@ -47,10 +47,10 @@ def parse_number(text: str) -> Decimal:
 
 
 def check_number(value: Decimal | float) -> None:
-    """Check a number that was read elsewhere.
+    """Validate a number that was read elsewhere.
 
     Raises:
-        NumberError: it has over 38 digits, is out of range, infinite, or not a number (NaN).
+        NumberError: it has more than 38 digits, is out of range, infinite, or not a number (NaN).
     """
     if isinstance(value, float):
         parse_number(repr(value))
@@ -60,22 +60,22 @@ def check_number(value: Decimal | float) -> None:
         if value.bit_length() > _SAFE_BITS:
             parse_number(str(value))
     elif not value.is_finite():
-        raise NumberError(f"{value} is not a number that JSON or DynamoDB holds")
+        raise NumberError(f"{value} is not a number in JSON or DynamoDB")
     elif value:
         digits = bytes(value.as_tuple().digits).rstrip(b"\0")
         _check(value, digits=len(digits), first=value.adjusted())
 
 
 def _check(given: Decimal | str, *, digits: int, first: int) -> None:
-    """Hold a number to DynamoDB's limits.
+    """Validate a number against DynamoDB's limits.
 
     Args:
-        given: the number.
-        digits: how many it has from the first that is not 0 to the last.
-        first: the power of ten of its first digit.
+        given: the number, for the message.
+        digits: number of digits from the first to the last that is not 0.
+        first: power of ten of the first digit.
     """
     if digits > MAX_DIGITS:
-        raise NumberError(f"{_shown(str(given))} has {digits} digits; DynamoDB holds {MAX_DIGITS} at most")
+        raise NumberError(f"{_shown(str(given))} has {digits} digits; DynamoDB stores at most {MAX_DIGITS}")
     if not MIN_EXPONENT <= first <= MAX_EXPONENT:
         raise _out_of_range(str(given))
 

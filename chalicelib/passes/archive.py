@@ -2,13 +2,13 @@
 
 Theory of operation
 -------------------
-Of a pass, only pass.json, manifest.json and signature differ from one to the next. So a template's members are hashed,
-compressed and laid out once; a pass is those bytes, three stored members behind them, and the directory of both. The
-standard library's zipfile would do the same work again for every pass: four times the cost of the rest of a pass
-without its signature.
+Passes of a template differ only in pass.json, manifest.json and signature. So the template's members are hashed,
+compressed and laid out once. A pass consists of these bytes, three stored members after them, and the directory of
+both. The standard library's zipfile would repeat the work for every pass, which takes four times as long as everything
+else in a pass except its signature.
 
-The zip (PKWARE APPNOTE, sections 4.3 and 4.4) is the plain kind: sizes in the local headers, no ZIP64, no dates, names
-in UTF-8. PNGs are stored, since they are deflated inside already.
+The zip (PKWARE APPNOTE, sections 4.3 and 4.4) is of the plain kind: sizes in the local headers, no ZIP64, a constant
+date, names in UTF-8. PNGs are stored, because their content is deflated already.
 """
 
 import hashlib
@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from chalicelib.core.errors import RefusedError
-
 _LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL_HEADER = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _END = struct.Struct("<4sHHHHIIH")
@@ -28,27 +26,20 @@ _VERSION = 20
 _UTF8_NAMES = 1 << 11
 _STORED, _DEFLATED = 0, 8
 _DOS_TIME, _DOS_DATE = 0, (1 << 5) | 1
-"""1980-01-01: the earliest that the format can say, so that the same pass is the same bytes."""
+"""1980-01-01, the earliest date of the format: a constant, so that equal passes have equal bytes."""
 _UNIX_FILE = (0o100644 << 16, 3 << 8 | _VERSION)
 _COMPRESSED_SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_BUNDLE_PASSES = 10
-MAX_BUNDLE_BYTES = 150_000_000
-"""Apple, "Distributing and updating a pass": a bundle holds up to 10 passes or 150 MB."""
-
-
-class BundleError(RefusedError):
-    """Passes that one bundle cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedArchive:
-    """The members that do not change, laid out.
+    """Laid out members of an archive, to which those of a pass are added.
 
     Args:
-        members: their local records, one behind the other.
+        members: the local records of the members, one after the other.
         directory: their central records.
-        count: how many they are.
-        manifest: their manifest entries as JSON text, without the braces: `"icon.png":"<SHA-1>",...`.
+        count: number of members.
+        manifest: their entries of manifest.json as JSON text without the braces: `"icon.png":"<SHA-1>",...`.
     """
 
     members: bytes = field(repr=False)
@@ -69,7 +60,7 @@ class PreparedArchive:
         return cls(bytes(members), bytes(directory), len(files), ",".join(entries))
 
     def plus(self, files: Mapping[str, bytes]) -> Self:
-        """The same with more files behind, by paths that it does not have."""
+        """Return a copy with more files, by paths that the archive does not have yet."""
         members, directory, entries = bytearray(), bytearray(self.directory), [self.manifest] if self.manifest else []
         for path in sorted(files):
             entries.append(f"{json.dumps(path)}:{_digest(files[path])}")
@@ -78,50 +69,33 @@ class PreparedArchive:
         return type(self)(self.members + members, bytes(directory), self.count + len(files), ",".join(entries))
 
     def with_pass(self, pass_json: bytes, *, sign: Callable[[bytes], bytes]) -> bytes:
-        """The `.pkpass` of a rendered pass.json.
+        """Return the `.pkpass` with a rendered pass.json.
 
         Args:
-            pass_json: as `rendering.render` made it.
-            sign: a detached PKCS#7 signature, DER, of the bytes that it is given.
+            pass_json: a pass.json by `rendering.render`.
+            sign: returns the detached PKCS#7 signature, DER, of the manifest.
         """
-        own = f'"pass.json":{_digest(pass_json)}'
-        manifest = f"{{{self.manifest},{own}}}".encode() if self.manifest else f"{{{own}}}".encode()
-        own_members, directory, start = bytearray(), bytearray(self.directory), len(self.members)
+        entry = f'"pass.json":{_digest(pass_json)}'
+        manifest = f"{{{self.manifest},{entry}}}".encode() if self.manifest else f"{{{entry}}}".encode()
+        added, directory, start = bytearray(), bytearray(self.directory), len(self.members)
         for path, data in (("pass.json", pass_json), ("manifest.json", manifest), ("signature", sign(manifest))):
-            _append(own_members, directory, path, data, start=start, deflate=False)
-        return _close([self.members, own_members], directory, self.count + 3)
-
-
-def bundle(passes: Sequence[bytes]) -> bytes:
-    """The `.pkpasses` of several `.pkpass`, which a person adds at once.
-
-    Raises:
-        BundleError: they are none, or more or larger than Apple allows.
-    """
-    if not 0 < len(passes) <= MAX_BUNDLE_PASSES:
-        raise BundleError(f"a bundle holds 1 to {MAX_BUNDLE_PASSES} passes, not {len(passes)}; make several")
-    archive, directory = bytearray(), bytearray()
-    for number, pkpass in enumerate(passes, start=1):
-        _append(archive, directory, f"{number}.pkpass", pkpass, start=0, deflate=False)
-    bundled = _close([archive], directory, len(passes))
-    if len(bundled) > MAX_BUNDLE_BYTES:
-        raise BundleError(f"a bundle of {len(bundled)} bytes is over Apple's {MAX_BUNDLE_BYTES}; make several")
-    return bundled
+            _append(added, directory, path, data, start=start, deflate=False)
+        return _close([self.members, added], directory, self.count + 3)
 
 
 def _digest(data: bytes) -> str:
-    """SHA-1 is what the format asks for; the signature over the manifest is what protects it."""
+    """Return the SHA-1 of a member as JSON text. Apple's format requires SHA-1; the signature uses SHA-256."""
     return f'"{hashlib.sha1(data, usedforsecurity=False).hexdigest()}"'
 
 
 def _close(members: Sequence[bytes | bytearray], directory: bytearray, count: int) -> bytes:
-    """The whole archive. It is copied once: a second copy costs as much as all else but the signature."""
+    """Join the parts of an archive. They are copied once: a second copy takes as long as all except the signature."""
     end = _END.pack(b"PK\5\6", 0, 0, count, count, len(directory), sum(map(len, members)), 0)
     return b"".join((*members, directory, end))
 
 
 def _append(members: bytearray, directory: bytearray, path: str, data: bytes, *, start: int, deflate: bool) -> None:
-    """Add one member behind `members`, which begin at `start` of the archive, and its record to the directory."""
+    """Add a member after `members`, which begin at offset `start` of the archive, and its record to the directory."""
     method, packed = _STORED, data
     if deflate:
         compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

@@ -1,4 +1,4 @@
-"""Where a pass is made: a template and an item become pass.json, and that a signed archive."""
+"""Building of passes: a template and an item become a pass.json, and then a signed archive."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,46 +13,47 @@ from chalicelib.passes.template import Template
 
 
 class Templates(Protocol):
-    """Where templates come from."""
+    """Source of templates."""
 
     def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
-        """The template of that name, as it was `max_age_seconds` ago or later; None for the source's own age.
+        """Return a template as it was at most `max_age_seconds` ago; None for the source's default age.
 
         Raises:
-            RefusedError: there is no such template, or it cannot be a template.
-            TransientError: the source did not answer.
+            RefusedError: there is no such template, or it is invalid.
+            TransientError: the source did not respond.
         """
 
 
 class Images(Protocol):
-    """Where the images of single passes come from."""
+    """Source of the images of single passes."""
 
     def get(self, key: str) -> bytes:
-        """The image of that key.
+        """Return the image with this key.
 
         Raises:
             RefusedError: there is no such image.
-            TransientError: the source did not answer.
+            TransientError: the source did not respond.
         """
 
     def require(self, keys: Iterable[str]) -> None:
         """Check that these images exist.
 
         Raises:
-            RefusedError: one of them does not.
-            TransientError: the source did not answer.
+            RefusedError: one of them does not exist.
+            TransientError: the source did not respond.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class PassBuilder:
-    """What makes passes.
+    """Builder of passes.
 
     Args:
-        templates: by name.
-        images: of single passes; None where there are none.
-        on_invalid: takes an item against Apple's format that is made into a pass all the same, and what is wrong.
-        signer_for: the signer of a pass type, certainly its own; raises ConfigurationError where it has none.
+        templates: source of templates.
+        signer_for: returns the signer of a pass type, and validates that it belongs to it; raises ConfigurationError
+            if it has no certificate.
+        images: source of the images of single passes; None for passes without such images.
+        on_invalid: called with an item that violates Apple's format and its problem, if the pass is built anyway.
     """
 
     templates: Templates
@@ -71,14 +72,21 @@ class PassBuilder:
         template_age_seconds: float | None = None,
         strict: bool = False,
     ) -> bytes:
-        """The `.pkpass` of an item, signed as of `at`. One that is personalized asks for nothing any more.
+        """Build the `.pkpass` of an item.
 
-        The template is as it was `template_age_seconds` ago or later. An item against Apple's format is refused if
-        `strict`; otherwise it is reported to `on_invalid`, and the pass is made as before the format was checked.
+        Args:
+            item: the item.
+            personalized: whether a person has signed up with the pass, so that it does not ask for it again.
+            authentication_token: the token of the pass.
+            web_service_url: URL to which devices append `/v1/...`.
+            at: the current time, with time zone: the signing time.
+            template_age_seconds: maximum age of the template; None for the default of its source.
+            strict: whether an item that violates Apple's format is refused. If not, it is reported to `on_invalid`.
 
         Raises:
-            RefusedError: the item does not fit its template.
+            RefusedError: the item is invalid for its template.
             ConfigurationError: the pass type has no valid certificate.
+            TransientError: the source of templates or images did not respond.
         """
         template = self.templates.get(item.template, max_age_seconds=template_age_seconds)
         signer = self.signer_for(item.pass_id.pass_type_identifier)

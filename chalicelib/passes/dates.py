@@ -1,6 +1,6 @@
-"""Dates as pass.json takes them: W3C, "Date and Time Formats", to the minute or second, with a time zone.
+"""Dates in pass.json: W3C, "Date and Time Formats", to the minute or second, with a time zone.
 
-Phones reject a whole pass for a fraction of a second.
+Phones reject a whole pass for a date with a fraction of a second.
 """
 
 import re
@@ -18,17 +18,17 @@ EXPECTED = "must be a date such as 2026-12-24T18:30:00+01:00, with a time zone a
 
 
 def is_w3c_date(value: object) -> bool:
-    """Whether phones take it."""
+    """Tell whether phones accept a value as a date."""
     return isinstance(value, str) and _W3C_DATE.fullmatch(value) is not None and parse_date(value) is not None
 
 
 def is_w3c_date_with_fraction(value: object) -> bool:
-    """Whether it is a date with or without a fraction of a second, as Apple's samples have in semantic tags."""
+    """Tell whether a value is a date, optionally with a fraction of a second as in Apple's samples of semantic tags."""
     return isinstance(value, str) and _WITH_FRACTION.fullmatch(value) is not None and parse_date(value) is not None
 
 
 def parse_date(text: str) -> datetime | None:
-    """The moment that a text of the right form names; None where there is no such day, hour or zone."""
+    """Return the moment of a text in the right form; None if the day, the time or the zone does not exist."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -36,11 +36,11 @@ def parse_date(text: str) -> datetime | None:
 
 
 def not_a_date(value: object) -> str:
-    """What to tell whoever wrote it."""
+    """Return the problem of a value that is not a date, with the form to write."""
     quoted = f"'{shown(value)}'" if isinstance(value, str) else shown(value)
     return f"{quoted} {EXPECTED}"
 
 
 def holds_date(key: str) -> bool:
-    """Every key of Apple's that holds a date is `date` or ends in `Date`."""
+    """Tell whether the value of a key is a date: all such keys of Apple are `date` or end in `Date`."""
     return key == "date" or key.endswith("Date")

@@ -1,7 +1,7 @@
-"""The contract with pipelines: a pass item of the passes table, parsed into a frozen value or refused.
+"""Pass items: the contract with pipelines. An item of the passes table is parsed into a frozen value, or refused.
 
-The attributes of `PassItem` are what reaches a pass. Every other attribute is the pipeline's own: kept, not rendered,
-and a change to it alone is no change (`same_content`).
+The attributes of `PassItem` are those that appear in a pass or decide how it is built. Other attributes belong to the
+pipeline: they are ignored, and a write that changes only them is not a change of the pass (`same_content`).
 """
 
 import json
@@ -25,17 +25,17 @@ from chalicelib.passes.format.images import SHORT_LANGUAGE_PATTERN, ImagesError,
 from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-"""A value as JSON knows it; DynamoDB's numbers become int where they are whole and float otherwise."""
+"""A JSON value. DynamoDB's numbers become int if they are whole, else float."""
 USER_INFO = "overrides.userInfo"
-"""The companion app's own JSON, in which null is a value; everywhere else NULL means absent."""
+"""JSON of the companion app, in which null is a value; everywhere else NULL means absent."""
 JSON_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _FLAT_FIELD, _FLAT_OVERRIDE, _FLAT_IMAGE = "fields.", "overrides.", "images."
 
 
 class ItemError(RefusedError):
-    """A pass item that cannot become a pass: names the pass, the attribute, what is wrong and what to do.
+    """A pass item is invalid. The message names the pass, the attribute, what is wrong and what to do.
 
-    All three are the pipeline's own text and of any length, so the message is limited.
+    All of these may quote text of the pipeline of any length, so the message is limited.
     """
 
     def __init__(self, pass_id: object, attribute: str, problem: str) -> None:
@@ -48,22 +48,21 @@ class ItemError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class PassItem:
-    """What a pipeline wrote.
+    """A pass item, as a pipeline wrote it.
 
     Args:
-        pass_id: which pass.
-        template: the name of the template folder, without `.pass`.
-        fields: by field key, what to put over the template's field: a dictionary of Apple's field keys. A plain value
-            in the item stands here as `{"value": it}`.
-            A text may be a map from language to text.
-        overrides: top-level keys of pass.json; None takes the template's key away.
-        voided: whether the phone shows the pass as void.
-        template_revision: set by `template push --notify` so that a new template reaches its passes; None if never.
-        personalization: what the person gave at sign-up, by Apple's personalization keys; None while not personalized.
-        authentication_token: only for passes that live on phones with a token of their own, not derived from our key.
-        images: images of this pass alone, in the place of the template's of the same name: keys by path in the pass.
-        numeric_texts: keys of fields that were written as flat attributes, `fields.points`, with a text that reads as a
-            number: such a text is a number where the template's field is one, as in a column of a file.
+        pass_id: the pass.
+        template: name of the template's folder, without `.pass`.
+        fields: by field key, values that replace those of the template's field, by Apple's keys of a field. A plain
+            value in the item is here `{"value": ...}`. A text may be a map from language to text.
+        overrides: top-level keys of pass.json; None removes the template's key.
+        voided: whether phones show the pass as void.
+        template_revision: set when a template is published with a notification of its passes; None if it never was.
+        personalization: the person's data from the sign-up, by Apple's personalization keys; None before it.
+        authentication_token: the token of a pass that is on phones with a token of another service; None to derive it.
+        images: images of this pass, which replace the template's with the same name: image keys by path in the pass.
+        numeric_texts: keys of fields written as flat attributes, such as `fields.points`, whose text reads as a number.
+            It becomes a number if the template's field has one, like text in a column of a file.
     """
 
     pass_id: PassId
@@ -79,10 +78,10 @@ class PassItem:
 
     @classmethod
     def parse(cls, attributes: Mapping[str, object]) -> Self:
-        """Read an item as a DynamoDB client hands it over: str, Decimal, bool, None, list, dict, sets, bytes.
+        """Read the attributes of an item in Python's types: str, Decimal, bool, None, list, dict, sets, bytes.
 
         Raises:
-            ItemError: an attribute is missing or is not what it must be.
+            ItemError: an attribute is missing or invalid.
         """
         pass_id = parse_pass_id(attributes)
         reader = _Reader(pass_id, attributes)
@@ -102,11 +101,11 @@ class PassItem:
         )
 
     def same_content(self, newer: Self) -> bool:
-        """Whether a device that has this pass would see no difference in the newer one.
+        """Tell whether a device with this pass would see no difference in the newer one.
 
-        The authentication token is left out because an installed pass keeps its own. A template revision or a
-        personalization that is gone is no change: a pipeline's PutItem wiped what this service had written. Nor is one
-        personalization instead of another: what a person gave is not shown.
+        The authentication token is ignored, because an installed pass keeps its token. A missing template revision or
+        personalization is not a change: a pipeline's PutItem has removed what this service had added. Neither is
+        another personalization, because a pass does not show the person's data.
         """
         if (self.fields, self.overrides, self.template, self.voided) != (
             newer.fields,
@@ -121,10 +120,10 @@ class PassItem:
 
 
 def parse_pass_id(attributes: Mapping[str, object]) -> PassId:
-    """The item's key.
+    """Read the key of an item.
 
     Raises:
-        ItemError: it is missing or not `<passTypeIdentifier>/<serialNumber>`.
+        ItemError: `pass_id` is missing or not `<passTypeIdentifier>/<serialNumber>`.
     """
     value = attributes.get("pass_id")
     if not isinstance(value, str):
@@ -136,10 +135,10 @@ def parse_pass_id(attributes: Mapping[str, object]) -> PassId:
 
 
 def parse_authentication_token(pass_id: PassId, attributes: Mapping[str, object]) -> AuthenticationToken | None:
-    """The item's own token, or None where it is derived.
+    """Read the token of an item; None if the item has none, so that the token is derived.
 
     Raises:
-        ItemError: there is one and it cannot be one; the message does not show it.
+        ItemError: the token is invalid; the message does not contain it.
     """
     value = attributes.get("authentication_token")
     if value is None:
@@ -153,7 +152,7 @@ def parse_authentication_token(pass_id: PassId, attributes: Mapping[str, object]
 
 
 class _Reader:
-    """Reads one attribute at a time; each method raises ItemError where the value cannot be taken."""
+    """Reader of an item's attributes, one per method. A method raises ItemError if its attribute is invalid."""
 
     def __init__(self, pass_id: PassId, attributes: Mapping[str, object]) -> None:
         self.pass_id = pass_id
@@ -191,7 +190,7 @@ class _Reader:
         return {str(key): self.field(str(key), member) for key, member in value.items() if member is not None}
 
     def field(self, key: str, value: object) -> dict[str, Json]:
-        """One field, by Apple's keys of a field; in it None takes a key of the template's away."""
+        """Read one field by Apple's keys of a field; None removes the template's key."""
         if isinstance(value, str):
             return {"value": value}
         attribute = f"fields.{key}"
@@ -210,10 +209,10 @@ class _Reader:
         )
 
     def flat(self, fields: dict[str, dict[str, Json]], overrides: dict[str, Json]) -> frozenset[str]:
-        """Add the flat attributes `fields.KEY` and `overrides.KEY`, as sinks write them that know no maps.
+        """Add the flat attributes `fields.KEY` and `overrides.KEY`, for pipelines that cannot write maps.
 
-        They are read like the columns of a file: text is a JSON object, a number or Apple's type where the place asks
-        for one. NULL means absent.
+        They are read like the columns of a file: a text may be a JSON object, a number, or a value of the type that
+        Apple requires for the key. NULL means absent.
 
         Returns:
             The keys of fields whose text may be a number.
@@ -235,7 +234,7 @@ class _Reader:
         return frozenset(numeric)
 
     def images(self) -> dict[str, str]:
-        """The images of this pass alone, written as a map or as flat attributes `images.NAME`."""
+        """Read the images of the pass, written as a map or as flat attributes `images.NAME`."""
         value = self.attributes.get("images")
         if value is not None and not isinstance(value, Mapping):
             raise self.error("images", f"must be a map, not {_type_name(value)}")
@@ -251,7 +250,7 @@ class _Reader:
             raise self.error(f"images.{error.path}", str(error)) from None
 
     def object_or_text(self, path: str, value: object) -> object:
-        """A text that is a JSON object as that object, as a column of a file is read."""
+        """Read a text that is a JSON object as that object; return any other value unchanged."""
         if not isinstance(value, str) or not value.startswith("{"):
             return value
         try:
@@ -262,14 +261,12 @@ class _Reader:
             return value
         return read if isinstance(read, dict) else value
 
-    def require_one_form(self, name: str, attribute: str, in_map: bool) -> None:  # noqa: FBT001 - what was found
+    def require_one_form(self, name: str, attribute: str, in_map: bool) -> None:  # noqa: FBT001 - the result of a search
         if in_map:
-            raise self.error(
-                name, f"is written twice: as an attribute of its own and in the map '{attribute}'; keep one"
-            )
+            raise self.error(name, f"is written twice: as a flat attribute and in the map '{attribute}'; keep one")
 
     def override(self, key: str, value: object) -> Json:
-        """A flat override: a text is read as the type that Apple's key has."""
+        """Read a flat override; a text is read as the type that Apple requires for the key."""
         if not isinstance(value, str):
             return self.json(f"overrides.{key}", value)
         problem = override_problem(key, value)
@@ -300,7 +297,7 @@ class _Reader:
         }
 
     def json(self, path: str, value: object, depth: int = 1, *, nulls: bool = False) -> Json:
-        """A value as JSON knows it: NULL members of maps and lists are absent, but within userInfo."""
+        """Convert a value to JSON; NULL members of maps and lists are left out, except within userInfo."""
         nulls = nulls or path == USER_INFO
         match value:
             case None | bool() | str():
@@ -323,7 +320,7 @@ class _Reader:
                     for index, member in enumerate(value)
                     if nulls or member is not None
                 ]
-        raise self.error(path, f"{_type_name(value)} cannot stand in a pass; use a string, number, list or map")
+        raise self.error(path, f"must not be {_type_name(value)}; use a string, number, list or map")
 
     def number(self, path: str, value: Decimal | float) -> int | float:
         try:
@@ -339,18 +336,18 @@ class _Reader:
 
 
 def _is_in_languages(value: Mapping[str, object]) -> bool:
-    """Whether a map is a text in several languages: `{"en": "Boarding", "de": "Einsteigen"}`."""
+    """Tell whether a map is a text in several languages: `{"en": "Boarding", "de": "Einsteigen"}`."""
     return bool(value) and all(
         isinstance(text, str) and re.fullmatch(SHORT_LANGUAGE_PATTERN, name) for name, text in value.items()
     )
 
 
 def _read_json(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Read JSON, each number by the rule for DynamoDB's numbers before anything is computed with it.
+    """Read JSON; each number is validated by the rule for DynamoDB's numbers before anything is computed with it.
 
     Raises:
-        NumberError: DynamoDB does not hold one of its numbers.
-        ValueError, RecursionError: it is not JSON.
+        NumberError: a number is out of DynamoDB's range.
+        ValueError, RecursionError: the text is not JSON.
     """
     return json.loads(text, parse_float=parse_number, parse_int=parse_number)
 
@@ -368,6 +365,6 @@ _DYNAMODB_TYPE_NAMES: tuple[tuple[tuple[type, ...], str], ...] = (
 
 
 def _type_name(value: object) -> str:
-    """DynamoDB's name for the type of a value, which is what a pipeline's developer knows."""
+    """Return DynamoDB's name for the type of a value, which the developer of a pipeline knows."""
     names = (name for types, name in _DYNAMODB_TYPE_NAMES if isinstance(value, types))
     return next(names, type(value).__name__)

@@ -1,18 +1,19 @@
-"""Personalization: what a person gave at sign-up, read and held against what the pass asks for.
+"""Personalization: a person's data from a sign-up in Wallet, read and validated against what the pass requires.
 
 Apple, "Return a Personalized Pass" and Wallet Developer Guide, "Rewards Enrollment".
 
-The answer to a sign-up is Wallet's token, signed with the pass type certificate. A pass's own `signature` has the same
-form: detached PKCS#7 by the same certificate, over the bytes of manifest.json. So the server must never sign a token
-that Wallet could read as a manifest, or anyone who can reach the API could have a forged pass signed. Two rules hold:
+The response to a sign-up is Wallet's token, signed with the pass type certificate. The `signature` of a pass has the
+same form: detached PKCS#7 by the same certificate, over the bytes of manifest.json. So the server must never sign a
+token that Wallet could read as a manifest, or anyone who can reach the API could have a forged pass signed. Two rules
+prevent it:
 
-- `PersonalizationToken` admits no text that a manifest can be. A manifest is a JSON object: it holds `{`, a member's
-  name in `"` and a `:` behind it (RFC 8259, section 4), and in UTF-16 and UTF-32 it holds NUL bytes too. None of these
-  is admitted, nor any other character that JSON or a property list is built of.
-- `signing.Signer.sign_token` takes a `PersonalizationToken` and nothing else.
+- `PersonalizationToken` accepts no text that can be a manifest. A manifest is a JSON object: it contains `{`, a name in
+  `"` and a `:` after it (RFC 8259, section 4), and in UTF-16 and UTF-32 also NUL bytes. None of these characters is
+  accepted, nor any other punctuation of JSON or of property lists.
+- `signing.Signer.sign_token` takes only a `PersonalizationToken`.
 
-Give personalizable passes a pass type of their own all the same: what its certificate signs is then worth nothing for
-other passes, and their certificate signs nothing that comes from outside.
+Personalizable passes should still have a separate pass type: then signatures of its certificate are useless for other
+passes, and the other certificates sign nothing that comes from outside.
 """
 
 import re
@@ -25,26 +26,27 @@ from chalicelib.core.errors import RefusedError
 MAX_TOKEN_LENGTH = 1024
 _TOKEN = re.compile(r"[!#-&*+\-./0-9;=?@A-Z^_`a-z|~]+")
 """Printable ASCII without ( ) < > [ ] { } " ' , : and the backslash. Apple documents no form, and no real token is
-public: hexadecimal, Base64 in both alphabets, UUIDs and JSON Web Tokens all match.
+published: hexadecimal, Base64 in both alphabets, UUIDs and JSON Web Tokens all match.
 """
 MAX_VALUE_LENGTH = 256
 KEYS = ("emailAddress", "familyName", "fullName", "givenName", "isoCountryCode", "phoneNumber", "postalCode")
-"""Of `requiredPersonalizationInfo`. Case counts for nothing: Apple's own pages spell `isoCountryCode` in two ways."""
+"""Keys of `requiredPersonalizationInfo`, read without regard to case: Apple's pages spell `isoCountryCode` in two ways.
+"""
 _SATISFIED_BY: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "PKPassPersonalizationFieldName": (("fullName",), ("givenName", "familyName")),
     "PKPassPersonalizationFieldPostalCode": (("postalCode",),),
     "PKPassPersonalizationFieldEmailAddress": (("emailAddress",),),
     "PKPassPersonalizationFieldPhoneNumber": (("phoneNumber",),),
 }
-"""By field of personalization.json: any of these sets of keys answers it."""
+"""Sets of keys by field of personalization.json; any one of the sets satisfies the field."""
 
 
 class PersonalizationError(RefusedError):
-    """A personalization that cannot be taken: malformed, or without what the pass asks for."""
+    """A personalization is malformed, or lacks data that the pass requires."""
 
 
 class PersonalizationTokenError(PersonalizationError):
-    """The token has characters or a length that must not be signed."""
+    """A token has characters or a length that must not be signed."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -54,25 +56,25 @@ class PersonalizationTokenError(PersonalizationError):
 
 
 class NotPersonalizableError(RefusedError):
-    """There is no such pass, or it asks for nothing."""
+    """There is no such pass, or its template does not ask for a personalization."""
 
     def __init__(self) -> None:
-        super().__init__("there is no pass here that asks to be personalized")
+        super().__init__("there is no such pass, or it does not ask to be personalized")
 
 
 class AlreadyPersonalizedError(RefusedError):
-    """The pass has its person."""
+    """The pass is personalized already."""
 
     def __init__(self) -> None:
-        super().__init__("the pass is personalized already")
+        super().__init__("the pass is already personalized")
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalizationToken:
-    """What Wallet wants signed, as text that cannot be a manifest; the module says why.
+    """Token that Wallet wants signed: a text that cannot be a manifest, for the reason in the module's docstring.
 
     Raises:
-        PersonalizationTokenError: `value` is empty, too long, or has a character that is not admitted.
+        PersonalizationTokenError: `value` is empty, too long, or has a character that is not accepted.
     """
 
     value: str = field(repr=False)
@@ -87,23 +89,23 @@ class PersonalizationToken:
 
 @dataclass(frozen=True, slots=True)
 class Personalization:
-    """What Wallet posts.
+    """Body of Wallet's request for a personalized pass.
 
     Args:
-        token: to be signed and returned: Wallet's proof that the answer is the pass's own server's.
-        info: what the person gave, by `KEYS`; nothing empty.
+        token: the token to sign and return, by which Wallet verifies that the pass's server responded.
+        info: the person's data by `KEYS`, without empty values.
     """
 
     token: PersonalizationToken = field(repr=False)
     info: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def parse(cls, body: Any) -> Self:  # noqa: ANN401 - whatever JSON holds
-        """Read the body of the call.
+    def parse(cls, body: Any) -> Self:  # noqa: ANN401 - any JSON value
+        """Read the body of the request, a JSON value.
 
         Raises:
             PersonalizationError: it is not `{"personalizationToken": ..., "requiredPersonalizationInfo": {...}}`.
-            PersonalizationTokenError: it is, but the token must not be signed.
+            PersonalizationTokenError: the token must not be signed.
         """
         token = body.get("personalizationToken") if isinstance(body, dict) else None
         given = body.get("requiredPersonalizationInfo") if isinstance(body, dict) else None
@@ -115,17 +117,19 @@ class Personalization:
         info = {key: by_key[key.lower()] for key in KEYS if by_key.get(key.lower())}
         for key, value in info.items():
             if not isinstance(value, str) or len(value) > MAX_VALUE_LENGTH or not value.isprintable():
-                raise PersonalizationError(f"{key}: must be a line of text of at most {MAX_VALUE_LENGTH} characters")
+                raise PersonalizationError(
+                    f"{key}: must be one line of text with at most {MAX_VALUE_LENGTH} characters"
+                )
         return cls(PersonalizationToken(token), {key: value.strip() for key, value in info.items() if value.strip()})
 
-    def validate(self, asked: Mapping[str, Any]) -> None:
-        """Hold it against the template's personalization.json.
+    def validate(self, requirements: Mapping[str, Any]) -> None:
+        """Validate the data against the template's personalization.json (`requirements`).
 
         Raises:
-            PersonalizationError: something that the pass asks for is missing; the message names what.
+            PersonalizationError: data that the pass requires is missing; the message names the keys.
         """
-        for name in asked.get("requiredPersonalizationFields", []):
-            answers = _SATISFIED_BY.get(name, ())
-            if answers and not any(all(key in self.info for key in keys) for keys in answers):
-                keys = " or ".join(" and ".join(keys) for keys in answers)
-                raise PersonalizationError(f"the pass asks for {keys}, which is missing")
+        for name in requirements.get("requiredPersonalizationFields", []):
+            alternatives = _SATISFIED_BY.get(name, ())
+            if alternatives and not any(all(key in self.info for key in keys) for keys in alternatives):
+                keys = " or ".join(" and ".join(keys) for keys in alternatives)
+                raise PersonalizationError(f"requiredPersonalizationInfo: the pass requires {keys}; add it")

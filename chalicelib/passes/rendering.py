@@ -1,7 +1,7 @@
-"""Template + item -> pass.json: the same input always makes the same bytes.
+"""Rendering: a template and an item become a pass.json. Equal inputs give equal bytes.
 
-What an item says stands over what the template says. Where the two do not fit, the item is refused with a message for
-the people behind its pipeline; nothing half-built comes out.
+Values of the item replace those of the template. If the item is invalid for the template, it is refused with a message
+for the people behind the pipeline, and no pass is built.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from chalicelib.passes.strings import StringsError, pick_language, same_language
 from chalicelib.passes.template import Template
 
 MAX_PROBLEMS = 5
-"""How many of an item's problems one message names."""
+"""Problems of an item that one message lists."""
 _DATE_STYLES = ("dateStyle", "timeStyle")
 _NUMBER_STYLES = ("numberStyle", "currencyCode")
 
@@ -36,17 +36,17 @@ def render(
     authentication_token: AuthenticationToken,
     team_identifier: str,
 ) -> bytes:
-    """The pass.json of an item, UTF-8.
+    """Return the pass.json of an item, UTF-8.
 
     Args:
-        template: the one that the item names.
-        item: what the pipeline wrote.
-        web_service_url: what devices append `/v1/...` to.
-        authentication_token: what devices present; for an installed pass the very one that it has.
-        team_identifier: of the certificate that signs the pass.
+        template: the item's template.
+        item: the item.
+        web_service_url: URL to which devices append `/v1/...`.
+        authentication_token: token that devices send; for an installed pass the one that it has.
+        team_identifier: team of the certificate that signs the pass.
 
     Raises:
-        ItemError: the item does not fit the template.
+        ItemError: the item is invalid for the template.
     """
     content: dict[str, Any] = {**template.content, **_overrides(item)}
     for key in [key for key, value in item.overrides.items() if value is None]:
@@ -65,22 +65,22 @@ def render(
     if "barcode" in content:
         (content["barcode"],) = _barcodes(item, [content["barcode"]])
     try:
-        # Sorted, because a DynamoDB map comes in any order and the same pass must be the same bytes.
+        # Sorted, because DynamoDB returns maps in any order, and equal passes must have equal bytes.
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
         found = find_unwritable({"fields": item.fields, "overrides": item.overrides}, "")
         where, what = (found[0].path, found[0].problem) if found else ("fields", str(error))
-        raise ItemError(item.pass_id, where, f"holds a number or text that JSON cannot: {what}") from None
+        raise ItemError(item.pass_id, where, f"contains a number or text that JSON cannot: {what}") from None
 
 
 def validate(template: Template, item: PassItem) -> list[Finding]:
-    """Find out whether an item fits its template and Apple's format, before any device is told of it.
+    """Validate an item against its template and Apple's format, before any device is notified.
 
     Returns:
-        The warnings: what phones will leave out or show otherwise than written.
+        The warnings: values that phones leave out or show in another way than written.
 
     Raises:
-        ItemError: it does not; every error is named, up to `MAX_PROBLEMS`.
+        ItemError: the item is invalid; the message lists up to `MAX_PROBLEMS` problems.
     """
     warnings = check_format(template, item)
     prove_rendering(template, item)
@@ -88,25 +88,25 @@ def validate(template: Template, item: PassItem) -> list[Finding]:
 
 
 def prove_rendering(template: Template, item: PassItem) -> None:
-    """Find out whether a pass can be made of an item, be it against Apple's format: what a download asks.
+    """Validate that a pass can be built of an item for a download, even if it violates Apple's format.
 
     Raises:
         ItemError: it cannot.
     """
-    nobodys = AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH)
-    render(template, item, web_service_url="", authentication_token=nobodys, team_identifier="")
+    placeholder = AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH)
+    render(template, item, web_service_url="", authentication_token=placeholder, team_identifier="")
     if item.fields:
         localized_strings(template, item)
 
 
 def check_format(template: Template, item: PassItem) -> list[Finding]:
-    """Check what an item adds to its template by Apple's format; `render` alone lets pass what it always did.
+    """Check the values that an item adds to its template by Apple's format, of which `render` checks only a part.
 
     Returns:
         The warnings.
 
     Raises:
-        ItemError: phones would refuse the pass, or show it without what it is for.
+        ItemError: phones would refuse the pass, or show it without an essential part.
     """
     findings = check_item(item.overrides, item.fields, template.content)
     if not findings:
@@ -114,21 +114,21 @@ def check_format(template: Template, item: PassItem) -> list[Finding]:
     errors = [finding for finding in findings if finding.level is Level.ERROR]
     if errors:
         first, *others = errors[:MAX_PROBLEMS]
-        told = [first.problem, *(f"{other.path}: {other.problem}" for other in others)]
+        problems = [first.problem, *(f"{other.path}: {other.problem}" for other in others)]
         more = f"; and {len(errors) - MAX_PROBLEMS} more" if len(errors) > MAX_PROBLEMS else ""
-        raise ItemError(item.pass_id, first.path, "; ".join(told) + more)
+        raise ItemError(item.pass_id, first.path, "; ".join(problems) + more)
     return findings
 
 
 def localized_strings(template: Template, item: PassItem) -> dict[str, bytes]:
-    """The strings files of a pass whose item has texts in several languages, by path; empty where it has none.
+    """Return the strings files of a pass, by path; empty if its item has no texts in several languages.
 
-    Each language of the template and of the item has one, with the template's texts and the item's. A language that a
-    text lacks shows what a phone in that language would fall back to, and a language that the template lacks begins
-    with the template's texts of such a fallback: phones never show a key.
+    Each language of the template and of the item has a file with the template's and the item's texts. If a text is
+    missing in a language, the file has the text to which a phone in this language falls back, and so has the file of a
+    language that the template lacks. So phones never show a key.
 
     Raises:
-        ItemError: the template's own texts cannot be read.
+        ItemError: the template's strings files are invalid.
     """
     texts: dict[str, Mapping[str, str]] = {}
     for key, given in item.fields.items():
@@ -139,22 +139,26 @@ def localized_strings(template: Template, item: PassItem) -> dict[str, bytes]:
     if not texts:
         return {}
     try:
-        own = template.strings
+        template_texts = template.strings
     except StringsError as error:
-        raise ItemError(item.pass_id, "fields", f"template '{template.name}': {error}; push it again") from None
-    languages = list(own)
+        problem = f"template '{template.name}': {error}; correct it and publish it again"
+        raise ItemError(item.pass_id, "fields", problem) from None
+    languages = list(template_texts)
     for language in (language for by_language in texts.values() for language in by_language):
         if not any(same_language(language, known) for known in languages):
             languages.append(language)
-    return {f"{language}.lproj/{STRINGS}": write_strings(_texts_of(language, own, texts)) for language in languages}
+    return {
+        f"{language}.lproj/{STRINGS}": write_strings(_texts_of(language, template_texts, texts))
+        for language in languages
+    }
 
 
 def _texts_of(
-    language: str, own: Mapping[str, Mapping[str, str]], texts: Mapping[str, Mapping[str, str]]
+    language: str, template_texts: Mapping[str, Mapping[str, str]], texts: Mapping[str, Mapping[str, str]]
 ) -> dict[str, str]:
-    """All texts of one language by key: the template's, and the item's."""
-    base = pick_language(own, language)
-    strings = dict(own[base]) if base is not None else {}
+    """Return all texts of one language by key: those of the template and those of the item."""
+    base = pick_language(template_texts, language)
+    strings = dict(template_texts[base]) if base is not None else {}
     for key, by_language in texts.items():
         picked = pick_language(by_language, language)
         strings[key] = by_language[picked] if picked is not None else ""
@@ -162,9 +166,9 @@ def _texts_of(
 
 
 def text_key(field: str, name: str, texts: Mapping[str, Json]) -> str:
-    """What is in pass.json for a text in several languages, and in each strings file before the text.
+    """Return the key of a text in several languages: its value in pass.json, and its key in each strings file.
 
-    It changes with any of the texts, so that a phone of every language sees that the value is another.
+    The key changes with any of the texts, so that phones notice the change in every language.
     """
     written = repr(sorted(texts.items())).encode(errors="backslashreplace")
     return f"{field}.{name}.{hashlib.sha256(written).hexdigest()[:16]}"
@@ -182,7 +186,7 @@ def _overrides(item: PassItem) -> Mapping[str, Json]:
 
 
 def _check_dates(item: PassItem, attribute: str, key: str, value: Json, *, fractions: bool) -> None:
-    """A fraction of a second is refused but in semantic tags, where Apple's own samples have it."""
+    """Refuse invalid dates. A fraction of a second is accepted only in semantic tags, where Apple's samples have it."""
     if isinstance(value, str):
         is_date = is_w3c_date_with_fraction if fractions else is_w3c_date
         if holds_date(key) and not is_date(value):
@@ -196,7 +200,7 @@ def _check_dates(item: PassItem, attribute: str, key: str, value: Json, *, fract
 
 
 def _with_fields(template: Template, item: PassItem, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The styles that the item's fields change, copied where they change and nowhere else."""
+    """Return the styles that the item's fields change, copied only where they change."""
     styles: dict[str, Any] = {}
     for key, given in item.fields.items():
         places = template.places.get(key)
@@ -216,7 +220,7 @@ def _with_fields(template: Template, item: PassItem, content: Mapping[str, Any])
 
 
 def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping[str, Json]) -> dict[str, Any]:
-    """One field with the item's values over the template's, checked for what its style makes phones expect."""
+    """Return a field with the item's values in place of the template's, validated for its date or number style."""
     attribute = f"fields.{key}"
     for name, value in given.items():
         if isinstance(value, dict) and name in LOCALIZABLE_FIELD_KEYS and is_in_languages(value):
@@ -225,12 +229,14 @@ def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping
             _check_type(item, f"{attribute}.{name}", name, value)
         else:
             known = ", ".join(FIELD_KEYS)
-            raise ItemError(item.pass_id, f"{attribute}.{shown(name)}", f"is no key of a field; those are {known}")
+            raise ItemError(
+                item.pass_id, f"{attribute}.{shown(name)}", f"is not a key of a field; write one of {known}"
+            )
     if key in item.numeric_texts and _holds_number(template):
         given = {**given, "value": _number(item, attribute, str(given["value"]))}
     merged = {name: value for name, value in {**template, **given}.items() if value is not None}
     if merged.get("key") != key:
-        raise ItemError(item.pass_id, f"{attribute}.key", "cannot be changed; phones match old and new by it")
+        raise ItemError(item.pass_id, f"{attribute}.key", "must not change: phones match old and new fields by it")
     value = merged.get("value")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ItemError(item.pass_id, attribute, "needs a value that is a string or a number")
@@ -242,7 +248,7 @@ def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping
 
 
 def _check_type(item: PassItem, attribute: str, name: str, value: Json) -> None:
-    """NULL takes a key away."""
+    """Refuse a value of the wrong type; None, which removes a key, is accepted."""
     known = FIELD_KEYS.get(name)
     if known is not None and value is not None and not known.kind.has_type(value):
         raise ItemError(item.pass_id, attribute, f"must be {known.kind.words}, not {type(value).__name__}")
@@ -251,7 +257,7 @@ def _check_type(item: PassItem, attribute: str, name: str, value: Json) -> None:
 
 
 def _holds_number(template: Mapping[str, Any]) -> bool:
-    """Whether the template's field is a number."""
+    """Tell whether the template's field is a number."""
     value = template.get("value")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number or any(style in template for style in _NUMBER_STYLES)
@@ -266,7 +272,7 @@ def _number(item: PassItem, attribute: str, text: str) -> int | float:
 
 
 def _barcodes(item: PassItem, barcodes: object) -> list[dict[str, Json]]:
-    """Each barcode without a message of its own shows the serial number."""
+    """Complete the barcodes: one without a message shows the serial number."""
     if not isinstance(barcodes, list) or not all(isinstance(barcode, dict) for barcode in barcodes):
         raise ItemError(item.pass_id, "overrides.barcodes", "must be a list of maps")
     serial_number = item.pass_id.serial_number

@@ -1,16 +1,15 @@
-"""Signing with a pass type certificate: detached PKCS#7 (RFC 5652) by `cryptography`, as Wallet checks it.
+"""Signing with a pass type certificate: detached PKCS#7 (RFC 5652) by `cryptography`, as Wallet verifies it.
 
-Wallet wants the signing time as a signed attribute and the WWDR intermediate that issued the certificate in the
-signature (Apple, "Building a Pass"). `cryptography` is imported at the first use: functions that sign nothing do not
-pay for it.
+Wallet requires the signing time as a signed attribute, and the WWDR intermediate that issued the certificate in the
+signature (Apple, "Building a Pass"). `cryptography` is imported at the first use, because most functions sign nothing.
 
 Theory of operation
 -------------------
-Of two signatures with one certificate, three values differ, each of a length that never changes: the signing time, the
-digest of what is signed, and the RSA signature over these. So `cryptography`'s builder makes one signature when the
-certificate is loaded, and it serves as the mould: what is left for a pass is a digest, a date and one RSA operation,
-whose results are put in their places. The bytes are the very ones that the builder would make again, for a tenth of a
-signature's time more. The mould is proved when it is made: its own signature must verify over the attributes found.
+Two signatures with the same certificate differ in three values, each of a constant length: the signing time, the digest
+of the content, and the RSA signature over both. So `cryptography`'s builder creates one signature when the certificate
+is loaded, and this signature serves as a template. Signing a pass takes a digest, a date and one RSA operation, whose
+results replace those in the template. The bytes are the same as the builder's, and everything besides the RSA operation
+takes a tenth of its time. A new template is validated: its signature must verify over the attributes found in it.
 """
 
 from collections.abc import Callable
@@ -28,64 +27,67 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 _SET, _IMPLICIT_SET = b"\x31", b"\xa0"
-"""The signed attributes are hashed under the first tag and stand in the signature under the second."""
+"""The signed attributes are hashed with the first tag, and are in the signature with the second."""
 _ATTRIBUTES_HEADER = 2
 _FIRST_ATTRIBUTE = bytes.fromhex("3018 0609 2a864886f70d010903")
 """A SEQUENCE that begins with the object identifier of contentType."""
 _SIGNING_TIME = bytes.fromhex("0609 2a864886f70d010905 310f 170d")
-"""The object identifier of signingTime, and a SET of one UTCTime, which serves until 2049."""
+"""The object identifier of signingTime, and a SET of one UTCTime, a type that ends with the year 2049."""
 _UTC_TIME_LENGTH, _DIGEST_LENGTH = 13, 32
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a certificate is valid, with time zone."""
+    """Period in which a certificate is valid; both ends have a time zone."""
 
     begins_at: datetime
     ends_at: datetime
 
     @classmethod
     def of(cls, certificate: "Certificate") -> Self:
+        """Return the validity of a certificate."""
         return cls(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A certificate with its key and issuer, checked to fit together.
+    """A pass type certificate with its private key and the intermediate that issued it; created by `from_pem`.
 
     Args:
-        pass_type_identifier: the certificate's UID, whose passes it signs.
+        pass_type_identifier: the certificate's UID: the pass type that it signs.
         team_identifier: the certificate's organizational unit.
-        certificate: when the certificate is valid.
-        intermediate: when the WWDR certificate is valid that issued it.
+        certificate: validity of the certificate.
+        intermediate: validity of the WWDR certificate that issued it.
     """
 
     pass_type_identifier: str
     team_identifier: str
     certificate: "Validity"
     intermediate: "Validity"
-    _mould: "_SignatureTemplate" = field(repr=False)
+    _signature_template: "_SignatureTemplate" = field(repr=False)
 
     @classmethod
     def from_pem(cls, *, certificate: str, private_key: str, intermediate: str) -> Self:
-        """Parse and check, once for the life of a sandbox: parsing an RSA key costs as much as a hundred signatures.
+        """Parse and validate PEM texts. Do it once per execution environment: parsing an RSA key takes as long as a
+        hundred signatures.
 
         Args:
-            certificate: of the pass type.
-            private_key: its key, not encrypted.
-            intermediate: Apple's WWDR certificate that issued it, or several generations: the one that did is taken.
+            certificate: the pass type certificate.
+            private_key: its private key, not encrypted.
+            intermediate: the WWDR certificate that issued it; it may be one of several in the text.
 
         Raises:
-            ConfigurationError: something is damaged, not PEM, or does not fit the rest; the message says what to do.
+            ConfigurationError: a text is damaged or not PEM, or the three do not belong together; the message says
+                what to do.
         """
         try:
             return cls._parsed(certificate=certificate, private_key=private_key, intermediate=intermediate)
         except ConfigurationError:
             raise
-        except Exception as error:  # noqa: BLE001 - a damaged certificate fails in whichever part is read first
+        except Exception as error:  # noqa: BLE001 - the type of the error depends on the damaged part
             raise ConfigurationError(
-                f"pass type certificate: it, its key or its intermediate is damaged ({type(error).__name__}); "
-                "import them again"
+                "pass type certificate: the certificate, its private key or its intermediate is damaged "
+                f"({type(error).__name__}); import them again"
             ) from None
 
     @classmethod
@@ -101,15 +103,22 @@ class Signer:
             issuers = load_pem_x509_certificates(intermediate.encode())
             public_key = own.public_key()
         except (ValueError, UnsupportedAlgorithm):
-            raise ConfigurationError("pass type certificate: it or its intermediate is not a PEM certificate") from None
+            raise ConfigurationError(
+                "pass type certificate: it or its intermediate is not a PEM certificate; import both again"
+            ) from None
         uid, unit = (_subject(own, oid) for oid in (NameOID.USER_ID, NameOID.ORGANIZATIONAL_UNIT_NAME))
         if uid is None or unit is None:
-            raise ConfigurationError("pass type certificate: its subject has no UID and OU; it is none of Apple's kind")
+            raise ConfigurationError(
+                "pass type certificate: its subject has no UID and OU, so it is not one of Apple's; "
+                "import the right certificate"
+            )
         try:
-            # The key is our own secret and is compared with the certificate below; validating it costs 27 ms.
+            # Validating the key takes 27 ms. It is the stage's own, and its public half is compared below.
             key = load_pem_private_key(private_key.encode(), password=None, unsafe_skip_rsa_key_validation=True)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise ConfigurationError(f"pass type {uid}: its private key is not an unencrypted PEM key") from None
+            raise ConfigurationError(
+                f"pass type {uid}: its private key is not an unencrypted PEM key; import it without a password"
+            ) from None
         if not isinstance(key, RSAPrivateKey) or key.public_key() != public_key:
             raise ConfigurationError(f"pass type {uid}: the private key is not the certificate's; import both again")
         issuer = next((candidate for candidate in issuers if issued(candidate, own)), None)
@@ -124,17 +133,17 @@ class Signer:
             team_identifier=unit,
             certificate=Validity.of(own),
             intermediate=Validity.of(issuer),
-            _mould=_SignatureTemplate.of(own, key, issuer),
+            _signature_template=_SignatureTemplate.of(own, key, issuer),
         )
 
     def sign_token(self, token: PersonalizationToken, *, at: datetime) -> bytes:
-        """Signs a personalization token, which comes from outside, as `sign` signs a manifest.
+        """Sign a personalization token, which comes from outside, in the same form as a manifest.
 
-        The type of `token` is what keeps a stranger from having a manifest signed (`domain/personalization.py`).
+        The type of `token` ensures that a manifest cannot be signed this way (`passes/personalization.py`).
 
         Args:
             token: the token of a sign-up.
-            at: now, the signing time, with time zone.
+            at: the current time, with time zone: the signing time.
 
         Returns:
             The detached signature of the token's ASCII bytes, DER.
@@ -145,59 +154,59 @@ class Signer:
         return self.sign(token.value.encode("ascii"), at=at)
 
     def sign(self, content: bytes, *, at: datetime) -> bytes:
-        """A detached signature, DER, with the signing time and the intermediate in it.
+        """Return a detached signature, DER, that contains the signing time and the intermediate.
 
         Args:
-            content: a pass's manifest.json that was made here. Nothing from outside: see `sign_token`.
-            at: now, the signing time, with time zone.
+            content: the manifest.json of a pass that was built here; never content from outside, see `sign_token`.
+            at: the current time, with time zone: the signing time.
 
         Raises:
             ConfigurationError: the certificate or its intermediate is not valid at that time.
         """
         for name, validity, remedy in (
             ("certificate", self.certificate, "renew it in Apple's developer portal"),
-            ("WWDR intermediate", self.intermediate, "get a certificate of today's in Apple's developer portal"),
+            ("WWDR intermediate", self.intermediate, "create a new certificate in Apple's developer portal"),
         ):
             if not validity.begins_at <= at <= validity.ends_at:
                 raise ConfigurationError(
                     f"pass type {self.pass_type_identifier}: its {name} is valid from {validity.begins_at:%Y-%m-%d} to "
-                    f"{validity.ends_at:%Y-%m-%d}; {remedy}, and run: python -m infra cert rotate"
+                    f"{validity.ends_at:%Y-%m-%d}; {remedy} and import it"
                 )
-        return self._mould.fill(content, at)
+        return self._signature_template.fill(content, at)
 
     def validate_pass_type(self, pass_type_identifier: str) -> None:
-        """Hold that this is the signer of a pass type.
+        """Validate that this signer belongs to a pass type.
 
         Raises:
-            ConfigurationError: it is that of another.
+            ConfigurationError: it belongs to another pass type.
         """
         if self.pass_type_identifier != pass_type_identifier:
             raise ConfigurationError(
-                f"pass type {pass_type_identifier}: its certificate is that of {self.pass_type_identifier}; "
+                f"pass type {pass_type_identifier}: its certificate belongs to pass type {self.pass_type_identifier}; "
                 "import the right one"
             )
 
     @property
     def expires_at(self) -> datetime:
-        """When nothing can be signed any more: an intermediate ends too, and phones refuse what it vouches for."""
+        """Time after which nothing can be signed: when the first of the certificate and its intermediate expires."""
         return min(self.certificate.ends_at, self.intermediate.ends_at)
 
     def days_left(self, at: datetime) -> int:
-        """Whole days from then to the end; negative after it."""
+        """Return the number of whole days from `at` until `expires_at`; negative after it."""
         return (self.expires_at - at).days
 
 
 @dataclass(frozen=True, slots=True)
 class _SignatureTemplate:
-    """A signature to put other values into (RFC 5652, sections 5.3, 5.4 and 11).
+    """A signature whose variable parts are replaced for each content (RFC 5652, sections 5.3, 5.4 and 11).
 
     Args:
-        before: all bytes before the signed attributes.
-        attributes: the signed attributes, as they are hashed: tagged as a SET.
-        between: what stands between them and the RSA signature, which ends it all.
-        time: where the signing time begins in the attributes.
-        digest: where the content's digest begins in the attributes.
-        sign: the RSA signature of some bytes.
+        before: the bytes before the signed attributes.
+        attributes: the signed attributes as they are hashed, with the tag of a SET.
+        between: the bytes between the attributes and the RSA signature, which is the last part.
+        time: offset of the signing time in `attributes`.
+        digest: offset of the content's digest in `attributes`.
+        sign: computes the RSA signature of bytes.
     """
 
     before: bytes
@@ -240,7 +249,7 @@ class _SignatureTemplate:
 
 
 def issued(issuer: "Certificate", certificate: "Certificate") -> bool:
-    """Generations of WWDR share names, so the signature decides."""
+    """Tell whether `issuer` issued `certificate`, by its signature: several generations of WWDR have the same name."""
     from cryptography.exceptions import InvalidSignature
 
     try:

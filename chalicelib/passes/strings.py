@@ -1,9 +1,9 @@
-r"""`pass.strings`: the texts of one language, `"key" = "text";` (Apple, "Localizing passes").
+r"""Files `pass.strings`: the texts of one language, `"key" = "text";` (Apple, "Localizing passes").
 
-The grammar is that of Foundation's old-style property lists, which phones read the file with (CoreFoundation,
-`CFOldStylePList.c`): quotes of either kind or none, `/* */` and `//` comments, `"key";` for a text that is its own key,
+The grammar is that of Foundation's old-style property lists, with which phones read the file (CoreFoundation,
+`CFOldStylePList.c`): quotes of either kind or none, `/* */` and `//` comments, `"key";` for a text that equals its key,
 the escapes `\a \b \f \n \r \t \v \" \' \\`, `\UXXXX` for a UTF-16 unit and `\ooo` for a character of NeXTSTEP's code
-page. Xcode writes UTF-16, everybody else UTF-8, either with or without a byte order mark.
+page. Xcode writes UTF-16, other tools UTF-8, either with or without a byte order mark.
 """
 
 import codecs
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 FALLBACK_LANGUAGES = ("en", "Base")
-"""What a phone shows to a person none of whose languages the pass has."""
+"""Languages that a phone shows if the pass has none of the person's languages."""
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\n": "\n"}
 _TOKEN = r"""
     (?P<skipped> \s+ | //[^\n\r]* | /\*.*?\*/ )
@@ -31,29 +31,29 @@ _BYTE_ORDER_MARKS = (
 _ASCII_END = 0x80
 _NEXTSTEP = (
     "\u00a0ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖÙÚÛÜÝÞµ×÷©¡¢£⁄¥ƒ§¤’“«‹›ﬁﬂ®–†‡·¦¶•‚„”»…‰¬¿"  # noqa: RUF001 - a code page
-    "¹ˋ´ˆ˜¯˘˙¨²˚¸³˝˛ˇ—±¼½¾àáâãäåçèéêëìÆíªîïðñŁØŒºòóôõöæùúûıüýłøœßþÿ\ufffd\ufffd"  # noqa: RUF001 - likewise
+    "¹ˋ´ˆ˜¯˘˙¨²˚¸³˝˛ˇ—±¼½¾àáâãäåçèéêëìÆíªîïðñŁØŒºòóôõöæùúûıüýłøœßþÿ\ufffd\ufffd"  # noqa: RUF001 - a code page
 )
 """NeXTSTEP's code page from 0x80 on (Unicode Consortium, NEXTSTEP.TXT)."""
 
 
 class StringsError(ValueError):
-    """A `pass.strings` that cannot be read: says in which line and column, and why."""
+    """A `pass.strings` is invalid; the message contains the line, the column and the problem."""
 
 
 def parse_strings(raw: bytes) -> dict[str, str]:
-    """The texts by key; of a key that is there twice, the last.
+    """Read the texts by key; if a key is repeated, its last text counts.
 
     Args:
-        raw: the file.
+        raw: content of the file.
 
     Raises:
-        StringsError: it cannot be read.
+        StringsError: the content is invalid.
     """
     text = _decode(raw)
     strings: dict[str, str] = {}
     pending: list[str] = []
     position = 0
-    match = re.compile(_TOKEN, re.VERBOSE | re.DOTALL).match  # here, since not every function reads texts
+    match = re.compile(_TOKEN, re.VERBOSE | re.DOTALL).match  # compiled here: few functions need it
     while position < len(text):
         token = match(text, position)
         if token is None:
@@ -74,27 +74,27 @@ def parse_strings(raw: bytes) -> dict[str, str]:
 
 
 _ENTRIES = {'"=";': 2, '";': 0}
-"""The forms of an entry, `"` for a text, and which part is the text: `"key" = "text";` and `"key";`."""
+"""Forms of an entry, with `"` for a text, and the index of the text: `"key" = "text";` and `"key";`."""
 
 
 def write_strings(strings: Mapping[str, str]) -> bytes:
-    """A `pass.strings` of these texts by key, in UTF-16 with a byte order mark (Apple, "Localizing passes").
+    """Return a `pass.strings` with these texts by key, in UTF-16 with a byte order mark (Apple, "Localizing passes").
 
-    The same texts are the same bytes.
+    Equal texts give equal bytes.
     """
     lines = [f"{_quoted(key)} = {_quoted(strings[key])};\n" for key in sorted(strings)]
     return codecs.BOM_UTF16_LE + "".join(lines).encode("utf-16-le")
 
 
 def pick_language(available: Iterable[str], wanted: str) -> str | None:
-    """The language that a phone shows: the wanted one, its nearest relative, English, or the first by name.
+    """Return the language that a phone shows: the wanted one, its nearest relative, English, or the first by name.
 
     Args:
-        available: as the folders are named, without `.lproj`: `de`, `zh-Hans`, `pt_BR`.
-        wanted: of the person, as `de-CH`.
+        available: names of the language folders without `.lproj`, such as `de`, `zh-Hans`, `pt_BR`.
+        wanted: the person's language, such as `de-CH`.
 
     Returns:
-        One of `available`; None where there is none.
+        One of `available`; None if it is empty.
     """
     by_name = {_plain(language): language for language in sorted(available)}
     name = _plain(wanted)
@@ -107,7 +107,7 @@ def pick_language(available: Iterable[str], wanted: str) -> str | None:
 
 
 def same_language(one: str, other: str) -> bool:
-    """Whether two names are of one language: `pt_BR` and `pt-br`."""
+    """Tell whether two names denote the same language, such as `pt_BR` and `pt-br`."""
     return _plain(one) == _plain(other)
 
 
@@ -137,7 +137,7 @@ def _value(text: str, token: re.Match[str]) -> str:
 
 
 def _lone_escape(token: re.Match[str], group: str) -> int:
-    r"""Where the first `\U` is that has no partner."""
+    r"""Return the position of the first `\U` escape that lacks the other half of its character."""
     open_since: int | None = None
     for escape in re.finditer(_ESCAPE, token[group]):
         unit = int(escape[1], 16) if escape[1] is not None else 0
@@ -174,7 +174,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _guess(raw: bytes) -> str:
-    r"""Without a mark: the file begins with ASCII (`"` or `/`), so a zero byte beside it tells UTF-16."""
+    r"""Detect the encoding without a mark: the file begins with ASCII (`"` or `/`), so a zero byte indicates UTF-16."""
     if raw[:1] == b"\0":
         return "utf-16-be"
     return "utf-16-le" if raw[1:2] == b"\0" else "utf-8"
@@ -182,10 +182,10 @@ def _guess(raw: bytes) -> str:
 
 def _explain(rest: str) -> str:
     if rest.startswith("/*"):
-        return "a comment that does not end; write */ behind it"
+        return "a comment that does not end; write */ after it"
     if rest.startswith(('"', "'")):
-        return f"a text that does not end; write {rest[0]} behind it"
-    return f"{rest!r} cannot be here"
+        return f"a text that does not end; write {rest[0]} after it"
+    return f'unexpected {rest!r}; write "key" = "text";'
 
 
 def _error(text: str, position: int, problem: str) -> StringsError:

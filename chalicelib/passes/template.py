@@ -1,7 +1,7 @@
-"""A template: a designer's folder `NAME.pass/`, parsed once into a value that passes are rendered and packed from.
+"""Templates: a designer's folder `NAME.pass/`, parsed once into a value from which passes are rendered and packed.
 
-The folder is Apple's own layout: pass.json, images, `xx.lproj/` with pass.strings and localised images, and for a pass
-that asks a person for their data personalization.json with its logo.
+The folder has Apple's layout: pass.json, images, `xx.lproj/` with pass.strings and localized images, and for a pass
+that asks for a person's data personalization.json with its logo.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from chalicelib.passes.strings import parse_strings
 
 DESIGNER_ID = "_id"
 MADE_FOR_EACH_PASS = ("manifest.json", "signature")
-"""An opened pass that serves as a template brings these along; they are made anew."""
+"""Members of a pass that a template does not need: a folder that was unpacked from a pass has them."""
 
 
 class TemplateError(RefusedError):
-    """A folder that cannot be a template: names the template, the file and what is wrong with it."""
+    """A template is invalid; the message names the template, the file and what is wrong with it."""
 
     def __init__(self, template: str, file: str, problem: str) -> None:
         super().__init__(limited(f"template {shown(template)}: {shown(file)}: {problem}"))
@@ -39,7 +39,7 @@ class TemplateError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class FieldPlace:
-    """Where a field stands in pass.json: `content[style][group][index]`."""
+    """Place of a field in pass.json: `content[style][group][index]`."""
 
     style: str
     group: str
@@ -48,14 +48,14 @@ class FieldPlace:
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template. It is kept by warm sandboxes, so whatever derives from it is derived once.
+    """A parsed template. Execution environments keep it, so derived values are computed once.
 
     Args:
-        name: without `.pass`.
-        revision: names the content: the same files, the same revision.
-        content: of pass.json.
-        files: all members but pass.json, by path.
-        places: by field key, wherever it stands.
+        name: name of the folder without `.pass`.
+        revision: identity of the content: equal files have equal revisions.
+        content: content of pass.json.
+        files: all members except pass.json, by path.
+        places: places of the fields with a key, by key.
     """
 
     name: str
@@ -66,20 +66,20 @@ class Template:
 
     @classmethod
     def parse(cls, name: str, files: Mapping[str, bytes]) -> Self:
-        """Read a folder's files, by path relative to it.
+        """Read the files of a folder, by path relative to it.
 
         Raises:
-            TemplateError: there is no pass.json, or it is none, or a path leads out of the folder.
+            TemplateError: pass.json is missing or invalid, or a path leads out of the folder.
         """
         for path in files:
             if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in path.split("/")):
-                raise TemplateError(name, path, "is no path within a folder; rename it")
+                raise TemplateError(name, path, "is not a path within the folder; rename it")
         files = {path: files[path] for path in sorted(files) if path not in MADE_FOR_EACH_PASS}
         content = _parse_json(name, PASS_JSON, files.get(PASS_JSON))
         try:
             content = without_designer_ids(content)
         except RecursionError:
-            raise TemplateError(name, PASS_JSON, "has too many levels of maps and lists") from None
+            raise TemplateError(name, PASS_JSON, "has too many levels of maps and lists; flatten it") from None
         return cls(
             name=name,
             revision=_revision(files),
@@ -90,48 +90,51 @@ class Template:
 
     @cached_property
     def archive(self) -> PreparedArchive:
-        """Everything but pass.json, packed: for a pass as it is first issued."""
+        """Archive of everything except pass.json, for a pass that is not personalized."""
         return PreparedArchive.of(self.files)
 
     @cached_property
     def personalized_archive(self) -> PreparedArchive:
-        """The same without what asks for a person's data: for a pass that has it (Apple, "Personalizing passes")."""
+        """Archive without the files that ask for a person's data (Apple, "Personalizing passes")."""
         return PreparedArchive.of({p: data for p, data in self.files.items() if not _asks_for_personalization(p)})
 
-    def archive_with(self, own: Mapping[str, bytes], *, personalized: bool) -> PreparedArchive:
-        """Everything but pass.json, with files of a pass's own in the place of the template's.
+    def archive_with(self, pass_files: Mapping[str, bytes], *, personalized: bool) -> PreparedArchive:
+        """Return the archive of everything except pass.json, with the files of a pass in place of the template's.
 
         Args:
-            own: strings files and images by path. An image takes the place of all the template's of its name, of every
-                scale and language, and strings files that of all strings files; empty for none.
-            personalized: as in `personalized_archive`.
+            pass_files: strings files and images by path. An image replaces all the template's images of its name, in
+                every scale and language, and strings files replace all strings files; empty for none.
+            personalized: whether to leave out the files that ask for a person's data.
         """
-        if not own:
+        if not pass_files:
             return self.personalized_archive if personalized else self.archive
-        replaced = frozenset(map(_replaced_by, own))
-        kept = self._kept_archives.get((replaced, personalized))
-        if kept is None:
-            kept = PreparedArchive.of(
+        replaced = frozenset(map(_replaced_by, pass_files))
+        remaining = self._remaining_archives.get((replaced, personalized))
+        if remaining is None:
+            remaining = PreparedArchive.of(
                 {
                     path: data
                     for path, data in self.files.items()
                     if _replaced_by(path) not in replaced and not (personalized and _asks_for_personalization(path))
                 }
             )
-            self._kept_archives[replaced, personalized] = kept
-        return kept.plus(own)
+            self._remaining_archives[replaced, personalized] = remaining
+        return remaining.plus(pass_files)
 
     @cached_property
-    def _kept_archives(self) -> dict[tuple[frozenset[str], bool], PreparedArchive]:
-        """Without what passes bring themselves: by that, and by whether personalized. There are a handful of them."""
+    def _remaining_archives(self) -> dict[tuple[frozenset[str], bool], PreparedArchive]:
+        """Cached archives without the files that passes replace, by these and by whether the pass is personalized.
+
+        Few combinations occur.
+        """
         return {}
 
     @cached_property
     def strings(self) -> Mapping[str, Mapping[str, str]]:
-        """The texts by language, as the folders are named without `.lproj`, and by key.
+        """Texts by language, which is the name of the folder without `.lproj`, and by key.
 
         Raises:
-            StringsError: a file cannot be read.
+            StringsError: a file is invalid.
         """
         return {
             path.removesuffix(f".lproj/{STRINGS}"): parse_strings(data)
@@ -141,19 +144,19 @@ class Template:
 
     @cached_property
     def personalization(self) -> Mapping[str, Any] | None:
-        """Of personalization.json; None where the template asks for nothing."""
+        """Content of personalization.json; None if the template does not ask for a personalization."""
         if PERSONALIZATION_JSON not in self.files:
             return None
         return _parse_json(self.name, PERSONALIZATION_JSON, self.files[PERSONALIZATION_JSON])
 
 
 def pass_files(files: Mapping[str, bytes], *, icon: bool = True) -> dict[str, bytes]:
-    """The files that belong into a pass, by path: no README, no drawing, no settings of a design tool.
+    """Select the files that belong in a pass, by path: no README, no drawing, no settings of a design tool.
 
     Args:
-        files: of a template.
-        icon: whether the icon of the next scale is to stand in for `icon.png`, which peers saw phones ask for and Pass
-            Designer does not export.
+        files: the files of a template.
+        icon: whether to use the icon of scale 2 as a missing `icon.png`, which Pass Designer does not export and
+            phones were seen to require.
     """
     members = {path: data for path, data in files.items() if is_pass_file(path) and path not in MADE_FOR_EACH_PASS}
     if icon and "icon.png" not in members and "icon@2x.png" in members:
@@ -162,7 +165,7 @@ def pass_files(files: Mapping[str, bytes], *, icon: bool = True) -> dict[str, by
 
 
 def without_designer_ids(content: dict[str, Any]) -> dict[str, Any]:
-    """A pass.json without the `_id` that Pass Designer writes to fields, seats and actions; userInfo stays as it is."""
+    """Remove the `_id` that Pass Designer writes into fields, seats and actions; userInfo is unchanged."""
 
     def without(value: Any) -> Any:  # noqa: ANN401 - any JSON
         if isinstance(value, dict):
@@ -187,7 +190,7 @@ def _parse_json(template: str, path: str, raw: bytes | None) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -223,7 +226,7 @@ def _revision(files: Mapping[str, bytes]) -> str:
 
 
 def _replaced_by(path: str) -> str:
-    """What a file of a pass's own stands for: an image's name, or the file's."""
+    """Return the name by which a file replaces others: that of the image, else that of the file."""
     file = path.rpartition("/")[2]
     found = image_name(file)
     return found[0] if found is not None else file

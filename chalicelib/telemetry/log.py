@@ -1,7 +1,7 @@
-"""Structured logs: one line of JSON an event, which CloudWatch Logs Insights can query by field.
+"""Structured logs: one line of JSON per event, which CloudWatch Logs Insights can query by field.
 
-A device library identifier, a push token or an authentication token never stands in a line: whatever is handed over as
-one is written as a short hash under the stage's key, the same for the same secret, so that lines can be joined.
+A line never contains a device library identifier, a push token or an authentication token. A value of these types is
+written as a short hash under the stage's key: equal secrets have equal hashes, so that lines can be joined.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from chalicelib.core.identifiers import AuthenticationToken, DeviceLibraryIdenti
 
 HASH_BYTES = 6
 MAX_NAMED = 20
-"""Devices or passes that one line names; the count beside them says whether there are more."""
+"""Devices or passes that one line lists; the count in the same line shows whether there are more."""
 TRACE_HEADER = "_X_AMZN_TRACE_ID"
 """The environment variable that Lambda sets for each invocation (AWS, "Defined runtime environment variables")."""
 _TRACE_ROOT = re.compile(r"(?:^|;)\s*Root=1-([0-9a-f]{8})-([0-9a-f]{24})(?:;|$)")
@@ -26,20 +26,20 @@ _Named = TypeVar("_Named", DeviceLibraryIdentifier, PassId)
 _SECRETS = AuthenticationToken | DeviceLibraryIdentifier | PushToken
 
 _key = b""
-"""Of this sandbox; set once by `set_hash_key`."""
+"""Key of the hashes; set once per execution environment by `set_hash_key`."""
 _context: dict[str, object] = {}
-"""What every line of the current invocation carries; a sandbox runs one invocation at a time."""
+"""Fields of every line of the current invocation; an execution environment runs one invocation at a time."""
 
 
 def set_hash_key(key: str) -> None:
-    """Hash secrets with this key from now on."""
-    global _key  # noqa: PLW0603 - one key a sandbox, known only when its settings are read
+    """Set the key of the hashes that replace secrets in lines."""
+    global _key  # noqa: PLW0603 - one key per execution environment, known when its settings are read
     _key = key.encode()
 
 
 @contextmanager
 def invocation(**fields: object) -> Iterator[None]:
-    """Every line written inside carries these fields, such as the request id, and the trace id where there is one."""
+    """Add fields, such as the request id, and the trace id if there is one, to every line written inside."""
     _context.clear()
     _context.update(fields)
     if trace_id := w3c_trace_id(os.environ.get(TRACE_HEADER, "")):
@@ -51,7 +51,7 @@ def invocation(**fields: object) -> Iterator[None]:
 
 
 def w3c_trace_id(header: str) -> str:
-    """The trace id of an X-Ray trace header in the form of the W3C, 32 hexadecimal digits; empty where it has none.
+    """Convert the trace id of an X-Ray trace header to the W3C's form, 32 hexadecimal digits; empty if it is missing.
 
     AWS, "Tracing header": `Root=1-<8 digits>-<24 digits>`. W3C, "Trace Context", section 3.2.2.3: the same digits
     without the version and the hyphens, and not all of them zero.
@@ -61,24 +61,24 @@ def w3c_trace_id(header: str) -> str:
 
 
 def request_id() -> str:
-    """Of the current invocation, which a change is followed by from its stamp to its pushes; empty outside one."""
+    """Return the request id of the current invocation, which connects a stamp with its pushes; empty outside one."""
     return str(_context.get("request_id") or "")
 
 
 def event(name: str, **fields: object) -> None:
-    """Write one line. Values are strings, numbers, booleans, None, lists, or secrets, which are hashed."""
+    """Write one line. Field values are strings, numbers, booleans, None, lists, or secrets, which are hashed."""
     line = {"event": name, **_context, **fields}
     sys.stdout.write(json.dumps(line, default=_presentable, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
 def first_ids(of: Collection[_Named]) -> list[_Named]:
-    """The devices or passes that a line names: the first of them, so that no line grows with what a pass is held by."""
+    """Return the first `MAX_NAMED` devices or passes in their order, so that the length of a line is limited."""
     return sorted(of)[:MAX_NAMED]
 
 
 def hashed(secret: str) -> str:
-    """A short keyed hash that stands for a secret."""
+    """Return a short keyed hash that replaces a secret."""
     return hmac.digest(_key, secret.encode(), hashlib.sha256)[:HASH_BYTES].hex()
 
 

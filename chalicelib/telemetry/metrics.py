@@ -1,6 +1,6 @@
-"""Metrics: one log line each, which CloudWatch reads as a metric (AWS, "Embedded metric format specification").
+"""Metrics: log lines that CloudWatch reads as metrics (AWS, "Embedded metric format specification").
 
-No request is made and no library imported: a line costs what a log line costs.
+Writing a metric sends no request and imports no library; it costs as much as a log line.
 """
 
 import json
@@ -15,7 +15,7 @@ NAMESPACE = "Passwire"
 
 
 class Unit(Enum):
-    """CloudWatch's names."""
+    """Units, by CloudWatch's names."""
 
     COUNT = "Count"
     MILLISECONDS = "Milliseconds"
@@ -24,21 +24,21 @@ class Unit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What counts and measures.
+    """Writer of metrics to standard output.
 
     Args:
-        stage: a dimension of every metric.
+        stage: the value of the dimension `Stage` of every metric.
     """
 
     stage: str
 
     def count(self, name: str, value: int, **dimensions: str) -> None:
-        """Add to a counter. It is kept by stage, and by stage with the dimensions one after the other."""
+        """Add `value` to a counter, by stage and by stage with the first, the first two, ... dimensions."""
         self.put({name: value}, Unit.COUNT, **dimensions)
 
     @contextmanager
     def duration(self, name: str, **dimensions: str) -> Iterator[None]:
-        """Measure how long something takes, however it ends; how often it happens is the metric's sample count."""
+        """Measure the duration of the block in milliseconds, also if it raises; the sample count counts the runs."""
         started = time.perf_counter()
         try:
             yield
@@ -46,7 +46,7 @@ class Metrics:
             self.put({name: round((time.perf_counter() - started) * 1000, 1)}, Unit.MILLISECONDS, **dimensions)
 
     def put(self, values: Mapping[str, float], unit: Unit, **dimensions: str) -> None:
-        """Write values of one unit. A dimension's name is given in Python's form and written in CloudWatch's."""
+        """Write values of one unit by metric name. Names of dimensions are converted: `pass_type` to `PassType`."""
         named = {"Stage": self.stage, **{_title(name): value for name, value in dimensions.items()}}
         names = list(named)
         line = {

@@ -1,1 +1,1 @@
-"""The update protocol: stamps and tags, what changed, and the push tasks that follow. Pure: no I/O, no clock."""
+"""The update protocol: stamps and tags, changes, fan-outs, removals and push tasks. Pure: no I/O, no clock."""

@@ -1,20 +1,21 @@
-"""How often a push task was put off: a number inside the message, since SQS counts the receives of one message only.
+"""Count of the attempts at a push task, stored in its message: SQS counts the receives of a single message only.
 
-The push worker sends what is left of a task that made progress as a new message, whose receives SQS counts from one
-again. Without a number of its own such a chain of messages would never wait longer, and would have no end.
+When an attempt makes progress, the push worker sends the rest of the task as a new message, for which SQS counts the
+receives from one again. Without a count in the message, the delay between attempts would never grow, and the attempts
+would never end.
 """
 
 import json
 
 MAX_ATTEMPTS = 200
-"""After so many, what is left is no longer sent as a new message: the message itself comes back, and SQS's limit of
-receives ends it as a dead letter. With a quarter of an hour between two attempts that is after two days.
+"""Attempts after which the rest is no longer sent as a new message: the message itself returns to the queue until SQS's
+limit of receives makes it a dead letter. With a quarter of an hour between attempts, that is after two days.
 """
 _KEY = "attempts"
 
 
 def with_attempts(text: str, attempts: int) -> str:
-    """The message (a JSON object) with the number of times that it was put off; unchanged for 0."""
+    """Return a message (the text of a JSON object) with its count of attempts added; unchanged if the count is 0."""
     return (
         json.dumps({**json.loads(text), _KEY: attempts}, separators=(",", ":"), ensure_ascii=False)
         if attempts
@@ -23,7 +24,7 @@ def with_attempts(text: str, attempts: int) -> str:
 
 
 def attempts_of(text: str) -> int:
-    """How often the task of a message was put off; 0 where the message does not say."""
+    """Return the count of attempts in a message; 0 if it has no count, or if the text is not a JSON object."""
     if f'"{_KEY}"' not in text:
         return 0
     try:

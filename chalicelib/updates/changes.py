@@ -1,8 +1,8 @@
-"""From stream records to the passes that really changed: unchanged content dropped, one entry per pass, refusals named.
+"""Reading of batches of stream records: one entry per pass, which is a change that devices would see or a refusal.
 
-A stream record says that an item was written, not that a device would see a difference. What a batch means for each
-pass is worked out here, purely; `flows/change.py` acts on it. Whatever one record is or raises ends with that record:
-its neighbours in the batch are read all the same.
+A stream record shows that an item was written, not that a device would see a difference. This module decides what a
+batch means for each pass; `flows/change.py` acts on it. A record that cannot be read affects no other pass in the
+batch.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from chalicelib.passes.item import ItemError, PassItem, parse_pass_id
 
 WITHOUT_KEY = "(without key)"
 MAX_KEY_CHARACTERS = 2048
-"""DynamoDB's own limit for a hash key."""
+"""DynamoDB's limit for a hash key, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class StreamRecord:
 
     Args:
         key: the item's `pass_id` as written; `(without key)` if the record has none.
-        sequence_number: identifies the record in a partial batch response.
-        written_at: epoch seconds of the write, to the precision that the stream gives it.
-        old: the item before, None where it is new.
-        new: the item after, None where it was deleted.
+        sequence_number: identity of the record in a partial batch response.
+        written_at: epoch seconds of the write, with the precision of the stream.
+        old: the item before the write; None if it is new.
+        new: the item after the write; None if it was deleted.
     """
 
     key: str
@@ -43,8 +43,8 @@ class InvalidRecord:
 
     Args:
         key: the item's `pass_id` as written; `(without key)` if the record has none.
-        sequence_number: identifies the record in a partial batch response; empty if it has none.
-        problem: name of the error, without the record's content.
+        sequence_number: identity of the record in a partial batch response; empty if it has none.
+        problem: name of the error's type, without the content of the record.
     """
 
     key: str
@@ -54,16 +54,16 @@ class InvalidRecord:
 
 @dataclass(frozen=True, slots=True)
 class PassChange:
-    """What a batch means for one pass.
+    """Change of one pass in a batch.
 
     Args:
-        pass_id: which pass.
-        count: how many content changes were coalesced; the revision grows by it.
-        first_issue: nothing but the insertion of the item: whoever downloaded the pass has this content.
-        item: as it is at the end of the batch; None where it is gone.
-        sequence_number: the first of its records, to be named if this pass cannot be settled.
-        written_at: epoch seconds of the first of its writes.
-        last_record: what the last of its records is recognized by, should it be handed out again.
+        pass_id: the pass that changed.
+        count: number of content changes that were merged; the revision grows by it.
+        first_issue: whether the item was only inserted, so that every device that downloaded the pass has this content.
+        item: the item at the end of the batch; None if it is deleted.
+        sequence_number: that of the pass's first record, to report it if the pass cannot be processed.
+        written_at: epoch seconds of the first write.
+        last_record: identity of the pass's last record, by which it is recognized if it is delivered again.
     """
 
     pass_id: PassId
@@ -76,10 +76,11 @@ class PassChange:
 
     @property
     def deleted(self) -> bool:
+        """True if the item is deleted at the end of the batch."""
         return self.item is None
 
     def merged_with(self, later: Self) -> Self:
-        """This change with a later one of the same pass coalesced into it."""
+        """Merge this change with a later one of the same pass."""
         return replace(
             self, count=self.count + later.count, first_issue=False, item=later.item, last_record=later.last_record
         )
@@ -87,15 +88,15 @@ class PassChange:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRecord:
-    """A pass whose item cannot become a pass: what to tell the people behind the pipeline.
+    """Refusal of one pass in a batch, whose item is invalid at the end; reported to the people behind the pipeline.
 
     Args:
-        key: the item's key as it was written; `(without key)` where the record has none.
-        sequence_number: the first of the pass's records in the batch.
-        error: what is wrong.
-        pass_id: None where the key is not a pass_id.
-        template: the template that the item names; empty where it names none.
-        count: how many content changes are refused with it.
+        key: the item's key, quoted; `(without key)` if the record has none.
+        sequence_number: that of the pass's first record in the batch.
+        error: the problem of the item.
+        pass_id: None if the key is not a valid pass id.
+        template: name of the item's template; empty if the item has none.
+        count: number of content changes that are refused.
     """
 
     key: str
@@ -108,12 +109,12 @@ class RefusedRecord:
 
 @dataclass(frozen=True, slots=True)
 class UnreadRecord:
-    """A record that could not be read, though it says which pass it is of: that pass must be looked at again.
+    """A record that could not be read except for its key: the pass must be rechecked.
 
     Args:
-        pass_id: which pass.
-        problem: what was raised, without the record's content.
-        written_at: epoch seconds of the write; 0 where it is not known.
+        pass_id: the pass of the record.
+        problem: name of the error's type, without the content of the record.
+        written_at: epoch seconds of the write; 0 if it is not known.
     """
 
     pass_id: PassId
@@ -122,18 +123,18 @@ class UnreadRecord:
 
 
 Entry = PassChange | RefusedRecord
-"""What a pass has come to at the end of a batch."""
+"""Result of a batch for one pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch means.
+    """Result of a batch.
 
     Args:
-        entries: one per pass, in the order of each pass's first record. A change of count 0 is of a pass that was only
-            written with the content that it had.
-        unread: passes to look at again, each once.
-        corrected: refusals that a later record of the same batch has corrected.
+        entries: one per pass, in the order of each pass's first record. A change has count 0 if the pass was only
+            written with the content that it had before.
+        unread: one record for each pass to recheck.
+        corrected: refusals that a later record of the same batch corrected.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -142,10 +143,10 @@ class Batch:
 
 
 def read_batch(records: Iterable[StreamRecord | InvalidRecord]) -> Batch:
-    """Work out what a batch of records means, in the stream's order. It raises no errors.
+    """Read a batch of records in the stream's order. It raises no errors.
 
-    The end of a batch decides what a pass has come to: a refusal that follows a change stands for both, and a change
-    that follows a refusal counts them both.
+    The last record of a pass decides its result: a refusal after a change replaces it and counts both, and so does a
+    change after a refusal.
     """
     entries: dict[str, Entry] = {}
     unread: dict[str, UnreadRecord] = {}
@@ -172,7 +173,7 @@ def read_batch(records: Iterable[StreamRecord | InvalidRecord]) -> Batch:
 
 
 def _read(record: StreamRecord) -> Entry | UnreadRecord | None:
-    """Read one record: a change (of count 0 if the content is the same), a refusal, or an unread record."""
+    """Read one record as a change (with count 0 if the content is the same), a refusal or an unread record."""
     try:
         return change_of(record)
     except ItemError as error:
@@ -184,13 +185,13 @@ def _read(record: StreamRecord) -> Entry | UnreadRecord | None:
             pass_id=_pass_id(record.key),
             template=shown(template) if isinstance(template, str) else "",
         )
-    except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
+    except Exception as error:  # noqa: BLE001 - no error may affect the other records
         invalid = InvalidRecord(record.key, record.sequence_number, limited(type(error).__name__))
         return _unread(invalid, written_at=record.written_at)
 
 
 def _unread(record: InvalidRecord, *, written_at: float = 0.0) -> RefusedRecord | UnreadRecord:
-    """Refuse an invalid record, or have its pass rechecked if the record names one."""
+    """Have the pass of an invalid record rechecked; without a valid key, refuse the record."""
     pass_id = _pass_id(record.key)
     if pass_id is not None:
         return UnreadRecord(pass_id, record.problem, written_at)
@@ -214,7 +215,7 @@ def _refused_after(earlier: Entry, refused: RefusedRecord) -> RefusedRecord:
 
 def _changed_after(earlier: Entry, change: PassChange) -> Entry:
     if change.count == 0:
-        return earlier  # the same content after a change, or after a refusal, leaves it at that
+        return earlier  # the same content was written again: the earlier change or refusal is still the result
     if isinstance(earlier, PassChange) and earlier.count:
         return earlier.merged_with(change)
     return replace(
@@ -223,11 +224,13 @@ def _changed_after(earlier: Entry, change: PassChange) -> Entry:
 
 
 def change_of(record: StreamRecord) -> PassChange | None:
-    """What one record means. Where a device would see no difference, it is a change of count 0; None where there is
-    nothing to see at all: nothing is there, or what is refused was refused before.
+    """Read the change of one record. It has count 0 if a device would see no difference.
+
+    Returns:
+        None if there is no valid item before or after the write, or if the same invalid item was written again.
 
     Raises:
-        ItemError: the new item cannot become a pass.
+        ItemError: the new item is invalid.
     """
     if record.new is None:
         if record.old is None:
@@ -235,13 +238,13 @@ def change_of(record: StreamRecord) -> PassChange | None:
         try:
             pass_id = parse_pass_id(record.old)
         except ItemError:
-            return None  # it never was a pass
+            return None  # the deleted item was invalid
         return _change(pass_id, record, None)
     try:
         new = PassItem.parse(record.new)
     except RefusedError:
         if record.old == record.new:
-            return None  # it was refused when it was written; nothing is new
+            return None  # it was refused when it was first written
         raise
     if record.old is not None and _same_content(record.old, new):
         return replace(_change(new.pass_id, record, new), count=0)
@@ -264,4 +267,4 @@ def _same_content(old: Mapping[str, object], new: PassItem) -> bool:
     try:
         return PassItem.parse(old).same_content(new)
     except RefusedError:
-        return False  # what could not be a pass has become one
+        return False  # the old item was invalid

@@ -1,4 +1,4 @@
-"""Conditional requests: HTTP dates, validators, and when the answer is 304 (RFC 9110, sections 5.6.7, 8.8 and 13)."""
+"""Conditional requests: validators, HTTP dates and the decision for 304 (RFC 9110, sections 5.6.7, 8.8 and 13)."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -9,11 +9,11 @@ from chalicelib.updates.protocol import Version
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a response names its content by.
+    """Validators of a response, by which a device asks later whether its pass has changed.
 
     Args:
-        last_modified: IMF-fixdate of the stamp.
-        etag: weak, because two signatures of the same pass differ in their signing time.
+        last_modified: time of the stamp as an IMF-fixdate.
+        etag: weak entity tag: the bytes of a pass differ between downloads in the signing time.
     """
 
     last_modified: str
@@ -21,11 +21,12 @@ class Validators:
 
     @property
     def headers(self) -> dict[str, str]:
+        """Headers of the response, by name."""
         return {"Last-Modified": self.last_modified, "ETag": self.etag}
 
 
 def validators_of(version: Version) -> Validators:
-    """The validators of a pass's content as of this version."""
+    """Return the validators of a pass's content in this version."""
     return Validators(
         last_modified=formatdate(version.modified_at, usegmt=True),
         etag=f'W/"{version.modified_at}-{version.revision}"',
@@ -34,15 +35,15 @@ def validators_of(version: Version) -> Validators:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditional headers of a request, as they came; None where one is absent."""
+    """Conditional headers of a request, unparsed; None for a header that is absent."""
 
     if_none_match: str | None = None
     if_modified_since: str | None = None
 
     def not_modified(self, version: Version) -> bool:
-        """Whether the device has this version: `If-None-Match` decides where it is sent, else `If-Modified-Since`.
+        """Tell whether the device has this version: by `If-None-Match` if present, else by `If-Modified-Since`.
 
-        A date that cannot be read counts as absent (RFC 9110, section 13.1.3): devices were seen to send `(null)`.
+        An invalid date is ignored (RFC 9110, section 13.1.3): devices are known to send `(null)`.
         """
         if self.if_none_match is not None:
             listed = [_opaque(tag) for tag in self.if_none_match.split(",")]
@@ -52,7 +53,7 @@ class Conditions:
 
 
 def _opaque(etag: str) -> str:
-    """What a weak comparison compares (RFC 9110, section 8.8.3.2)."""
+    """Return the part of an entity tag that a weak comparison compares (RFC 9110, section 8.8.3.2)."""
     return etag.strip().removeprefix("W/")
 
 
@@ -60,8 +61,7 @@ def _epoch_seconds(http_date: str) -> int | None:
     try:
         parsed = parsedate_to_datetime(http_date)
     except (ValueError, TypeError, OverflowError, IndexError):
-        return (
-            None  # IndexError: `email.utils` on what is only punctuation; OverflowError: on a year or zone of 20 digits
-        )
+        # `email.utils` raises IndexError for punctuation alone, OverflowError for a year or zone with 20 digits.
+        return None
     # A date without a zone, as asctime writes it, is in GMT (RFC 9110, section 5.6.7).
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())

@@ -1,29 +1,29 @@
-"""Fan-outs that are carried out once: which of several messages about one change goes on, and from where.
+"""Rules by which each fan-out is executed once: which of several messages continues it, and from which device.
 
 Theory of operation
 -------------------
-A fan-out pages through the devices that hold a pass and orders a push to each. It may reach the worker several times:
-SQS delivers a message more than once, a sender repeats a request whose answer was lost, the push function repeats a
-batch that it did not settle. And the next change of the same pass starts a fan-out of its own.
+A *fan-out* pages through the devices that have a pass and requests a push to each. Several messages may request the
+same fan-out: SQS delivers a message more than once, a sender repeats a request whose response was lost, the push
+function repeats a batch that it did not complete. And the next change of the same pass starts another fan-out.
 
-*Announced.* The push function stamps a pass and then sees to it that all devices that hold the pass are told. That
-stamp is `announced` on the version row. Other stamps (personalization) announce nothing, and leave it. So a fan-out
-whose stamp is older than `announced` is replaced: the newer change tells every device, and telling them the same twice
-wakes phones for nothing. A crash between the stamp and its fan-out ends the invocation, and Lambda repeats the batch
-until it is settled or kept in the stream-failure queue, which raises an alarm. The repeated batch finds by
-`last_record` that its last record is stamped already, and announces the same stamp again instead of a new one; so the
-fan-out of the first attempt is the same as that of the second.
+*Announced stamp.* The push function stamps a pass and then ensures that all devices that have the pass are notified.
+The stamp is stored as `announced` on the version row. Other stamps (personalization) announce no change and keep it. So
+a fan-out whose stamp is older than `announced` is superseded: the newer change notifies every device, and a second
+notification would be useless. A crash between the stamp and its fan-out ends the invocation, and Lambda repeats the
+batch until it succeeds or moves to the stream-failure queue, which raises an alarm. The repeated batch sees by
+`last_record` that its last record is stamped already, and announces the same stamp again instead of a new one. So both
+attempts request the same fan-out.
 
-*Progress.* Of the fan-out of the announced stamp, the version row keeps where it began, how far it has come, and which
-message carries it on (`holder`). It is written after each page, on the condition that nobody else wrote it, and after
-the page's pushes are ordered: a crash in between repeats one page, and never leaves one out.
+*Progress.* For the fan-out of the announced stamp, the version row stores where it began, how far it has come, and
+which message continues it (the *holder*). It is written after each page, after the page's pushes are requested, and
+only if no other message has written it. So a crash repeats one page at most, and never skips one.
 
-A message of the same stamp whose devices are all covered by the progress that is kept (it begins no earlier)
-- goes on from there if it is the holder, which was delivered again, or if the holder has handed over;
+A message with the same stamp, all of whose devices are covered by the stored progress (it does not begin earlier),
+- continues from there if it is the holder, delivered again, or if there is no holder at the moment;
 - ends if the fan-out is done;
-- else waits, and takes over from a holder that has not moved for `ABANDONED_SECONDS`. It never ends before the
-  fan-out is done, since the holder may have been given up.
-One that begins earlier covers more devices, and replaces it.
+- otherwise waits, and takes over from a holder without progress for `ABANDONED_SECONDS`. It never ends before the
+  fan-out is done, because the holder may have failed permanently.
+A message that begins earlier covers more devices, and replaces the stored progress.
 """
 
 import json
@@ -32,20 +32,20 @@ from enum import Enum, auto
 from typing import Self
 
 ABANDONED_SECONDS = 900
-"""Longer than an invocation of the worker may take, and than a message that was not settled stays hidden."""
+"""Longer than the timeout of the push worker, and than the time for which an unfinished message stays hidden."""
 
 
 @dataclass(frozen=True, slots=True)
 class FanOutProgress:
-    """How far a fan-out has come.
+    """Progress of a fan-out.
 
     Args:
-        modified_at: the stamp whose fan-out this is.
-        start: the device identifier behind which it began, in the table's order; empty for the first device.
-        reached: the device identifier up to which pushes are ordered; empty for none.
-        holder: the id of the message that carries it on; empty where it waits for the next one.
+        modified_at: the stamp that the fan-out announces.
+        start: identifier of the device after which it began, in the table's order; empty for the first device.
+        reached: identifier of the last device to which a push is requested; empty for none.
+        holder: id of the message that continues it; empty while it waits for the next message.
         at: epoch seconds of this progress.
-        done: whether pushes to all devices are ordered.
+        done: whether pushes to all devices are requested.
     """
 
     modified_at: int
@@ -56,22 +56,22 @@ class FanOutProgress:
     done: bool = False
 
     def encode(self) -> str:
-        """As one attribute of the version row."""
+        """Return the progress as the text of one attribute of the version row."""
         return json.dumps([self.modified_at, self.start, self.reached, self.holder, self.at, self.done])
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `encode` wrote."""
+        """Read a text that `encode` returned."""
         return cls(*json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
 class FanOutState:
-    """What the version row says of a pass's fan-outs.
+    """State of a pass's fan-outs, stored in the version row.
 
     Args:
-        announced: the stamp of the last change whose devices are told; 0 for none.
-        progress: of the last fan-out; None for none.
+        announced: the last stamp of which devices are notified; 0 for none.
+        progress: progress of the last fan-out; None if there was none.
     """
 
     announced: int = 0
@@ -79,26 +79,26 @@ class FanOutState:
 
 
 class Idle(Enum):
-    """Why a message does not carry the fan-out on."""
+    """Reason why a message does not continue the fan-out."""
 
     END = auto()
-    """A newer change replaces it, or it is done."""
+    """The fan-out is done, or superseded by a newer change."""
     WAIT = auto()
-    """Another message carries it on; this one must come again."""
+    """Another message continues it; this one must be delivered again later."""
 
 
 def claim(state: FanOutState, *, modified_at: int, after: str, holder: str, now: float) -> FanOutProgress | Idle:
-    """What a message that orders a fan-out does.
+    """Decide what a message that requests a fan-out does.
 
     Args:
-        state: as the version row has it.
-        modified_at: the stamp whose fan-out is ordered.
-        after: the device identifier behind which it begins; empty for the first device.
-        holder: the id of the message.
+        state: the state stored in the version row.
+        modified_at: the stamp that the fan-out announces.
+        after: identifier of the device after which it begins; empty for the first device.
+        holder: id of the message.
         now: epoch seconds.
 
     Returns:
-        The progress to write before the first page, with `reached` as the place to go on from; or why not.
+        The progress to write before the first page, to continue after `reached`; or the reason not to continue.
     """
     started = FanOutProgress(modified_at, after, after, holder, int(now))
     found = state.progress

@@ -1,7 +1,7 @@
-"""Work for the push queue: what could not be settled at once, as frozen values and as the JSON that SQS carries.
+"""Push tasks: work for the push queue, as frozen values and as the JSON of the queue's messages.
 
-An order names devices, never push tokens: whoever carries it out reads the token of that moment, and a queue holds no
-secret that reaches a phone.
+A push task contains device library identifiers, never push tokens: the push worker reads the current token, and the
+queue contains no secret by which a phone can be reached.
 """
 
 import json
@@ -15,21 +15,21 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 
 MAX_GROUP_LENGTH = 128
 MAX_TIME = 100_000_000_000
-"""Epoch seconds: 5138 AD. What is later, or before 1970, is not a time that this service wrote."""
+"""Epoch seconds, in the year 5138. This service never writes a later time, nor one before 1970."""
 MAX_DEVICES_PER_TASK = 500
-"""500 identifiers of the longest length stay under SQS's 256 KiB; usual ones (32 hex digits) make 18 KiB."""
+"""500 identifiers of the maximum length stay below SQS's 256 KiB; usual ones (32 hexadecimal digits) have 18 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotifyDevices:
-    """Push to these devices: something of this pass type changed.
+    """Push to devices, because a pass of this type changed.
 
     Args:
-        pass_type_identifier: the topic.
-        devices: whom to tell.
-        changed_at: epoch seconds of the change, to measure how long telling took.
-        change: what the change is followed by in logs: the request id of the invocation that saw it.
-        not_before: epoch seconds before which nothing is pushed; 0 for no wait.
+        pass_type_identifier: topic of the push.
+        devices: the devices to push to.
+        changed_at: epoch seconds of the change, to measure the time until the push.
+        change: id of the change in logs: the request id of the invocation that processed it; empty if unknown.
+        not_before: epoch seconds before which nothing is pushed; 0 to push at once.
     """
 
     pass_type_identifier: str
@@ -41,15 +41,15 @@ class NotifyDevices:
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """Find the devices that hold this pass, those after `after` in the table's order, and have them woken.
+    """Find the devices that have a pass, page by page, and push to them.
 
     Args:
-        pass_id: which pass.
-        after: None for all of its devices.
+        pass_id: the pass.
+        after: device after which to begin, in the table's order; None to begin with the first.
         changed_at: epoch seconds of the change.
-        change: as above.
-        modified_at: the stamp that the change got, by which the worker sees that a later change has replaced this
-            fan-out (`domain/fan_outs.py`); None for a push by hand, which is always carried out.
+        change: id of the change in logs, as in `NotifyDevices`.
+        modified_at: stamp of the change, by which the push worker sees whether a later change supersedes this fan-out
+            (`updates/fan_outs.py`); None for a push by an operator, which is always executed.
     """
 
     pass_id: PassId
@@ -61,12 +61,12 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True)
 class RemoveRegistrations:
-    """The pass was deleted: remove its registrations, unless it is back by then.
+    """Remove the registrations of a deleted pass, unless the pass exists again.
 
     Args:
-        pass_id: which pass.
-        modified_at: the stamp of the deletion; None where it is not known.
-        not_before: epoch seconds before which nothing is removed; 0 for no wait.
+        pass_id: the pass.
+        modified_at: stamp of the deletion; None if it is unknown.
+        not_before: epoch seconds before which nothing is removed; 0 to remove at once.
     """
 
     pass_id: PassId
@@ -75,25 +75,25 @@ class RemoveRegistrations:
 
 
 class RecheckReason(Enum):
-    """Why a pass is looked at again, which decides what makes that unnecessary."""
+    """Reason for a recheck, which decides when it is unnecessary."""
 
     UNSETTLED = "unsettled"
-    """A stream record of it could not be handled, or an operator asks: it is looked at in any case."""
+    """A stream record could not be processed, or an operator requests it: always necessary."""
     REFUSED = "refused"
-    """Its item was refused: it is looked at while that refusal is on record."""
+    """The item was refused: necessary while the refusal is recorded."""
     DOWNLOAD = "download"
-    """A download of it failed on our side: it is looked at unless it was after the failure."""
+    """A download failed in this service: necessary unless the pass was rechecked after the failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """Read the pass item again; once the pass can be made, stamp it and push to every device that holds it.
+    """Read a pass's item again; if the pass can be built, stamp it and push to every device that has it.
 
     Args:
-        pass_id: which pass.
-        reason: why.
-        at: epoch seconds of what led to it: the write, the failed download, or the operator's request.
-        change: what it is followed by in logs: the request id of the invocation that asked.
+        pass_id: the pass.
+        reason: the reason for the recheck.
+        at: epoch seconds of the event that led to it: the write, the failed download, or the operator's request.
+        change: id of the recheck in logs: the request id of the invocation that requested it; empty if unknown.
     """
 
     pass_id: PassId
@@ -106,13 +106,14 @@ PushTask = NotifyDevices | FanOut | RemoveRegistrations | Recheck
 
 
 def encode(task: PushTask) -> str:
-    """The order as one line of JSON."""
+    """Return a push task as one line of JSON."""
     body: Mapping[str, object]
     match task:
         case NotifyDevices():
             devices = [device.value for device in task.devices]
             wait = {"not_before": task.not_before} if task.not_before else {}
-            body = {"wake": task.pass_type_identifier, "devices": devices, **_origin(task), **wait}
+            origin = _origin(task)
+            body = {"wake": task.pass_type_identifier, "devices": devices, **origin, **wait}  # prose: message format
         case FanOut():
             after = task.after.value if task.after else None
             body = {"fan_out": str(task.pass_id), "after": after, **_origin(task), **_stamp(task)}
@@ -134,10 +135,10 @@ def _stamp(task: FanOut | RemoveRegistrations) -> dict[str, object]:
 
 
 def message_group(task: PushTask) -> str | None:
-    """Whose share of the queue an order takes; None where it stands for itself.
+    """Return the message group of a push task; None for no group.
 
-    The orders of one change are one tenant of the queue, so that a pass which a million devices hold does not keep the
-    pushes of others waiting (AWS, "Amazon SQS fair queues").
+    The push tasks of one change are one tenant of the queue, so that a pass on a million devices does not delay the
+    pushes of other passes (AWS, "Amazon SQS fair queues").
     """
     match task:
         case NotifyDevices(change=change) | FanOut(change=change) | Recheck(change=change) if _may_name_a_group(change):
@@ -146,16 +147,16 @@ def message_group(task: PushTask) -> str | None:
 
 
 def _may_name_a_group(text: str) -> bool:
-    """SQS refuses any other (AWS, "SendMessage"): up to 128 letters, digits and punctuation of ASCII."""
+    """Tell whether SQS accepts a group: 1 to 128 letters, digits and punctuation of ASCII (AWS, "SendMessage")."""
     return 0 < len(text) <= MAX_GROUP_LENGTH and text.isascii() and text.isprintable() and " " not in text
 
 
 def decode(text: str) -> PushTask:
-    """Read an order. One that an older version wrote says nothing of its change.
+    """Read a push task. Attributes that an older version did not write get their defaults.
 
     Raises:
-        RefusedError: it is none of ours, whatever it is instead. The message does not repeat the text, which may name
-            devices.
+        RefusedError: the text is not a push task. The message does not quote it, because it may contain device
+            library identifiers.
     """
     try:
         content = json.loads(text)
@@ -166,14 +167,16 @@ def decode(text: str) -> PushTask:
     except (RefusedError, ValueError, KeyError):
         task = None
     if task is None:
-        raise RefusedError("push queue: a message is not an order; it was not written by this version of the service")
+        raise RefusedError(
+            "push queue: a message is not a push task; it was not written by this version of the service"
+        )
     return task
 
 
 def _decode(content: Any) -> PushTask | None:  # noqa: ANN401 - any JSON
     match content:
-        case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": at}:
-            PassId(pass_type_identifier, "any")  # raises where it is not a pass type identifier
+        case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": at}:  # prose: message format
+            PassId(pass_type_identifier, "any")  # raises for an invalid pass type identifier
             identifiers = tuple(DeviceLibraryIdentifier(_text(device)) for device in devices)
             return NotifyDevices(pass_type_identifier, identifiers, _time(at), _change(content), _not_before(content))
         case {"fan_out": str(pass_id), "after": None, "changed_at": at}:
@@ -195,12 +198,12 @@ def _decode(content: Any) -> PushTask | None:  # noqa: ANN401 - any JSON
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("not a string")  # noqa: TRY004 - decode knows one kind of wrong
+        raise ValueError("not a string")  # noqa: TRY004 - `decode` handles ValueError
     return value
 
 
 def _time(value: object) -> float:
-    """Epoch seconds; neither a boolean, which is an int to Python, nor NaN, nor a number of a thousand digits."""
+    """Read epoch seconds; refuse NaN, numbers out of range, and booleans, which are instances of int in Python."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_TIME:
         raise ValueError("not a time")
     return value
@@ -211,7 +214,7 @@ def _change(content: Mapping[str, object]) -> str:
 
 
 def _stamp_of(content: Mapping[str, object]) -> int | None:
-    """A `modified_at`; None where the message does not say, as one of an older version."""
+    """Read `modified_at`; None if it is missing, as in messages of older versions."""
     if "modified_at" not in content:
         return None
     found = content["modified_at"]
@@ -225,7 +228,7 @@ def _not_before(content: Mapping[str, object]) -> float:
 
 
 def in_chunks(task: NotifyDevices) -> list[NotifyDevices]:
-    """The same order in pieces that one message can carry."""
+    """Split a push task into parts that each fit a message."""
     return [
         replace(task, devices=task.devices[start : start + MAX_DEVICES_PER_TASK])
         for start in range(0, len(task.devices), MAX_DEVICES_PER_TASK)

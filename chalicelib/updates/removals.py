@@ -1,34 +1,34 @@
-"""Which answers of APNs remove a device, and which are held for an operator: the rules, without I/O.
+"""Rules for removing devices: which responses of APNs remove a device, and which removals an operator decides on.
 
 Theory of operation
 -------------------
-A device that is removed by mistake is never told of a change again: phones do not register again by themselves. So an
-answer that removes a device is believed of single devices, and never of all at once.
+A device that is removed by mistake is never notified again, because phones do not register again by themselves. So a
+response that removes a device is trusted for single devices, and never for all devices at once.
 
-*410 (Unregistered, ExpiredToken)* says that this token was valid and is no longer. It is believed at once, unless more
-than `FEW_DEVICES` and more than `SMALL_SHARE` of the devices of one send get it: then APNs has a problem, and all of
-them are held. The pieces of one fan-out are pushed to separately. Since each holds hundreds of devices, each shows the
-share of the whole, and is judged alike.
+*410 (Unregistered, ExpiredToken)* means that the token was valid and no longer is. It is trusted at once, unless more
+than `FEW_DEVICES` and more than `SMALL_SHARE` of the devices of one send get it: then APNs probably has a problem, and
+all of these removals are held. The parts of a fan-out are sent separately. Each has hundreds of devices, so its share
+is close to the share of the whole, and the same rule applies to it.
 
-*400 (BadDeviceToken)* is also what every valid token gets when the push host or the credential belongs to the other
-environment (sandbox or production), and most passes have one holder, so that each send has one device and a share
-proves nothing. It removes a device only if
-1. the device was first refused at least `PATIENCE_SECONDS` ago and was not reached since. The first refusal marks the
-   device row (`rejected_at`), and a delivery clears the mark; so does a registration. So nothing is written per push,
-   and a device that a push reached within the last day is never removed.
-2. the same client, that is this credential on this host, delivered a push to any device after that first refusal. That
-   proves that host and credential are right while this token is refused. The last delivery of a client is noted once
-   in `NOTE_DELIVERY_SECONDS` per execution environment.
-Until then the device is pushed to again every `REJECTED_RETRY_SECONDS`. If a day has passed and nothing was delivered
-by the same client since, the removal is held. It is held at once where a large share of a send is refused and the
-client has not delivered anything for `RECENT_SECONDS`: nothing shows that it can deliver.
+*400 (BadDeviceToken)* is also the response for every valid token if the push host or the credential belongs to the
+other environment of APNs (development or production). Most passes are on one device, so most sends have one device, and
+a share shows nothing. The response removes a device only if
+1. the device was first rejected at least `PATIENCE_SECONDS` ago, and no push was delivered to it since. The first
+   rejection marks the device row (`rejected_at`); a delivery or a registration clears the mark. So nothing is written
+   per push, and a device to which a push was delivered within the last day is never removed.
+2. the same client, which is this credential on this host, delivered a push to any device after that first rejection.
+   This shows that host and credential are right while the token is rejected. The last delivery of a client is recorded
+   once per `NOTE_DELIVERY_SECONDS` and execution environment.
+Until then the push is repeated every `REJECTED_RETRY_SECONDS`. If a day has passed and the same client has delivered
+nothing since, the removal is held. It is held at once if a large share of a send is rejected and the client has
+delivered nothing for `RECENT_SECONDS`, because nothing shows that it can deliver.
 
-So a stage that pushes to the wrong environment removes nothing, whether its passes have one holder or a million. And
-hundreds of invented devices that one attacker registers for one pass go away by themselves after a day, since pushes to
-other devices are delivered meanwhile.
+So a stage that pushes to the wrong environment removes no device, whether its passes are on one device or on a million.
+And if an attacker registers hundreds of invented devices for one pass, they are removed automatically after a day,
+since pushes to other devices are delivered meanwhile.
 
-*Held* removals keep the devices and their pushes in a queue of their own, which is empty as long as all is well and
-raises an alarm when it is not. `accept` removes those devices that are still as they were, `discard` pushes to them
+*Held* removals are kept, with the devices and their pushes, in a separate queue. It is normally empty, and raises an
+alarm when it is not. `accept` removes those devices that have not registered since; `discard` pushes to all of them
 again.
 """
 
@@ -40,44 +40,44 @@ from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier
 
 FEW_DEVICES = 5
-"""So many of a send may go at once, whatever their share."""
+"""Devices of one send that may be removed at once, regardless of their share."""
 SMALL_SHARE = 0.2
 PATIENCE_SECONDS = 24 * 3600 + 600
-"""How long a device must have been refused with 400 before it is removed: a day, and longer than two sends may overlap
-of which one reaches the device that the other marks."""
+"""Time since a device's first rejection with 400 after which it may be removed: a day, and longer than two sends may
+overlap of which one delivers to the device that the other marks."""
 RECENT_SECONDS = 2 * 24 * 3600
-"""How recent a client's last delivery must be to show that it could deliver, also where a stage pushes once a day. A
-host or credential that is changed is another client, which has none."""
+"""Age up to which a client's last delivery shows that the client can deliver: long enough for a stage that pushes once
+per day. After a change of the host or the credential, the client is another, without a delivery."""
 NOTE_DELIVERY_SECONDS = 1200
-"""How often an execution environment notes that a client delivers; well below `RECENT_SECONDS`."""
+"""Interval at which an execution environment records a delivery of a client; far below `RECENT_SECONDS`."""
 REJECTED_RETRY_SECONDS = 3 * 3600
-"""How long a device that was refused with 400 waits for the next push."""
+"""Delay of the next push to a device that was rejected with 400."""
 MAX_DEVICES_PER_MESSAGE = 500
-"""With identifiers of the longest length (256) and their times, under SQS's 256 KiB."""
+"""As many devices, with identifiers of the maximum length (256) and their times, stay below SQS's 256 KiB."""
 
 
 class Verdict(Enum):
-    """What is done about a device after an answer that may remove it."""
+    """Decision about a device after a response that may remove it."""
 
     REMOVE = auto()
-    """It is gone: remove its rows."""
+    """Remove the rows of the device."""
     WAIT = auto()
-    """Mark it, and push to it again later."""
+    """Mark the device as rejected, and push to it again later."""
     HOLD = auto()
-    """Keep it and its push for an operator."""
+    """Keep the device and its push for an operator's decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendEvidence:
-    """What one send shows as a whole. All counts are of push tokens that APNs answered for.
+    """Responses of APNs to one send as a whole: counts of push tokens.
 
     Args:
-        answered: all of them.
-        delivered: with 200.
-        unregistered: with 410 Unregistered or ExpiredToken.
-        rejected: with 400 BadDeviceToken.
+        answered: tokens with any response.
+        delivered: tokens with 200.
+        unregistered: tokens with 410 Unregistered or ExpiredToken.
+        rejected: tokens with 400 BadDeviceToken.
         now: epoch seconds of the send.
-        last_delivery: epoch seconds of the last delivery that is noted of the same client; None for none.
+        last_delivery: epoch seconds of the last recorded delivery of the same client; None if it has none.
     """
 
     answered: int
@@ -89,25 +89,25 @@ class SendEvidence:
 
     @property
     def proven_at(self) -> float | None:
-        """When the client last delivered, this send included; None for never."""
+        """Epoch seconds of the client's last known delivery, including this send; None if it has none."""
         return self.now if self.delivered else self.last_delivery
 
     def is_mass(self, count: int) -> bool:
-        """Whether so many of the answers are more than a few and more than a small share."""
+        """Tell whether this count of responses is both more than a few and more than a small share."""
         return count > FEW_DEVICES and count > SMALL_SHARE * self.answered
 
 
 def judge_unregistered(evidence: SendEvidence) -> Verdict:
-    """What a 410 means for its device."""
+    """Decide about a device with 410 Unregistered or ExpiredToken."""
     return Verdict.HOLD if evidence.is_mass(evidence.unregistered) else Verdict.REMOVE
 
 
 def judge_rejected(evidence: SendEvidence, *, rejected_at: int | None) -> Verdict:
-    """What a 400 BadDeviceToken means for its device.
+    """Decide about a device with 400 BadDeviceToken.
 
     Args:
-        evidence: of the send.
-        rejected_at: epoch seconds of the first refusal since the device was last reached; None if this is the first.
+        evidence: the responses to the send.
+        rejected_at: epoch seconds of the first rejection since the last delivery; None if this is the first one.
     """
     proven_at = evidence.proven_at
     is_recent = proven_at is not None and evidence.now - proven_at < RECENT_SECONDS
@@ -123,9 +123,8 @@ class HeldDevice:
     """A device whose removal is held.
 
     Args:
-        identifier: which device.
-        updated_at: epoch milliseconds of its last registration when it was pushed to: a newer one shows that it is
-            there.
+        identifier: the device.
+        updated_at: epoch milliseconds of its last registration before the push; a later one shows that it is in use.
     """
 
     identifier: DeviceLibraryIdentifier
@@ -134,13 +133,13 @@ class HeldDevice:
 
 @dataclass(frozen=True, slots=True)
 class HeldRemovals:
-    """Removals of one send that an operator decides on. They hold no push token.
+    """Removals of one send that an operator decides on. They contain no push tokens.
 
     Args:
-        pass_type_identifier: the topic that was pushed to.
+        pass_type_identifier: topic of the push.
         reason: APNs' status and reason, such as `400 BadDeviceToken`.
-        devices: whose removal is held, and whose push is kept with it.
-        changed_at: epoch seconds of the change that they were not told of.
+        devices: the devices whose removals and pushes are held.
+        changed_at: epoch seconds of the change of which they were not notified.
     """
 
     pass_type_identifier: str
@@ -149,13 +148,13 @@ class HeldRemovals:
     changed_at: float
 
     def encode(self) -> str:
-        """As one line of JSON."""
+        """Return the removals as one line of JSON."""
         devices = [[device.identifier.value, device.updated_at] for device in self.devices]
         body = {"held": self.pass_type_identifier, "reason": self.reason, "devices": devices}
         return json.dumps({**body, "changed_at": self.changed_at}, separators=(",", ":"))
 
     def in_chunks(self) -> "list[HeldRemovals]":
-        """The same removals in pieces that one message can carry."""
+        """Split the removals into parts that each fit a message."""
         return [
             replace(self, devices=self.devices[start : start + MAX_DEVICES_PER_MESSAGE])
             for start in range(0, len(self.devices), MAX_DEVICES_PER_MESSAGE)
@@ -163,10 +162,10 @@ class HeldRemovals:
 
 
 def read_held(text: str) -> HeldRemovals:
-    """Read what `HeldRemovals.encode` wrote.
+    """Read a text that `HeldRemovals.encode` returned.
 
     Raises:
-        RefusedError: it is something else. The message does not repeat the text, which may name devices.
+        RefusedError: it is another text. The message does not quote it, because it may contain device identifiers.
     """
     try:
         match json.loads(text):

@@ -297,7 +297,7 @@ def test_a_download_fails_clearly_where_the_certificate_or_its_intermediate_has_
     assert len(answer.body) < 200
     (failed,) = [line for line in logged(capsys) if line.get("event") == "request_failed"]
     assert f"pass type {team.pass_type_identifier}: {said}" in failed["error"]
-    assert "python -m infra cert rotate" in failed["error"]
+    assert "and import it" in failed["error"]
 
 
 def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

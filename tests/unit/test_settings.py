@@ -1,4 +1,4 @@
-"""The stage's environment, and that what the stack sets agrees with what the functions rely on."""
+"""Tests of the settings, and of the stack template's values for them."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,10 @@ import pytest
 from app import app
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.settings import PathParameters, Settings
+from infra.deploy.resources import resources
 
 PROJECT = Path(__file__).parents[2]
-RESOURCES = json.loads((PROJECT / "infra" / "deploy" / "resources.json").read_text())
+RESOURCES = resources()
 STACK_VARIABLES = RESOURCES["Globals"]["Function"]["Environment"]["Variables"]
 COMPLETE = {
     "PASSWIRE_STAGE": "test",
@@ -23,7 +24,7 @@ COMPLETE = {
 }
 
 
-def test_what_is_not_set_has_a_default() -> None:
+def test_settings_have_defaults() -> None:
     settings = Settings.from_environment(COMPLETE)
     assert settings.apns_url == "https://api.push.apple.com:443"
     assert settings.path_parameters is PathParameters.ENCODED
@@ -31,19 +32,19 @@ def test_what_is_not_set_has_a_default() -> None:
 
 
 @pytest.mark.parametrize("missing", COMPLETE)
-def test_a_missing_variable_is_named(missing: str) -> None:
+def test_message_names_the_missing_variable(missing: str) -> None:
     with pytest.raises(ConfigurationError, match=missing):
         Settings.from_environment({name: value for name, value in COMPLETE.items() if name != missing})
 
 
 @pytest.mark.parametrize("name", ["PUSH_TIMEOUT_SECONDS", "PATH_PARAMETERS", "PERSONALIZE_AUTHORIZATION"])
-def test_a_value_that_cannot_be_read_is_an_error(name: str) -> None:
+def test_invalid_value_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError):
         Settings.from_environment({**COMPLETE, f"PASSWIRE_{name}": "soon"})
 
 
-def test_the_window_is_longer_than_the_push_function_may_run() -> None:
-    """A tag may only be handed out when every stamp older than it is committed: the function's real timeout counts."""
+def test_window_is_longer_than_the_push_functions_timeout() -> None:
+    """A tag may be handed out only when every older stamp is committed, so the deployed timeout decides."""
     config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
     settings = Settings.from_environment(
         {**COMPLETE, "PASSWIRE_PUSH_TIMEOUT_SECONDS": STACK_VARIABLES["PASSWIRE_PUSH_TIMEOUT_SECONDS"]}
@@ -52,8 +53,8 @@ def test_the_window_is_longer_than_the_push_function_may_run() -> None:
     assert settings.window_seconds > settings.push_timeout_seconds
 
 
-def test_every_throttle_of_a_method_is_of_a_route_that_there_is() -> None:
-    """API Gateway takes a setting of a method that it does not have in silence; `/` in a path is written `~1`."""
+def test_throttled_methods_are_routes_of_the_app() -> None:
+    """API Gateway accepts settings of methods that do not exist; `/` in a path is written `~1`."""
     settings = RESOURCES["Resources"]["RestAPI"]["Properties"]["MethodSettings"]
     of_methods = [setting for setting in settings if setting["ResourcePath"] != "/*"]
     assert [setting["ResourcePath"][0] for setting in of_methods] == ["/", "/"]
@@ -68,5 +69,10 @@ def test_every_throttle_of_a_method_is_of_a_route_that_there_is() -> None:
             assert RESOURCES["Parameters"][setting[limit]["Ref"]]["Default"] >= 1
 
 
-def test_the_stack_sets_every_variable_that_must_be_there() -> None:
+def test_stack_template_sets_every_required_variable() -> None:
     assert set(COMPLETE) <= set(STACK_VARIABLES)
+
+
+def test_slash_at_the_end_of_the_web_service_url_is_removed() -> None:
+    settings = Settings.from_environment({**COMPLETE, "PASSWIRE_WEB_SERVICE_URL": "https://passes.example.com/"})
+    assert settings.web_service_url == "https://passes.example.com"

@@ -1,8 +1,8 @@
-"""Barcodes: the formats, who draws them, and which messages each can hold.
+"""Barcodes: the formats, the versions of iOS that draw them, and the messages that each can contain.
 
-A phone draws the first barcode of the list that it can; one that it cannot draw is left out without a word, and the
-pass is installed without a barcode (dotnet-passbook issue 213). Apple's pass-builder refuses the whole pass for a
-format that it does not know. So what cannot be drawn is an error where nothing in the list can be drawn instead.
+A phone draws the first barcode of the list that it can draw. If it can draw none, it installs the pass without a
+barcode and without an error (dotnet-passbook issue 213). Apple's pass-builder refuses the whole pass for an unknown
+format. So a barcode that cannot be drawn is an error if no other barcode of the list can be drawn.
 """
 
 import re
@@ -14,19 +14,19 @@ from chalicelib.passes.format.findings import Report, quoted
 SOURCE = "Apple, Pass.Barcodes"
 NEW_SINCE = 27
 SQUARE = ("PKBarcodeFormatQR", "PKBarcodeFormatAztec")
-"""Formats that a pass gives a square place, which leaves less room for fields."""
+"""Formats for which a pass has a square place, which leaves less space for fields."""
 IN_BARCODE = ("PKBarcodeFormatQR", "PKBarcodeFormatPDF417", "PKBarcodeFormatAztec")
-"""What the deprecated single `barcode` may be."""
+"""Formats of the deprecated single `barcode`."""
 
 
 class BarcodeFormat:
-    """One format.
+    """A format of barcodes.
 
     Args:
-        since: the first iOS that draws it.
-        most: characters, in the most compact form of the symbology.
-        characters: a regular expression for the message; None where the encoding decides.
-        advice: how a message is written.
+        since: first version of iOS that draws it.
+        most: maximum number of characters, in the most compact form of the symbology.
+        characters: regular expression for the message; None if only its encoding matters.
+        advice: the characters that a message may have.
     """
 
     __slots__ = ("advice", "characters", "most", "since")
@@ -35,13 +35,13 @@ class BarcodeFormat:
         self.since, self.most, self.characters, self.advice = since, most, characters, advice
 
     def problem(self, message: str) -> str:
-        """Why a message cannot be drawn; empty where it can."""
+        """Return the reason why a message cannot be drawn; empty if it can."""
         if not message:
             return "is empty; write a message, or leave the key out for the serial number"
         if len(message) > self.most:
-            return f"has {len(message)} characters; this format holds {self.most} at most"
+            return f"has {len(message)} characters; this format allows at most {self.most}"
         if self.characters is not None and re.fullmatch(self.characters, message) is None:
-            return f"{quoted(message)} is not what this format can hold: {self.advice}"
+            return f"{quoted(message)} has characters that this format does not have; write {self.advice}"
         return ""
 
 
@@ -50,18 +50,18 @@ FORMATS: Mapping[str, BarcodeFormat] = {
     "PKBarcodeFormatAztec": BarcodeFormat(6, 3832),
     "PKBarcodeFormatPDF417": BarcodeFormat(6, 2710),
     # Latin-1 by the symbology (ISO/IEC 15417, FNC4), though scanners are surest of ASCII
-    "PKBarcodeFormatCode128": BarcodeFormat(9, 256, r"[\x00-\xff]*", "characters of Latin-1 alone"),
+    "PKBarcodeFormatCode128": BarcodeFormat(9, 256, r"[\x00-\xff]*", "only characters of Latin-1"),
     "PKBarcodeFormatCode39": BarcodeFormat(27, 256, r"[0-9A-Z \-.$/+%]*", "digits, A to Z, space and - . $ / + %"),
     "PKBarcodeFormatCodabar": BarcodeFormat(
         27,
         256,
         r"[A-Da-d][0-9\-$:/.+]*[A-Da-d]|[0-9\-$:/.+]*",
-        "digits and - $ : / . +, between letters A to D or none",
+        "digits and - $ : / . +, optionally between two letters A to D",
     ),
-    "PKBarcodeFormatEAN13": BarcodeFormat(27, 13, r"[0-9]{12,13}", "12 digits, or 13 of which the last is the check"),
+    "PKBarcodeFormatEAN13": BarcodeFormat(27, 13, r"[0-9]{12,13}", "12 digits, or 13 with the check digit at the end"),
     "PKBarcodeFormatI2of5": BarcodeFormat(27, 256, r"([0-9]{2})*", "an even number of digits"),
 }
-"""`PKBarcodeFormatITF`, which some issuers write, is not a valid format: phones do not draw it."""
+"""`PKBarcodeFormatITF`, which some issuers write, is not among them: phones do not draw it."""
 OLD_FORMATS = tuple(name for name, form in FORMATS.items() if form.since < NEW_SINCE)
 _EAN_DIGITS = 13
 _COMMON_ENCODINGS = ("utf-8", "iso-8859-1", "us-ascii")
@@ -74,9 +74,9 @@ def check_barcodes(barcodes: list[Any], path: str, report: Report) -> None:
     """Report barcodes that phones cannot draw; types and required keys are checked elsewhere.
 
     Args:
-        barcodes: members of any type. One without a message shows the serial number, whose characters are not known.
-        path: of the list.
-        report: takes the findings.
+        barcodes: values of any type. A barcode without a message shows the serial number, which is not known here.
+        path: path of the list.
+        report: collects the findings.
     """
     problems = [barcode_problem(barcode) if isinstance(barcode, dict) else _NOT_A_MAP for barcode in barcodes]
     drawn = [barcodes[index]["format"] for index, problem in enumerate(problems) if problem == _DRAWN]
@@ -89,13 +89,13 @@ def check_barcodes(barcodes: list[Any], path: str, report: Report) -> None:
     if drawn and not any(name in OLD_FORMATS for name in drawn):
         report.warning(
             path,
-            f"no phone before iOS {NEW_SINCE} draws these; add one of {', '.join(OLD_FORMATS)} behind them",
+            f"phones before iOS {NEW_SINCE} draw none of these; add one of {', '.join(OLD_FORMATS)} after them",
             SOURCE,
         )
 
 
 def barcode_problem(barcode: Mapping[str, Any]) -> tuple[str, str]:
-    """Which key keeps phones from drawing a barcode and why; empty texts where they can."""
+    """Return the key because of which phones cannot draw a barcode, and the reason; empty texts if they can."""
     name, message, encoding = barcode.get("format"), barcode.get("message"), barcode.get("messageEncoding", "utf-8")
     form = FORMATS.get(name) if isinstance(name, str) else None
     if form is None:
@@ -107,12 +107,12 @@ def barcode_problem(barcode: Mapping[str, Any]) -> tuple[str, str]:
     if problem := form.problem(message):
         return "message", problem
     if name == "PKBarcodeFormatEAN13" and len(message) == _EAN_DIGITS and not _has_right_check_digit(message):
-        return "message", f"{quoted(message)} ends in a wrong check digit; leave it out to have it worked out"
+        return "message", f"{quoted(message)} has a wrong check digit at its end; leave it out, and phones compute it"
     return _encoding_problem(message, encoding)
 
 
 def first_drawn(barcodes: Sequence[Any]) -> Mapping[str, Any] | None:
-    """The barcode that the newest phone shows."""
+    """Return the barcode that phones with the newest iOS show; None if they show none."""
     return next((b for b in barcodes if isinstance(b, dict) and not barcode_problem(b)[1]), None)
 
 
@@ -130,7 +130,7 @@ def _encoding_problem(message: str, encoding: str) -> tuple[str, str]:
 
 
 def _is_encoding(name: str) -> bool:
-    from codecs import lookup  # it imports a module for each encoding
+    from codecs import lookup  # imported here, because a lookup imports a module per encoding
 
     try:
         return bool(getattr(lookup(name), "_is_text_encoding", True))
@@ -139,5 +139,5 @@ def _is_encoding(name: str) -> bool:
 
 
 def _has_right_check_digit(digits: str) -> bool:
-    """GS1 General Specifications, 7.9: weights 1 and 3 by turns, together a multiple of ten."""
+    """Tell whether the check digit of an EAN-13 is right (GS1 General Specifications, 7.9)."""
     return sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits)) % 10 == 0

@@ -1,7 +1,7 @@
-"""The checks of a whole pass.json, as of a template, and of the parts that one item adds to it.
+"""Checks of a whole pass.json, such as a template's, and of the parts that an item adds to it.
 
-Both read the same tables (`keys`). An error is what phones refuse; a warning is what they leave out or show otherwise
-than written. An item is held to account for what it says alone: what is wrong with its template is the template's.
+Both use the same tables (`keys`). An error is a value for which phones refuse the pass; a warning is a value that they
+leave out or show in another way than written. Only values of an item are reported for it, not those of its template.
 """
 
 import re
@@ -27,7 +27,7 @@ from chalicelib.passes.format.kinds import Map, is_json_number, join
 
 MAX_SUGGESTIONS = 20
 MAX_DEPTH = 64
-"""Of maps and lists in each other; no key of Apple's needs ten, and the JSON writer gives up at 250."""
+"""Levels of nested maps and lists: no key of Apple needs ten, and the JSON writer fails at 250."""
 _HALF = "half of a character (a lone surrogate, U+D800 to U+DFFF); write the whole character"
 _DATE_STYLES = ("dateStyle", "timeStyle")
 _NUMBER_STYLES = ("numberStyle", "currencyCode")
@@ -69,7 +69,7 @@ FIELDS_SHOWN: Mapping[str, tuple[tuple[tuple[str, ...], int, str], ...]] = {
         (("footerFields",), 2, "Apple, Creating a poster generic pass"),  # WWDC26, session 209: one
     ),
 }
-"""By style: how many fields of these groups together phones show, and who says so."""
+"""Groups by style, with the number of their fields that phones show together, and the source."""
 _OLD = "WWDC24, session 10108"
 _NEW = "Apple, Creating a poster generic pass"
 MAX_FIELDS_IN_ROW = 4
@@ -87,21 +87,21 @@ BOARDING_TAGS = (
     "originalDepartureDate",
     "passengerName",
 )
-"""What a semantic boarding pass needs (Apple, "Creating an airline boarding pass using semantic tags")."""
+"""Tags that a semantic boarding pass requires (Apple, "Creating an airline boarding pass using semantic tags")."""
 EVENT_TAGS = ("eventName", "venueName", "venueRegionName", "venueRoom")
 SPORTS_TAGS = ("awayTeamAbbreviation", "homeTeamAbbreviation")
 LIVE_TAGS = ("performerNames",)
 
 
 def check_pass(content: Mapping[str, Any], *, images: Collection[str] | None = None) -> list[Finding]:
-    """Check a pass.json, such as a template's; what the service sets for each pass may be left out.
+    """Check a pass.json, such as a template's. Keys that the service sets for each pass may be missing.
 
     Args:
-        content: as a JSON reader made it.
-        images: names of the images beside it without scale and suffix, such as `icon`; None where they are not known.
+        content: the parsed JSON.
+        images: names of the images in the same folder without scale and suffix, such as `icon`; None if unknown.
 
     Returns:
-        The findings, errors and warnings, in the order in which they are best read; at most `MAX_FINDINGS`.
+        The errors and warnings in a readable order; at most `MAX_FINDINGS`.
     """
     report = Report(suggestions=MAX_SUGGESTIONS)
     _check_json(content, "", report, 0)
@@ -122,15 +122,15 @@ def check_pass(content: Mapping[str, Any], *, images: Collection[str] | None = N
 def check_item(
     overrides: Mapping[str, Any], fields: Mapping[str, Mapping[str, Any]], template: Mapping[str, Any]
 ) -> list[Finding]:
-    """Check what an item adds to its template, by the same tables.
+    """Check the values that an item adds to its template, by the same tables.
 
     Args:
-        overrides: top-level keys. None takes the template's key away.
-        fields: by field key, what the item says of the field, by Apple's field keys. None takes a key away.
+        overrides: values by top-level key. None removes the template's key.
+        fields: values by field key and Apple's keys of a field. None removes the template's key.
         template: the template's pass.json.
 
     Returns:
-        The findings, with paths as the item has them: `overrides.locations[0].latitude`, `fields.gate.row`.
+        The findings, with paths in the item: `overrides.locations[0].latitude`, `fields.gate.row`.
     """
     report = Report()
     for key, field in fields.items():
@@ -142,18 +142,18 @@ def check_item(
             _check_single_barcode(overrides["barcode"], {**template, **overrides}, "overrides.barcode", report)
         for name in _REQUIRED:
             if name in overrides and overrides[name] is None:
-                report.error(f"overrides.{name}", "cannot be taken away; Apple requires it", keys.PASS)
+                report.error(f"overrides.{name}", "must not be removed: Apple requires it", keys.PASS)
         if overrides.get("preferredStyleSchemes") or ("semantics" in overrides and "preferredStyleSchemes" in template):
             _check_schemes({**template, **overrides}, None, report, "overrides.semantics")
     return report.findings
 
 
 def override_problem(name: str, value: object) -> str:
-    """Why an item cannot have a value for a top-level key; empty where it can, or where Apple does not know the key.
+    """Return the problem of an item's value for a top-level key; empty if it is valid, or if the key is unknown.
 
     Args:
-        name: such as `relevantDate`.
-        value: not None.
+        name: name of the key, such as `relevantDate`.
+        value: the value, not None.
     """
     key = OVERRIDABLE_KEYS.get(name)
     report = Report()
@@ -163,7 +163,7 @@ def override_problem(name: str, value: object) -> str:
 
 
 def is_in_languages(value: object) -> bool:
-    """Whether a value is a map from language to text, as `check_item` takes one."""
+    """Tell whether a value is a text in several languages: a map from language to text."""
     return (
         isinstance(value, dict)
         and bool(value)
@@ -172,11 +172,11 @@ def is_in_languages(value: object) -> bool:
 
 
 def find_unwritable(value: object, path: str) -> list[Finding]:
-    """What keeps a value from being written as JSON in UTF-8: lone surrogates, huge numbers, too many levels.
+    """Find parts of a value that JSON in UTF-8 cannot contain: lone surrogates, huge numbers, too many levels.
 
     Args:
-        value: of any type that JSON knows.
-        path: of the value, to begin the findings' paths with.
+        value: a JSON value.
+        path: path of the value, with which the findings' paths begin.
     """
     report = Report()
     _check_json(value, path, report, 0, null=True)
@@ -184,7 +184,7 @@ def find_unwritable(value: object, path: str) -> list[Finding]:
 
 
 def fields_of(content: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Each field of a pass.json that is a map: its path, its style, its group, and the field."""
+    """Iterate over the fields of a pass.json that are maps: path, style, group, and the field."""
     for style in STYLES:
         groups = content.get(style)
         if not isinstance(groups, dict):
@@ -197,7 +197,7 @@ def fields_of(content: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[
 
 
 def is_currency_text(field: Mapping[str, Any]) -> bool:
-    """Whether a field with a currency has a text of digits for a number, as one of Apple's samples has."""
+    """Tell whether a field with a currency has its number as a text, as in one of Apple's samples."""
     value = field.get("value")
     return (
         isinstance(value, str)
@@ -208,11 +208,11 @@ def is_currency_text(field: Mapping[str, Any]) -> bool:
 
 
 def misplaced(name: str, style: str, group: str) -> str:
-    """Why phones pass over a key of a field at its place; empty where they do not."""
+    """Return the reason why phones ignore a key of a field in its group; empty if they use it."""
     if name == "textAlignment" and group in ("primaryFields", "backFields"):
-        return f"has no effect in {group}; take it out"
+        return f"has no effect in {group}; remove it"
     if name == "row" and (style != "eventTicket" or group != "auxiliaryFields"):
-        return "has an effect in the auxiliaryFields of an eventTicket alone; take it out"
+        return "has an effect only in the auxiliaryFields of an eventTicket; remove it"
     return ""
 
 
@@ -227,7 +227,7 @@ def _check_field_of_item(path: str, field: Mapping[str, Any], report: Report) ->
 
 
 def _check_languages(path: str, texts: Mapping[str, Any], report: Report) -> None:
-    """A text in several languages: each becomes an entry of the pass's own strings files."""
+    """Check a text in several languages, each of which becomes an entry of the pass's strings files."""
     if not texts:
         report.error(path, "is an empty map; write a text, or a map from language to text")
     for language, text in texts.items():
@@ -238,7 +238,7 @@ def _check_languages(path: str, texts: Mapping[str, Any], report: Report) -> Non
 
 
 def _check_json(value: object, path: str, report: Report, depth: int, *, null: bool = False) -> None:
-    """What JSON readers on phones cannot take, wherever it is."""
+    """Report values that JSON readers on phones cannot read, at any path."""
     if report.full:
         return
     if depth > MAX_DEPTH:
@@ -258,11 +258,11 @@ def _check_json(value: object, path: str, report: Report, depth: int, *, null: b
 
 def _unwritable(value: object, *, null: bool) -> str:
     if value is None:
-        return "" if null else "null is nothing that phones know; leave the key out"
+        return "" if null else "null is not a value of Apple's format; leave the key out"
     if isinstance(value, str):
-        return "" if _is_unicode(value) else f"{quoted(value)} holds {_HALF}"
+        return "" if _is_unicode(value) else f"{quoted(value)} contains {_HALF}"
     if isinstance(value, int | float) and not isinstance(value, bool) and not is_json_number(value):
-        return f"{quoted(value)}: must be a number that 64 bits hold"
+        return f"{quoted(value)}: must be a number of at most 64 bits"
     return ""
 
 
@@ -282,11 +282,11 @@ def _check_styles(content: Mapping[str, Any], report: Report) -> None:
     if not styles:
         report.error("", f"has no style; add one of {', '.join(STYLES)}", keys.PASS)
     elif len(classic) > 1:
-        report.error("", f"has the styles {' and '.join(classic)}; a pass has one, keep that", keys.PASS)
+        report.error("", f"has the styles {' and '.join(classic)}; a pass has only one, keep it", keys.PASS)
     elif not classic:
         report.warning(
             POSTER_GENERIC,
-            "phones before iOS 27 cannot add a pass of this style alone; put a style such as generic beside it",
+            "phones before iOS 27 cannot add a pass with only this style; add a second style such as generic",
             keys.PKG,
         )
 
@@ -301,7 +301,7 @@ def _check_style(style: str, content: Mapping[str, Any], report: Report) -> None
         if isinstance(key, str) and first.setdefault(key, path) != path:
             report.error(
                 f"{path}.key",
-                f"{quoted(key)} is the key of {first[key]} already; keys are unique in a style, rename one",
+                f"{quoted(key)} is already the key of {first[key]}; keys must be unique in a style, rename one",
                 keys.FIELDS,
             )
         for name in ("textAlignment", "row"):
@@ -319,12 +319,14 @@ def _check_field_value(field: Mapping[str, Any], path: str, report: Report) -> N
     elif dated and not is_w3c_date(value):
         report.error(f"{path}.value", f"{quoted(value)} {EXPECTED}", keys.FIELDS)
     elif is_currency_text(field):
-        # Apple asks for a number, and has "10" in its own sample of a store card
+        # Apple requires a number, but its sample of a store card has "10"
         report.warning(f"{path}.value", f"{quoted(value)} should be a number, without quotes", keys.FIELDS)
     elif numbered and (isinstance(value, bool) or not isinstance(value, int | float)):
         report.error(f"{path}.value", f"{quoted(value)} must be a number; the field is formatted as one", keys.FIELDS)
     if all(style in field for style in _NUMBER_STYLES):
-        report.warning(path, "has numberStyle and currencyCode; phones take the currency, drop the other", keys.BUILDER)
+        report.warning(
+            path, "has numberStyle and currencyCode; phones use currencyCode, remove the other", keys.BUILDER
+        )
 
 
 def _check_counts(style: str, content: Mapping[str, Any], report: Report) -> None:
@@ -363,30 +365,42 @@ def _check_counts(style: str, content: Mapping[str, Any], report: Report) -> Non
     for name in hidden:
         if count(name):
             report.warning(
-                f"{style}.{name}", f"phones show none of them on {style}; move them to another group", keys.PKG
+                f"{style}.{name}",
+                f"phones do not show this group on {style}; move its fields to another group",
+                keys.PKG,
             )
 
 
 def _check_left_out(content: Mapping[str, Any], report: Report) -> None:
-    """Keys that phones pass over beside, or without, others."""
+    """Report keys that phones ignore because other keys are present or missing."""
     grouping = content.get("groupingIdentifier")
     if grouping is not None and not {"boardingPass", "eventTicket"} & set(content):
         report.warning(
-            "groupingIdentifier", "groups passes of boardingPass and eventTicket alone; take it out", keys.PASS
+            "groupingIdentifier", "has an effect only for boardingPass and eventTicket; remove it", keys.PASS
         )
     elif grouping == "":
-        report.warning("groupingIdentifier", "is empty; name the group, or take it out", keys.PASS)
+        report.warning("groupingIdentifier", "is empty; name the group, or remove the key", keys.PASS)
     if "appLaunchURL" in content and not content.get("associatedStoreIdentifiers"):
         report.warning("appLaunchURL", "opens no app without associatedStoreIdentifiers; add them", keys.PASS)
     if content.get("useAutomaticColors") is True and {"foregroundColor", "labelColor"} & set(content):
-        report.warning("useAutomaticColors", "makes phones pass over foregroundColor and labelColor", keys.POSTERS)
-    if "upcomingPassInformation" in content and "posterEventTicket" not in (content.get("preferredStyleSchemes") or ()):
-        report.warning("upcomingPassInformation", "is shown on poster event tickets alone", keys.POSTERS)
+        report.warning(
+            "useAutomaticColors",
+            "makes phones ignore foregroundColor and labelColor; keep one or the other",
+            keys.POSTERS,
+        )
+    schemes = content.get("preferredStyleSchemes")
+    is_poster = isinstance(schemes, list) and "posterEventTicket" in schemes
+    if "upcomingPassInformation" in content and not is_poster:
+        report.warning(
+            "upcomingPassInformation",
+            "is shown only on poster event tickets; add posterEventTicket to preferredStyleSchemes",
+            keys.POSTERS,
+        )
     _check_single_barcode(content.get("barcode"), content, "barcode", report)
 
 
 def _check_single_barcode(barcode: object, content: Mapping[str, Any], path: str, report: Report) -> None:
-    """The deprecated `barcode`: what phones draw where there are no `barcodes`."""
+    """Check the deprecated `barcode`, which phones draw if there is no `barcodes`."""
     if not isinstance(barcode, dict):
         return
     key, problem = barcode_problem(barcode)
@@ -394,19 +408,21 @@ def _check_single_barcode(barcode: object, content: Mapping[str, Any], path: str
         say = report.warning if content.get("barcodes") else report.error
         say(f"{path}.{key}", f"{problem}; phones show the pass without a barcode", keys.PASS)
     elif barcode["format"] not in IN_BARCODE:
-        report.warning(f"{path}.format", f"only {', '.join(IN_BARCODE)} are drawn here; write 'barcodes'", keys.PASS)
+        report.warning(
+            f"{path}.format", f"phones draw only {', '.join(IN_BARCODE)} here; write 'barcodes' instead", keys.PASS
+        )
 
 
 def _check_schemes(
     content: Mapping[str, Any], images: Collection[str] | None, report: Report, where: str = "semantics"
 ) -> None:
-    """A scheme whose needs are not met is passed over in silence, and the next one or the style is shown (Apple)."""
+    """Report schemes that lack required keys: phones show the next scheme or the style, without an error (Apple)."""
     if POSTER_GENERIC in content and images is not None:
         lacks = [] if {"artwork", "background"} & set(images) else ["artwork"]
         lacks += [] if "primaryLogo" in images else ["primaryLogo"]
         if lacks:
             report.warning(
-                POSTER_GENERIC, f"is shown with the images {' and '.join(lacks)}, which are missing; add them", _NEW
+                POSTER_GENERIC, f"requires the images {' and '.join(lacks)}, which are missing; add them", _NEW
             )
     schemes = content.get("preferredStyleSchemes")
     if not isinstance(schemes, list):
@@ -420,7 +436,7 @@ def _check_schemes(
         if scheme in schemes and style not in content:
             report.warning(
                 f"preferredStyleSchemes[{schemes.index(scheme)}]",
-                f"is of {style}; this pass has another style",
+                f"belongs to {style}, but this pass has another style; remove it",
                 keys.PASS,
             )
 
@@ -436,8 +452,8 @@ def _check_boarding_scheme(content: Mapping[str, Any], tags: Mapping[str, Any], 
     if lacks:
         report.warning(
             where,
-            f"semanticBoardingPass needs {', '.join(lacks)}; without them, from the template or from each item, phones "
-            "show the classic boardingPass without a word",
+            f"semanticBoardingPass requires {', '.join(lacks)}; add them to the template or each item, else phones "
+            "show the classic boardingPass instead",
             "Apple, Creating an airline boarding pass using semantic tags",
         )
 
@@ -453,30 +469,30 @@ def _check_poster_scheme(
     if images is not None and not {"artwork", "background"} & set(images):
         lacks.append("the image artwork or background")
     if "nfc" not in content:
-        # WWDC24 asks for NFC; Apple's pages say on one page that barcodes do not go and on another that they do; on
-        # iOS 27 a barcode alone was seen to work (passkit-generator 268)
+        # WWDC24 requires NFC. One of Apple's pages excludes barcodes, another allows them. On iOS 27 a barcode alone
+        # was seen to work (passkit-generator issue 268).
         lacks.append("nfc (before iOS 27)")
     if lacks:
         report.warning(
             where,
-            f"posterEventTicket needs {', '.join(lacks)}; without them, from the template or from each item, phones "
-            "show the classic eventTicket without a word",
+            f"posterEventTicket requires {', '.join(lacks)}; add them to the template or each item, else phones "
+            "show the classic eventTicket instead",
             "Apple, Creating an event pass using semantic tags",
         )
     style = content["eventTicket"]
     if isinstance(style, dict) and not (style.get("headerFields") or style.get("primaryFields")):
         report.warning(
             "eventTicket",
-            "has no headerFields and no primaryFields: an empty ticket on phones before iOS 18",
+            "has no headerFields and no primaryFields, so phones before iOS 18 show an empty ticket; add them",
             keys.POSTERS,
         )
     start, end = (parse_date(str(tags.get(name))) for name in ("eventStartDate", "eventEndDate"))
     if start and end and start.tzinfo and end.tzinfo and end < start:
-        report.warning(f"{where}.eventEndDate", "is before eventStartDate", keys.BUILDER)
+        report.warning(f"{where}.eventEndDate", "is before eventStartDate; correct one of them", keys.BUILDER)
 
 
 def _all_tags(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Semantic tags of the pass and of its fields: they have the same effect (Apple, "SemanticTags")."""
+    """Return the semantic tags of the pass and of its fields, which have the same effect (Apple, "SemanticTags")."""
     tags: dict[str, Any] = {}
     for _, _, _, field in fields_of(content):
         if isinstance(field.get("semantics"), dict):

@@ -1,19 +1,20 @@
-"""Colours of a pass, in the grammar that Apple's own tool reads.
+"""Colors of a pass, in the grammar of Apple's tool.
 
-apple/pass-builder drops outer white space and reads `#RRGGBB`, `#RGB` and `rgb(r, g, b)`, the latter in any case, with
-any spaces, of exactly three whole numbers without a range. Everything else makes it, and phones, refuse the whole pass.
-`rgba(...)` is the exception: pass-builder refuses it too, but airlines' passes carry it and are installed.
+apple/pass-builder ignores outer white space and reads `#RRGGBB`, `#RGB` and `rgb(r, g, b)`. The latter may be in any
+case and contain spaces, and has exactly three whole numbers without a range. For any other text, pass-builder and
+phones refuse the whole pass. `rgba(...)` is an exception: pass-builder refuses it, but phones accept passes of airlines
+that contain it.
 """
 
 import re
 
-EXPECTED = "must be a colour such as rgb(18, 52, 86), each part 0 to 255"
+EXPECTED = "must be a color such as rgb(18, 52, 86), each part 0 to 255"
 PATTERN = (
     r"^\s*(#[0-9A-Fa-f]{3}([0-9A-Fa-f]{3})?"
     r"|[rR][gG][bB]\(\s*[+-]?\d{1,9}\s*,\s*[+-]?\d{1,9}\s*,\s*[+-]?\d{1,9}\s*\)"
     r"|[rR][gG][bB][aA]\(\s*\d{1,9}\s*,\s*\d{1,9}\s*,\s*\d{1,9}\s*,\s*(\d{1,9}(\.\d{0,9})?|\.\d{1,9})%?\s*\))\s*$"
 )
-"""Everything that is accepted, for JSON Schema."""
+"""Regular expression of all accepted texts, for JSON Schema."""
 _RGB = r"rgb(?P<alpha>a?)\(\s*([+-]?\d{1,9})\s*,\s*([+-]?\d{1,9})\s*,\s*([+-]?\d{1,9})\s*(?P<rest>,[^)]*)?\)"
 _HEX = r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})"
 _ALPHA = r",\s*(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})%?\s*"
@@ -23,9 +24,9 @@ RGB = tuple[int, int, int]
 
 
 def parse_color(text: str) -> RGB | None:
-    """Red, green and blue, each 0 to 255; None where Apple's tool and phones read no colour.
+    """Return red, green and blue, each from 0 to 255; None if Apple's tool and phones do not read the text as a color.
 
-    Parts outside of the range are brought to its end; an alpha is left out.
+    Parts out of range become its nearest end; an alpha value is ignored.
     """
     text = text.strip()
     if re.fullmatch(_HEX, text):
@@ -42,17 +43,17 @@ def parse_color(text: str) -> RGB | None:
 
 
 def remark(text: str) -> str:
-    """What to say about a colour that is read, but not written as Apple documents it; empty for nothing."""
+    """Return a remark about a color that is not written in Apple's documented form; empty without a remark."""
     color = parse_color(text)
     stripped = text.strip()
     if color is None:
         return ""
     written = f"write rgb({color[0]}, {color[1]}, {color[2]})"
     if stripped.startswith("#"):
-        return f"is not the form that Apple documents, though phones read it; {written}"
+        return f"is not in the form that Apple documents, though phones read it; {written}"
     found = re.fullmatch(_RGB, stripped, re.IGNORECASE | re.ASCII)
     if found is not None and found["alpha"]:
-        return f"has an alpha, which Apple does not document and its own tool refuses; {written}"
+        return f"has an alpha value, which Apple does not document and its tool refuses; {written}"
     if found is not None and any(not 0 <= int(found[part]) <= _MAX for part in (2, 3, 4)):
-        return f"has a part outside of 0 to 255, which phones may show as another colour; {written}"
+        return f"has a part out of the range 0 to 255, which phones may show as another color; {written}"
     return ""

@@ -1,4 +1,4 @@
-"""What a check reports: the level, where, why and what to do, and who says so."""
+"""Findings of a check: their level, path, problem, remedy and source."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -6,28 +6,28 @@ from enum import Enum
 from chalicelib.core.errors import shown
 
 MAX_FINDINGS = 100
-"""A pass.json of two megabytes can be wrong in a hundred thousand places; one person cannot read that many."""
+"""A pass.json of two megabytes can have a hundred thousand problems, more than a person can read."""
 _MAX_SHOWN = 40
 
 
 class Level(Enum):
-    """What a phone does with the pass."""
+    """Severity of a finding: the effect on phones."""
 
     ERROR = "error"
-    """Phones refuse the pass, or show it without what it is for."""
+    """Phones refuse the pass, or show it without an essential part."""
     WARNING = "warning"
-    """Phones leave the value out, or show it otherwise than written."""
+    """Phones leave the value out, or show it in another way than written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem.
 
     Args:
         level: error or warning.
-        path: within the JSON, such as `generic.backFields[0].value`; empty for the whole document.
-        problem: what is wrong and what to do, one sentence without a full stop.
-        source: the page or tool that the rule comes from, such as `Apple, Pass.Locations`; may be empty.
+        path: path in the JSON, such as `generic.backFields[0].value`; empty for the whole document.
+        problem: what is wrong and what to do, as one sentence without a full stop.
+        source: page or tool that states the rule, such as `Apple, Pass.Locations`; may be empty.
     """
 
     level: Level
@@ -36,16 +36,16 @@ class Finding:
     source: str = ""
 
     def __str__(self) -> str:
-        said = f"{self.path}: {self.problem}" if self.path else self.problem
-        return f"{said} ({self.source})" if self.source else said
+        text = f"{self.path}: {self.problem}" if self.path else self.problem
+        return f"{text} ({self.source})" if self.source else text
 
 
 class Report:
-    """Collects findings, up to `MAX_FINDINGS`. Its length is the count of those collected.
+    """Collector of up to `MAX_FINDINGS` findings. Its length is the number collected.
 
     Args:
-        suggestions: how many unknown keys are compared with the known ones, for the one that was meant. It costs
-            milliseconds each, so only people who wait for a check get them.
+        suggestions: number of unknown keys for which the most similar known key is suggested. Each takes milliseconds,
+            so it is used only for checks that a person has started.
     """
 
     __slots__ = ("findings", "suggestions")
@@ -64,7 +64,7 @@ class Report:
         self._add(Level.WARNING, path, problem, source)
 
     def cite(self, start: int, source: str) -> None:
-        """Give the findings from index `start` on a source, where they have none."""
+        """Set the source of the findings from index `start` on that have no source yet."""
         for index in range(start, len(self.findings)):
             if not self.findings[index].source:
                 self.findings[index] = replace(self.findings[index], source=source)
@@ -79,12 +79,12 @@ class Report:
 
     def _add(self, level: Level, path: str, problem: str, source: str) -> None:
         if self.full or (path and any(f.path == path and f.level is level is Level.ERROR for f in self.findings)):
-            return  # a value is wrong once: what follows from it says nothing more
+            return  # further errors of the same value follow from the first
         self.findings.append(Finding(level, path, problem, source))
 
 
 def quoted(value: object) -> str:
-    """A value for a message: short, and printable whatever it holds."""
+    """Return a value as a message quotes it: short and printable."""
     if isinstance(value, dict):
         return "a map"
     if isinstance(value, list | tuple):
@@ -92,6 +92,6 @@ def quoted(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, int) and value.bit_length() > _MAX_SHOWN * 3:
-        return "a number of very many digits"  # Python refuses to write some of them
+        return "a number of very many digits"  # Python refuses to convert some of them to text
     text = shown(value, most=_MAX_SHOWN)
     return f'"{text}"' if isinstance(value, str) else text

@@ -1,7 +1,7 @@
-"""Every key of pass.json and personalization.json that Apple documents, with its type, since when, and who says so.
+"""Keys of pass.json and personalization.json that Apple documents, each with its type, first version of iOS and source.
 
-Up to iOS 27, as of mid-2026. Where Apple's sources disagree both forms are here, and a comment says how. A key that is
-not here is warned of and kept: Apple adds some every year, and phones pass over what they do not know.
+They are complete up to iOS 27, as of mid-2026. If Apple's sources disagree, both forms are here, with a comment. A key
+that is not here gives a warning and is kept: Apple adds keys every year, and phones ignore unknown ones.
 """
 
 from collections.abc import Mapping
@@ -63,15 +63,15 @@ _NAME = Text(min_length=1)
 _TEXTS = ListOf(_TEXT)
 _ZONE = Pattern(
     r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*",
-    "must be a time zone's name, such as Europe/Berlin (IANA)",
+    "must be the name of a time zone, such as Europe/Berlin (IANA)",
     fatal=False,
 )
-_CURRENCY = Pattern(r"[A-Z]{3}", "must be a currency's three letters, such as EUR (ISO 4217)", fatal=True)
+_CURRENCY = Pattern(r"[A-Z]{3}", "must be a currency of three letters, such as EUR (ISO 4217)", fatal=True)
 _TAG_DATE = Date(fractions=True)
 
 
 def _keys(kind: Kind, source: str, since: int, names: str, ends: str = "") -> dict[str, Key]:
-    """Keys of one kind; with `ends` each name is put before each of them."""
+    """Define keys with the same type, source and version; with `ends`, each name is combined with each ending."""
     endings = ends.split() or [""]
     return {name + ending: Key(kind, source, since) for name in names.split() for ending in endings}
 
@@ -80,14 +80,14 @@ def _keys(kind: Kind, source: str, since: int, names: str, ends: str = "") -> di
 
 
 def _check_spellings(tags: Mapping[str, Any], path: str, report: Report) -> None:
-    """Apple has two spellings of some tags; phones are not known to prefer one, so both must say the same."""
+    """Check tags for which Apple has two spellings: phones may use either, so both must have the same value."""
     for documented, builders in TAG_SPELLINGS.items():
         if documented in tags and builders in tags:
             one, other = tags[documented], tags[builders]
             if (other if isinstance(other, type(one)) else [other]) != one:
                 report.warning(
                     f"{path}.{builders}",
-                    f"says otherwise than {documented}, which is the same tag; write one, or the same in both",
+                    f"differs from {documented}, which is the same tag; write one of them, or the same value in both",
                     f"{TAGS} and {BUILDER}",
                 )
 
@@ -158,7 +158,7 @@ SEMANTIC_TAGS: Mapping[str, Key] = {
         "AirportCode AirportName Gate LocationDescription Platform StationName Terminal",
     ),
     **_keys(_TAG_DATE, TAGS, 12, "current original", "ArrivalDate BoardingDate DepartureDate"),
-    # Doc says number; pass-builder reads whole ones alone
+    # Documented as a number; pass-builder reads only whole numbers
     **_keys(Number(whole=True, lenient=True), TAGS, 12, "duration flightNumber"),
     **_keys(TAG_LOCATION, TAGS, 12, "departureLocation destinationLocation venueLocation"),
     **_keys(PERSON_NAME, TAGS, 12, "passengerName"),
@@ -194,7 +194,7 @@ SEMANTIC_TAGS: Mapping[str, Key] = {
     **_keys(ListOf(PASSENGER_CAPABILITY), TAGS, 26, "passengerCapabilities"),
     **_keys(_TEXTS, TAGS, 26, "loungePlaceIDs passengerAirlineSSRs passengerInformationSSRs passengerServiceSSRs"),
     **_keys(_TEXT, "WWDC25, session 202", 26, "venuePlaceID"),
-    # pass-builder and Pass Designer spell these otherwise than SemanticTags: `TAG_SPELLINGS`
+    # Spellings of pass-builder and Pass Designer that differ from those of SemanticTags: `TAG_SPELLINGS`
     **_keys(_ZONE, BUILDER, 26, "departureAirportTimeZone destinationAirportTimeZone"),
     **_keys(ListOf(SECURITY_PROGRAM), BUILDER, 26, "departure destination", "AirportSecurityPrograms"),
     **_keys(_TEXT, BUILDER, 26, "airlineLoungePlaceID"),
@@ -206,7 +206,7 @@ TAG_SPELLINGS: Mapping[str, str] = {
     "destinationLocationSecurityPrograms": "destinationAirportSecurityPrograms",
     "loungePlaceIDs": "airlineLoungePlaceID",
 }
-"""Documented spelling to pass-builder's. Neither is known to fail, so either is taken for the other."""
+"""Spellings of pass-builder by documented spelling. Neither is known to fail, so both are accepted as the same tag."""
 SEMANTICS = Map(SEMANTIC_TAGS, rule=_check_spellings)
 
 # --- Fields --------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ FIELD_KEYS: Mapping[str, Key] = {
     "key": Key(_NAME, FIELDS, 6, required=True),
     "value": Key(Scalar(), FIELDS, 6, required=True),
     **_keys(_TEXT, FIELDS, 6, "label"),
-    **_keys(AttributedText(), FIELDS, 7, "attributedValue"),  # pass-builder: text alone
+    **_keys(AttributedText(), FIELDS, 7, "attributedValue"),  # pass-builder: only text
     **_keys(_TEXT, FIELDS, 6, "changeMessage"),
     **_keys(ListOf(DATA_DETECTOR), FIELDS, 7, "dataDetectorTypes"),
     **_keys(DATE_STYLE, FIELDS, 6, "dateStyle timeStyle"),
@@ -229,10 +229,10 @@ FIELD_KEYS: Mapping[str, Key] = {
     **_keys(_FLAG, FIELDS, 6, "isRelative ignoresTimeZone"),
     **_keys(TEXT_ALIGNMENT, FIELDS, 6, "textAlignment"),
     **_keys(Choice(numbers=(0, 1)), FIELDS, 14, "row"),  # not in pass-builder's model
-    **_keys(SEMANTICS, FIELDS, 12, "semantics"),  # likewise
+    **_keys(SEMANTICS, FIELDS, 12, "semantics"),  # not in pass-builder's model
 }
 LOCALIZABLE_FIELD_KEYS = ("value", "label", "attributedValue", "changeMessage")
-"""What an item may write as a map from language to text."""
+"""Keys whose value an item may write as a map from language to text."""
 FIELD = Map(FIELD_KEYS)
 _FIELD_LIST = ListOf(FIELD)
 _STYLE = _keys(_FIELD_LIST, "Apple, PassFields", 6, " ".join(FIELD_GROUPS))
@@ -251,16 +251,16 @@ def _check_beacons(beacons: list[Any], path: str, report: Report) -> None:
 def _check_relevant_date(entry: Mapping[str, Any], path: str, report: Report) -> None:
     start, end = entry.get("startDate"), entry.get("endDate")
     if (start is None) != (end is None):
-        report.error(path, "an interval needs both startDate and endDate")
+        report.error(path, "has only one end of an interval; write both startDate and endDate")
     if start is None and entry.get("date") is None and entry.get("relevantDate") is None:
-        report.error(path, "needs a date, or startDate and endDate")
+        report.error(path, "has no date; write a date, or startDate and endDate")
     if isinstance(start, str) and isinstance(end, str) and (begins := parse_date(start)) and (ends := parse_date(end)):
         if begins.tzinfo is None or ends.tzinfo is None:
-            return  # reported as no date of a pass
+            return  # reported as an invalid date
         if ends < begins:
-            report.warning(path, "ends before it starts; phones never find it relevant")
+            report.warning(path, "ends before it starts, so phones never find it relevant; correct one of the dates")
         elif ends - begins > MAX_INTERVAL:
-            report.warning(path, "is longer than 24 hours; phones take an interval of 24 hours at most", PKG)
+            report.warning(path, "is longer than 24 hours, the maximum on phones; shorten it", PKG)
 
 
 def _check_actions(actions: list[Any], path: str, report: Report) -> None:
@@ -270,16 +270,20 @@ def _check_actions(actions: list[Any], path: str, report: Report) -> None:
         if isinstance(identifier, str) and first.setdefault(identifier, index) != index:
             report.error(
                 f"{path}[{index}].identifier",
-                f"{quoted(identifier)} is the identifier of {path}[{first[identifier]}] already; rename one",
+                f"{quoted(identifier)} is already the identifier of {path}[{first[identifier]}]; rename one",
             )
 
 
 def _check_action(action: Mapping[str, Any], path: str, report: Report) -> None:
     url = action.get("url")
     if url is None and (action.get("type") != "place" or action.get("placeIdentifier") is None):
-        report.error(path, "needs a url, or for type 'place' a placeIdentifier instead")
+        report.error(path, "has no url; write one, or for type 'place' a placeIdentifier")
     elif action.get("type") == "place" and url is not None:
-        report.warning(f"{path}.url", "phones were never seen to show type 'place' with a url", "peers' devices")
+        report.warning(
+            f"{path}.url",
+            "phones were never seen to show type 'place' with a url; write a placeIdentifier",
+            "peers' devices",
+        )
     elif action.get("type") == "call" and isinstance(url, str) and not url.lower().startswith("tel:"):
         report.warning(f"{path}.url", "should begin with tel: for type 'call'", "peers' devices")
 
@@ -290,7 +294,8 @@ def _check_upcoming(entries: list[Any], path: str, report: Report) -> None:
         identifier = entry.get("identifier") if isinstance(entry, dict) else None
         if isinstance(identifier, str) and first.setdefault(identifier, index) != index:
             report.error(
-                f"{path}[{index}].identifier", f"{quoted(identifier)} is there already; identifiers are unique"
+                f"{path}[{index}].identifier",
+                f"{quoted(identifier)} is already the identifier of another entry; rename one",
             )
 
 
@@ -300,7 +305,7 @@ BARCODE = Map(
         **_keys(_TEXT, "Apple, Pass.Barcodes", 6, "message messageEncoding altText"),
     }
 )
-"""`message` and `messageEncoding` may be left out: the service writes the serial number and utf-8."""
+"""`message` and `messageEncoding` may be missing: the service then writes the serial number and utf-8."""
 BEACON = Map(
     {
         "proximityUUID": Key(
@@ -314,7 +319,9 @@ BEACON = Map(
             required=True,
         ),
         **_keys(Number(minimum=0, maximum=65535, whole=True), "Apple, Pass.Beacons", 7, "major minor"),
-        **_keys(_TEXT, "Apple, Pass.Beacons", 7, "relevantText name"),  # a sample of Apple's has `name`, its table not
+        **_keys(
+            _TEXT, "Apple, Pass.Beacons", 7, "relevantText name"
+        ),  # a sample of Apple's has `name`, its table does not
     }
 )
 LOCATION = Map(
@@ -335,7 +342,7 @@ NFC = Map(
 RELEVANT_DATE = Map(
     {
         **_keys(Date(), "Apple, Pass.RelevantDates", 18, "date startDate endDate"),
-        **_keys(Date(), PKG, 18, "relevantDate"),  # iOS 18's name of what is `date` since iOS 26
+        **_keys(Date(), PKG, 18, "relevantDate"),  # name in iOS 18 of the key that is `date` since iOS 26
     },
     rule=_check_relevant_date,
 )
@@ -380,7 +387,7 @@ def _check_remote_image(entry: Mapping[str, Any], path: str, report: Report) -> 
 
 _REMOTE_IMAGE = Map(
     {
-        # Apple's pages write SHA256 and URL, pass-builder sha256 and url: the first is what phones were shown with
+        # Apple's pages write SHA256 and URL, pass-builder sha256 and url; the first form was seen to work on phones
         **_keys(_HASH, _UPCOMING, 26, "SHA256"),
         **_keys(_HASH, BUILDER, 26, "sha256"),
         **_keys(_HTTPS, _UPCOMING, 26, "URL"),
@@ -393,7 +400,7 @@ _REMOTE_IMAGE = Map(
 _REMOTE_IMAGES = Map(
     {
         **_keys(ListOf(_REMOTE_IMAGE), _UPCOMING, 26, "URLs"),
-        **_keys(ListOf(_REMOTE_IMAGE), BUILDER, 26, "urls"),  # likewise
+        **_keys(ListOf(_REMOTE_IMAGE), BUILDER, 26, "urls"),  # as above
         **_keys(_FLAG, _UPCOMING, 26, "reuseExisting"),
     }
 )
@@ -419,7 +426,7 @@ UPCOMING_PASS = Map(
         **_keys(_FIELD_LIST, _UPCOMING, 26, "additionalInfoFields backFields"),
         **_keys(ListOf(Number(whole=True)), _UPCOMING, 26, "auxiliaryStoreIdentifiers"),
         **_keys(Map(VENUE_LINKS), _UPCOMING, 26, "URLs"),
-        **_keys(Map(VENUE_LINKS), BUILDER, 26, "urls"),  # likewise
+        **_keys(Map(VENUE_LINKS), BUILDER, 26, "urls"),  # as above
         **_keys(Map(_keys(_REMOTE_IMAGES, _UPCOMING, 26, "headerImage venueMap")), _UPCOMING, 26, "images"),
     }
 )
@@ -434,7 +441,7 @@ RESERVED = (
     "authenticationToken",
     "webServiceURL",
 )
-"""Keys that say whose pass this is and where it is updated: the service writes them."""
+"""Keys that identify a pass and its web service, which this service writes."""
 PASS_KEYS: Mapping[str, Key] = {
     **_keys(Choice(numbers=(1,)), PASS, 6, "formatVersion"),
     "description": Key(_NAME, PASS, 6, required=True),
@@ -487,7 +494,7 @@ PASS_KEYS: Mapping[str, Key] = {
 OVERRIDABLE_KEYS: Mapping[str, Key] = {
     name: key for name, key in PASS_KEYS.items() if name not in RESERVED and name not in STYLES
 }
-"""What an item may write under `overrides`."""
+"""Keys that an item may have in `overrides`."""
 
 # --- personalization.json ------------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""The types of values in Apple's format: each checks a value, and says the same as JSON Schema.
+"""Types of values in Apple's format: each checks a value, and expresses the same rule as JSON Schema.
 
-Types are strict: "1" is not a number and 1 is not a text, since phones refuse what a lenient parser would let through.
-A value of None is an absent one: the reader of the JSON decides whether null may be written at all.
+Types are strict: "1" is not a number and 1 is not a text, because phones refuse what a lenient parser would accept.
+None means an absent value; whether null may be written is decided elsewhere.
 
-`check(value, path, report)` is what the push function pays for every change, so a right value costs a comparison or two
-and no allocation; the words are put together for wrong ones alone.
+The push function calls `check(value, path, report)` for every change. So a valid value costs one or two comparisons and
+no allocation, and messages are composed only for invalid ones.
 """
 
 import binascii
@@ -22,7 +22,7 @@ from chalicelib.passes.format.findings import Report, quoted
 
 Schema = dict[str, Any]
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
-"""What JSON writers and phones' readers hold in an integer of 64 bits."""
+"""Range of integers of JSON writers and of the readers on phones, which have 64 bits."""
 MISSING = "is missing; Apple requires it"
 
 
@@ -32,37 +32,39 @@ class Kind:
     __slots__ = ()
     words = "anything"
     types: tuple[type, ...] = ()
-    """Python types of a right value; a bool counts only where bool is listed."""
+    """Python types of a valid value; a bool is valid only if bool is listed."""
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
-        """Report what is wrong with a value that is not None."""
+        """Report the problems of a value that is not None."""
 
     def schema(self) -> Schema:
-        """The same as JSON Schema, 2020-12: what it refuses, `check` reports as an error."""
+        """Return the rule as JSON Schema 2020-12; `check` reports an error for every value that it refuses."""
         return {}
 
     def has_type(self, value: object) -> bool:
-        """Whether the value is of a right Python type, whatever it holds."""
+        """Tell whether a value has a valid Python type, regardless of its content."""
         return isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
 
 
 class AnyJson(Kind):
-    """What the format leaves to the issuer: not looked into."""
+    """JSON that the format leaves to the issuer: not checked further."""
 
     __slots__ = ()
     types = (dict, list, str, int, float, bool)
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
         if not isinstance(value, dict):
-            report.warning(path, f"{quoted(value)}: is documented as a map; apps may not get another value")
+            report.warning(
+                path, f"{quoted(value)}: is documented as a map; write a map, because apps may not get another value"
+            )
 
 
 class Text(Kind):
     """A string.
 
     Args:
-        min_length: in characters.
-        max_bytes: in UTF-8; None for any.
+        min_length: minimum number of characters.
+        max_bytes: maximum number of bytes in UTF-8; None for no limit.
         secret: whether the value must not be shown.
     """
 
@@ -82,19 +84,19 @@ class Text(Kind):
                 "is empty; write a text" if self.min_length == 1 else f"needs at least {self.min_length} characters",
             )
         elif self.max_bytes is not None and (size := len(value.encode(errors="replace"))) > self.max_bytes:
-            report.error(path, f"has {size} bytes in UTF-8; phones take {self.max_bytes} at most, shorten it")
+            report.error(path, f"has {size} bytes in UTF-8; phones accept at most {self.max_bytes}, shorten it")
 
     def schema(self) -> Schema:
         return {"type": "string"} | ({"minLength": self.min_length} if self.min_length else {})
 
 
 class Pattern(Text):
-    """A string of a form.
+    """A string in a certain form.
 
     Args:
-        pattern: a regular expression for the whole text.
-        expected: what to write, such as `must be a colour such as ...`.
-        fatal: whether phones refuse the pass for another form, or only leave the value out.
+        pattern: regular expression for the whole text.
+        expected: requirement for the message, such as `must be a color such as ...`.
+        fatal: whether phones refuse the pass for another form; if not, they leave the value out.
     """
 
     __slots__ = ("expected", "fatal", "pattern")
@@ -114,7 +116,7 @@ class Pattern(Text):
 
 
 class Color(Text):
-    """A colour: `colors`."""
+    """A color; its grammar is in `colors`."""
 
     __slots__ = ()
 
@@ -132,7 +134,7 @@ class Date(Text):
     """A moment with its time zone.
 
     Args:
-        fractions: whether a fraction of a second is only warned of: Apple's own samples have one in semantic tags, and
+        fractions: whether a fraction of a second gives only a warning: Apple's samples have one in semantic tags, but
             phones refuse the whole pass for one in a top-level key.
     """
 
@@ -158,7 +160,7 @@ class Url(Text):
     """A URL with its scheme.
 
     Args:
-        lenient: whether one without a scheme is only warned of.
+        lenient: whether a URL without a scheme gives only a warning.
     """
 
     __slots__ = ("lenient",)
@@ -178,15 +180,15 @@ class Url(Text):
 
 
 class WebServiceUrl(Url):
-    """What phones append `/v1/...` to."""
+    """URL to which phones append `/v1/...`."""
 
     __slots__ = ()
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
         if isinstance(value, str) and value.rstrip("/").endswith("/v1"):
-            report.error(path, f"{quoted(value)}: must not end in /v1: phones append it; take it off")
+            report.error(path, f"{quoted(value)}: must not end in /v1, which phones append; remove it")
         elif isinstance(value, str) and not value.lower().startswith("https://"):
-            report.error(path, f"{quoted(value)}: must begin with https://; phones call nothing else")
+            report.error(path, f"{quoted(value)}: must begin with https://, the only scheme that phones call")
         else:
             super().check(value, path, report)
 
@@ -195,10 +197,10 @@ class Number(Kind):
     """A number; a bool is not one.
 
     Args:
-        minimum: None for any.
-        maximum: likewise.
-        whole: whether a fraction is wrong.
-        lenient: whether a fraction is only warned of.
+        minimum: smallest valid value; None for no limit.
+        maximum: largest valid value; None for no limit.
+        whole: whether a fraction is invalid.
+        lenient: whether a fraction gives only a warning.
     """
 
     __slots__ = ("lenient", "maximum", "minimum", "whole", "words")
@@ -240,7 +242,7 @@ class Number(Kind):
 
 
 class Flag(Kind):
-    """true or false."""
+    """A boolean, true or false."""
 
     __slots__ = ()
     words = "true or false"
@@ -272,7 +274,7 @@ class Scalar(Kind):
 
 
 class AttributedText(Scalar):
-    """A field's value with links: HTML of which phones take `<a href="...">` alone."""
+    """A field's value with links: HTML of which phones use only `<a href="...">`."""
 
     __slots__ = ()
 
@@ -282,21 +284,21 @@ class AttributedText(Scalar):
             return
         others = sorted({name.lower() for name in re.findall(r"</?([A-Za-z][A-Za-z0-9]*)", value)} - {"a"})
         if others:
-            report.warning(path, f"has the tags {', '.join(others)[:40]}; phones show links alone, <a href='...'>")
+            report.warning(path, f"has the tags {', '.join(others)[:40]}; phones use only links, <a href='...'>")
         if any(
             re.search(r"&(?![#A-Za-z0-9]{1,32};)", link) for link in re.findall(r"href\s*=\s*[\"']([^\"'>]*)", value)
         ):
-            report.warning(path, "has a link with &, which phones cut there; write &amp;", "peers' devices")
+            report.warning(path, "has a link with &, where phones cut it; write &amp;", "peers' devices")
 
 
 class Choice(Kind):
-    """One of Apple's words.
+    """One of Apple's values.
 
     Args:
-        prefix: what they begin with.
-        endings: what they end in; of texts without a prefix the whole word.
-        numbers: instead of texts.
-        fatal: whether phones refuse the pass for another word, or only leave the value out.
+        prefix: common beginning of the values.
+        endings: endings of the values, separated by spaces; with an empty prefix the whole values.
+        numbers: numbers that are the values instead of texts.
+        fatal: whether phones refuse the pass for another value; if not, they leave the value out.
     """
 
     __slots__ = ("fatal", "types", "values")
@@ -321,10 +323,10 @@ class ListOf(Kind):
     """A list.
 
     Args:
-        member: of its members.
-        maximum: how many members it may have; None for any.
-        minimum: how many it must have.
-        rule: checks the whole list, for what concerns several members.
+        member: type of the members.
+        maximum: maximum number of members; None for no limit.
+        minimum: minimum number of members.
+        rule: checks the whole list, for rules about several members.
     """
 
     __slots__ = ("maximum", "member", "minimum", "rule")
@@ -349,7 +351,7 @@ class ListOf(Kind):
         if over:
             report.error(path, f"has {len(value)} members; Apple allows at most {self.maximum}")
         if len(value) < self.minimum:
-            report.error(path, f"has {len(value)} members and needs at least {self.minimum}")
+            report.error(path, f"has {len(value)} members; write at least {self.minimum}")
         check = self.member.check
         for index, member in enumerate(value):
             if report.full:
@@ -366,14 +368,14 @@ class ListOf(Kind):
 
 
 class Key:
-    """What the format says of one key.
+    """Definition of a key.
 
     Args:
-        kind: of its value.
-        source: who says so.
-        since: the first iOS that knows it.
-        required: whether the map is wrong without it.
-        advice: a warning to whoever writes it, such as that it is deprecated.
+        kind: type of its value.
+        source: page or tool that defines it.
+        since: first version of iOS that knows it.
+        required: whether a map without it is invalid.
+        advice: warning for every use of it, such as that it is deprecated; empty for none.
     """
 
     __slots__ = ("advice", "is_plain_text", "kind", "required", "since", "source")
@@ -384,11 +386,11 @@ class Key:
 
 
 class Map(Kind):
-    """A map with the keys that Apple documents; others are warned of.
+    """A map with keys that Apple documents; other keys give warnings.
 
     Args:
-        keys: by name.
-        rule: checks the whole map, for what concerns several keys.
+        keys: definitions of the keys by name.
+        rule: checks the whole map, for rules about several keys.
     """
 
     __slots__ = ("_required", "keys", "rule")
@@ -414,7 +416,7 @@ class Map(Kind):
             self.rule(value, path, report)
 
     def check_members(self, value: Mapping[str, Any], path: str, report: Report) -> None:
-        """Check the keys that are there, and ask for none."""
+        """Check the keys that are present; no key is required."""
         keys = self.keys
         prefix = path + "." if path else ""
         for name, member in value.items():
@@ -424,7 +426,7 @@ class Map(Kind):
             if key is None:
                 if report.full:
                     return
-                if name != "_id":  # Pass Designer's own; it is left out of the pass
+                if name != "_id":  # written by Pass Designer; it is left out of the pass
                     report.warning(prefix + shown(str(name)), unknown_key(str(name), keys, report))
                 continue
             if key.is_plain_text and type(member) is str:
@@ -446,16 +448,16 @@ class Map(Kind):
 
 
 def join(path: str, name: str) -> str:
-    """The path of a member."""
+    """Return the path of a member."""
     return f"{path}.{name}" if path else name
 
 
 def unknown_key(name: str, known: Mapping[str, Any], report: Report) -> str:
-    """What to say of a key that Apple does not document, with the one that was probably meant."""
-    problem = "is no key that Apple documents; phones pass over it"
+    """Return the problem of a key that Apple does not document, with the key that was probably meant."""
+    problem = "is not a key that Apple documents; phones ignore it"
     if not report.suggestions:
         return problem
-    from difflib import get_close_matches  # only for those who misspell
+    from difflib import get_close_matches  # imported here, because it is needed only for misspelt keys
 
     report.suggestions -= 1
     near = get_close_matches(name[:64], known, n=1, cutoff=0.8)
@@ -463,12 +465,12 @@ def unknown_key(name: str, known: Mapping[str, Any], report: Report) -> str:
 
 
 def nullable(schema: Schema) -> Schema:
-    """The schema of a value that may be null, which means absent."""
+    """Return the schema of a value that may also be null, which means absent."""
     return {"anyOf": [schema, {"type": "null"}]} if schema else schema
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is a URL with a scheme, and one of the web with a host."""
+    """Tell whether a text is a URL with a scheme and, for http and https, with a host."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -477,7 +479,7 @@ def is_url(text: str) -> bool:
 
 
 def is_json_number(value: float) -> bool:
-    """Whether phones' JSON readers can hold it."""
+    """Tell whether the JSON readers on phones can read a number."""
     if isinstance(value, int):
         return MIN_INTEGER <= value <= MAX_INTEGER
     return math.isfinite(value)
@@ -488,11 +490,11 @@ _P256_POINTS = {
     bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200") + b"\x02": 59,
     bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200") + b"\x03": 59,
 }
-"""How a SubjectPublicKeyInfo of P-256 begins (RFC 5480), with a whole or a compressed point, and its length."""
+"""Beginnings of a SubjectPublicKeyInfo of P-256 (RFC 5480) with a full or a compressed point, and its length."""
 
 
 class PublicKey(Text):
-    """A key for NFC: Base64 of an X.509 SubjectPublicKeyInfo, an elliptic curve key on P-256."""
+    """Public key for NFC: an elliptic curve key on P-256, as Base64 of an X.509 SubjectPublicKeyInfo."""
 
     __slots__ = ()
 
@@ -501,7 +503,7 @@ class PublicKey(Text):
             report.error(
                 path,
                 "must be the Base64 text of a public key on P-256 (X.509 SubjectPublicKeyInfo), without the lines "
-                "-----BEGIN and -----END and without line breaks; make one with openssl ec -pubout",
+                "-----BEGIN and -----END and without line breaks; create it with openssl ec -pubout",
             )
 
 

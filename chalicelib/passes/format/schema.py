@@ -1,8 +1,8 @@
-"""The pass item as JSON Schema, made from the same tables that the checks read.
+"""JSON Schema of a pass item, generated from the tables that the checks use.
 
-For pipelines that validate before they write. What the schema refuses, the service refuses; the service refuses a few
-things more, which JSON Schema cannot say (a day that does not exist, a barcode that cannot be drawn, a field that the
-template does not have). null means absent, as NULL does in DynamoDB.
+It is for pipelines that validate items before they write them. The service refuses every item that the schema refuses,
+and further ones whose problem JSON Schema cannot express (a day that does not exist, a barcode that cannot be drawn, a
+field that the template does not have). null means absent, as NULL does in DynamoDB.
 """
 
 import re
@@ -26,18 +26,21 @@ _TEXTS_BY_LANGUAGE: Schema = {
 _FIELD_BY_LANGUAGE: Schema = {
     **_TEXTS_BY_LANGUAGE,
     "propertyNames": {"pattern": f"^({SHORT_LANGUAGE_PATTERN})$"},
-    "description": "Short for a map with such a value alone",
+    "description": "Short form of a map with only such a value",
 }
 
 
 def item_schema(field_keys: list[str] | None = None) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a pass item.
+    """Return the JSON Schema (2020-12) of a pass item.
 
     Args:
-        field_keys: of the template, so that others are refused; None for any.
+        field_keys: keys of the template's fields, so that others are refused; None to allow any.
     """
     field = _field_schema()
-    fields: Schema = {"type": "object", "description": "Values by field key, put over the template's fields"}
+    fields: Schema = {
+        "type": "object",
+        "description": "Values by field key, which replace those of the template's fields",
+    }
     if field_keys is None:
         fields["additionalProperties"] = field
     else:
@@ -51,7 +54,7 @@ def item_schema(field_keys: list[str] | None = None) -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "Passwire pass item",
-        "description": "One item of the passes table. Other attributes are the pipeline's own and are not rendered.",
+        "description": "An item of the passes table. Other attributes belong to the pipeline and are ignored.",
         "type": "object",
         "required": ["pass_id", "template"],
         "properties": {
@@ -66,14 +69,14 @@ def item_schema(field_keys: list[str] | None = None) -> dict[str, Any]:
             "overrides": nullable(
                 {
                     "type": "object",
-                    "description": "Top-level keys of pass.json; null takes the template's key away",
+                    "description": "Top-level keys of pass.json; null removes the template's key",
                     "properties": overrides | dict.fromkeys(forbidden, False),
                 }
             ),
             "images": nullable(
                 {
                     "type": "object",
-                    "description": "Images of this pass alone: the key of each, by name, scale (1x, 2x, 3x), language",
+                    "description": "Images of this pass: their keys by name, scale (1x, 2x, 3x) and language",
                     "propertyNames": {"enum": list(IMAGES)},
                     "additionalProperties": nullable(_image_schema()),
                 }
@@ -107,7 +110,7 @@ def _image_schema() -> Schema:
 
 
 def _override_schema(name: str) -> Schema:
-    """Of one top-level key; one that Apple requires cannot be taken away."""
+    """Return the schema of a top-level key; one that Apple requires cannot be removed by null."""
     key = OVERRIDABLE_KEYS[name]
     return key.kind.schema() if key.required else nullable(key.kind.schema())
 
@@ -122,7 +125,7 @@ def _field_schema() -> Schema:
     as_map: Schema = {
         "type": "object",
         "properties": described,
-        "description": "Apple's keys of a field, put over the template's; null takes one away",
+        "description": "Apple's keys of a field, which replace the template's; null removes a key",
     }
     plain: list[Schema] = [{"type": ["string", "number"]}, as_map, _FIELD_BY_LANGUAGE, {"type": "null"}]
     return {"anyOf": plain}

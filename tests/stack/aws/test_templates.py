@@ -28,6 +28,7 @@ from chalicelib.aws.templates import (
 from chalicelib.passes.template import TemplateError
 from infra.local.run import LocalRun
 from infra.operate.templates.bucket import PullError, TemplatesBucket
+from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.aws_answers import Raw
 
@@ -51,7 +52,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def bucket(stack: LocalRun) -> TemplatesBucket:
-    return TemplatesBucket(stack.templates_bucket)
+    return TemplatesBucket(Stage.open(stack.stage))
 
 
 @pytest.fixture
@@ -192,9 +193,9 @@ def test_an_object_whose_paths_lead_out_of_its_folder_is_neither_pulled_nor_used
     key = templates_module.revision_key(name, revision)
     evil = pack({**FIRST, "../evil.txt": b"evil"})
     boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=key, Body=evil)
-    with pytest.raises(TemplateError, match="is no path within a folder"):
+    with pytest.raises(TemplateError, match="is not a path within the folder"):
         bucket.pull(name, tmp_path)
-    with pytest.raises(TemplateError, match="is no path within a folder"):
+    with pytest.raises(TemplateError, match="is not a path within the folder"):
         templates.get(name)
     assert list(tmp_path.rglob("*.txt")) == []
 

@@ -124,7 +124,7 @@ def test_with_the_passes_token_the_error_says_what_is_wrong(sign_up: SignUp) -> 
     incomplete = sign_up.posts(asked, info={"fullName": "Ada"}, authorization=sign_up.right(asked))
     assert (incomplete.status, incomplete.json()["Message"]) == (
         400,
-        "the pass asks for emailAddress, which is missing",
+        "requiredPersonalizationInfo: the pass requires emailAddress; add it",
     )
 
 

@@ -1,4 +1,4 @@
-"""Error messages that repeat what others wrote: limited, on one line, and still naming the thing."""
+"""Tests of error messages that quote text from outside: they are short, on one line, and name the item."""
 
 import pytest
 from hypothesis import given
@@ -20,16 +20,16 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=3000)
 
 
 @given(ANY_TEXT)
-def test_what_is_shown_is_short_printable_and_can_be_encoded(text: str) -> None:
+def test_quoted_text_is_short_printable_and_can_be_encoded(text: str) -> None:
     assert len(shown(text)) <= MAX_SHOWN_CHARACTERS
     assert len(limited(text)) <= MAX_MESSAGE_CHARACTERS
-    for said in (shown(text), limited(text)):
-        assert said.isprintable()
-        assert said.encode() is not None
+    for quoted in (shown(text), limited(text)):
+        assert quoted.isprintable()
+        assert quoted.encode() is not None
 
 
 @given(st.text(st.characters(categories=["L", "N", "P"]), max_size=MAX_SHOWN_CHARACTERS))
-def test_what_is_short_and_printable_is_shown_as_it_is(text: str) -> None:
+def test_short_printable_text_is_quoted_unchanged(text: str) -> None:
     assert shown(text) == text
 
 
@@ -52,22 +52,22 @@ LONG = "\x1b" + "x" * 400_000
     ],
     ids=["key", "serial number", "template", "field", "override", "token"],
 )
-def test_an_item_of_any_size_is_refused_in_few_words(attributes: dict[str, object]) -> None:
+def test_message_about_an_item_of_any_size_is_short_and_printable(attributes: dict[str, object]) -> None:
     with pytest.raises(RefusedError) as refused:
         PassItem.parse(attributes)
     assert len(str(refused.value)) <= MAX_MESSAGE_CHARACTERS
     assert str(refused.value).isprintable()
 
 
-def test_a_template_of_any_kind_is_refused_in_few_words() -> None:
+def test_message_about_a_template_with_a_long_path_is_short() -> None:
     with pytest.raises(RefusedError) as refused:
         Template.parse("t", {"pass.json": b"{}", f"../{LONG}": b""})
     assert len(str(refused.value)) <= MAX_MESSAGE_CHARACTERS
 
 
-def test_an_error_of_ours_is_logged_with_its_message_and_one_of_others_by_its_kind() -> None:
-    """Others' messages may repeat what must not be logged."""
-    with pytest.raises(IdentifierError) as ours:
+def test_error_of_the_service_is_logged_with_its_message_and_other_errors_by_type() -> None:
+    """Messages of other errors may contain secrets."""
+    with pytest.raises(IdentifierError) as refused:
         PassId.parse("no-slash")
-    assert loggable(ours.value) == str(ours.value)
+    assert loggable(refused.value) == str(refused.value)
     assert loggable(ValueError(PushToken("secret").value)) == "ValueError"

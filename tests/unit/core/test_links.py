@@ -1,4 +1,4 @@
-"""Download links: what was signed here opens one pass until it expires, and nothing else opens anything."""
+"""Tests of download links: a link opens one pass until it expires, and no other text is accepted as a link."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -35,7 +35,7 @@ def forged(key: bytes = NEW.for_links(), *, kid: object = "2", **claims: object)
     return jwt.encode({k: v for k, v in content.items() if v is not None}, key, headers={"kid": kid})
 
 
-def test_a_link_grants_its_pass_until_the_second_that_it_names() -> None:
+def test_link_is_valid_until_its_time_of_expiry() -> None:
     token = sign_link(KEYS, LINK)
     assert read_link(KEYS, token, now=NOW) == LINK
     with pytest.raises(LinkEndedError):
@@ -43,18 +43,18 @@ def test_a_link_grants_its_pass_until_the_second_that_it_names() -> None:
 
 
 @pytest.mark.parametrize("serial_number", ["a/b", "100%", "grüße-東京", "x" * 990])
-def test_a_link_carries_any_serial_number(serial_number: str) -> None:
+def test_link_of_any_serial_number_is_read_back(serial_number: str) -> None:
     link = Link(PassId("pass.a", serial_number), LINK.expires_at)
     assert read_link(KEYS, sign_link(KEYS, link), now=NOW) == link
 
 
-def test_a_link_stands_in_a_url_as_it_is_and_is_short_enough_for_a_small_qr_code() -> None:
+def test_link_needs_no_escaping_in_a_url_and_fits_a_small_qr_code() -> None:
     token = sign_link(KEYS, LINK)
     assert token.replace("-", "").replace("_", "").replace(".", "").isalnum()
     assert len(token) < 190
 
 
-def test_a_link_goes_on_working_when_a_key_is_added_and_ends_when_its_own_is_retired() -> None:
+def test_link_stays_valid_when_a_key_is_added_and_becomes_invalid_when_its_key_is_retired() -> None:
     token = sign_link(AuthenticationKeys((OLD,)), LINK)
     assert read_link(KEYS, token, now=NOW) == LINK
     with pytest.raises(LinkError):
@@ -79,7 +79,7 @@ def test_a_link_goes_on_working_when_a_key_is_added_and_ends_when_its_own_is_ret
         forged(aud=None),
         forged(exp=None),
         forged(sub=None),
-        forged(sub="no pass id"),
+        forged(sub="not a pass id"),
         encoded({"alg": "none", "kid": "2"}) + "." + encoded({"sub": "a/b", "aud": "link", "exp": 2_000_000_000}) + ".",
         encoded({"alg": "RS256", "kid": "2"}) + "." + encoded({"sub": "a/b"}) + "." + encoded(b"x"),
         encoded({"alg": "HS256", "kid": 2}) + ".e30.e30",
@@ -97,13 +97,13 @@ def test_a_link_goes_on_working_when_a_key_is_added_and_ends_when_its_own_is_ret
     ],
     ids=lambda token: token[:60].encode("ascii", "backslashreplace").decode(),
 )
-def test_what_was_not_signed_here_as_a_link_is_none(token: str) -> None:
+def test_text_that_was_not_signed_as_a_link_is_refused(token: str) -> None:
     with pytest.raises(LinkError) as refused:
         read_link(KEYS, token, now=NOW)
-    assert str(refused.value) == "download link: it is none of this stage's"
+    assert str(refused.value) == "download link: it is not a valid link of this stage"
 
 
-def test_a_link_lasts_a_year_at_most() -> None:
+def test_lifetime_of_a_link_is_more_than_0_and_at_most_a_year() -> None:
     link = Link.lasting(LINK.pass_id, lifetime_seconds=MAX_LIFETIME_SECONDS, now=NOW)
     assert read_link(KEYS, sign_link(KEYS, link), now=NOW) == link
     for lifetime in (MAX_LIFETIME_SECONDS + 1, 1e300, float("inf"), 0, -1, float("nan")):
@@ -112,8 +112,8 @@ def test_a_link_lasts_a_year_at_most() -> None:
 
 
 @given(st.data())
-def test_changing_any_bit_of_a_link_makes_it_none(data: st.DataObject) -> None:
-    """But for bits that base64 leaves out of what it encodes."""
+def test_link_with_any_changed_bit_is_refused(data: st.DataObject) -> None:
+    """Bits that base64 does not decode are not changed."""
     parts = sign_link(KEYS, LINK).split(".")
     which = data.draw(st.integers(0, 2))
     raw = bytearray(urlsafe_b64decode(parts[which] + "=="))
@@ -124,13 +124,13 @@ def test_changing_any_bit_of_a_link_makes_it_none(data: st.DataObject) -> None:
 
 
 @given(st.text(max_size=200) | st.lists(st.binary(max_size=40).map(encoded), min_size=3, max_size=3).map(".".join))
-def test_a_text_that_is_no_link_never_does_harm(token: str) -> None:
+def test_any_other_text_is_refused_as_a_link(token: str) -> None:
     with pytest.raises(LinkError):
         read_link(KEYS, token, now=NOW)
 
 
-def test_what_signs_links_opens_no_pass_and_what_opens_passes_signs_no_link() -> None:
-    """The keys are apart though they come from one."""
+def test_key_for_links_differs_from_keys_and_tokens_of_passes() -> None:
+    """A token of a pass signs no link, and the key for links is not a token of a pass."""
     assert NEW.for_links() not in (NEW.key, OLD.for_links())
     derived = NEW.derive(LINK.pass_id).value.partition(".")[2]
     with pytest.raises(LinkError):

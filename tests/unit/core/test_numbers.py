@@ -1,4 +1,4 @@
-"""Which numbers DynamoDB holds, decided without computing with them."""
+"""Tests of DynamoDB's range of numbers, which is checked without computing with the numbers."""
 
 import json
 from decimal import Decimal
@@ -20,7 +20,7 @@ REFUSED = {
     "1e-99999999999999999999999999": "out of DynamoDB's range",
     "1e99999999999999999999999999": "out of DynamoDB's range",
     "1" + "0" * 126: "out of DynamoDB's range",
-    "0.1234567890123456789012345678901234567890123": "has 43 digits; DynamoDB holds 38 at most",
+    "0.1234567890123456789012345678901234567890123": "has 43 digits; DynamoDB stores at most 38",
     "1" * 39: "has 39 digits",
     "Infinity": "is not a number",
     "-Infinity": "is not a number",
@@ -38,7 +38,7 @@ REFUSED = {
     "1\n": "is not a number",
     "": "is not a number",
 }
-HELD = {
+ACCEPTED = {
     "1e125": Decimal("1e125"),
     "9.9999999999999999999999999999999999999e125": Decimal("9.9999999999999999999999999999999999999e125"),
     "1e-130": Decimal("1e-130"),
@@ -53,22 +53,22 @@ HELD = {
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_a_text_that_dynamodb_does_not_hold_as_a_number_is_refused(text: str) -> None:
+def test_text_that_is_not_a_number_in_dynamodbs_range_is_refused(text: str) -> None:
     with pytest.raises(NumberError) as refused:
         parse_number(text)
     assert REFUSED[text] in str(refused.value)
     assert len(str(refused.value)) < 200
 
 
-@pytest.mark.parametrize("text", HELD)
-def test_a_number_within_the_limits_is_read_exactly(text: str) -> None:
-    assert parse_number(text) == HELD[text]
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_number_in_range_is_read_exactly(text: str) -> None:
+    assert parse_number(text) == ACCEPTED[text]
     assert str(parse_number(text))[0] != "-" or text.startswith("-1")
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
-def test_a_number_is_taken_or_refused_whichever_way_it_comes(value: Decimal) -> None:
-    """As text and as a Decimal alike; and boto3 takes what is taken."""
+def test_text_and_decimal_of_a_number_are_accepted_or_refused_alike(value: Decimal) -> None:
+    """And boto3 accepts every accepted number."""
     try:
         read = parse_number(str(value))
     except NumberError:
@@ -81,7 +81,7 @@ def test_a_number_is_taken_or_refused_whichever_way_it_comes(value: Decimal) -> 
 
 
 @given(st.integers())
-def test_whole_numbers_follow_the_same_rule(value: int) -> None:
+def test_text_and_int_of_a_number_are_accepted_or_refused_alike(value: int) -> None:
     try:
         parse_number(str(value))
     except NumberError:
@@ -100,8 +100,8 @@ def test_whole_numbers_follow_the_same_rule(value: int) -> None:
     ids=lambda number: f"{type(number).__name__}-{id(number)}",
 )
 @pytest.mark.parametrize("place", ["fields", "overrides"])
-def test_an_item_with_such_a_number_is_refused_at_once(number: object, place: str) -> None:
-    """The message names the attribute, and is a sentence: it does not repeat the number."""
+def test_item_with_a_number_out_of_range_is_refused_without_computing_with_it(number: object, place: str) -> None:
+    """The message names the attribute and is short: it does not contain the whole number."""
     item = {"pass_id": "pass.com.acme/1", "template": "t", place: {"points": {"value": [number]}}}
     with pytest.raises(ItemError, match=rf"{place}\.points\.value\[0\]") as refused:
         PassItem.parse(item)

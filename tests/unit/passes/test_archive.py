@@ -1,4 +1,4 @@
-"""The package: what zipfile and unzip, which are not ours, read in what was laid out by hand."""
+"""Tests of the archive of a pass, as zipfile and unzip read it."""
 
 import hashlib
 import io
@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.passes import archive
-from chalicelib.passes.archive import BundleError, PreparedArchive, bundle
+from chalicelib.passes.archive import PreparedArchive
 from chalicelib.passes.template import Template
 from tests.support import samples
 
@@ -27,7 +26,7 @@ def unsigned(_: bytes) -> bytes:
 
 
 @given(files=st.dictionaries(PATHS, st.binary(max_size=400)), pass_json=st.binary(max_size=400))
-def test_zipfile_reads_back_every_member_of_any_template(files: dict[str, bytes], pass_json: bytes) -> None:
+def test_zipfile_reads_every_member_of_any_template(files: dict[str, bytes], pass_json: bytes) -> None:
     packed = PreparedArchive.of(files).with_pass(pass_json, sign=unsigned)
     with zipfile.ZipFile(io.BytesIO(packed)) as opened:
         assert opened.testzip() is None
@@ -35,11 +34,11 @@ def test_zipfile_reads_back_every_member_of_any_template(files: dict[str, bytes]
     manifest = json.loads(read.pop("manifest.json"))
     assert read.pop("signature") == b"a signature"
     assert read == {**files, "pass.json": pass_json}
-    assert manifest == {name: hashlib.sha1(data).hexdigest() for name, data in read.items()}  # noqa: S324 - the format's
+    assert manifest == {name: hashlib.sha1(data).hexdigest() for name, data in read.items()}  # noqa: S324 - required by the format
 
 
 @pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed")
-def test_unzip_finds_no_fault_in_a_pass_of_any_style(tmp_path: Path) -> None:
+def test_unzip_accepts_passes_of_every_style(tmp_path: Path) -> None:
     for style in samples.STYLES:
         path = tmp_path / f"{style}.pkpass"
         path.write_bytes(samples.build({**samples.files_of(style), "de.lproj/pass.strings": '"ä" = "ö";'.encode()}))
@@ -48,7 +47,7 @@ def test_unzip_finds_no_fault_in_a_pass_of_any_style(tmp_path: Path) -> None:
         assert "No errors detected" in tested.stdout
 
 
-def test_the_same_pass_is_the_same_bytes() -> None:
+def test_equal_passes_have_equal_bytes() -> None:
     files = samples.files_of("coupon")
     backwards = dict(reversed(files.items()))
     assert samples.build(files) == samples.build(backwards)
@@ -63,29 +62,20 @@ def test_images_are_stored_and_texts_deflated() -> None:
     assert kinds["en.lproj/pass.strings"] == zipfile.ZIP_DEFLATED
 
 
-def test_a_template_is_packed_once_and_not_for_each_pass() -> None:
+def test_template_is_packed_once_for_all_passes() -> None:
     template = Template.parse("sample", samples.files_of("coupon"))
     assert template.archive is template.archive
     made = template.archive.with_pass(b"{}", sign=unsigned)
     assert made.startswith(template.archive.members)
 
 
-def test_a_bundle_holds_its_passes_as_they_are() -> None:
-    passes = [samples.build(samples.files_of(style)) for style in samples.STYLES]
-    with zipfile.ZipFile(io.BytesIO(bundle(passes))) as opened:
+@given(files=st.dictionaries(PATHS, st.binary(max_size=200)), added=st.dictionaries(PATHS, st.binary(max_size=200)))
+def test_files_of_a_pass_are_added_to_those_of_its_template(files: dict[str, bytes], added: dict[str, bytes]) -> None:
+    kept = {path: data for path, data in files.items() if path not in added}
+    packed = PreparedArchive.of(kept).plus(added).with_pass(b"{}", sign=unsigned)
+    with zipfile.ZipFile(io.BytesIO(packed)) as opened:
         assert opened.testzip() is None
-        assert [opened.read(name) for name in opened.namelist()] == passes
-        assert all(name.endswith(".pkpass") for name in opened.namelist())
-
-
-@pytest.mark.parametrize("count", [0, 11])
-def test_a_bundle_of_none_or_of_more_than_ten_passes_is_refused(count: int) -> None:
-    with pytest.raises(BundleError, match=f"1 to 10 passes, not {count}"):
-        bundle([b"pass"] * count)
-
-
-def test_a_bundle_over_apples_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_BUNDLE_BYTES", 1000)
-    bundle([b"x" * 300] * 2)
-    with pytest.raises(BundleError, match="over Apple's 1000"):
-        bundle([b"x" * 300] * 4)
+        read = {name: opened.read(name) for name in opened.namelist()}
+    manifest = json.loads(read.pop("manifest.json"))
+    assert read == {**kept, **added, "pass.json": b"{}", "signature": b"a signature"}
+    assert manifest.keys() == {*kept, *added, "pass.json"}

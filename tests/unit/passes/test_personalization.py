@@ -1,10 +1,12 @@
-"""Personalization tokens: no text that is signed for a stranger can be a pass's manifest."""
+"""Tests of personalization: no token that is signed can be a manifest, and the data meets the pass's requirements."""
 
 import base64
 import json
 import plistlib
 import secrets
 import uuid
+from collections.abc import Mapping
+from typing import Any
 from xml.parsers.expat import ExpatError
 
 import pytest
@@ -14,19 +16,20 @@ from hypothesis import strategies as st
 from chalicelib.passes.personalization import (
     MAX_TOKEN_LENGTH,
     Personalization,
+    PersonalizationError,
     PersonalizationToken,
     PersonalizationTokenError,
 )
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
-"""Those that a JSON reader detects by itself (RFC 4627, section 3), with and without a byte order mark."""
+"""Encodings that a JSON reader detects (RFC 4627, section 3), with and without a byte order mark."""
 INFO = {"fullName": "Ada Lovelace"}
 SHA1 = st.binary(min_size=20, max_size=20).map(bytes.hex)
 MANIFESTS = st.dictionaries(st.text(max_size=20), SHA1, max_size=4)
 
 
 def can_be_a_manifest(content: bytes) -> bool:
-    """Whether any reader of JSON or property lists takes these bytes for an object."""
+    """Tell whether a reader of JSON or property lists reads these bytes as an object."""
     for encoding in ENCODINGS:
         try:
             if isinstance(json.loads(content.decode(encoding)), dict):
@@ -42,7 +45,7 @@ def can_be_a_manifest(content: bytes) -> bool:
 @given(
     manifest=MANIFESTS, encoding=st.sampled_from(ENCODINGS), indent=st.sampled_from([None, 0, 2]), ascii_=st.booleans()
 )
-def test_no_manifest_is_a_token_in_any_encoding(
+def test_manifest_in_any_encoding_is_refused_as_a_token(
     manifest: dict[str, str], encoding: str, indent: int | None, *, ascii_: bool
 ) -> None:
     content = json.dumps(manifest, indent=indent, ensure_ascii=ascii_).encode(encoding, "surrogatepass")
@@ -53,15 +56,15 @@ def test_no_manifest_is_a_token_in_any_encoding(
 
 
 @given(manifest=MANIFESTS, form=st.sampled_from([plistlib.FMT_XML, plistlib.FMT_BINARY]))
-def test_no_property_list_is_a_token(manifest: dict[str, str], form: plistlib.PlistFormat) -> None:
+def test_property_list_is_refused_as_a_token(manifest: dict[str, str], form: plistlib.PlistFormat) -> None:
     printable = {str(number): value for number, value in enumerate(manifest.values())}
     with pytest.raises(PersonalizationTokenError):
         PersonalizationToken(plistlib.dumps(printable, fmt=form).decode("latin-1"))
 
 
 @given(st.text(st.characters(max_codepoint=127), min_size=1, max_size=40) | st.from_regex(r'[\s\ufeff]*[{"\[].*'))
-def test_whatever_is_accepted_cannot_be_a_manifest(text: str) -> None:
-    """The other way round: every text that is a token, as the bytes that are signed."""
+def test_accepted_token_cannot_be_a_manifest(text: str) -> None:
+    """The converse, for the bytes that are signed."""
     try:
         token = PersonalizationToken(text)
     except PersonalizationTokenError:
@@ -83,7 +86,7 @@ def test_whatever_is_accepted_cannot_be_a_manifest(text: str) -> None:
     ],
     ids=["digits", "hexadecimal", "UUID", "Base64", "Base64 for URLs", "JSON Web Token", "longest"],
 )
-def test_the_usual_forms_of_a_token_are_accepted(token: str) -> None:
+def test_usual_forms_of_a_token_are_accepted(token: str) -> None:
     body = {"personalizationToken": token, "requiredPersonalizationInfo": INFO}
     assert Personalization.parse(body).token.value == token
 
@@ -91,12 +94,93 @@ def test_the_usual_forms_of_a_token_are_accepted(token: str) -> None:
 @pytest.mark.parametrize(
     "token", ["", "a b", "a\n", "a\0b", "ä", "\ud800", "{}", '"a"', "a:b", "[1]", "a" * (MAX_TOKEN_LENGTH + 1)]
 )
-def test_other_texts_are_refused_without_being_repeated(token: str) -> None:
+def test_other_text_is_refused_without_being_quoted(token: str) -> None:
     with pytest.raises(PersonalizationTokenError) as refused:
         Personalization.parse({"personalizationToken": token, "requiredPersonalizationInfo": INFO})
     assert len(str(refused.value)) < 200
 
 
-def test_a_token_is_not_shown() -> None:
+def test_value_of_a_token_is_not_shown() -> None:
     token = PersonalizationToken("c2VjcmV0")
     assert "c2VjcmV0" not in f"{token} {token!r} {Personalization(token, {})!r}"
+
+
+def sign_up(**info: object) -> Personalization:
+    return Personalization.parse({"personalizationToken": "token", "requiredPersonalizationInfo": info})
+
+
+def test_keys_are_read_without_regard_to_case() -> None:
+    assert sign_up(ISOCountryCode="DE", EMAILADDRESS="a@b.example").info == {
+        "isoCountryCode": "DE",
+        "emailAddress": "a@b.example",
+    }
+
+
+def test_unknown_keys_and_empty_values_are_left_out() -> None:
+    assert sign_up(fullName=" Ada ", givenName="", familyName="  ", postalCode=None, shoeSize="38").info == {
+        "fullName": "Ada"
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"personalizationToken": "token"},
+        {"requiredPersonalizationInfo": {}},
+        {"personalizationToken": 1, "requiredPersonalizationInfo": {}},
+        {"personalizationToken": "token", "requiredPersonalizationInfo": []},
+    ],
+    ids=repr,
+)
+def test_body_of_another_form_is_refused(body: object) -> None:
+    with pytest.raises(PersonalizationError, match="the body must be"):
+        Personalization.parse(body)
+
+
+@pytest.mark.parametrize("value", [1, ["Ada"], "a\nb", "x" * 257], ids=["number", "array", "two lines", "long"])
+def test_value_that_is_not_one_short_line_of_text_is_refused_without_being_quoted(value: object) -> None:
+    with pytest.raises(PersonalizationError) as refused:
+        sign_up(fullName=value)
+    assert str(refused.value) == "fullName: must be one line of text with at most 256 characters"
+
+
+NAME = {"requiredPersonalizationFields": ["PKPassPersonalizationFieldName"]}
+ALL = {
+    "requiredPersonalizationFields": [
+        "PKPassPersonalizationFieldName",
+        "PKPassPersonalizationFieldPostalCode",
+        "PKPassPersonalizationFieldEmailAddress",
+        "PKPassPersonalizationFieldPhoneNumber",
+    ]
+}
+CONTACT = {"postalCode": "1", "emailAddress": "a@b.example", "phoneNumber": "1"}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "info"),
+    [
+        ({}, {}),
+        ({"requiredPersonalizationFields": ["PKPassPersonalizationFieldOfALaterVersion"]}, {}),
+        (NAME, {"fullName": "Ada Lovelace"}),
+        (NAME, {"givenName": "Ada", "familyName": "Lovelace"}),
+        (ALL, {"fullName": "Ada Lovelace", **CONTACT}),
+    ],
+)
+def test_data_that_meets_the_requirements_is_accepted(requirements: Mapping[str, Any], info: dict[str, str]) -> None:
+    sign_up(**info).validate(requirements)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "info", "keys"),
+    [
+        (NAME, {"givenName": "Ada"}, "fullName or givenName and familyName"),
+        (ALL, {**CONTACT, "fullName": "Ada", "phoneNumber": " "}, "phoneNumber"),
+    ],
+)
+def test_message_names_the_missing_keys(requirements: Mapping[str, Any], info: dict[str, str], keys: str) -> None:
+    with pytest.raises(PersonalizationError, match=f"the pass requires {keys}; add it"):
+        sign_up(**info).validate(requirements)

@@ -123,11 +123,11 @@ def test_what_a_team_keeps_for_its_own_app_is_not_looked_into() -> None:
     ("attributes", "said"),
     [
         ({"fields": {"gate": "1"}}, r"fields\.gate'.*has no such field; it has coach, departs"),
-        ({"fields": {"track": {"vaule": "1"}}}, r"fields\.track\.vaule.*is no key of a field"),
+        ({"fields": {"track": {"vaule": "1"}}}, r"fields\.track\.vaule.*is not a key of a field"),
         ({"fields": {"track": {"label": 5}}}, r"fields\.track\.label.*must be a text, not int"),
         ({"fields": {"track": {"isRelative": 1}}}, r"fields\.track\.isRelative.*must be true or false"),
         ({"fields": {"track": {"row": True}}}, r"fields\.track\.row.*must be one of Apple's values, not bool"),
-        ({"fields": {"track": {"key": "other"}}}, r"fields\.track\.key.*cannot be changed"),
+        ({"fields": {"track": {"key": "other"}}}, r"fields\.track\.key.*must not change"),
         ({"fields": {"track": {"value": ["1"]}}}, r"fields\.track\.value.*must be a text or a number, not list"),
         ({"fields": {"track": {"value": None}}}, r"fields\.track.*needs a value"),
         ({"fields": {"coach": {"value": "many", "numberStyle": "PKNumberStyleDecimal"}}}, "'many' must be a number"),

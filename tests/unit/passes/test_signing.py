@@ -1,4 +1,4 @@
-"""Signatures, as openssl judges them, and certificates that do not fit together."""
+"""Tests of signatures, verified by openssl, and of certificates and keys that do not belong together."""
 
 import io
 import subprocess
@@ -16,13 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.aws.secrets import PassTypeSecret, Secrets
-from chalicelib.aws.templates import Templates
 from chalicelib.container import Services
 from chalicelib.core.errors import ConfigurationError
-from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.personalization import PersonalizationToken
 from chalicelib.passes.signing import Signer
-from chalicelib.passes.template import Template
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from tests.support import samples
 
@@ -32,7 +29,7 @@ OTHER_TYPE = "pass.com.example.other"
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
-    """Another pass type of another team, issued by an intermediate of the same name: another generation."""
+    """Certificates of another team's pass type, from another intermediate with the same name: another generation."""
     return make_development_chain(
         tmp_path_factory.mktemp("other"), pass_type_identifier=OTHER_TYPE, team_identifier="OTHERTEAM1"
     )
@@ -45,7 +42,7 @@ def signer(chain: DevelopmentChain) -> Signer:
 
 @pytest.mark.parametrize("tool", ["smime", "cms"])
 @pytest.mark.parametrize("style", samples.STYLES)
-def test_openssl_verifies_a_pass_of_every_style_against_the_chain(
+def test_openssl_verifies_passes_of_every_style(
     style: str, tool: str, signer: Signer, chain: DevelopmentChain, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(io.BytesIO(samples.build(samples.files_of(style), signer))) as members:
@@ -58,7 +55,7 @@ def test_openssl_verifies_a_pass_of_every_style_against_the_chain(
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
 
 
-def test_a_signature_carries_sha256_the_signing_time_the_certificate_and_its_issuer(signer: Signer) -> None:
+def test_signature_contains_sha256_the_signing_time_the_certificate_and_its_issuer(signer: Signer) -> None:
     signature = signer.sign(b"{}", at=NOW)
     command = ["openssl", "cms", "-cmsout", "-print", "-inform", "DER", "-noout"]
     printed = subprocess.run(command, input=signature, capture_output=True, check=True).stdout.decode()
@@ -72,7 +69,7 @@ def test_a_signature_carries_sha256_the_signing_time_the_certificate_and_its_iss
 
 
 def signed_by_the_builder(chain: DevelopmentChain, content: bytes) -> tuple[bytes, datetime]:
-    """What `cryptography`'s builder makes, and the second in which it did."""
+    """Return a signature by `cryptography`'s builder, and the second in which it was made."""
     certificate = load_pem_x509_certificate(chain.pass_type_certificate.read_bytes())
     key = load_pem_private_key(chain.pass_type_key.read_bytes(), None)
     assert isinstance(key, RSAPrivateKey)
@@ -88,14 +85,12 @@ def signed_by_the_builder(chain: DevelopmentChain, content: bytes) -> tuple[byte
 
 @settings(max_examples=40)
 @given(content=st.binary(max_size=2000))
-def test_a_signature_is_byte_for_byte_what_the_builder_makes(
-    chain: DevelopmentChain, signer: Signer, content: bytes
-) -> None:
+def test_signature_equals_the_builders_byte_for_byte(chain: DevelopmentChain, signer: Signer, content: bytes) -> None:
     expected, at = signed_by_the_builder(chain, content)
     assert signer.sign(content, at=at) == expected
 
 
-def test_the_signing_time_is_the_one_given_in_whatever_zone(signer: Signer) -> None:
+def test_signing_time_does_not_depend_on_the_time_zone(signer: Signer) -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert signer.sign(b"{}", at=NOW) == signer.sign(b"{}", at=elsewhere)
     assert signer.sign(b"{}", at=NOW) != signer.sign(b"{}", at=NOW + timedelta(seconds=1))
@@ -110,9 +105,7 @@ def pem_of(chain: DevelopmentChain, **changes: str) -> dict[str, str]:
     }
 
 
-def test_the_intermediate_that_issued_the_certificate_is_taken_though_others_have_its_name(
-    chain: DevelopmentChain, other: DevelopmentChain
-) -> None:
+def test_issuer_is_found_among_intermediates_of_the_same_name(chain: DevelopmentChain, other: DevelopmentChain) -> None:
     mine, another = chain.intermediate.read_text(), other.intermediate.read_text()
     for bundle in (mine + another, another + mine):
         signature = Signer.from_pem(**pem_of(chain, intermediate=bundle)).sign(b"{}", at=NOW)
@@ -122,7 +115,7 @@ def test_the_intermediate_that_issued_the_certificate_is_taken_though_others_hav
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             lambda other: {"intermediate": other.intermediate.read_text()},
@@ -130,56 +123,34 @@ def test_the_intermediate_that_issued_the_certificate_is_taken_though_others_hav
         ),
         (lambda other: {"private_key": other.pass_type_key.read_text()}, "private key is not the certificate's"),
         (lambda other: {"private_key": other.provider_key.read_text()}, "private key is not the certificate's"),
-        (lambda other: {"certificate": other.apns_server_certificate.read_text()}, "none of Apple's kind"),
-        (lambda _: {"certificate": "no PEM"}, "is not a PEM certificate"),
+        (lambda other: {"certificate": other.apns_server_certificate.read_text()}, "is not one of Apple's; import"),
+        (lambda _: {"certificate": "not PEM"}, "is not a PEM certificate"),
         (lambda _: {"intermediate": ""}, "is not a PEM certificate"),
-        (lambda _: {"private_key": "no PEM"}, "is not an unencrypted PEM key"),
+        (lambda _: {"private_key": "not PEM"}, "is not an unencrypted PEM key"),
     ],
 )
-def test_what_does_not_fit_together_is_refused_and_no_key_is_shown(
-    change: Callable[[DevelopmentChain], dict[str, str]], said: str, chain: DevelopmentChain, other: DevelopmentChain
+def test_parts_that_do_not_belong_together_are_refused_without_showing_the_key(
+    change: Callable[[DevelopmentChain], dict[str, str]], message: str, chain: DevelopmentChain, other: DevelopmentChain
 ) -> None:
     pem = pem_of(chain, **change(other))
-    with pytest.raises(ConfigurationError, match=said) as refused:
+    with pytest.raises(ConfigurationError, match=message) as refused:
         Signer.from_pem(**pem)
     assert not any(line in str(refused.value) for line in pem["private_key"].splitlines()[1:-1])
 
 
 @pytest.mark.parametrize("at", [NOW - timedelta(days=2), NOW + timedelta(days=400)])
-def test_nothing_is_signed_outside_of_the_certificates_life(signer: Signer, at: datetime) -> None:
+def test_certificate_signs_nothing_outside_of_its_validity(signer: Signer, at: datetime) -> None:
     with pytest.raises(ConfigurationError, match="renew it in Apple's developer portal"):
         signer.sign(b"{}", at=at)
 
 
-def test_a_signer_shows_nothing_of_its_key(signer: Signer) -> None:
+def test_key_of_a_signer_is_not_shown(signer: Signer) -> None:
     assert "object at" not in repr(signer)
     assert "Key" not in repr(signer)
 
 
-class SampleTemplates(Templates):
-    """One template for every name."""
-
-    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
-        assert max_age_seconds is None
-        return Template.parse(name, samples.files_of("coupon"))
-
-
-def test_several_pass_types_are_signed_each_with_its_own_certificate(other: DevelopmentChain, signer: Signer) -> None:
-    signers = {samples.PASS_TYPE_IDENTIFIER: signer, OTHER_TYPE: samples.signer_of(other)}
-    builder = PassBuilder(templates=SampleTemplates(), signer_for=signers.__getitem__)
-    for pass_type_identifier, team in ((samples.PASS_TYPE_IDENTIFIER, "DEVTEAM001"), (OTHER_TYPE, "OTHERTEAM1")):
-        item = samples.item(pass_id=f"{pass_type_identifier}/S-1")
-        made = builder.build(
-            item, personalized=False, authentication_token=samples.TOKEN, web_service_url="https://a.example", at=NOW
-        )
-        with zipfile.ZipFile(io.BytesIO(made)) as members:
-            names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(members.read("signature"))]
-            assert any(pass_type_identifier in name for name in names)
-            assert f'"teamIdentifier":"{team}"'.encode() in members.read("pass.json")
-
-
 class SampleSecrets(Secrets):
-    """The same credentials for every pass type, as after an import under the wrong name."""
+    """Source of the same credentials for every pass type, as after an import under a wrong name."""
 
     def __init__(self, chain: DevelopmentChain) -> None:
         super().__init__(stage="none")
@@ -195,13 +166,13 @@ class SampleSecrets(Secrets):
         )
 
 
-def test_nobody_gets_the_signer_of_another_pass_type(chain: DevelopmentChain) -> None:
-    """Checked where it is handed out, so passes and personalization tokens are safe alike."""
+def test_signer_of_another_pass_type_is_refused(chain: DevelopmentChain) -> None:
+    """It is validated where it is handed out, so the rule covers passes and personalization tokens."""
     services = Services()
     services.secrets = SampleSecrets(chain)
     assert services.signer_for(samples.PASS_TYPE_IDENTIFIER).pass_type_identifier == samples.PASS_TYPE_IDENTIFIER
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate is that of"):
+        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate belongs to pass type"):
             services.signer_for(OTHER_TYPE)
 
 

@@ -31,8 +31,8 @@ def test_what_an_opened_pass_brings_along_is_made_anew() -> None:
         (None, "pass.json: is missing"),
         (b"", "is not JSON"),
         (b"[]", "must be a JSON object"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
-        (b'{"maxDistance": 1e999}', "1e999 is no JSON number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b'{"maxDistance": 1e999}', "1e999 is not a JSON number"),
         (b"[" * 100_000, "is not JSON"),
         (b'{"a": "\xff"}', "is not JSON"),
         (b'{"generic": []}', "'generic' must be an object"),
@@ -52,7 +52,7 @@ def test_a_byte_order_mark_before_pass_json_is_no_fault() -> None:
 
 @pytest.mark.parametrize("path", ["../icon.png", "/etc/icon.png", "en.lproj/../../x", "a//b", "./icon.png", "a\\b.png"])
 def test_a_path_that_leads_out_of_the_folder_is_refused(path: str) -> None:
-    with pytest.raises(TemplateError, match="is no path within a folder"):
+    with pytest.raises(TemplateError, match="is not a path within the folder"):
         Template.parse("sample", {**samples.files_of("coupon"), path: b""})
 
 

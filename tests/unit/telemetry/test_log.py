@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, and no secret in any."""
+"""Tests of log lines: each is one JSON object without secrets."""
 
 import json
 from typing import Any
@@ -10,13 +10,13 @@ from chalicelib.telemetry import log
 
 
 @pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - a function that reads what was written
-    log.set_hash_key("a stage's own")
+def lines(capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: ANN401 - a function that returns the lines written
+    log.set_hash_key("key of a stage")
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.mark.parametrize("kind", [AuthenticationToken, DeviceLibraryIdentifier, PushToken])
-def test_a_secret_is_written_as_a_hash_that_is_the_same_each_time(lines: Any, kind: type) -> None:  # noqa: ANN401
+def test_equal_secrets_are_written_as_equal_hashes(lines: Any, kind: type) -> None:  # noqa: ANN401
     log.event("one", secret=kind("s3cret-" * 4))
     log.event("two", secret=kind("s3cret-" * 4))
     log.event("three", secret=kind("other-" * 4))
@@ -25,21 +25,21 @@ def test_a_secret_is_written_as_a_hash_that_is_the_same_each_time(lines: Any, ki
     assert one["secret"] == two["secret"] != three["secret"]
 
 
-def test_the_hash_is_of_the_stage(lines: Any) -> None:  # noqa: ANN401
-    """Nobody outside can find out what a line is about by hashing what they know."""
+def test_hash_of_a_secret_depends_on_the_key_of_the_stage(lines: Any) -> None:  # noqa: ANN401
+    """So a person with a known token cannot find its lines by hashing it."""
     log.event("one", secret=PushToken("abc"))
-    log.set_hash_key("another stage's")
+    log.set_hash_key("key of another stage")
     log.event("two", secret=PushToken("abc"))
     one, two = lines()
     assert one["secret"] != two["secret"]
 
 
 @pytest.mark.parametrize("kind", [AuthenticationToken, DeviceLibraryIdentifier, PushToken])
-def test_a_secret_shows_in_no_traceback(kind: type) -> None:
+def test_value_of_a_secret_is_not_in_its_text_or_repr(kind: type) -> None:
     assert "s3cret" not in f"{kind('s3cret-' * 4)} {kind('s3cret-' * 4)!r}"
 
 
-def test_a_message_of_many_lines_stays_one(lines: Any) -> None:  # noqa: ANN401
+def test_message_with_line_breaks_is_written_as_one_line(lines: Any) -> None:  # noqa: ANN401
     log.event("device_log", message='first\nsecond\x1b[2J\u2028{"event": "forged"}')
     (line,) = lines()
     assert line["event"] == "device_log"
@@ -49,7 +49,7 @@ def test_a_message_of_many_lines_stays_one(lines: Any) -> None:  # noqa: ANN401
 X_RAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
-def test_every_line_of_an_invocation_carries_the_w3c_trace_id_of_lambda(
+def test_lines_of_an_invocation_have_the_w3c_trace_id(
     lines: Any,  # noqa: ANN401
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -80,15 +80,15 @@ def test_every_line_of_an_invocation_carries_the_w3c_trace_id_of_lambda(
         "XRoot=1-5759e988-bd862e3fe1be46a994272793",
     ],
 )
-def test_a_header_without_a_valid_root_has_no_trace_id(header: str) -> None:
+def test_trace_header_without_a_valid_root_has_no_trace_id(header: str) -> None:
     assert log.w3c_trace_id(header) == ""
 
 
-def test_the_order_of_a_headers_parts_does_not_matter() -> None:
+def test_root_is_found_at_any_position_of_the_trace_header() -> None:
     assert log.w3c_trace_id("Sampled=1;Root=1-5759e988-bd862e3fe1be46a994272793") == "5759e988bd862e3fe1be46a994272793"
 
 
-def test_every_line_of_an_invocation_names_it_and_no_later_one_does(lines: Any) -> None:  # noqa: ANN401
+def test_lines_of_an_invocation_have_its_request_id_and_later_lines_have_not(lines: Any) -> None:  # noqa: ANN401
     with log.invocation(request_id="r-1"):
         log.event("inside", pass_id=PassId("pass.com.example", "7"))
     log.event("outside")
@@ -96,3 +96,15 @@ def test_every_line_of_an_invocation_names_it_and_no_later_one_does(lines: Any) 
     assert inside["request_id"] == "r-1"
     assert inside["pass_id"] == "pass.com.example/7"
     assert "request_id" not in outside
+
+
+def test_request_id_is_that_of_the_current_invocation() -> None:
+    with log.invocation(request_id="r-1"):
+        assert log.request_id() == "r-1"
+    assert log.request_id() == ""
+
+
+def test_first_ids_are_limited_and_in_order() -> None:
+    passes = {PassId("pass.com.example", f"{number:03}") for number in range(log.MAX_NAMED + 5)}
+    assert log.first_ids(passes) == sorted(passes)[: log.MAX_NAMED]
+    assert log.first_ids(set[PassId]()) == []

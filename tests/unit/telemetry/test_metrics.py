@@ -1,4 +1,4 @@
-"""Metrics: lines in the form that CloudWatch reads."""
+"""Tests of metrics: lines in CloudWatch's embedded metric format."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from chalicelib.telemetry.metrics import Metrics, Unit
 
 
-def test_a_counter_is_kept_by_stage_and_by_each_dimension(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counter_has_a_series_for_the_stage_and_for_each_further_dimension(capsys: pytest.CaptureFixture[str]) -> None:
     Metrics("prod").count("Pushes", 7, outcome="gone", reason="Unregistered")
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -17,13 +17,13 @@ def test_a_counter_is_kept_by_stage_and_by_each_dimension(capsys: pytest.Capture
     assert line["_aws"]["Timestamp"] > 1_700_000_000_000
 
 
-def test_values_of_one_unit_share_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_of_one_unit_are_written_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Metrics("prod").put({"PushLatency": 12.5, "Other": 1}, Unit.MILLISECONDS)
     line = json.loads(capsys.readouterr().out)
     assert [metric["Unit"] for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]] == ["Milliseconds"] * 2
 
 
-def test_a_duration_is_measured_however_it_ends(capsys: pytest.CaptureFixture[str]) -> None:
+def test_duration_is_measured_when_the_block_raises(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), Metrics("prod").duration("CallDuration", call="list_changed"):
         1 / 0  # noqa: B018 - raises
     line = json.loads(capsys.readouterr().out)

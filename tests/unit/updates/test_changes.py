@@ -1,4 +1,4 @@
-"""What a batch of stream records means for each pass. Whatever a record is, it is only that record's affair."""
+"""Tests of how a batch of stream records is read: one entry per pass, and no record affects other passes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from chalicelib.core.identifiers import PassId
 from chalicelib.http.events import stream_records
 from chalicelib.updates import changes
-from chalicelib.updates.changes import Batch, PassChange, RefusedRecord
+from chalicelib.updates.changes import WITHOUT_KEY, Batch, PassChange, RefusedRecord
 
 TYPE = "pass.com.example"
-_SERIALIZER = TypeSerializer()
+SERIALIZER = TypeSerializer()
 
 
 def record(
@@ -22,26 +22,26 @@ def record(
 ) -> dict[str, Any]:
     key = {"pass_id": f"{TYPE}/{serial_number}"}
     images = {
-        name: _SERIALIZER.serialize({**key, "template": "t", **image})["M"]
+        name: SERIALIZER.serialize({**key, "template": "t", **image})["M"]
         for name, image in (("OldImage", old), ("NewImage", new))
         if image is not None
     }
-    return {"dynamodb": {"Keys": _SERIALIZER.serialize(key)["M"], "SequenceNumber": str(number), **images}}
+    return {"dynamodb": {"Keys": SERIALIZER.serialize(key)["M"], "SequenceNumber": str(number), **images}}
 
 
 def gate(value: str) -> dict[str, object]:
     return {"fields": {"gate": value}}
 
 
-def read_batch(records: list[Any]) -> Batch:
-    """Read raw records of a stream event."""
+def read_batch(records: list[dict[str, Any]]) -> Batch:
+    """Read a batch of raw records, as Lambda delivers them."""
     return changes.read_batch(stream_records({"Records": records}))
 
 
 BAD: Mapping[str, object] = {"fields": "not a map"}
 
 
-def test_several_changes_of_a_pass_are_one_with_the_newest_item() -> None:
+def test_changes_of_a_pass_are_merged_into_one_with_the_newest_item() -> None:
     batch = read_batch([record(1, "P", gate("A"), gate("B")), record(2, "P", gate("B"), gate("C"))])
     (entry,) = batch.entries
     assert isinstance(entry, PassChange)
@@ -50,26 +50,26 @@ def test_several_changes_of_a_pass_are_one_with_the_newest_item() -> None:
     assert entry.item.fields == {"gate": {"value": "C"}}
 
 
-def test_the_same_content_is_a_change_of_count_0_and_adds_nothing_to_others() -> None:
+def test_record_with_the_same_content_is_a_change_of_count_0() -> None:
     same = record(2, "P", gate("B"), gate("B"))
     (alone,) = read_batch([same]).entries
-    (behind,) = read_batch([record(1, "P", None, gate("B")), same]).entries
-    (ahead,) = read_batch([same, record(3, "P", gate("B"), gate("C"))]).entries
+    (after,) = read_batch([record(1, "P", None, gate("B")), same]).entries
+    (before,) = read_batch([same, record(3, "P", gate("B"), gate("C"))]).entries
     assert isinstance(alone, PassChange)
-    assert isinstance(behind, PassChange)
-    assert isinstance(ahead, PassChange)
+    assert isinstance(after, PassChange)
+    assert isinstance(before, PassChange)
     assert alone.count == 0
-    assert (behind.count, behind.first_issue) == (1, True)
-    assert (ahead.count, ahead.first_issue, ahead.sequence_number) == (1, False, "2")
+    assert (after.count, after.first_issue) == (1, True)
+    assert (before.count, before.first_issue, before.sequence_number) == (1, False, "2")
 
 
-def test_a_refusal_after_a_change_stands_for_both() -> None:
+def test_refusal_after_a_change_replaces_it_and_counts_both() -> None:
     (entry,) = read_batch([record(1, "P", None, gate("A")), record(2, "P", gate("A"), BAD)]).entries
     assert isinstance(entry, RefusedRecord)
     assert (entry.pass_id, entry.template, entry.count, entry.sequence_number) == (PassId(TYPE, "P"), "t", 2, "1")
 
 
-def test_a_change_after_a_refusal_counts_both_and_is_no_first_issue() -> None:
+def test_change_after_a_refusal_counts_both_and_is_not_a_first_issue() -> None:
     batch = read_batch([record(1, "P", None, BAD), record(2, "P", BAD, gate("A"))])
     (entry,) = batch.entries
     assert isinstance(entry, PassChange)
@@ -77,12 +77,12 @@ def test_a_change_after_a_refusal_counts_both_and_is_no_first_issue() -> None:
     assert [refused.key for refused in batch.corrected] == [f"{TYPE}/P"]
 
 
-def test_the_deletion_of_what_never_was_a_pass_is_nothing() -> None:
-    gone = {"dynamodb": {"Keys": {"pass_id": {"S": "no slash"}}, "OldImage": {"pass_id": {"S": "no slash"}}}}
-    assert read_batch([gone]).entries == []
+def test_deletion_of_an_item_without_a_valid_key_is_ignored() -> None:
+    deletion = {"dynamodb": {"Keys": {"pass_id": {"S": "no slash"}}, "OldImage": {"pass_id": {"S": "no slash"}}}}
+    assert read_batch([deletion]).entries == []
 
 
-def test_a_pass_of_which_one_record_could_not_be_read_is_looked_at_again_as_a_whole() -> None:
+def test_pass_with_an_unreadable_record_is_rechecked_and_has_no_entry() -> None:
     broken = {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/P"}}, "NewImage": {"x": {"N": "?"}}}}
     batch = read_batch([record(1, "P", None, gate("A")), broken, record(3, "Q", None, gate("A"))])
     assert [unread.pass_id.serial_number for unread in batch.unread] == ["P"]
@@ -90,37 +90,14 @@ def test_a_pass_of_which_one_record_could_not_be_read_is_looked_at_again_as_a_wh
 
 
 RECORD_KEYS = ("dynamodb", "Keys", "NewImage", "OldImage", "SequenceNumber", "ApproximateCreationDateTime")
-TYPES = ("S", "N", "M", "L", "B", "BOOL", "NULL", "SS", "NS", "BS")
-ANYTHING = st.recursive(
+ATTRIBUTE_KEYS = ("pass_id", "template", "fields", "S", "N", "M", "L", "B", "BOOL", "NULL", "SS", "NS", "BS")
+ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
+    lambda values: (
+        st.lists(values, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "dynamodb",
-                    "Keys",
-                    "NewImage",
-                    "OldImage",
-                    "SequenceNumber",
-                    "ApproximateCreationDateTime",
-                    "pass_id",
-                    "template",
-                    "fields",
-                    "S",
-                    "N",
-                    "M",
-                    "L",
-                    "B",
-                    "BOOL",
-                    "NULL",
-                    "SS",
-                    "NS",
-                    "BS",
-                ]
-            )
-            | st.text(max_size=3),
-            inner,
+            st.sampled_from(RECORD_KEYS + ATTRIBUTE_KEYS) | st.text(max_size=3),
+            values,
             max_size=4,
         )
     ),
@@ -128,8 +105,8 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.lists(st.fixed_dictionaries({"dynamodb": ANYTHING}) | ANYTHING, max_size=4))
-def test_no_record_of_any_form_touches_its_neighbours(wrong: list[Any]) -> None:
+@given(st.lists(st.fixed_dictionaries({"dynamodb": ANY_JSON}) | ANY_JSON, max_size=4))
+def test_record_of_any_form_affects_no_other_pass(wrong: list[Any]) -> None:
     good = [record(1, "P", gate("A"), gate("B")), record(2, "Q", None, gate("A"))]
     batch = read_batch([good[0], *wrong, good[1]])
     changed = [entry.pass_id for entry in batch.entries if isinstance(entry, PassChange)]
@@ -137,7 +114,7 @@ def test_no_record_of_any_form_touches_its_neighbours(wrong: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("depth", [40, 5000])
-def test_an_image_of_any_depth_ends_with_its_record(depth: int) -> None:
+def test_image_of_any_depth_affects_no_other_pass(depth: int) -> None:
     nested: dict[str, Any] = {"S": "x"}
     for _ in range(depth):
         nested = {"L": [nested]}
@@ -145,3 +122,39 @@ def test_an_image_of_any_depth_ends_with_its_record(depth: int) -> None:
     deep = {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/DEEP"}}, "NewImage": image}}
     batch = read_batch([deep, record(2, "Q", None, gate("A"))])
     assert PassId(TYPE, "Q") in [entry.pass_id for entry in batch.entries]
+
+
+CONTENTS = st.lists(st.sampled_from(["A", "B", "bad", "deleted"]), min_size=1, max_size=6)
+
+
+@given(CONTENTS)
+def test_count_of_a_batch_is_the_number_of_content_changes_since_the_pass_was_valid(contents: list[str]) -> None:
+    """The pass is new; each record writes, or deletes, one item."""
+    images = [None if content == "deleted" else BAD if content == "bad" else gate(content) for content in contents]
+    records = [
+        record(number, "P", old, new) for number, (old, new) in enumerate(zip([None, *images], images, strict=False))
+    ]
+    batch = read_batch(records)
+    assert batch.unread == []
+    content_changes = [
+        (old, new) for old, new in zip([None, *images], images, strict=False) if old != new and (new or old) is not None
+    ]
+    assert sum(entry.count for entry in batch.entries) == len(content_changes)
+    for entry in batch.entries:
+        match images[-1]:
+            case None:
+                assert isinstance(entry, PassChange)
+                assert entry.deleted
+            case image if image is BAD:
+                assert isinstance(entry, RefusedRecord)
+            case image:
+                assert isinstance(entry, PassChange)
+                assert entry.item is not None
+                assert {"gate": entry.item.fields["gate"]["value"]} == image["fields"]
+
+
+def test_message_about_a_record_without_a_key_does_not_quote_it() -> None:
+    (entry,) = read_batch([{"dynamodb": {"NewImage": {"x": {"N": "secret"}}}}]).entries
+    assert isinstance(entry, RefusedRecord)
+    assert (entry.key, entry.pass_id) == (WITHOUT_KEY, None)
+    assert "secret" not in str(entry.error)

@@ -1,4 +1,4 @@
-"""Which message carries a fan-out on: whatever the order in which messages come, every device is covered, once."""
+"""Tests of fan-outs: in whatever order messages are delivered, every device is covered, and newer changes win."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chalicelib.updates.fan_outs import ABANDONED_SECONDS, FanOutProgress, FanOutState, Idle, claim
 
 LAST = 12
-"""Devices are numbers up to this one, as letters in the table's order."""
+"""Number of the last device. Devices are numbered from 1, and named by letters in the table's order."""
 
 
 def name(device: int) -> str:
@@ -16,7 +16,7 @@ def name(device: int) -> str:
 
 
 class Worker:
-    """Messages of one stamp, each with the device that it begins behind."""
+    """A push worker that receives messages with one stamp, each with the device after which it begins."""
 
     def __init__(self, starts: dict[str, int]) -> None:
         self.starts = starts
@@ -26,7 +26,7 @@ class Worker:
         self.now = 0.0
 
     def receives(self, message: str, pages: int, *, dies: bool) -> None:
-        """Carry the fan-out on for so many pages; `dies` loses the note of the last one."""
+        """Continue the fan-out for some pages; if it `dies`, the progress of the last page is not written."""
         claimed = claim(self.state, modified_at=5, after=name(self.starts[message]), holder=message, now=self.now)
         if claimed is Idle.END:
             self.ended.add(message)
@@ -58,7 +58,7 @@ class Worker:
 def test_messages_of_one_stamp_cover_every_device_from_the_earliest_start(
     steps: list[tuple[str, int, bool, int]], starts: dict[str, int]
 ) -> None:
-    """Messages come in any order, stop after any page, and lose their last note; none ends before all is done."""
+    """Messages stop after any page, or lose the progress of it; none ends before its devices are covered."""
     worker = Worker(starts)
     for message, pages, dies, wait in steps:
         worker.now += wait
@@ -75,25 +75,25 @@ def test_messages_of_one_stamp_cover_every_device_from_the_earliest_start(
 
 
 @given(st.integers(1, 10), st.integers(1, 10), st.sampled_from(["", "c", "k"]))
-def test_a_newer_announcement_ends_every_fan_out_before_it(announced: int, modified_at: int, after: str) -> None:
-    """And no fan-out of its own or a later stamp."""
+def test_fan_out_is_superseded_by_a_later_announced_stamp_alone(announced: int, modified_at: int, after: str) -> None:
+    """A fan-out with the announced stamp, or a later one, continues."""
     claimed = claim(FanOutState(announced), modified_at=modified_at, after=after, holder="m", now=0)
     assert (claimed is Idle.END) == (announced > modified_at)
 
 
-def test_progress_is_read_as_it_was_written() -> None:
-    """Identifiers may hold any printable character."""
+def test_progress_is_read_back() -> None:
+    """Device library identifiers may contain any printable character."""
     progress = FanOutProgress(5, 'a"b\\', "c", "m-1", 7, done=True)
     assert FanOutProgress.parse(progress.encode()) == progress
 
 
-def test_a_second_message_waits_for_the_first_and_ends_when_that_is_done() -> None:
-    """It takes over from one that has not moved for long."""
+def test_second_message_waits_for_the_first_and_ends_when_the_fan_out_is_done() -> None:
+    """It takes over when the first makes no progress for long."""
     progress = FanOutProgress(5, "a", "c", "m1", 100)
     state = FanOutState(5, progress)
     second = {"modified_at": 5, "after": "a", "holder": "m2"}
     assert claim(state, **second, now=200) is Idle.WAIT  # type: ignore[arg-type]  # mypy reads the values' union
-    assert claim(replace(state, progress=replace(progress, done=True)), **second, now=200) is Idle.END  # type: ignore[arg-type]  # likewise
-    taken = claim(state, **second, now=100 + ABANDONED_SECONDS + 1)  # type: ignore[arg-type]  # likewise
+    assert claim(replace(state, progress=replace(progress, done=True)), **second, now=200) is Idle.END  # type: ignore[arg-type]  # as above
+    taken = claim(state, **second, now=100 + ABANDONED_SECONDS + 1)  # type: ignore[arg-type]  # as above
     assert isinstance(taken, FanOutProgress)
     assert (taken.holder, taken.reached) == ("m2", "c")

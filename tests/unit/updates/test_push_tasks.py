@@ -1,4 +1,4 @@
-"""Orders as messages: what is written can be read, and so can what older versions wrote."""
+"""Tests of push tasks as messages: they are read back, also those of older versions; other texts are refused."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import (
+    MAX_DEVICES_PER_TASK,
     FanOut,
     NotifyDevices,
     PushTask,
@@ -18,10 +19,13 @@ from chalicelib.updates.push_tasks import (
     RemoveRegistrations,
     decode,
     encode,
+    in_chunks,
+    message_group,
 )
 
 PASS_ID = PassId("pass.com.example", "Ä/1")
 DEVICE = DeviceLibraryIdentifier("d" * 32)
+NOTIFY = {"wake": "pass.com.example", "devices": ["d"], "changed_at": 12.5}  # prose: message format
 
 
 @pytest.mark.parametrize(
@@ -41,16 +45,13 @@ DEVICE = DeviceLibraryIdentifier("d" * 32)
     ],
     ids=repr,
 )
-def test_an_order_is_read_as_it_was_written(task: PushTask) -> None:
+def test_push_task_is_read_back(task: PushTask) -> None:
     assert decode(encode(task)) == task
 
 
-def test_an_order_of_the_version_before_changes_were_followed_is_carried_out() -> None:
-    text = json.dumps({"wake": "pass.com.example", "devices": [DEVICE.value], "changed_at": 12})
+def test_push_task_of_a_version_without_change_ids_is_read() -> None:
+    text = json.dumps({**NOTIFY, "devices": [DEVICE.value], "changed_at": 12})
     assert decode(text) == NotifyDevices("pass.com.example", (DEVICE,), 12, "")
-
-
-WAKE = {"wake": "pass.com.example", "devices": ["d"], "changed_at": 12.5}
 
 
 @pytest.mark.parametrize(
@@ -63,12 +64,12 @@ WAKE = {"wake": "pass.com.example", "devices": ["d"], "changed_at": 12.5}
         "[" * 2000 + "]" * 2000,
         '{"a":' * 50_000,
         "9" * 5000,
-        '{"wake": 1}',
+        '{"wake": 1}',  # prose: message format
         *(
-            json.dumps({**WAKE, **wrong})
+            json.dumps({**NOTIFY, **wrong})
             for wrong in (
-                {"wake": ""},
-                {"wake": "a/b"},
+                {"wake": ""},  # prose: message format
+                {"wake": "a/b"},  # prose: message format
                 {"devices": [1]},
                 {"devices": [None]},
                 {"devices": [{"a": 1}]},
@@ -94,7 +95,7 @@ WAKE = {"wake": "pass.com.example", "devices": ["d"], "changed_at": 12.5}
             for wrong in ("7", 7.5, True, -7, None, 10**400)
         ),
         '{"forget": "pass.a/1", "not_before": "x"}',
-        '{"wake": "t", "devices": [], "changed_at": ' + "9" * 5000 + "}",
+        '{"wake": "t", "devices": [], "changed_at": ' + "9" * 5000 + "}",  # prose: message format
         '{"forget": "no-slash"}',
         '{"fan_out": "pass.a/1", "after": 7, "changed_at": 1}',
         '{"recheck": "pass.a/1", "reason": "because", "at": 1}',
@@ -103,7 +104,7 @@ WAKE = {"wake": "pass.com.example", "devices": ["d"], "changed_at": 12.5}
     ],
     ids=lambda text: text[:40],
 )
-def test_what_is_no_order_is_refused(text: str) -> None:
+def test_other_message_is_refused(text: str) -> None:
     with pytest.raises(RefusedError) as refused:
         decode(text)
     assert "push queue" in str(refused.value)
@@ -114,13 +115,48 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner)
         | st.dictionaries(
-            st.sampled_from(sorted({*WAKE, "fan_out", "after", "forget", "modified_at", "not_before"})), inner
+            st.sampled_from(sorted({*NOTIFY, "fan_out", "after", "forget", "modified_at", "not_before"})), inner
         )
     ),
 )
 
 
 @given(JSON)
-def test_any_json_is_an_order_or_refused(content: object) -> None:
+def test_any_json_is_a_push_task_or_refused(content: object) -> None:
     with contextlib.suppress(RefusedError):
         decode(json.dumps(content))
+
+
+@given(st.integers(0, 3 * MAX_DEVICES_PER_TASK))
+def test_parts_of_a_push_task_have_all_its_devices_in_order(count: int) -> None:
+    task = NotifyDevices(
+        "pass.com.example", tuple(DeviceLibraryIdentifier(f"{number:032}") for number in range(count)), 12.5, "change-1"
+    )
+    parts = in_chunks(task)
+    assert [device for part in parts for device in part.devices] == list(task.devices)
+    assert all(0 < len(part.devices) <= MAX_DEVICES_PER_TASK for part in parts)
+    assert {(part.pass_type_identifier, part.changed_at, part.change) for part in parts} <= {
+        ("pass.com.example", 12.5, "change-1")
+    }
+
+
+def test_largest_push_task_fits_a_message() -> None:
+    devices = tuple(DeviceLibraryIdentifier(f"{number:0256}") for number in range(MAX_DEVICES_PER_TASK))
+    assert len(encode(NotifyDevices("pass." + "x" * 200, devices, 12.5, "c" * 128))) < 256 * 1024
+
+
+@pytest.mark.parametrize(
+    ("change", "group"),
+    [("request-1", "request-1"), ("x" * 128, "x" * 128), ("", None), ("x" * 129, None), ("a b", None), ("ä", None)],
+)
+def test_tasks_of_a_change_share_a_message_group_that_sqs_accepts(change: str, group: str | None) -> None:
+    for task in (
+        NotifyDevices("pass.com.example", (DEVICE,), 12.5, change),
+        FanOut(PASS_ID, None, 12.5, change),
+        Recheck(PASS_ID, RecheckReason.REFUSED, 12.5, change),
+    ):
+        assert message_group(task) == group
+
+
+def test_removal_of_registrations_has_no_message_group() -> None:
+    assert message_group(RemoveRegistrations(PASS_ID)) is None

@@ -1,4 +1,4 @@
-"""The rules of which answers remove a device, over all that a send can show."""
+"""Tests of the rules for removing devices, for any responses to a send."""
 
 import pytest
 from hypothesis import given
@@ -23,10 +23,10 @@ counts = st.integers(0, 1000)
 
 
 @given(delivered=counts, unregistered=counts, rejected=counts, age=st.none() | st.integers(0, 30 * DAY))
-def test_more_than_a_few_and_a_small_share_of_unregistered_devices_are_never_removed(
+def test_unregistered_devices_are_held_when_they_are_many_and_a_large_share(
     delivered: int, unregistered: int, rejected: int, age: int | None
 ) -> None:
-    """Whatever else the send shows."""
+    """Regardless of the other responses."""
     answered = delivered + unregistered + rejected
     evidence = SendEvidence(answered, delivered, unregistered, rejected, NOW, None if age is None else NOW - age)
     is_mass = unregistered > 5 and unregistered / answered > 0.2
@@ -39,10 +39,10 @@ def test_more_than_a_few_and_a_small_share_of_unregistered_devices_are_never_rem
     proof=st.none() | st.integers(0, 30 * DAY),
     mark=st.none() | st.integers(0, 30 * DAY),
 )
-def test_a_refused_token_is_removed_only_a_day_after_its_mark_and_with_a_delivery_since(
+def test_rejected_device_is_removed_only_a_day_after_its_mark_and_with_a_delivery_since(
     delivered: int, rejected: int, proof: int | None, mark: int | None
 ) -> None:
-    """No count or share removes a device by itself."""
+    """No count and no share is sufficient."""
     last_delivery = None if proof is None else NOW - proof
     evidence = SendEvidence(delivered + rejected, delivered, 0, rejected, NOW, last_delivery)
     verdict = judge_rejected(evidence, rejected_at=None if mark is None else NOW - mark)
@@ -54,8 +54,8 @@ def test_a_refused_token_is_removed_only_a_day_after_its_mark_and_with_a_deliver
         assert mark is None or mark < DAY + 3600
 
 
-def test_held_removals_are_read_as_they_were_written_and_fit_into_a_message() -> None:
-    """With the longest identifiers."""
+def test_held_removals_are_read_back_and_fit_a_message() -> None:
+    """With identifiers of the maximum length."""
     devices = tuple(HeldDevice(DeviceLibraryIdentifier(f"{number:0256}"), NOW * 1000) for number in range(1200))
     held = HeldRemovals("pass.com.example", "400 BadDeviceToken", devices, 12.5)
     pieces = held.in_chunks()
@@ -69,7 +69,7 @@ def test_held_removals_are_read_as_they_were_written_and_fit_into_a_message() ->
     ["", "[]", '{"held": 1}', '{"held": "t", "reason": "r", "devices": [1], "changed_at": 1}', "[" * 5000],
     ids=range(5),
 )
-def test_what_is_not_held_removals_is_refused(text: str) -> None:
-    """The error does not repeat the text."""
+def test_other_text_is_refused_as_held_removals(text: str) -> None:
+    """The error does not quote the text."""
     with pytest.raises(RefusedError, match="held removals"):
         read_held(text)

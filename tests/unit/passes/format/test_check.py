@@ -89,7 +89,7 @@ def test_colours_in_another_form_that_phones_read_are_warned_of(text: str, writt
     ],
 )
 def test_colours_that_make_phones_refuse_the_pass_are_errors(text: object) -> None:
-    assert "must be a colour such as rgb(18, 52, 86)" in errors(a_pass(labelColor=text))[0]
+    assert "must be a color such as rgb(18, 52, 86)" in errors(a_pass(labelColor=text))[0]
     assert errors(tags(seats=[{"seatSectionColor": text}]))[0].startswith("semantics.seats[0].seatSectionColor")
     assert of_level(check_item({"stripColor": text}, {}, {}), Level.ERROR)
 
@@ -193,7 +193,7 @@ def test_a_value_must_fit_its_styles(value: object, styles: dict[str, object], s
     ],
 )
 def test_a_key_that_has_no_effect_at_its_place_is_warned_of(style: str, group: str, field: dict[str, object]) -> None:
-    assert "take it out" in warnings(with_field(style, group, **field))[0]
+    assert "remove it" in warnings(with_field(style, group, **field))[0]
 
 
 def test_digits_in_quotes_with_a_currency_are_warned_of_since_apples_own_sample_has_them() -> None:
@@ -330,20 +330,20 @@ def test_nfc_messages_are_counted_in_bytes() -> None:
         ({"featuredActions": [{"identifier": "1", "type": "call", "url": "https://a.example"}]}, "begin with tel:"),
         (
             {"upcomingPassInformation": [{"type": "event", "identifier": "1", "name": "x"}]},
-            "poster event tickets alone",
+            "only on poster event tickets",
         ),
-        ({"barcode": {"format": "PKBarcodeFormatCode128", "message": "x"}}, "are drawn here"),
-        ({"groupingIdentifier": "trip"}, "groups passes of boardingPass and eventTicket alone"),
+        ({"barcode": {"format": "PKBarcodeFormatCode128", "message": "x"}}, "phones draw only"),
+        ({"groupingIdentifier": "trip"}, "has an effect only for boardingPass and eventTicket"),
         ({"appLaunchURL": "acme://open"}, "opens no app without associatedStoreIdentifiers"),
         ({"barcode": {"format": "PKBarcodeFormatQR"}}, "is deprecated since iOS 9"),
         ({"relevantDate": "2026-12-24T00:00Z"}, "is deprecated since iOS 18"),
         ({"userInfo": "x"}, "is documented as a map"),
         ({"logoTxt": "x"}, "did you mean logoText?"),
         ({"preferredStyleSchemes": ["posterTicket"]}, "must be one of posterEventTicket"),
-        ({"preferredStyleSchemes": ["posterEventTicket"]}, "is of eventTicket; this pass has another style"),
+        ({"preferredStyleSchemes": ["posterEventTicket"]}, "belongs to eventTicket, but this pass has another style"),
         ({"semantics": {"deparatureGate": "A1"}}, "did you mean departureGate?"),
         ({"semantics": {"duration": 1.5}}, "must be a whole number"),
-        ({"semantics": {"seats": [{"seatNo": "1"}]}}, "is no key that Apple documents"),
+        ({"semantics": {"seats": [{"seatNo": "1"}]}}, "is not a key that Apple documents"),
         ({"semantics": {"departureLocationTimeZone": "CET+1 hour"}}, "time zone"),
         ({"semantics": {"passengerCapabilities": ["PKPassengerCapabilityNew"]}}, "must be one of"),
     ],
@@ -395,8 +395,8 @@ def test_two_spellings_of_a_tag_are_taken_alone_and_alike_and_warned_of_where_th
     assert check_pass(tags(**both)) == []
     assert check_pass(tags(loungePlaceIDs=["I1"], airlineLoungePlaceID="I1")) == []
     differing = {**both, "departureAirportTimeZone": "Europe/London"}
-    assert "says otherwise than departureLocationTimeZone" in warnings(tags(**differing))[0]
-    assert "says otherwise" in warnings(tags(loungePlaceIDs=["I1", "I2"], airlineLoungePlaceID="I1"))[0]
+    assert "differs from departureLocationTimeZone" in warnings(tags(**differing))[0]
+    assert "differs from loungePlaceIDs" in warnings(tags(loungePlaceIDs=["I1", "I2"], airlineLoungePlaceID="I1"))[0]
 
 
 SCHEMES = ["semanticBoardingPass", "boardingPass"]
@@ -410,7 +410,7 @@ def test_a_semantic_boarding_pass_with_all_its_tags_has_no_findings() -> None:
 def test_a_tag_that_a_semantic_boarding_pass_lacks_is_named(tag: str) -> None:
     semantics = {name: value for name, value in BOARDING_SEMANTICS.items() if name != tag}
     (warning,) = warnings(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=semantics))
-    assert f"semanticBoardingPass needs {tag};" in warning
+    assert f"semanticBoardingPass requires {tag};" in warning
 
 
 def test_tags_in_fields_and_in_the_other_spelling_count() -> None:
@@ -458,7 +458,7 @@ def test_what_a_poster_event_ticket_lacks_is_named(
     if nfc:
         content["nfc"] = {"message": "x", "encryptionPublicKey": P256_KEY}
     found = [str(finding) for finding in check_pass(content, images=images)]
-    assert found == [] if not lacks else (len(found) == 1 and f"needs {lacks}" in found[0]), found
+    assert found == [] if not lacks else (len(found) == 1 and f"requires {lacks}" in found[0]), found
 
 
 @pytest.mark.parametrize("text", ["\ud83c", "a\udc00b"])
@@ -479,7 +479,7 @@ def test_half_a_character_is_an_error_with_its_path_wherever_it_is(text: str) ->
 
 @pytest.mark.parametrize("value", [None, [None], {"a": None}])
 def test_null_is_an_error_in_a_template_but_within_userinfo(value: object) -> None:
-    assert any("null is nothing that phones know" in error for error in errors(a_pass(logoText=value)))
+    assert any("null is not a value of Apple's format" in error for error in errors(a_pass(logoText=value)))
     assert errors(a_pass(userInfo={"a": value})) == []
 
 
@@ -600,3 +600,10 @@ def test_whatever_is_written_ends_in_printable_findings_and_no_exception(content
     findings = [*check_pass(content), *check_item(content, {"a": field}, content), *find_unwritable(content, "")]
     for finding in findings:
         assert str(finding).isprintable()
+
+
+@pytest.mark.parametrize("schemes", [True, 1, "posterEventTicket", {"posterEventTicket": 1}])
+def test_schemes_of_another_type_are_an_error_beside_upcoming_passes(schemes: object) -> None:
+    """They raise no exception where other keys depend on them."""
+    found = errors(a_pass(preferredStyleSchemes=schemes, upcomingPassInformation=[]))
+    assert any(error.startswith("preferredStyleSchemes: ") for error in found)

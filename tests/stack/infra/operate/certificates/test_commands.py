@@ -259,7 +259,7 @@ WRONG = {
         "the certificate is that of pass type pass.dev.other, not of pass.dev.acme.boarding",
     ),
     "a certificate of no pass type": Wrong(
-        lambda desk, _, __: [desk.folder / "apns_server.pem", desk.key_file()], "it is none of Apple's kind"
+        lambda desk, _, __: [desk.folder / "apns_server.pem", desk.key_file()], "so it is not one of Apple's"
     ),
     "another key": Wrong(
         lambda desk, _, key: [desk.pem(), desk.file("other.pem", _key(key, NoEncryption())), desk.wwdr()],
@@ -419,7 +419,7 @@ def test_a_secret_of_another_pass_type_is_no_certificate(desk: Desk) -> None:
         Name=f"passwire/{desk.stage}/pass-types/pass.dev.other", SecretString=content
     )
     unusable = desk.runs("status", "pass.dev.other")
-    assert (unusable.exit_code, "its certificate is that of" in unusable.stdout) == (1, True)
+    assert (unusable.exit_code, "its certificate belongs to pass type" in unusable.stdout) == (1, True)
 
 
 def test_what_aws_refuses_is_said_in_one_sentence(stack: LocalRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +433,7 @@ def test_what_aws_refuses_is_said_in_one_sentence(stack: LocalRun, monkeypatch: 
         refused = infra("cert", "status")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "these credentials may not do secretsmanager:ListSecrets" in refused.stderr
+    assert "these credentials do not allow secretsmanager:ListSecrets" in refused.stderr
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -68,8 +68,8 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "number as text": (changed(maxDistance="far"), 'maxDistance: "far": must be a number'),
     "text as number": (changed(logoText=5), "logoText: 5: must be a text"),
     "bool as text": (changed(voided="yes"), 'voided: "yes": must be true or false'),
-    "null": (changed(logoText=None), "logoText: null is nothing that phones know"),
-    "colour by name": (changed(backgroundColor="red"), "must be a colour such as rgb"),
+    "null": (changed(logoText=None), "logoText: null is not a value of Apple's format"),
+    "colour by name": (changed(backgroundColor="red"), "must be a color such as rgb"),
     "number over 64 bits": (changed(maxDistance=10**43), "maxDistance: a number of very many digits: must be a number"),
     "number over any": (
         {**changed(), "pass.json": changed()["pass.json"].replace(b"{", b'{"maxDistance": 1e400,', 1)},
@@ -92,7 +92,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "field without key": (generic({"value": "a"}), "generic.primaryFields[0].key: is missing"),
     "key in two places": (
         generic({"key": "a", "value": "1"}, {"key": "a", "value": "2"}),
-        'generic.primaryFields[1].key: "a" is the key of generic.primaryFields[0] already',
+        'generic.primaryFields[1].key: "a" is already the key of generic.primaryFields[0]',
     ),
     "value is a list": (generic({"key": "a", "value": []}), "must be a text or a number"),
     "text in a number": (generic({"key": "a", "value": "x", "currencyCode": "EUR"}), '"x" must be a number'),
@@ -143,7 +143,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
         {**changed(), "pass.json": b'{"\\ud83c": 1' + changed()["pass.json"].replace(b"{", b",", 1)},
         "pass.json: \\ud83c: is a key with half of a character",
     ),
-    "path out": ({**changed(), "../icon.png": PNG}, "is no path within a folder"),
+    "path out": ({**changed(), "../icon.png": PNG}, "is not a path within the folder"),
 }
 
 
@@ -154,14 +154,14 @@ def test_a_fault_is_one_error_that_says_where_and_what(files: dict[str, bytes], 
 
 
 WARNINGS: dict[str, tuple[dict[str, bytes], str]] = {
-    "unknown key": (changed(logoTxt="x"), "pass.json: logoTxt: is no key that Apple documents"),
+    "unknown key": (changed(logoTxt="x"), "pass.json: logoTxt: is not a key that Apple documents"),
     "unknown key of a field": (generic({"key": "a", "value": "x", "lable": "x"}), "generic.primaryFields[0].lable"),
-    "hex colour": (changed(backgroundColor="#1203ff"), 'backgroundColor: "#1203ff" is not the form'),
+    "hex colour": (changed(backgroundColor="#1203ff"), 'backgroundColor: "#1203ff" is not in the form'),
     "barcode": (changed(barcode={"format": "PKBarcodeFormatQR"}), "barcode: is deprecated since iOS 9"),
     "relevantDate": (changed(relevantDate="2026-12-24T18:30Z"), "relevantDate: is deprecated since iOS 18"),
     "new barcodes alone": (
         changed(barcodes=[{"format": "PKBarcodeFormatEAN13"}]),
-        "no phone before iOS 27 draws these",
+        "phones before iOS 27 draw none of these",
     ),
     "scheme": (
         changed(preferredStyleSchemes=["posterTicket"]),
@@ -203,7 +203,7 @@ def test_an_unknown_key_is_named_though_there_are_errors() -> None:
     said = [str(finding) for finding in check_template("sample", changed(voided="yes", logoTxt="x"))]
     assert said == [
         'pass.json: voided: "yes": must be true or false (Apple, Pass)',
-        "pass.json: logoTxt: is no key that Apple documents; phones pass over it; did you mean logoText?",
+        "pass.json: logoTxt: is not a key that Apple documents; phones ignore it; did you mean logoText?",
     ]
 
 
