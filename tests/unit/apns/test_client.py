@@ -99,7 +99,7 @@ def test_changing_stream_limits_are_respected(apns: SimulatedApns) -> None:
 
 
 def test_connection_is_reused(apns: SimulatedApns) -> None:
-    """Three calls of one warm sandbox are one handshake."""
+    """Three calls in a warm execution environment need one handshake."""
     client = apns.client()
     for _ in range(3):
         assert _delivered(send(client, pushes(5))) == 5
@@ -107,7 +107,7 @@ def test_connection_is_reused(apns: SimulatedApns) -> None:
 
 
 def test_goaway_every_300_pushes_loses_nothing(apns: SimulatedApns) -> None:
-    """What lies above GOAWAY's last stream is sent again on a new connection, once."""
+    """Requests above GOAWAY's last stream are sent once more, on a new connection."""
     apns.suffers(goaway_after=300, latency_ms=5)
     assert _delivered(send(apns.client(), pushes(2000))) == 2000
     assert apns.summary()["pushes"] == 2000
@@ -141,7 +141,7 @@ def test_every_tenth_stream_reset_costs_that_stream_alone(apns: SimulatedApns) -
 
 
 def test_a_tcp_reset_costs_what_was_open(apns: SimulatedApns) -> None:
-    """What was open is for later, what had not been sent is sent on a new connection."""
+    """Open requests are deferred, and the others are sent on a new connection."""
     apns.suffers(reset_after=250, max_streams=100)
     outcomes = send(apns.client(), pushes(1000))
     assert set(reasons(outcomes)) <= {DELIVERED, (None, "ConnectionLost")}
@@ -208,8 +208,8 @@ def test_a_host_that_never_answers_costs_no_more_than_the_deadline(apns: Simulat
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.LATER}
 
 
-def test_a_name_that_does_not_resolve_is_for_later(apns: SimulatedApns) -> None:
-    """DNS being away is no reason to lose a push or to raise."""
+def test_unresolved_host_name_defers_the_push(apns: SimulatedApns) -> None:
+    """A failure of DNS neither loses a push nor raises an error."""
     client = Client(url="https://apns.invalid:443", credential=apns.certificate(), ca="")
     assert reasons(send(client, pushes(3))) == {(None, "Unreachable"): 3}
 
@@ -243,7 +243,7 @@ def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: SimulatedAp
 
 
 class _Clock:
-    """A timer that can be moved on, as a sandbox's is by a freeze."""
+    """A timer that a test can advance, like that of a frozen execution environment."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -258,7 +258,7 @@ def _after_a_freeze(timer: _Clock, client: Client) -> list[Outcome]:
 
 
 def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -> None:
-    """A thawed sandbox asks first whether its connection still lives, and makes a new one if not."""
+    """After a freeze, the connection is checked with a PING and replaced if it is dead."""
     timer = _Clock()
     client = apns.client(timer=timer)
     send(client, pushes(1))
@@ -448,7 +448,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
 ) -> None:
     """RFC 9110, section 10.2.3; within the quarter of an hour that a message can be delayed.
 
-    A number stands for the date that is so many seconds ahead.
+    A number means the date that is so many seconds ahead.
     """
     if isinstance(value, float):
         value = formatdate(time.time() + value, usegmt=True)

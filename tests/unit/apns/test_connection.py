@@ -379,7 +379,7 @@ def test_any_bytes_are_parsed_or_break_the_connection(noise: bytes, as_frames: b
 
 
 MAX_FLOOD_BYTES = 4 << 20
-"""What a connection may take of memory, whatever the peer sends."""
+"""Limit for the memory of a connection, for any data from the peer."""
 
 
 def _headers_without_end(streams: list[int]) -> Iterator[bytes]:
@@ -460,7 +460,7 @@ def _receive_all(connection: Connection, frames: Iterator[bytes]) -> None:
     ids=lambda flood: flood.__name__.strip("_"),
 )
 def test_flood_is_limited_and_breaks_the_connection(flood: Callable[[list[int]], Iterator[bytes]]) -> None:
-    """Whatever a peer repeats, little is kept of it, and the peer is told ENHANCE_YOUR_CALM.
+    """Little of a flood is stored, and the peer gets ENHANCE_YOUR_CALM.
 
     Nothing that this side owes the peer is written while it floods.
     """

@@ -329,7 +329,12 @@ def test_newer_item_refused_in_the_meantime_remains_refused(worker: Worker) -> N
     assert worker.fan_outs == []
 
 
-FOREIGN = ("no JSON", "[" * 2000 + "]" * 2000, '{"Records": []}', '{"wake": "a", "devices": [[]], "changed_at": 1}')
+FOREIGN = (
+    "no JSON",
+    "[" * 2000 + "]" * 2000,
+    '{"Records": []}',
+    '{"wake": "a", "devices": [[]], "changed_at": 1}',  # prose: the wire format of push tasks
+)
 
 
 def test_invalid_message_becomes_a_dead_letter_at_once(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
