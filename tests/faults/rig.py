@@ -22,19 +22,19 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSResponse
 
 from chalicelib.apns.client import Client, Outcome
-from chalicelib.aws import queue
+from chalicelib.aws import session
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.templates import Templates
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import PassId
-from chalicelib.flows import change, push_worker
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
-from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
@@ -167,13 +167,16 @@ class Rig:
 
     def new_environment(self) -> None:
         """Start a new execution environment, which caches nothing."""
-        self.store = self.tables.store()
+        self.dynamodb, self.sqs = session.client("dynamodb"), session.client("sqs")
+        self.store = self.tables.store(client=self.dynamodb)
         self.queue = Queue(
             push_queue_url=self.push_queue,
             dead_letter_queue_url=self.dead_letter_queue,
             held_removals_queue_url=self.held_removals_queue,
+            client=self.sqs,
+            pause_seconds=0,
         )
-        self._watch(self.queue._sqs)
+        self._watch(self.sqs)
         push_sender = PushSender(
             self.store,
             Metrics("faults"),
@@ -188,10 +191,21 @@ class Rig:
             self.store, self.queue, Metrics("faults"), builder, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
         )
         self.changes = ChangeHandler(
-            self.store, self.queue, push_sender, Metrics("faults"), templates=templates, clock=self.clock
+            self.store,
+            self.queue,
+            push_sender,
+            Metrics("faults"),
+            templates=templates,
+            clock=self.clock,
+            limits=ChangeLimits(max_direct_devices=DIRECT_DEVICES),
         )
         self.push_worker = PushWorker(
-            self.store, self.queue, push_sender, rechecker=lambda: rechecker, clock=self.clock
+            self.store,
+            self.queue,
+            push_sender,
+            rechecker=lambda: rechecker,
+            clock=self.clock,
+            limits=WorkerLimits(fan_out_page=PAGE),
         )
         self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 
@@ -264,7 +278,9 @@ class Rig:
                 self.given_up += records
                 return
             try:
-                failed = self.changes.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
+                failed = self.changes.handle(
+                    stream_records({"Records": records}), deadline=time.monotonic() + INVOCATION_SECONDS
+                )
             except TransientError:
                 pass
             except Killed:
@@ -303,7 +319,9 @@ class Rig:
             assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
             self._depth = max((self._depths.get(message["MessageId"], 1) for message in messages), default=0)
             try:
-                failed = self.push_worker.handle(records, deadline=time.monotonic() + WORKER_SECONDS)
+                failed = self.push_worker.handle(
+                    queue_messages({"Records": records}), deadline=time.monotonic() + WORKER_SECONDS
+                )
             except Killed:
                 self.new_environment()
                 failed = [record["messageId"] for record in records]
@@ -464,11 +482,7 @@ class Rig:
             body = f'{{"__type": "com.amazonaws#{code}", "message": "injected"}}'.encode()
             return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, Raw(body))
 
-        clients = [
-            client
-            for client in (self.store.passes._tables.connection.client, self.queue._sqs)
-            if of in client.meta.service_model.service_name
-        ]
+        clients = [client for client in (self.dynamodb, self.sqs) if of in client.meta.service_model.service_name]
         for client in clients:
             client.meta.events.register_first("before-send.*", answer)
         try:
@@ -486,7 +500,7 @@ class Rig:
             if next(numbers) == number:
                 raise Killed
 
-        for client in [self.store.passes._tables.connection.client, self.queue._sqs]:
+        for client in [self.dynamodb, self.sqs]:
             client.meta.events.register_first("before-call.*", die)
         yield
 
@@ -524,7 +538,4 @@ def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
     apns.recovers()
     apns.forgets()
     with contextlib.ExitStack() as patches:
-        patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", DIRECT_DEVICES))
-        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", PAGE))
-        patches.enter_context(patch.object(queue, "PAUSE_SECONDS", 0))
         yield Rig(apns, patches.enter_context(ScratchTables()))

@@ -10,10 +10,8 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from unittest.mock import patch
 
-from chalicelib.apns import client as apns_client
-from chalicelib.apns.client import Push
+from chalicelib.apns.client import Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.aws.templates import TemplateMissingError
 from chalicelib.core.identifiers import PushToken
@@ -103,12 +101,12 @@ def goaway_every_300_pushes(rig: Rig) -> None:
 
 def frozen_environment(rig: Rig) -> None:
     """The connection of a thawed execution environment is dead without any sign of it."""
+    rig.client = rig.new_client(timeouts=Timeouts(idle=0.0, ping=0.3))
     rig.delivers([rig.record(rig.has_a_pass("P", devices=1))])
     rig.apns.suffers(black_hole=True)
     time.sleep(0.2)  # the stand-in silences its open connections a little later
     rig.apns.recovers()
-    with patch.object(apns_client, "IDLE_SECONDS", 0.0), patch.object(apns_client, "PING_TIMEOUT_SECONDS", 0.3):
-        rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
+    rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
     rig.drains()
 
 

@@ -12,7 +12,6 @@ from random import Random
 from unittest.mock import patch
 
 from chalicelib.core.identifiers import PassId
-from chalicelib.flows import change, push_worker
 from chalicelib.telemetry import log
 from tests.schedules.memory import Memory
 from tests.schedules.mutations import MUTATIONS
@@ -27,9 +26,6 @@ MAX_SCHEDULES_PER_MUTATION = 20_000
 def small_and_silent() -> Iterator[None]:
     """Lower the limits of a fan-out, so that a few devices make several pages; and write no log lines."""
     with ExitStack() as patches:
-        patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", 1))
-        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", 1))
-        patches.enter_context(patch.object(push_worker, "REMOVAL_PAGE", 2))
         patches.enter_context(patch.object(log, "event", lambda *_, **__: None))
         yield
 

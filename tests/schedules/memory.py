@@ -95,7 +95,7 @@ class MemoryVersions:
     def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
         return {pass_id for pass_id in pass_ids if pass_id in self.rows.refusals}
 
-    def send_refusals(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
+    def record_refusal(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
         self.rows.refusals[pass_id] = refusal
         self.rows.revisions[pass_id] = self.rows.revisions.get(pass_id, 0) + changes
         if (version := self.rows.versions.get(pass_id)) is not None:

@@ -147,7 +147,7 @@ def registered_at_left_out() -> Mutation:
             return False
         return tag is None or (self.version.modified_at if self.version is not None else 0) > tag.seconds
 
-    return patch.object(HeldPass, "must_be_named", is_changed_since)
+    return patch.object(HeldPass, "is_changed_since", is_changed_since)
 
 
 def gone_device_removed_whatever_it_did_since() -> Mutation:
@@ -158,7 +158,7 @@ def gone_device_removed_whatever_it_did_since() -> Mutation:
         row = store.devices.get(device.identifier)
         return row is None or bool(store.devices.remove(row))
 
-    return patch.object(send_pushes, "remove", remove_registrations)
+    return patch.object(send_pushes, "remove_device", remove_registrations)
 
 
 def registrations_of_a_gone_pass_removed_unseen() -> Mutation:

@@ -3,7 +3,7 @@
 import json
 import secrets
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import boto3
 
@@ -40,8 +40,8 @@ class ScratchTables:
         for name in self.names.values():
             self._dynamodb.delete_table(TableName=name)
 
-    def store(self) -> Store:
-        """The service's store over these tables."""
+    def store(self, client: Any = None) -> Store:  # noqa: ANN401 - botocore's clients have no types
+        """Make the store over these tables."""
         return Store.connect(
             Settings(
                 stage="scratch",
@@ -51,7 +51,8 @@ class ScratchTables:
                 versions_table=self.names["versions"],
                 registrations_table=self.names["registrations"],
                 devices_table=self.names["devices"],
-            )
+            ),
+            client=client,
         )
 
     def write(self, pass_id: PassId, item: dict[str, object] | None) -> None:

@@ -84,7 +84,7 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("versions.get", (pass_id,), {}),
         ("versions.state", (pass_id,), {}),
         ("versions.refused", (PASSES,), {}),
-        ("versions.refuse", (pass_id, refusal), {"changes": random.choice([0, 1, 2])}),
+        ("versions.record_refusal", (pass_id, refusal), {"changes": random.choice([0, 1, 2])}),
         ("versions.request_recheck", (pass_id, RecheckRequest(number, random.choice([0, 1000]))), {}),
         ("versions.stamp_at", (pass_id,), {"now": random.choice([1000, 1010, 1000 + number]), **stamp}),
         ("versions.stamp_next", (pass_id,), stamp),

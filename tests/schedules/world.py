@@ -43,15 +43,16 @@ from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister
-from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.flows.stamp import stamp
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template, TemplateError
@@ -235,6 +236,7 @@ class World:
             templates=self.designs,
             clock=self.clock,
             deletion_grace_seconds=GRACE_SECONDS,
+            limits=ChangeLimits(max_direct_devices=1),
         )
         rechecker = Rechecker(
             stepped,
@@ -245,7 +247,14 @@ class World:
             max_stamp_seconds=PUSH_TIMEOUT_SECONDS,
             deletion_grace_seconds=GRACE_SECONDS,
         )
-        self.push_worker = PushWorker(stepped, queue, push_sender, rechecker=lambda: rechecker, clock=self.clock)
+        self.push_worker = PushWorker(
+            stepped,
+            queue,
+            push_sender,
+            rechecker=lambda: rechecker,
+            clock=self.clock,
+            limits=WorkerLimits(fan_out_page=1, removal_page=2),
+        )
         self._versions = store.versions
 
     # ------------------------------------------------------------ templates and certificates
@@ -465,7 +474,7 @@ class World:
         settled = [0]
 
         def body() -> None:
-            failed = self.changes.handle(batch, deadline=FOREVER)
+            failed = self.changes.handle(stream_records({"Records": batch}), deadline=FOREVER)
             numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
             settled[0] = numbers.index(failed[0]) if failed else len(batch)
 
@@ -492,18 +501,16 @@ class World:
         kept: set[str] = {message.identifier for message in taken}
 
         def body() -> None:
-            failed = self.push_worker.handle(
-                [
-                    {
-                        "messageId": message.identifier,
-                        "receiptHandle": message.identifier,
-                        "attributes": {"ApproximateReceiveCount": str(message.received)},
-                        "body": message.body,
-                    }
-                    for message in taken
-                ],
-                deadline=FOREVER,
-            )
+            records = [
+                {
+                    "messageId": message.identifier,
+                    "receiptHandle": message.identifier,
+                    "attributes": {"ApproximateReceiveCount": str(message.received)},
+                    "body": message.body,
+                }
+                for message in taken
+            ]
+            failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=FOREVER)
             kept.intersection_update(failed)
 
         def ended(crashed: bool) -> None:  # noqa: FBT001

@@ -22,6 +22,7 @@ from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.attempts import with_attempts
@@ -149,7 +150,7 @@ class PushSide:
         self.handles(self.record(serial_number, old=False))
 
     def handles(self, *records: Mapping[str, Any]) -> None:
-        assert self.changes.handle(records, deadline=time.monotonic() + 60) == []
+        assert self.changes.handle(stream_records({"Records": records}), deadline=time.monotonic() + 60) == []
 
     def works_off(self, *, seconds: float = 0.0, twice: bool = False) -> None:
         """Move the clock, and deliver the messages that become due.
@@ -170,18 +171,16 @@ class PushSide:
         for message in messages:
             message.received += 1
             message.at = self.now + 720
-        failed = self.push_worker.handle(
-            [
-                {
-                    "messageId": str(message.number),
-                    "receiptHandle": str(message.number),
-                    "attributes": {"ApproximateReceiveCount": str(message.received)},
-                    "body": message.body,
-                }
-                for message in messages
-            ],
-            deadline=time.monotonic() + 60,
-        )
+        records = [
+            {
+                "messageId": str(message.number),
+                "receiptHandle": str(message.number),
+                "attributes": {"ApproximateReceiveCount": str(message.received)},
+                "body": message.body,
+            }
+            for message in messages
+        ]
+        failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
         self.messages = [m for m in self.messages if m not in messages or str(m.number) in failed]
 
     # ------------------------------------------------------------ what came of it

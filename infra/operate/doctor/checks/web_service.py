@@ -13,7 +13,7 @@ import httpx
 from botocore.exceptions import ClientError
 
 from chalicelib.core.identifiers import PassId
-from chalicelib.http.api import PKPASS
+from chalicelib.http.responses import PKPASS
 from infra.operate.doctor.context import DoctorContext, is_loopback
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from chalicelib.core.identifiers import PassId
-from chalicelib.http.api import PKPASS
+from chalicelib.http.responses import PKPASS
 from infra.operate.doctor.checks.web_service import check_download
 
 URL = "https://passes.example.com"
