@@ -77,7 +77,7 @@ def test_missing_tags_of_a_semantic_boarding_pass_are_a_warning() -> None:
     style = {"primaryFields": [FIELD], "transitType": "PKTransitTypeAir"}
     schemes = ["semanticBoardingPass", "boardingPass"]
     (warning,) = warnings(folder_of("boardingPass", boardingPass=style, preferredStyleSchemes=schemes))
-    assert "needs airlineCode, flightNumber, departureAirportCode," in warning
+    assert "requires airlineCode, flightNumber, departureAirportCode," in warning
     assert "passengerName;" in warning
 
 
