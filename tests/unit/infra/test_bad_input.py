@@ -125,7 +125,7 @@ def test_deploy_with_yes_refuses_uncommitted_changes(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        ("UPDATE_IN_PROGRESS", "another deployment of stage dev runs"),
+        ("UPDATE_IN_PROGRESS", "another deployment of stage dev is"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name passwire-dev"),
         ("DELETE_FAILED", "python -m infra destroy --stage dev"),
     ],

@@ -12,6 +12,7 @@ from chalicelib.aws.templates import Templates
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError
 from chalicelib.passes.rendering import localized_strings
+from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
 from chalicelib.preview import page
 from infra.local.certificates import DevelopmentChain
@@ -31,11 +32,15 @@ def files_of(pkpass: bytes) -> dict[str, bytes]:
         return {name: archive.read(name) for name in names}
 
 
-def a_pass(template: Template, *, personalized: bool = False, **attributes: object) -> bytes:
+def a_pass(
+    template: Template, *, personalized: bool = False, signer: Signer | None = None, **attributes: object
+) -> bytes:
     item = samples.item("S-1", template=template.name, **attributes)
     archive = template.archive_with(localized_strings(template, item), personalized=personalized)
     rendered = samples.rendered(template, item)
-    return archive.with_pass(rendered, sign=lambda _: b"unsigned")
+    return archive.with_pass(
+        rendered, sign=lambda manifest: signer.sign(manifest, at=datetime.now(UTC)) if signer else b"unsigned"
+    )
 
 
 @pytest.mark.parametrize("personalized", [False, True])
@@ -63,11 +68,13 @@ def test_a_pass_with_texts_of_its_own_has_each_file_once_and_all_in_its_manifest
 
 
 @pytest.mark.parametrize(("language", "message"), [("en", "Late"), ("de-CH", "Verspätet"), ("fr", "Late")])
-def test_a_phone_shows_the_change_in_its_language(language: str, message: str) -> None:
-    before = InstalledPass.open(a_pass(BOARDING), language=language, last_modified=None)
-    after = InstalledPass.open(a_pass(BOARDING, fields={"status": TEXTS}), language=language, last_modified=None)
+def test_a_phone_shows_the_change_in_its_language(chain: DevelopmentChain, language: str, message: str) -> None:
+    signer = samples.signer_of(chain)
+    changed = a_pass(BOARDING, signer=signer, fields={"status": TEXTS})
+    before = InstalledPass.open(a_pass(BOARDING, signer=signer), language=language, last_modified=None)
+    after = InstalledPass.open(changed, language=language, last_modified=None)
     assert after.changes_since(before) == [message]
-    assert message in page(a_pass(BOARDING, fields={"status": TEXTS}), language=language)
+    assert message in page(changed, language=language)
 
 
 def test_a_stored_item_against_the_format_is_built_and_reported(chain: DevelopmentChain) -> None:
