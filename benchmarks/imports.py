@@ -27,6 +27,7 @@ from chalicelib.aws.templates import Templates
 from infra.local.ministack import running
 from infra.operate.bulk.importing import REQUESTS_AT_ONCE, ROWS_PER_REQUEST, Plan, import_passes
 from infra.operate.bulk.rows import open_rows
+from infra.stage.stage import Stage
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / ".passwire" / "bench"
@@ -84,7 +85,7 @@ def loop(table: str, count: int, *, threads: int) -> dict[str, float]:
 def imported(table: str, path: Path) -> dict[str, float]:
     """One import, from opening the file to its summary."""
     started = time.perf_counter()
-    plan = Plan(table, "bench", pass_type=PASS_TYPE, template=TEMPLATE)
+    plan = Plan(Stage("bench", {"PassesTableName": table}), pass_type=PASS_TYPE, template=TEMPLATE)
     done = import_passes(open_rows(path), plan, Templates(), on_rows=lambda _: None, on_progress=lambda _: None)
     seconds = time.perf_counter() - started
     status = Path("/proc/self/status").read_text()

@@ -1,4 +1,4 @@
-"""The command line, a file for each group of commands."""
+"""The command line `passwire`, also `python -m infra`: one module per group of commands."""
 
 import errno
 import sys
@@ -13,17 +13,17 @@ from chalicelib.core.errors import PasswireError
 from infra.commands import completion, lazy
 from infra.commands.version import print_version, require_checkout
 from infra.core.terminal import standard_error, styled
-from infra.stage.aws_errors import explain
+from infra.stage.aws import explain
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
-"""What is said in a sentence (a full disk too); anything else is a defect and shows where it came from."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that the command line reports in one sentence. Any other is a defect and ends with a traceback."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTED = 130
 
 HELP = """Passwire: updatable Apple Wallet passes, serverless.
 
-Exit codes: 0 done; 1 it could not be done, or a check found something (a sentence says what); 2 the command was not
-understood; 3 `diff` found something to change; 130 interrupted.
+Exit codes: 0 success; 1 failure, or a check found something, described in one sentence; 2 invalid arguments;
+3 `diff` found changes; 130 interrupted.
 
 Example: python -m infra deploy --stage dev
 """
@@ -54,9 +54,9 @@ COMMANDS = {
 
 app = typer.Typer(
     name="python -m infra",
-    cls=lazy.having(COMMANDS),
+    cls=lazy.group_of(COMMANDS),
     help=HELP,
-    add_completion=False,  # it would complete `python`; `completion` gives the command line a name
+    add_completion=False,  # it would complete `python`; see the command `completion`
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -72,14 +72,14 @@ def options(
         typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Options of the command line itself. `HELP` is its help text."""
+    """Handle the options of the command line itself, whose help text is `HELP`."""
     require_checkout()
 
 
 def main() -> int:
-    """Run the command line of this process; its exit code."""
+    """Run the command line with the arguments of this process, and return the exit code."""
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # what libraries warn of is for developers, who ask for it with -W
+        warnings.simplefilter("ignore")  # libraries warn their developers, who pass -W
     errors = standard_error()
     completion_init()
     try:
@@ -93,10 +93,11 @@ def main() -> int:
 
 
 def _sentence(error: BaseException) -> str:
-    """What AWS refused says more than that the service had no answer from it."""
-    for said in (error, error.__cause__):
-        if isinstance(said, (BotoCoreError, ClientError)):
-            return explain(said)
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return f"{error.filename or 'a file'} cannot be written: {error.strerror}; make room and repeat the command"
+    """Describe an error; AWS's own error says more than the one that it caused."""
+    for candidate in (error, error.__cause__):
+        if isinstance(candidate, (BotoCoreError, ClientError)):
+            return explain(candidate)
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        path = error.filename or "a file"
+        return f"{path} cannot be written: {error.strerror}; free some space, then run the command again"
     return str(error)

@@ -10,12 +10,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from infra.commands.options import JsonOption, StageOption, YesOption
 from infra.commands.stack import refuse_without_terminal
 from infra.core.terminal import PlainConsole, printable, standard_error, write_json, write_line
-from infra.deploy.deployer import Deployer, Stack
 from infra.operate.backup import file
 from infra.operate.backup.errors import BackupError
 from infra.operate.backup.file import KINDS
 from infra.operate.backup.location import Location
 from infra.operate.backup.stage import BackedUpStage, Done
+from infra.stage.stage import Stage
 
 HOLDS = "it holds push tokens and what people's phones are called: keep it as you keep the tables"
 
@@ -38,7 +38,7 @@ def backup(
     """
     location = Location.parse(to)
     progress = standard_error()
-    backed_up = BackedUpStage(_deployed(stage), suffix=suffix)
+    backed_up = BackedUpStage(Stage.open(stage), suffix=suffix)
     with _counting("backing up", progress) as (done, uploaded), location.written(uploaded) as path:
         contents = backed_up.back_up(path, done=done)
     progress.print(f"{to}: {HOLDS}")
@@ -58,7 +58,7 @@ def restore(
     """
     refuse_without_terminal(yes=yes)
     progress = standard_error()
-    restored = BackedUpStage(_deployed(stage))
+    restored = BackedUpStage(Stage.open(stage))
     with Location.parse(source).read() as path:
         contents = file.verify(path)
         passes = contents.counts["passes"]
@@ -75,10 +75,6 @@ def restore(
                 progress.print("interrupted; the same command begins again, and does not undo what is restored")
                 raise
     _print(contents.counts, as_json=as_json)
-
-
-def _deployed(stage: str) -> Stack:
-    return Deployer(stage, on_progress=lambda _: None).describe()
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from chalicelib.aws.templates import Templates
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import standard_error, styled, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.operate.bulk.exporting import SECRET, export_passes
 from infra.operate.bulk.importing import Imported, Plan, import_passes
 from infra.operate.bulk.importing import Progress as Progressed
 from infra.operate.bulk.rows import open_rows
+from infra.stage.stage import Stage
 
 
 def import_file(
@@ -47,16 +47,14 @@ def import_file(
     columns = dict(_split(entry) for entry in mapping or [])
     console = standard_error()
     with console.status(f"reading {file}"):
-        outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
+        deployed = Stage.open(stage)
         rows = open_rows(file)
     plan = Plan(
-        table_name=outputs["PassesTableName"],
-        stage=stage,
+        stage=deployed,
         pass_type=pass_type,
         template=template,
         mapping=columns,
         rate=rate,
-        bucket=outputs["TemplatesBucketName"],
     )
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -69,7 +67,7 @@ def import_file(
         imported = import_passes(
             rows,
             plan,
-            Templates(bucket=outputs["TemplatesBucketName"]),
+            Templates(bucket=deployed.templates_bucket),
             on_rows=on_rows,
             on_progress=console.print,
         )
@@ -92,14 +90,14 @@ def export_file(
     Example: python -m infra pass export passes.csv --stage dev
     """
     console = standard_error()
-    outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
+    deployed = Stage.open(stage)
     shown = (SpinnerColumn(), TextColumn("{task.completed:,} passes"))
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("export", total=None)
         exported = export_passes(
-            outputs["PassesTableName"],
+            deployed,
             file,
-            Templates(bucket=outputs["TemplatesBucketName"]),
+            Templates(bucket=deployed.templates_bucket),
             leave_out=() if with_tokens else (SECRET,),
             on_rows=lambda count: bar.advance(task, count),
         )

@@ -1,4 +1,4 @@
-"""`prepare`, `finish`: what goes before and after `chalice deploy`."""
+"""`prepare` and `finish`: the steps before and after `chalice deploy`."""
 
 import shlex
 
@@ -27,7 +27,7 @@ def prepare(
     *,
     yes: YesOption = False,
 ) -> None:
-    """Make what a stage of `chalice deploy` needs: tables, queues, alarms; and write its environment and policies.
+    """Create what `chalice deploy` needs: tables, queues, alarms. Write the stage's environment and IAM policies.
 
     Example: python -m infra prepare --stage dev
     """
@@ -43,7 +43,7 @@ def prepare(
 
 
 def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonOption = False) -> None:
-    """Set what `chalice deploy` cannot: triggers, error answers, limits, access logs. Run it after each of them.
+    """Configure what `chalice deploy` cannot: triggers, error responses, limits, access logs. Run it after each deploy.
 
     Example: python -m infra finish --stage dev
     """

@@ -1,6 +1,6 @@
-"""`completion`: the command line by a short name, `passwire`, that shells can complete.
+"""`completion`: gives the command line of a checkout the name `passwire`, which shells can complete.
 
-`python -m infra` is nothing that a shell could complete: it knows programs by their name, and this one's is python.
+Shells complete a program by its name, and the name of `python -m infra` is `python`.
 """
 
 import shlex
@@ -14,11 +14,11 @@ from infra.core.terminal import write_text
 from infra.local.processes import PROJECT
 
 VARIABLE = "_PASSWIRE_COMPLETE"
-"""By it Typer is asked for completions."""
+"""The environment variable that makes Typer print completions."""
 
 
 class Shell(Enum):
-    """Those that Typer answers."""
+    """Shells that Typer supports."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -48,11 +48,11 @@ complete --command passwire --no-files --arguments "(_passwire get-args)" --cond
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(help="Yours.")] = Shell.BASH,
+    shell: Annotated[Shell, typer.Argument(help="The shell that you use.")] = Shell.BASH,
 ) -> None:
-    """Print what makes `passwire` a short name of this command line that the shell completes.
+    """Print a shell function `passwire` for this command line, with completion.
 
-    Put the example's line into ~/.bashrc, or source its output; zsh likewise, fish with `| source`.
+    Put the line of the example into ~/.bashrc, or into ~/.zshrc with `zsh`. In fish, pipe the output to `source`.
 
     Example: eval "$(python -m infra completion bash)"
     """

@@ -1,4 +1,4 @@
-"""`cost`: what a stage costs a month, before it is deployed."""
+"""`cost`: estimates the monthly cost of a stage before it is deployed."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -13,15 +13,15 @@ from infra.deploy.cost.bill import BillLine, Usage, bill
 
 
 def cost(
-    devices: Annotated[int, typer.Option(min=0, help="Phones that hold a pass.")],
-    updates_per_day: Annotated[float, typer.Option(min=0, help="How often a day what a phone holds changes.")],
-    passes_per_device: Annotated[int, typer.Option(min=1, help="Passes of one type on a phone.")] = 1,
-    devices_per_pass: Annotated[int, typer.Option(min=1, help="Phones that hold the same pass.")] = 1,
-    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a pass as it is downloaded.")] = 40,
+    devices: Annotated[int, typer.Option(min=0, help="Phones that have a pass.")],
+    updates_per_day: Annotated[float, typer.Option(min=0, help="Updates per phone and day.")],
+    passes_per_device: Annotated[int, typer.Option(min=1, help="Passes of one type per phone.")] = 1,
+    devices_per_pass: Annotated[int, typer.Option(min=1, help="Phones that have the same pass.")] = 1,
+    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a downloaded pass.")] = 40,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Work out a month's bill from counted requests and list prices; free tiers and discounts are left out.
+    """Estimate the monthly bill from counted requests and list prices, without free tiers and discounts.
 
     Example: python -m infra cost --devices 100000 --updates-per-day 3
     """
@@ -37,18 +37,18 @@ def cost(
     if as_json:
         found = [{"what": line.what, "quantity": line.quantity, "dollars": round(line.dollars, 4)} for line in lines]
         report = {"region": prices.REGION, "prices_of": prices.READ_ON, "usage": asdict(usage), "lines": found}
-        write_json({**report, "dollars_a_month": round(total, 2)})
+        write_json({**report, "dollars_per_month": round(total, 2)})
         return
     _show(lines, total)
 
 
 def _show(lines: list[BillLine], total: float) -> None:
-    table = Table("a month", "quantity", "US dollars", box=None)
+    table = Table("per month", "quantity", "US dollars", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for line in lines:
         table.add_row(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}")
-    table.add_row("in all", "", f"{total:,.2f}")
+    table.add_row("total", "", f"{total:,.2f}")
     console = standard_output()
     console.print(table)
     console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")

@@ -1,4 +1,4 @@
-"""Whoever deploys, at a terminal or by a script: sees what will change and what happens, and is asked."""
+"""Shows the changes and the progress of a deployment in a terminal, and asks for confirmation."""
 
 from types import TracebackType
 from typing import Self
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra.core.terminal import printable, standard_error
 from infra.deploy.change_sets import Event, ResourceChange
-from infra.stage.errors import DeployError
+from infra.deploy.errors import DeployError
 
 SHOWN_CHARACTERS = 60
 
@@ -17,8 +17,8 @@ class Terminal:
     """Implements the deployer's dialogue on standard error.
 
     Args:
-        stage: whose it is.
-        yes: agree to everything.
+        stage: the name of the stage.
+        yes: answer every question with yes, except those that only a person may answer (`confirms`).
     """
 
     def __init__(self, *, stage: str, yes: bool) -> None:
@@ -39,11 +39,11 @@ class Terminal:
             self._progress.stop()
 
     def on_progress(self, line: str) -> None:
-        """A line of progress."""
+        """Print a line of progress."""
         self._console.print(line)
 
     def review(self, changes: list[ResourceChange], /) -> bool:
-        """Show the changes and ask."""
+        """Show the changes and ask whether to make them."""
         for change in changes:
             self.on_progress(f"  {change}")
         self._waiting = {change.logical_id for change in changes}
@@ -51,21 +51,21 @@ class Terminal:
         return self._asked(f"make these {len(changes)} changes to stage {self._stage}?")
 
     def allows(self, question: str, /) -> bool:
-        """Ask."""
+        """Ask whether to continue."""
         return self._asked(question)
 
     def confirms(self, question: str, /) -> bool:
-        """Ask, and let no option answer.
+        """Ask a person; `--yes` does not answer.
 
         Raises:
-            DeployError: `--yes` was given, which agrees to ordinary changes only.
+            DeployError: `--yes` was given, which confirms ordinary changes only.
         """
         if self._yes:
-            raise DeployError(f"{question} --yes does not answer this: run the command at a terminal without it")
+            raise DeployError(f"{question} --yes does not confirm this: run the command in a terminal without it")
         return self._asked(question)
 
     def event(self, event: Event, /) -> None:
-        """Move the bar; a failure stays on the screen."""
+        """Move the progress bar; print a failure on a line of its own."""
         if event.failed:
             self.on_progress(f"  {event.status} {event.logical_id} ({event.resource_type}): {event.reason}")
         if event.status.endswith(("_COMPLETE", "_SKIPPED")):
@@ -87,11 +87,11 @@ class Terminal:
             return True
         try:
             return typer.confirm(printable(question), err=True)
-        except typer.Abort:  # how a question ends that is answered by Ctrl-C
+        except typer.Abort:  # Typer's exception for Ctrl-C
             raise KeyboardInterrupt from None
 
     def _bar(self) -> Progress:
-        """Where there is no terminal it draws nothing."""
+        """Start a progress bar, which draws nothing without a terminal."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),

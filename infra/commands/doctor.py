@@ -1,4 +1,4 @@
-"""`doctor`: is there anything that keeps devices from being updated?"""
+"""`doctor`: finds what keeps devices from being updated."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json
-from infra.deploy.deployer import Deployer
 from infra.operate.doctor.checks import CHECKS
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import Severity
 from infra.operate.doctor.run import Result, is_healthy, run_checks
+from infra.stage.stage import Stage
 
 COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
 
 
 def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Look for everything that makes devices silently not update; 1 where there is a fault, warnings end with 0.
+    """Find everything that silently keeps devices from being updated. Exit code 1 for a fault, 0 for warnings alone.
 
     Example: python -m infra doctor --stage prod
     """
-    doctor = DoctorContext(Deployer(stage, on_progress=lambda _: None).describe())
-    columns = (TextColumn("examining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    doctor = DoctorContext(Stage.open(stage))
+    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     progress = standard_error()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("", total=len(CHECKS))
@@ -48,7 +48,7 @@ def _show(results: Sequence[Result], console: PlainConsole) -> None:
 
 
 def _worst(result: Result) -> Severity | None:
-    """None where there is nothing to say."""
+    """Return the worst severity of a check's findings, or None without findings."""
     return next((s for s in Severity if any(finding.severity is s for finding in result.findings)), None)
 
 

@@ -8,8 +8,8 @@ import typer
 from chalicelib.core.identifiers import PassId
 from infra.commands.options import JsonOption, SinceOption, StageOption, read_since
 from infra.core.terminal import standard_error, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.operate.history import Entry, History
+from infra.stage.stage import Stage
 
 
 def history(
@@ -29,7 +29,7 @@ def history(
     begin = read_since(since)
     console = standard_error()
     with console.status("reading logs"):
-        entries = History(Deployer(stage, on_progress=lambda _: None).describe()).of(pass_id, since=begin)
+        entries = History(Stage.open(stage)).of(pass_id, since=begin)
     if as_json:
         write_json([_described(entry) for entry in entries])
         return

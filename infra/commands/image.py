@@ -7,8 +7,8 @@ import typer
 
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import standard_error, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.operate.passes.images import ImageUploads
+from infra.stage.stage import Stage
 
 app = typer.Typer(name="image", help="Images of single passes: put.", no_args_is_help=True)
 
@@ -32,8 +32,7 @@ def put(
     Example: python -m infra image put photos/ada/thumbnail@2x.png --stage dev
     """
     with standard_error().status("uploading"):
-        outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
-        uploads = ImageUploads(outputs["TemplatesBucketName"], Path())
+        uploads = ImageUploads(Stage.open(stage), Path())
         keys = {str(file): uploads.put(file) for file in files}
     if as_json:
         write_json(keys)

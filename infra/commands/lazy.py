@@ -1,4 +1,4 @@
-"""Commands whose modules are imported once they are asked for: all of them together take most of a second."""
+"""Imports a command's module when the command is used: importing all of them takes most of a second."""
 
 from collections import UserDict
 from collections.abc import Mapping
@@ -11,39 +11,40 @@ from typer.main import get_command_from_info, get_group_from_info
 from typer.models import CommandInfo, TyperInfo
 
 
-def having(places: Mapping[str, str]) -> type[TyperGroup]:
-    """A group that has these commands beside its own.
+def group_of(locations: Mapping[str, str]) -> type[TyperGroup]:
+    """Return a class of command groups that have these commands in addition to their own.
 
     Args:
-        places: by name, where in `infra.commands` each is: `module.function`, or `module.app` for a group.
+        locations: where in `infra.commands` each command is, by its name: `module.function`, or `module.app` for a
+            group.
     """
 
     class Group(TyperGroup):
-        """Typer's, with these commands."""
+        """Typer's group, with these commands."""
 
         def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Typer's own
             super().__init__(**options)
-            self.commands = _Commands({**self.commands, **places}, self.rich_markup_mode)
+            self.commands = _Commands({**self.commands, **locations}, self.rich_markup_mode)
 
     return Group
 
 
 class _Commands(UserDict[str, Any]):
-    """Commands, or where they are until they are asked for."""
+    """Commands by name; a command that was not used yet is its location."""
 
     def __init__(self, commands: dict[str, Any], markup: MarkupMode) -> None:
         super().__init__(commands)
         self._markup = markup
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - Typer's own, which it does not name
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a type that Typer does not name
         found = super().__getitem__(name)
         if isinstance(found, str):
             self[name] = found = _load(name, found, markup=self._markup)
         return found
 
 
-def _load(name: str, place: str, *, markup: MarkupMode) -> Any:  # noqa: ANN401 - likewise
-    module, _, attribute = place.partition(".")
+def _load(name: str, location: str, *, markup: MarkupMode) -> Any:  # noqa: ANN401 - a type that Typer does not name
+    module, _, attribute = location.partition(".")
     found = getattr(import_module(f"infra.commands.{module}"), attribute)
     if isinstance(found, typer.Typer):
         group = TyperInfo(found, name=name)

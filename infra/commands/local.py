@@ -1,4 +1,4 @@
-"""`up`, `demo`: the service on this machine."""
+"""`up` and `demo`: run the service on this machine."""
 
 import signal
 import time
@@ -12,17 +12,18 @@ from infra.local.demo import run_demo
 from infra.local.processes import PROJECT
 from infra.local.run import DESCRIPTION, LocalRun, local_run
 from infra.operate.logs import read_logs
+from infra.stage.stage import Stage
 
 FOLDER = PROJECT / ".passwire"
 
-FolderOption = Annotated[Path, typer.Option("--folder", help="Where certificates, logs and local.json go.")]
+FolderOption = Annotated[Path, typer.Option("--folder", help="Folder for certificates, logs and local.json.")]
 
 
 def up(
     folder: FolderOption = FOLDER,
-    port: Annotated[int | None, typer.Option(help="Port of the embedded AWS; any free one if not given.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the embedded AWS; a free port by default.")] = None,
 ) -> None:
-    """Run the whole service here, in the foreground, until Ctrl-C.
+    """Run the whole service on this machine, in the foreground, until Ctrl-C.
 
     Example: python -m infra up --port 4566
     """
@@ -32,8 +33,8 @@ def up(
             for name in ("api_url", "aws_endpoint_url", "apns_url", "apns_control_url"):
                 _on_progress(f"{name:18} {getattr(stack, name)}")
             _on_progress(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
-            _on_progress("Ctrl-C stops it")
-            for line in read_logs(stack.functions, since=int(time.time() * 1000), follow=True):
+            _on_progress("press Ctrl-C to stop")
+            for line in read_logs(Stage.open(stack.stage), since=int(time.time() * 1000), follow=True):
                 if line.readable:
                     _on_progress(line.readable)
     except KeyboardInterrupt:
@@ -41,7 +42,7 @@ def up(
 
 
 def demo(folder: FolderOption = FOLDER) -> None:
-    """Play the whole loop, on the stack that runs here or on one of its own.
+    """Run the whole update loop, on the local run of this folder or on a new one.
 
     Example: python -m infra demo
     """
@@ -56,7 +57,7 @@ def demo(folder: FolderOption = FOLDER) -> None:
 
 
 def _interrupt(*_: object) -> None:
-    """A polite kill unwinds as Ctrl-C does, so that everything started is stopped."""
+    """Handle SIGTERM like Ctrl-C, so that every started process is stopped."""
     raise KeyboardInterrupt
 
 

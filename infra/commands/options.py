@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 import time
 from typing import Annotated
@@ -7,25 +7,32 @@ import typer
 
 from infra.core.moments import FORMS, MomentError, parse_moment
 
-StageOption = Annotated[str, typer.Option("--stage", help="Which deployment: its name is part of every resource's.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
-SinceOption = Annotated[str, typer.Option("--since", help=f"From when on: {FORMS}.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before changing anything.")]
-WebServiceUrlOption = Annotated[
-    str | None, typer.Option(help="The API's URL where phones reach it by another; passes name it to them.")
+StageOption = Annotated[
+    str, typer.Option("--stage", help="Name of the stage; part of the name of each of its resources.")
 ]
-ApnsPushTypeOption = Annotated[str | None, typer.Option(help="Value of apns-push-type: alert or background.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+SinceOption = Annotated[str, typer.Option("--since", help=f"Start time: {FORMS}.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Make changes without asking for confirmation.")]
+WebServiceUrlOption = Annotated[
+    str | None,
+    typer.Option(help="URL to write into passes, if phones use neither the URL of API Gateway nor DomainName."),
+]
+ApnsPushTypeOption = Annotated[
+    str | None, typer.Option(help="Value of the header apns-push-type: alert or background.")
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the template; what is not given keeps its value."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A stack parameter; parameters that are not given keep their values."
+    ),
 ]
 
 
 def read_since(text: str) -> float:
-    """The moment that `--since` names; epoch seconds.
+    """Return the time that `--since` names, in epoch seconds.
 
     Raises:
-        BadParameter: it names none.
+        BadParameter: the text does not name a time.
     """
     try:
         return parse_moment(text, now=time.time())

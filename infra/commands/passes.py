@@ -17,14 +17,13 @@ from infra.commands import lazy
 from infra.commands.dialogue import Terminal
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.cli_values import CliValueError, read_fields, read_lifetime, read_overrides
 from infra.operate.passes.links import DownloadLink, Links
 from infra.operate.passes.qr import terminal_qr
 from infra.operate.passes.serial import new_serial_number
 from infra.operate.passes.table import PassTable
-from infra.stage.settings import settings_of
+from infra.stage.stage import Stage
 
 MAX_PAGE_SIZE = 1000
 """Items to read at once where most of them may not be what is looked for."""
@@ -34,7 +33,7 @@ R = TypeVar("R")
 
 app = typer.Typer(
     name="pass",
-    cls=lazy.having({"import": "bulk.import_file", "export": "bulk.export_file", "history": "history.history"}),
+    cls=lazy.group_of({"import": "bulk.import_file", "export": "bulk.export_file", "history": "history.history"}),
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )
@@ -66,9 +65,8 @@ class _Stage:
 
     @classmethod
     def of(cls, stage: str) -> Self:
-        stack = Deployer(stage, on_progress=lambda _: None).describe()
-        settings = settings_of(stack)
-        return cls(PassTable(settings), Links(stack, settings))
+        deployed = Stage.open(stage)
+        return cls(PassTable(deployed), Links(deployed))
 
 
 @app.command()

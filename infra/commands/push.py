@@ -11,9 +11,8 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import PassId
 from infra.commands.options import JsonOption, StageOption, read_since
 from infra.core.terminal import standard_error, standard_output, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.operate.pushes import Decided, Pushes
-from infra.stage.settings import settings_of
+from infra.stage.stage import Stage
 
 app = typer.Typer(name="push", help="Pushes: status, redrive, send, removals.", no_args_is_help=True)
 removals = typer.Typer(name="removals", help="Removals of devices that are held: list, accept, discard.")
@@ -164,10 +163,10 @@ def accept(stage: StageOption = "dev", *, pass_type_identifier: TypeOption = Non
 
     Example: python -m infra push removals accept --type pass.com.acme.boarding --stage dev
     """
-    stack = Deployer(stage, on_progress=lambda _: None).describe()
+    deployed = Stage.open(stage)
     with standard_error().status("removing devices") as shown:
-        done = Pushes(stack).accept_removals(
-            Store.connect(settings_of(stack)),
+        done = Pushes(deployed).accept_removals(
+            Store.connect(deployed.settings),
             pass_type_identifier=pass_type_identifier,
             on_progress=lambda number: shown.update(f"removing devices, {number}"),
         )
@@ -198,4 +197,4 @@ def _print_decided(done: Decided, *, as_json: bool) -> None:
 
 
 def _pushes(stage: str) -> Pushes:
-    return Pushes(Deployer(stage, on_progress=lambda _: None).describe())
+    return Pushes(Stage.open(stage))

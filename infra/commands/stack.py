@@ -1,4 +1,4 @@
-"""`deploy`, `diff`, `outputs`, `destroy`: a stage in AWS."""
+"""`deploy`, `diff`, `package`, `outputs`, `logs`, `destroy`: a stage in AWS."""
 
 import sys
 import tempfile
@@ -22,17 +22,19 @@ from infra.commands.options import (
 )
 from infra.core.terminal import write_json, write_line, write_text
 from infra.deploy.chalice.stage import ChaliceStage
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
 from infra.deploy.package import build_package
 from infra.deploy.parameters import read_parameters
 from infra.deploy.write_package import write_package
 from infra.operate.logs import read_logs
-from infra.stage.aws_errors import is_embedded
+from infra.stage.aws import is_embedded
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
+from infra.stage.stage import Stage
 
 DIFFERS = 3
-"""Exit code of `diff` where a deployment would change something."""
+"""Exit code of `diff` if a deployment would change something."""
 
 
 def deploy(
@@ -44,7 +46,7 @@ def deploy(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a stage to the state of this checkout: package, show what will change, ask, do it.
+    """Deploy this checkout to a stage: package it, show the changes, ask for confirmation, make them.
 
     Example: python -m infra deploy --stage dev --set ThrottleRate=500
     """
@@ -68,7 +70,7 @@ def diff(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what `deploy` would change, and change nothing; exit code 3 where that is anything.
+    """Show what `deploy` would change, without changing anything. Exit code 3 if there are changes.
 
     Example: python -m infra diff --stage prod
     """
@@ -90,14 +92,14 @@ def diff(
 
 def package(
     stage: StageOption = "dev",
-    out: Annotated[Path, typer.Option(help="The folder that is written.")] = Path("package"),
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("package"),
     web_service_url: WebServiceUrlOption = None,
     apns_push_type: ApnsPushTypeOption = None,
     parameters: SetOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a stage's template, code and commands into a folder, for a pipeline of your own; nothing is deployed.
+    """Write a stage's template, code and deployment script to a folder, for your own pipeline. Nothing is deployed.
 
     Example: python -m infra package --stage prod --out build
     """
@@ -119,96 +121,102 @@ def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: python -m infra outputs --stage dev --json
     """
-    print_values(Deployer(stage, on_progress=lambda _: None).describe().outputs, as_json=as_json)
+    print_values(Stage.open(stage).outputs, as_json=as_json)
 
 
 def logs(
     stage: StageOption = "dev",
     since: SinceOption = "10m",
     *,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every line as a JSON object, for scripts.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue with new lines until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each line as a JSON object, for scripts.")] = False,
 ) -> None:
-    """Print what all functions of a stage wrote, in order; times are UTC.
+    """Print the logs of all functions of a stage in order, with times in UTC.
 
     Example: python -m infra logs --stage dev --since 1h --follow
     """
     begin = read_since(since)
-    functions = Deployer(stage, on_progress=lambda _: None).describe().functions
-    for line in read_logs(functions, since=int(begin * 1000), follow=follow):
+    deployed = Stage.open(stage)
+    for line in read_logs(deployed, since=int(begin * 1000), follow=follow):
         text = line.as_json if as_json else line.readable
         if text:
             write_text(text)
 
 
 def destroy(
-    stage: Annotated[str, typer.Option("--stage", help="Which deployment to delete.")],
+    stage: Annotated[str, typer.Option("--stage", help="Name of the stage to delete.")],
     *,
-    with_data: Annotated[bool, typer.Option("--with-data", help="Delete tables, templates and secrets too.")] = False,
+    with_data: Annotated[bool, typer.Option("--with-data", help="Also delete tables, templates and secrets.")] = False,
     confirm: Annotated[
-        str, typer.Option(metavar="STAGE", help="The stage's name once more, instead of being asked for it.")
+        str, typer.Option(metavar="STAGE", help="Name of the stage again, instead of typing it when asked.")
     ] = "",
 ) -> None:
-    """Delete a stage; its tables, templates and secrets stay, and the next `deploy` takes them over.
+    """Delete a stage but keep its tables, templates and secrets, which the next `deploy` takes over.
 
     Example: python -m infra destroy --stage dev
     """
     with Terminal(stage=stage, yes=True) as dialogue:
         deployer = Deployer(stage, on_progress=dialogue.on_progress)
         if not confirm and not sys.stdin.isatty():
-            raise typer.BadParameter(f"there is no terminal to ask at; add --confirm {stage}")
-        lost = "and all its tables, templates and secrets" if with_data else "; tables, templates and secrets stay"
-        dialogue.on_progress(f"stage {stage} will be deleted{' ' if with_data else ''}{lost}")
+            raise typer.BadParameter(f"confirmation needs a terminal; without one, add --confirm {stage}")
+        data = (
+            " with all its tables, templates and secrets" if with_data else "; tables, templates and secrets are kept"
+        )
+        dialogue.on_progress(f"stage {stage} will be deleted{data}")
         if devices := deployer.registered_devices():
             dialogue.on_progress(
-                f"registered devices: {devices}; the address that they call goes with the stage, and a new API has "
-                "a new one. Without a domain of the stage's own they get no more updates, whatever is deployed later"
+                f"registered devices: {devices}; the URL that they call is deleted with the stage, and a new API has "
+                "another. Unless the stage has a domain, they will not get updates from any later deployment"
             )
         if with_data:
             dialogue.on_progress(
-                "AWS keeps a backup of each table for 35 days (point-in-time recovery), and nothing of the bucket and "
-                "the secrets: make a copy with `backup` first"
+                "AWS keeps a backup of each table for 35 days (point-in-time recovery), but none of the bucket and the "
+                "secrets: make one with `backup` first"
             )
-        named = confirm or typer.prompt("type the stage's name to go on", err=True)
+        named = confirm or typer.prompt("type the stage's name to confirm", err=True)
         if named != stage:
-            raise DeployError(f"declined: {named!r} is not {stage!r}; nothing was deleted")
+            raise DeployError(f"not confirmed: {named!r} is not {stage!r}; nothing was deleted")
         by_chalice = deployer.by_chalice
         kept = deployer.destroy(with_data=with_data, dialogue=dialogue)
         if by_chalice:
             ChaliceStage(stage, on_progress=dialogue.on_progress).forget()
-            dialogue.on_progress(f"its functions and its API are Chalice's; now run: chalice delete --stage {stage}")
+            dialogue.on_progress(
+                f"chalice deployed its functions and its API; to delete them, run: chalice delete --stage {stage}"
+            )
     for names in kept.values():
         for name in names:
             write_line(f"{'deleted' if with_data else 'kept':8} {name}")
 
 
 def refuse_without_terminal(*, yes: bool) -> None:
-    """Say so before minutes go by.
+    """Refuse, before packaging takes its time, to deploy without a way to ask for confirmation.
 
     Raises:
-        BadParameter: nobody can be asked.
+        BadParameter: there is neither a terminal nor `--yes`.
     """
     if not yes and not sys.stdin.isatty():
-        raise typer.BadParameter("there is no terminal to ask at; add --yes, and see what will change with `diff`")
+        raise typer.BadParameter(
+            "confirmation needs a terminal; without one, add --yes, and see with `diff` what will change"
+        )
 
 
 def warn_of_dirty_checkout(dialogue: Terminal, *, yes: bool) -> None:
-    """A person decides whether to deploy what no commit holds; a script must not, but to an embedded AWS.
+    """Ask before uncommitted changes are deployed; a script must not deploy them, except to an embedded AWS.
 
     Raises:
-        DeployError: it is not to be deployed.
+        DeployError: `--yes` was given, or the person declined.
     """
     warning = read_checkout().warning
     if not warning or is_embedded():
         return
     if yes:
         raise DeployError(f"{warning}; commit them, or deploy without --yes")
-    if not dialogue.allows(f"{warning}; go on?"):
+    if not dialogue.allows(f"{warning}; continue?"):
         raise DeployError("declined; nothing was changed")
 
 
 def print_values(values: Mapping[str, str], *, as_json: bool) -> None:
-    """Names and values, for a person or a script."""
+    """Print names and values, aligned or as JSON."""
     if as_json:
         write_json(dict(values))
         return

@@ -19,7 +19,6 @@ from chalicelib.passes.template import Template, pass_files
 from chalicelib.preview import page
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
-from infra.deploy.deployer import Deployer
 from infra.local.processes import PROJECT
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
@@ -27,6 +26,7 @@ from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Finding, Severity, warning
 from infra.operate.templates.folder import read_checked, template_name
 from infra.operate.templates.touch import touch, untouched
+from infra.stage.stage import Stage
 
 DEFAULT_RATE = 50.0
 SETTLE_SECONDS = KEEP_SECONDS + 2
@@ -129,9 +129,8 @@ def push(
     progress = standard_error()
     name, findings, files = _readable(folder)
     _show(str(folder), findings, progress)
-    stack = Deployer(stage, on_progress=lambda _: None).describe()
-    outputs = stack.outputs
-    bucket = TemplatesBucket(outputs["TemplatesBucketName"])
+    deployed = Stage.open(stage)
+    bucket = TemplatesBucket(deployed)
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
@@ -140,12 +139,12 @@ def push(
         f"template {name}: revision {pushed.revision} "
         + ("is current already" if pushed.unchanged else "is current now")
     )
-    rechecked = _recheck_refused(Pushes(stack), name, progress)
+    rechecked = _recheck_refused(Pushes(deployed), name, progress)
     touched = None
     if notify:
         progress.print(f"waiting {SETTLE_SECONDS:.0f} s until every sandbox has it")
         time.sleep(SETTLE_SECONDS)
-        touched = _notify(outputs["PassesTableName"], name, pushed.revision, rate, progress)
+        touched = _notify(deployed, name, pushed.revision, rate, progress)
     if as_json:
         done = {"revision": pushed.revision, "before": pushed.before, "rechecked": rechecked, "touched": touched}
         write_json({"template": name, **done}, indent=None)
@@ -164,8 +163,7 @@ def pull(
 
     Example: python -m infra template pull boarding --stage dev --into designs
     """
-    outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
-    write_line(str(TemplatesBucket(outputs["TemplatesBucketName"]).pull(name, into, suffix=f".{as_.value}")))
+    write_line(str(TemplatesBucket(Stage.open(stage)).pull(name, into, suffix=f".{as_.value}")))
 
 
 @app.command(name="list")
@@ -174,8 +172,7 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
 
     Example: python -m infra template list --stage dev
     """
-    outputs = Deployer(stage, on_progress=lambda _: None).describe().outputs
-    pushed = TemplatesBucket(outputs["TemplatesBucketName"]).list()
+    pushed = TemplatesBucket(Stage.open(stage)).list()
     rows: list[tuple[str, str, str | None]] = [
         (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
         for template in pushed
@@ -216,7 +213,7 @@ def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
     return count
 
 
-def _notify(table_name: str, name: str, revision: str, rate: float, console: PlainConsole) -> int:
+def _notify(stage: Stage, name: str, revision: str, rate: float, console: PlainConsole) -> int:
     """Touch the template's passes, and say how far it came, at the end as after Ctrl-C."""
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} passes touched"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -224,8 +221,8 @@ def _notify(table_name: str, name: str, revision: str, rate: float, console: Pla
         started, advice = datetime.now(UTC), "; interrupted: repeat the command to go on"
         try:
             touch(
-                table_name,
-                untouched(table_name, template=name, revision=revision),
+                stage,
+                untouched(stage, template=name, revision=revision),
                 template=name,
                 revision=revision,
                 rate=rate,

@@ -1,1 +1,1 @@
-"""What is deployed and how: resources, the zip, the deployer."""
+"""Packages the app and deploys stages with CloudFormation, or with `chalice deploy`; monitoring and cost."""

@@ -1,20 +1,21 @@
-"""The deploy bucket: where CloudFormation fetches code and templates, one for all stages of an account and region."""
+"""The deploy bucket, from which CloudFormation reads code and templates: one per account and region."""
 
 import base64
 import hashlib
 import json
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from infra.stage import aws
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
 
 TEMPLATE_DAYS = 30
 LARGEST_TEMPLATE_BYTES = 1_000_000
-"""What CloudFormation reads from a bucket. Larger objects are code, which a rollback may need at any time."""
+"""CloudFormation's limit for a template in a bucket. Larger objects are code, which a rollback may need at any time."""
 LIFECYCLE = {
     "Rules": [
         {
@@ -31,26 +32,31 @@ LIFECYCLE = {
         },
     ]
 }
-"""A template is read once, when its change set is made."""
+"""Templates expire: each is read once, when its change set is created."""
 CODE_VERSIONS = 10
-"""How many zips of a stage are kept: the one that runs, the one before it for a rollback, and some to look at."""
+"""Number of zips to keep per stage: the deployed one, the one before it for a rollback, and some for inspection."""
 
 
 class DeployBucket:
-    """The bucket, made when something is first put there."""
+    """The bucket, created at the first upload.
+
+    Args:
+        account: the id of the account.
+        region: the region.
+    """
 
     def __init__(self, *, account: str, region: str) -> None:
         self.name = f"passwire-deploy-{account}-{region}"
         self._account = account
         self._region = region
-        self._s3 = boto3.client("s3", config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}))
+        self._s3 = aws.client("s3", config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}))
 
     def key(self, stage: str, content: bytes, suffix: str) -> str:
-        """The name that content has."""
+        """Return the key of content: `<stage>/<SHA-256>.<suffix>`."""
         return f"{stage}/{hashlib.sha256(content).hexdigest()}.{suffix}"
 
     def put(self, key: str, content: bytes) -> bool:
-        """Store content, checked on arrival; False where it is there already."""
+        """Upload content, which S3 verifies by its checksum; return False if it was already there."""
         self._ensure()
         if self._has(key, size=len(content)):
             return False
@@ -68,8 +74,8 @@ class DeployBucket:
         """Delete the oldest zips of a stage.
 
         Args:
-            stage: whose.
-            used: the key of the zip that was deployed just now, which stays, however old.
+            stage: the name of the stage.
+            used: the key of the zip that was just deployed, which is kept however old it is.
         """
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=f"{stage}/")
         zips = [item for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".zip")]
@@ -79,11 +85,11 @@ class DeployBucket:
             self._s3.delete_objects(Bucket=self.name, Delete={"Objects": old})
 
     def url(self, key: str) -> str:
-        """Where CloudFormation reads it."""
+        """Return the URL from which CloudFormation reads an object."""
         return f"{self._s3.meta.endpoint_url}/{self.name}/{key}"
 
     def forget(self, stage: str) -> None:
-        """Delete what a stage has there."""
+        """Delete the objects of a stage."""
         try:
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=f"{stage}/"):
                 found = [{"Key": item["Key"]} for item in page.get("Contents", [])]
@@ -118,8 +124,8 @@ class DeployBucket:
             self._s3.put_bucket_lifecycle_configuration(Bucket=self.name, LifecycleConfiguration=LIFECYCLE)
 
     def _tls_only(self) -> dict[str, Any]:
-        """A policy that refuses requests without TLS."""
-        arn = f"arn:{boto3.Session().get_partition_for_region(self._region)}:s3:::{self.name}"
+        """Return a bucket policy that denies requests without TLS."""
+        arn = f"arn:{aws.partition_of_region(self._region)}:s3:::{self.name}"
         statement = {
             "Effect": "Deny",
             "Principal": "*",
@@ -131,4 +137,4 @@ class DeployBucket:
 
 
 def _is_missing(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] in {"404", "NoSuchBucket", "NoSuchKey", "NotFound"}
+    return aws.error_code(error) in aws.NOT_FOUND_CODES

@@ -1,4 +1,4 @@
-"""One CloudFormation stack: a change set is made, looked at, carried out and followed; or nothing is left of it."""
+"""Changes a CloudFormation stack by change sets: creates, reviews, executes and follows one, or removes it again."""
 
 import contextlib
 import itertools
@@ -9,43 +9,46 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.stage.errors import DeployError
+from infra.deploy.errors import DeployError
+from infra.stage import aws
+from infra.stage.stage import describe_stack
 
 STAGE_TAG = "passwire:stage"
-"""The tag of every resource of a stage, by which AWS's bill can be split."""
+"""The tag of every resource of a stage, for cost allocation."""
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 RETAINED_TYPES = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
-"""What holds data that cannot be made again; it outlives the stack."""
+"""Resources with data, which are kept when the stack is deleted."""
 PERMANENT_TYPES = (*RETAINED_TYPES, "AWS::ApiGateway::RestApi")
-"""What a deployment must never delete or replace. A new API has a new address, and phones keep the old one for as long
-as they hold a pass.
+"""Resources that a deployment must never delete or replace. A new API has a new URL, and a phone uses the old one for
+as long as it has the pass.
 """
 ADDRESS_TYPES = ("AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping")
-"""What makes a domain lead to the stage: without it the phones that call the domain get no updates."""
+"""Resources that connect a domain to the stage: without them, phones that call the domain get no updates."""
 SUCCESSES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 3.0
 MAX_WAIT_SECONDS = 3600.0
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-NOT_THE_CAUSE = ("cancelled", "canceled")
-"""What CloudFormation says of resources that it gave up because another one failed."""
+CANCELLED = ("cancelled", "canceled")
+"""In the reason of a resource that CloudFormation cancelled because another one failed."""
 QUEUE_NAME_TAKEN = ("QueueDeletedRecently", "wait 60 seconds")
-"""How SQS says that a queue of that name was deleted less than a minute ago."""
-BEGUN_BY_ANOTHER = ("IN_PROGRESS state", "_IN_PROGRESS", "OBSOLETE", "does not exist")
+"""In SQS's error about a queue of the same name that was deleted less than a minute ago."""
+CHANGED_BY_ANOTHER = ("IN_PROGRESS state", "_IN_PROGRESS", "OBSOLETE", "does not exist")
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceChange:
-    """One line of a change set: what happens to which resource.
+    """The change of one resource in a change set.
 
     Args:
         action: Add, Modify, Remove, Import.
-        replacement: whether it is made anew: True, False, Conditional.
-        properties: which of its properties are touched.
+        logical_id: the resource's name in the template.
+        resource_type: CloudFormation's type.
+        replacement: whether the resource is replaced: True, False, Conditional.
+        properties: the properties that change.
     """
 
     action: str
@@ -56,19 +59,19 @@ class ResourceChange:
 
     @property
     def loses_data(self) -> bool:
-        """Whether something would be deleted or replaced that cannot be made again."""
+        """True if data or the API's URL would be lost."""
         if self.resource_type in RETAINED_TYPES:
             return self.action == "Remove" or self.replacement != "False"
-        return self.resource_type in PERMANENT_TYPES and self._goes
+        return self.resource_type in PERMANENT_TYPES and self._is_lost
 
     @property
     def loses_address(self) -> bool:
-        """Whether a domain that phones call would no longer lead to the stage."""
-        return self.resource_type in ADDRESS_TYPES and self._goes
+        """True if a domain that phones call would no longer lead to the stage."""
+        return self.resource_type in ADDRESS_TYPES and self._is_lost
 
     @property
-    def _goes(self) -> bool:
-        """Whether it is deleted or replaced for certain: no property that the template sets replaces an API."""
+    def _is_lost(self) -> bool:
+        """True if the resource is certainly deleted or replaced: no property that the template sets replaces an API."""
         return self.action == "Remove" or self.replacement == "True"
 
     def __str__(self) -> str:
@@ -79,7 +82,7 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a resource while a change was carried out."""
+    """An event of a resource during a deployment."""
 
     logical_id: str
     resource_type: str
@@ -88,54 +91,55 @@ class Event:
 
     @property
     def failed(self) -> bool:
-        """Whether it is a failure of its own, not one that another's failure brought."""
-        return self.status.endswith("FAILED") and not any(word in self.reason for word in NOT_THE_CAUSE)
+        """True if the resource itself failed, rather than being cancelled after another's failure."""
+        return self.status.endswith("FAILED") and not any(word in self.reason for word in CANCELLED)
 
     def __str__(self) -> str:
         return f"{self.logical_id} ({self.resource_type}): {self.reason or self.status}"
 
 
 class Dialogue(Protocol):
-    """Whoever watches a deployment, and decides."""
+    """Follows a deployment and makes its decisions."""
 
     def review(self, changes: list[ResourceChange], /) -> bool:
-        """Whether these may be made."""
+        """Return whether to make these changes."""
 
     def allows(self, question: str, /) -> bool:
-        """Whether to go on with something out of the ordinary."""
+        """Return whether to continue with an unusual step."""
 
     def confirms(self, question: str, /) -> bool:
-        """Whether to do what strands phones: a person's decision, which no option makes in advance."""
+        """Return whether to make a change after which phones get no updates. Only a person decides, no option."""
 
     def event(self, event: Event, /) -> None:
-        """Something happened to a resource."""
+        """Take an event of a resource."""
 
 
 class Unattended:
-    """Nobody watches, and everything may be done."""
+    """Makes every decision with yes and shows nothing, for tests and the local run."""
 
     def review(self, _changes: list[ResourceChange], /) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def allows(self, _question: str, /) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def confirms(self, _question: str, /) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def event(self, _event: Event, /) -> None:
-        """Nobody wants to know."""
+        """Ignore the event."""
 
 
 class ChangeSet:
-    """What a stack would become.
+    """A change set of a stack.
 
     Args:
-        changes: what would happen to its resources.
-        differs: whether anything at all would be different, an output or a parameter too.
+        name: its name.
+        changes: the changes of resources.
+        differs: whether it changes anything at all, including outputs and parameters.
     """
 
     def __init__(self, name: str, changes: list[ResourceChange], *, differs: bool) -> None:
@@ -146,67 +150,70 @@ class ChangeSet:
 
 
 class CloudStack:
-    """A stack by its name."""
+    """A CloudFormation stack.
+
+    Args:
+        name: the name of the stack.
+        stage: the name of its stage.
+    """
 
     def __init__(self, name: str, *, stage: str) -> None:
         self.name = name
         self._stage = stage
-        self._client = boto3.client("cloudformation", config=Config(retries={"mode": "standard"}))
+        self._client = aws.client("cloudformation", config=Config(retries={"mode": "standard"}))
 
     def described(self, name: str = "") -> dict[str, Any] | None:
-        """It, as CloudFormation describes it; None where it is not, or was deleted."""
-        try:
-            stacks = self._client.describe_stacks(StackName=name or self.name)["Stacks"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
-                return None
-            raise
-        return dict(stacks[0]) if stacks and stacks[0]["StackStatus"] != "DELETE_COMPLETE" else None
+        """Return DescribeStacks' description of the stack, or None if it does not exist.
+
+        Args:
+            name: the name or id of another stack.
+        """
+        return describe_stack(name or self.name)
 
     def parameters(self) -> dict[str, str]:
-        """Its parameters' values; empty where it is not."""
+        """Return the values of its parameters; empty if the stack does not exist."""
         stack = self.described() or {}
         return {p["ParameterKey"]: p.get("ParameterValue", "") for p in stack.get("Parameters", [])}
 
     def refuse_if_busy(self) -> None:
-        """Say so if it cannot be changed now.
+        """Refuse to change a stack in a state that does not allow it.
 
         Raises:
-            DeployError: another deployment runs, or an earlier one left it where only its owner can help.
+            DeployError: another deployment is running, or an earlier one failed so that a person has to act.
         """
         status = (self.described() or {}).get("StackStatus", "")
         if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             raise DeployError(
-                f"stack {self.name} is {status}: another deployment of stage {self._stage} runs; "
-                "wait for its end, then run the command again"
+                f"stack {self.name} is {status}: another deployment of stage {self._stage} is "
+                "running; wait until it ends, then run the command again"
             )
         if status == "UPDATE_ROLLBACK_FAILED":
             raise DeployError(
-                f"stack {self.name} is {status}: an update failed and could not be undone either; mend what its events "
+                f"stack {self.name} is {status}: an update failed, and so did its rollback; fix what its events "
                 f"name, then run: aws cloudformation continue-update-rollback --stack-name {self.name}"
             )
         if status.endswith("_FAILED"):
             raise DeployError(
-                f"stack {self.name} is {status}: it can only be deleted, which leaves tables and templates alone; "
+                f"stack {self.name} is {status}: it can only be deleted, which keeps tables and templates; "
                 f"run: python -m infra destroy --stage {self._stage}"
             )
 
     @property
     def never_ran(self) -> bool:
-        """Whether its first deployment failed, so that it can only be deleted.
+        """True if its first deployment failed, so that the stack can only be deleted.
 
-        IMPORT_ROLLBACK_COMPLETE without outputs: the tables of an earlier stack could not be taken over.
+        IMPORT_ROLLBACK_COMPLETE without outputs: taking over the tables of an earlier stack failed.
         """
         stack = self.described() or {}
         status = stack.get("StackStatus")
         return status == "ROLLBACK_COMPLETE" or (status == "IMPORT_ROLLBACK_COMPLETE" and not stack.get("Outputs"))
 
     def protect(self) -> None:
-        """Keep the stack from being deleted by anything but this service's own `destroy`."""
+        """Enable termination protection, which only `destroy` disables."""
         self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=True)
 
     def deleted_at(self) -> float | None:
-        """Epoch seconds at which the last stack of this name was deleted; None where none was in 90 days."""
+        """Return when the last stack of this name was deleted, in epoch seconds; None if none was within 90 days."""
         pages = self._client.get_paginator("list_stacks").paginate(StackStatusFilter=["DELETE_COMPLETE"])
         found = (stack for page in pages for stack in page["StackSummaries"] if stack["StackName"] == self.name)
         newest = next(found, None)  # AWS lists the newest first
@@ -221,13 +228,13 @@ class CloudStack:
         parameters: Mapping[str, str] = MappingProxyType({}),
         imports: Sequence[Mapping[str, Any]] = (),
     ) -> Iterator[ChangeSet]:
-        """A change set for as long as the context lasts, and after that only if it was carried out.
+        """Create a change set, and remove it at the end of the context unless it was executed.
 
         Args:
             template: `TemplateBody` or `TemplateURL`.
             declared: names of the template's parameters.
-            parameters: values of some; one that is not given keeps the value it has.
-            imports: resources that are there already, and that the stack takes over; then it does nothing else.
+            parameters: values of parameters; those that are not given keep their values.
+            imports: existing resources that the stack takes over; the change set then does nothing else.
 
         Raises:
             DeployError: CloudFormation refuses it, or it would lose data.
@@ -249,10 +256,10 @@ class CloudStack:
                 for key in sorted(declared & (set(parameters) | kept))
             ],
             Capabilities=CAPABILITIES,
-            # since November 2025 CloudFormation refuses to create what is there already, even to look at the changes
+            # since November 2025 CloudFormation refuses to create existing resources, even in a change set for review
             **({"ImportExistingResources": True} if kind == "CREATE" else {}),
             **(
-                {"ResourcesToImport": list(imports)}  # an import takes no tags; the update that follows sets them
+                {"ResourcesToImport": list(imports)}  # an import takes no tags; the following update sets them
                 if imports
                 else {"Tags": [{"Key": STAGE_TAG, "Value": self._stage}]}
             ),
@@ -265,27 +272,31 @@ class CloudStack:
             if change_set is None or not change_set.begun:
                 self._abandon(name, exists=exists)
 
-    def carry_out(self, change_set: ChangeSet, *, show: Callable[[Event], None]) -> None:
-        """Execute a change set and follow it to its end.
+    def execute(self, change_set: ChangeSet, *, on_event: Callable[[Event], None]) -> None:
+        """Execute a change set and follow it until it ends.
+
+        Args:
+            change_set: the change set.
+            on_event: takes each event.
 
         Raises:
-            DeployError: it was rolled back, or another deployment was faster.
+            DeployError: it was rolled back, or another deployment changed the stack first.
         """
         known = self._known_events(self.name)
         try:
             self._client.execute_change_set(StackName=self.name, ChangeSetName=change_set.name)
         except ClientError as error:
-            if any(sign in str(error) for sign in BEGUN_BY_ANOTHER):
+            if any(sign in str(error) for sign in CHANGED_BY_ANOTHER):
                 raise DeployError(
-                    f"another deployment of stage {self._stage} began meanwhile; this one changed nothing: "
-                    "wait for the other's end, then run the command again"
+                    f"another deployment of stage {self._stage} began in the meantime; this one changed nothing: "
+                    "wait until the other ends, then run the command again"
                 ) from error
             raise
         change_set.begun = True
-        self._follow(self.name, known, ends=SUCCESSES, show=show)
+        self._follow(self.name, known, ends=SUCCESSES, on_event=on_event)
 
-    def delete(self, *, show: Callable[[Event], None]) -> None:
-        """Delete the stack; its retained resources stay.
+    def delete(self, *, on_event: Callable[[Event], None]) -> None:
+        """Delete the stack and keep its retained resources.
 
         Raises:
             DeployError: something could not be deleted.
@@ -297,7 +308,7 @@ class CloudStack:
         if stack.get("EnableTerminationProtection"):
             self._client.update_termination_protection(StackName=self.name, EnableTerminationProtection=False)
         self._client.delete_stack(StackName=self.name)
-        self._follow(stack["StackId"], known, ends=("DELETE_COMPLETE",), show=show)
+        self._follow(stack["StackId"], known, ends=("DELETE_COMPLETE",), on_event=on_event)
 
     def _made(self, name: str, identifier: str) -> ChangeSet:
         described: dict[str, Any] = {}
@@ -316,7 +327,7 @@ class CloudStack:
         lost = [change for change in found if change.loses_data]
         if lost:
             raise DeployError(
-                f"refused: {'; '.join(map(str, lost))} would lose data, or the address that phones call; "
+                f"refused: {'; '.join(map(str, lost))} would lose data, or the URL that phones call; "
                 "undo that change of the template"
             )
         return ChangeSet(name, found, differs=True)
@@ -328,7 +339,7 @@ class CloudStack:
             yield from page.get("Changes", [])
 
     def _abandon(self, name: str, *, exists: bool) -> None:
-        """Leave nothing of a change set, nor of the empty stack that was made to hold it."""
+        """Delete a change set, and the empty stack if one was created for it."""
         self._client.delete_change_set(StackName=self.name, ChangeSetName=name)
         if exists or (self.described() or {}).get("StackStatus") != "REVIEW_IN_PROGRESS":
             return
@@ -336,11 +347,11 @@ class CloudStack:
         if all(other["ChangeSetName"] == name for other in others):
             self._client.delete_stack(StackName=self.name)
 
-    def _follow(self, stack: str, known: set[str], *, ends: Iterable[str], show: Callable[[Event], None]) -> None:
-        """Show each event until the stack rests.
+    def _follow(self, stack: str, known: set[str], *, ends: Iterable[str], on_event: Callable[[Event], None]) -> None:
+        """Report each event until the stack reaches a final status.
 
         Raises:
-            DeployError: it rests elsewhere than it should.
+            DeployError: the final status is not one of `ends`.
         """
         first_failure: Event | None = None
         for status in _polled(lambda: self._status(stack), self.name):
@@ -348,24 +359,24 @@ class CloudStack:
                 event = _event(raw)
                 if first_failure is None and event.failed and event.logical_id != self.name:
                     first_failure = event
-                show(event)
+                on_event(event)
             if status in ends:
                 return
             if not status.endswith("_IN_PROGRESS"):
                 raise DeployError(_ended_badly(self.name, status, first_failure or self._refused_resource(stack)))
 
     def _refused_resource(self, stack: str) -> Event | None:
-        """What CloudFormation found wrong before it began, which is not among the stack's events."""
+        """Return the first resource that CloudFormation refused before it began; the stack's events lack it."""
         return next(iter(self._validation_errors(StackName=stack)), None)
 
     def _validation_errors(self, **what: str) -> list[Event]:
-        """The resources that CloudFormation refused before it began (AWS, "Validate stack deployments").
+        """Return the resources that CloudFormation refused before it began (AWS, "Validate stack deployments").
 
         Args:
             what: `ChangeSetName` (its ARN) or `StackName`.
         """
         failed: list[dict[str, Any]] = []
-        with contextlib.suppress(ClientError):  # a right that one can deploy without
+        with contextlib.suppress(ClientError):  # deploying does not need this permission
             failed = self._client.describe_events(**what, Filters={"FailedEvents": True})["OperationEvents"]
         return [
             Event(
@@ -379,15 +390,15 @@ class CloudStack:
         ]
 
     def _status(self, stack: str) -> str:
-        """By its id, a stack that was deleted is described too."""
+        """Return the status of a stack, also of a deleted one if its id is given."""
         return str(self._client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
     def _known_events(self, stack: str) -> set[str]:
-        """The newest, so that what comes later is known to be new."""
+        """Return the ids of the newest events, to tell later ones from them."""
         return {event["EventId"] for event in self._client.describe_stack_events(StackName=stack)["StackEvents"]}
 
     def _new_events(self, stack: str, known: set[str]) -> list[Mapping[str, Any]]:
-        """What happened since, in order; `known` learns it."""
+        """Return the events since then, in order, and add them to `known`."""
         found: list[Mapping[str, Any]] = []
         for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack):
             new = list(itertools.takewhile(lambda event: event["EventId"] not in known, page["StackEvents"]))
@@ -405,18 +416,21 @@ def _polled(call: Callable[[], Any], name: str) -> Iterator[Any]:
         yield call()
         time.sleep(pause)
         pause = min(pause * 1.3, LONGEST_POLL_SECONDS)
-    raise DeployError(f"stack {name}: no end after {MAX_WAIT_SECONDS / 60:.0f} minutes; CloudFormation goes on with it")
+    raise DeployError(
+        f"stack {name}: not finished after {MAX_WAIT_SECONDS / 60:.0f} minutes; "
+        "CloudFormation continues without this command"
+    )
 
 
 def _ended_badly(name: str, status: str, cause: Event | None) -> str:
     why = (
         f"{cause.logical_id} ({cause.resource_type}) failed first: {cause.reason or cause.status}"
         if cause
-        else f"its events say why: aws cloudformation describe-stack-events --stack-name {name}"
+        else f"for the reason, run: aws cloudformation describe-stack-events --stack-name {name}"
     )
     if cause and any(sign in cause.reason for sign in QUEUE_NAME_TAKEN):
-        why += "; SQS frees a queue's name 60 seconds after it was deleted: wait a minute, then run the command again"
-    undone = "was rolled back" if "ROLLBACK_COMPLETE" in status else "was not changed as it should be"
+        why += "; SQS releases a queue's name 60 seconds after its deletion: wait a minute, then run the command again"
+    undone = "was rolled back" if "ROLLBACK_COMPLETE" in status else "could not be changed"
     return f"stack {name} {undone} ({status}); {why}"
 
 

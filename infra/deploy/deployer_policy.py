@@ -1,7 +1,7 @@
-"""What the credentials that deploy a stage must be allowed to do.
+"""The IAM policy of the credentials that deploy a stage.
 
-Two parts: what `deploy` and `diff` call themselves, which the suite records (`test_deployer_policy.py`), and
-what CloudFormation calls with the same credentials for each type of resource in the template.
+It allows the calls of `deploy` and `diff`, which the suite records (`test_deployer_policy.py`), and CloudFormation's
+calls with the same credentials for each type of resource in the template.
 """
 
 from collections.abc import Iterable
@@ -34,9 +34,9 @@ OWN_ACTIONS = (
     "secretsmanager:CreateSecret",
     "secretsmanager:DescribeSecret",
 )
-"""Of `deploy` and `diff` themselves. Deleting a stack is for a first deployment that failed."""
+"""The calls of `deploy` and `diff`. DeleteStack is for a first deployment that failed."""
 FIRST_IN_ACCOUNT = ("apigateway:PATCH", "iam:AttachRolePolicy", "iam:CreateRole", "iam:GetRole", "iam:PassRole")
-"""Once for an account and region, where API Gateway may not write logs yet (`gateway_logs.py`)."""
+"""Needed once per account and region, until API Gateway may write logs (`gateway_logs.py`)."""
 BY_RESOURCE_TYPE: dict[str, tuple[str, ...]] = {
     "AWS::ApiGateway::": ("apigateway:*",),
     "AWS::CloudWatch::Alarm": (
@@ -92,17 +92,17 @@ BY_RESOURCE_TYPE: dict[str, tuple[str, ...]] = {
     ),
     "AWS::WAFv2::": ("wafv2:*WebACL*", "wafv2:*Tag*"),
 }
-"""By type of resource or a prefix of types (AWS, "CloudFormation resource schema", `handlers`)."""
+"""IAM actions by resource type or by prefix of types (AWS, "CloudFormation resource schema", `handlers`)."""
 
 
 def deployer_policy(resource_types: Iterable[str]) -> dict[str, Any]:
-    """The IAM policy of a deployer.
+    """Return the IAM policy document.
 
     Args:
-        resource_types: of the translated template.
+        resource_types: the types of the translated template.
 
     Raises:
-        KeyError: it is not known what CloudFormation calls for one of them.
+        KeyError: `BY_RESOURCE_TYPE` lacks a type.
     """
     needed = {action for kind in resource_types for action in _actions_of(kind)}
     statements = (
@@ -122,4 +122,4 @@ def _actions_of(resource_type: str) -> tuple[str, ...]:
     for prefix, actions in BY_RESOURCE_TYPE.items():
         if resource_type.startswith(prefix):
             return actions
-    raise KeyError(f"which IAM actions does CloudFormation need for {resource_type}?")
+    raise KeyError(f"{resource_type}: add the IAM actions that CloudFormation needs for it to BY_RESOURCE_TYPE")

@@ -1,7 +1,7 @@
-"""CloudFormation's expressions (`Ref`, `Fn::...`) inside a document, found and filled in.
+"""Finds and replaces CloudFormation's expressions (`Ref`, `Fn::...`) in a document.
 
-What `chalice deploy` reads knows no expressions. CloudFormation itself works them out, as outputs of a stack; here they
-are only found, named and replaced.
+The files that `chalice deploy` reads cannot contain expressions. CloudFormation evaluates them, as outputs of a stack;
+this module finds, names and replaces them.
 """
 
 import hashlib
@@ -9,16 +9,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-PREFIX = "Value"
-"""How the names of such outputs begin."""
+from infra.stage.stage import INTERNAL_OUTPUT_PREFIX
+
 MARK = "="
-"""Stands before each value: an output must not be empty."""
+"""The first character of each such output, which must not be empty."""
 
 Document = Any
 
 
 def found_in(document: Document) -> Iterator[Document]:
-    """The outermost expressions."""
+    """Return the outermost expressions of a document."""
     if is_expression(document):
         yield document
     elif isinstance(document, dict):
@@ -30,7 +30,7 @@ def found_in(document: Document) -> Iterator[Document]:
 
 
 def replaced(document: Document, replace: Callable[[Document], Document]) -> Document:
-    """The document with each outermost expression replaced."""
+    """Return the document with each outermost expression replaced."""
     if is_expression(document):
         return replace(document)
     if isinstance(document, dict):
@@ -41,7 +41,7 @@ def replaced(document: Document, replace: Callable[[Document], Document]) -> Doc
 
 
 def is_expression(node: Document) -> bool:
-    """Whether CloudFormation would replace it."""
+    """Return whether CloudFormation would evaluate a node."""
     return isinstance(node, dict) and len(node) == 1 and (key := next(iter(node))) and _is_function(key)
 
 
@@ -50,15 +50,15 @@ def _is_function(key: str) -> bool:
 
 
 def name_of(expression: Document) -> str:
-    """The name of the output that holds its value."""
-    return PREFIX + hashlib.sha256(json.dumps(expression, sort_keys=True).encode()).hexdigest()[:16]
+    """Return the name of the output that has the value of an expression."""
+    return INTERNAL_OUTPUT_PREFIX + hashlib.sha256(json.dumps(expression, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def output_of(expression: Document) -> Document:
-    """That output."""
+    """Return the output that has the value of an expression."""
     return {"Value": {"Fn::Join": ["", [MARK, expression]]}}
 
 
 def filled_in(document: Document, values: Mapping[str, str]) -> Document:
-    """The document with its expressions replaced by what a stack's outputs say."""
+    """Return the document with its expressions replaced by the values of a stack's outputs."""
     return replaced(document, lambda expression: values[name_of(expression)].removeprefix(MARK))

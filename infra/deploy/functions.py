@@ -1,22 +1,22 @@
-"""The settings of a Lambda function that Chalice does not set, made to be what `resources()` says: idempotent."""
+"""Sets the properties of a Lambda function that Chalice does not set, as `resources()` defines them; idempotent."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
+from infra.stage import aws
 
 SETTABLE = {"RecursiveLoop", "ReservedConcurrentExecutions", "Tracing"}
-"""Properties of a function in `resources()`, beside its events."""
+"""The properties of a function in `resources()`, besides its events."""
 
 
 def set_function(function_name: str, properties: Mapping[str, Any]) -> list[str]:
-    """Set what differs; the names of the properties that did.
+    """Set the properties that differ, and return their names.
 
     Args:
-        function_name: the function.
-        properties: of the function in `resources()`, without expressions; an empty value means AWS's default.
+        function_name: the name of the function.
+        properties: the function's properties in `resources()`, without expressions; an empty value is AWS's default.
     """
-    client = boto3.client("lambda")
+    client = aws.client("lambda")
     changed = []
     if "RecursiveLoop" in properties:
         loop = client.get_function_recursion_config(FunctionName=function_name)["RecursiveLoop"]

@@ -1,14 +1,15 @@
-"""API Gateway's right to write logs: one setting per account and region, which no stage's stack can own.
+"""Allows API Gateway to write logs: one setting per account and region.
 
-A stack that owned it would take it from the others when it goes.
+No stage's stack can own the setting: deleting that stack would take the permission from the other stages.
 """
 
 import json
 import time
 from collections.abc import Callable
 
-import boto3
 from botocore.exceptions import ClientError
+
+from infra.stage import aws
 
 ROLE = "passwire-gateway-logs"
 POLICY = "arn:{partition}:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
@@ -19,22 +20,22 @@ TRUST = {
     ],
 }
 SETTLING_SECONDS = 60.0
-"""How long a new role may take until API Gateway can use it."""
+"""The longest time until API Gateway can use a new role."""
 
 
 def ensure_gateway_may_log(*, on_progress: Callable[[str], None]) -> None:
-    """Give API Gateway a role to write logs with, where the account has none; one that is there stays."""
-    gateway = boto3.client("apigateway")
+    """Give API Gateway a role to write logs with, unless the account already has one."""
+    gateway = aws.client("apigateway")
     if gateway.get_account().get("cloudwatchRoleArn"):
         return
-    on_progress(f"API Gateway may not write logs in this account yet: making role {ROLE}")
+    on_progress(f"API Gateway has no permission to write logs in this account: creating role {ROLE}")
     role = _role()
     until = time.monotonic() + SETTLING_SECONDS
     while True:
         try:
             gateway.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])
         except ClientError as error:
-            if error.response["Error"]["Code"] != "BadRequestException" or time.monotonic() > until:
+            if aws.error_code(error) != "BadRequestException" or time.monotonic() > until:
                 raise
             time.sleep(2)
         else:
@@ -42,11 +43,10 @@ def ensure_gateway_may_log(*, on_progress: Callable[[str], None]) -> None:
 
 
 def _role() -> str:
-    iam = boto3.client("iam")
-    partition = boto3.client("sts").get_caller_identity()["Arn"].split(":")[1]
+    iam = aws.client("iam")
     try:
         arn = iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     except iam.exceptions.EntityAlreadyExistsException:
         arn = iam.get_role(RoleName=ROLE)["Role"]["Arn"]
-    iam.attach_role_policy(RoleName=ROLE, PolicyArn=POLICY.format(partition=partition))
+    iam.attach_role_policy(RoleName=ROLE, PolicyArn=POLICY.format(partition=aws.partition()))
     return str(arn)

@@ -1,4 +1,4 @@
-"""What is being deployed: the commit of the checkout, and whether it is all of it."""
+"""Reads the state of the checkout that is deployed: its commit and its uncommitted changes."""
 
 import subprocess
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ NAMED_AT_MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A state of the code.
+    """The state of a checkout.
 
     Args:
-        commit: its short name; `unknown` outside of git.
-        uncommitted: files that differ from it.
+        commit: the abbreviated hash; `unknown` outside of git.
+        uncommitted: the files that differ from the commit.
     """
 
     commit: str
@@ -24,21 +24,21 @@ class Checkout:
 
     @property
     def name(self) -> str:
-        """What a deployment notes down: the commit, and that it was not only that."""
+        """The commit as a deployment records it, with `-dirty` for uncommitted changes."""
         return f"{self.commit}-dirty" if self.uncommitted else self.commit
 
     @property
     def warning(self) -> str:
-        """What a person should know before deploying it; empty where there is nothing."""
+        """A warning about uncommitted changes; empty without any."""
         if not self.uncommitted:
             return ""
         others = len(self.uncommitted) - NAMED_AT_MOST
         named = ", ".join(self.uncommitted[:NAMED_AT_MOST]) + (f" and {others} more" if others > 0 else "")
-        return f"the checkout has uncommitted changes ({named}): nobody can deploy this state again"
+        return f"the checkout has uncommitted changes ({named}): this state cannot be deployed again later"
 
 
 def read_checkout(project: Path = PROJECT) -> Checkout:
-    """The checkout's state, by git; one without git is unknown and clean."""
+    """Return the state of a checkout; without git, its commit is unknown and it has no changes."""
     commit = _git(project, "rev-parse", "--short=12", "HEAD")
     if commit is None:
         return Checkout(UNKNOWN, ())

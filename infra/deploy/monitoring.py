@@ -1,7 +1,7 @@
-"""What is watched: the alarms and the dashboard, as resources of the stack's template, from one table each.
+"""Defines the alarms and the dashboard, one table each, as resources of the stack.
 
-An alarm is for a person: something that does not mend itself, or a phone that notices. What to do about each is in the
-runbook under its name (`docs/operations/runbook.md`), which the alarm's text links to.
+An alarm is for a person: something that does not recover by itself, or that users of phones notice. The alarm's text
+links to its heading in the runbook (`docs/operations/runbook.md`).
 """
 
 import json
@@ -14,7 +14,7 @@ from chalicelib.flows.check_certificates import WARNING_DAYS
 from chalicelib.telemetry.metrics import NAMESPACE
 
 Value = str | dict[str, Any]
-"""Of a dimension: a text, or what CloudFormation makes one of."""
+"""The value of a dimension: a text, or an expression of CloudFormation."""
 
 STAGE: Value = {"Ref": "Stage"}
 API: Mapping[str, Value] = {"ApiName": {"Fn::Sub": "passwire-${Stage}"}, "Stage": "api"}
@@ -31,9 +31,9 @@ WORDS: Mapping[str, str] = {
     "PushWorker": "push worker",
     "CheckCertificates": "certificate check",
 }
-"""Roles in prose."""
+"""Names of the functions in texts, by role."""
 SCHEDULED = "CheckCertificates"
-"""Runs once a day: Lambda itself tries again what failed, so what is left of it is worth a person's time."""
+"""The function that runs once a day: Lambda retries it, so that a person is notified of each remaining failure."""
 QUEUES: Mapping[str, str] = {
     "push": "PushQueue",
     "dead letter": "DeadLetterQueue",
@@ -43,22 +43,25 @@ QUEUES: Mapping[str, str] = {
 TABLES = ("Passes", "Versions", "Registrations", "Devices")
 """Logical ids of the tables, without `Table`."""
 CALLS = ("register", "unregister", "list_changed", "download", "open_link")
-"""What phones do most, as the functions of app.py are named."""
+"""The most frequent requests of phones, by the names of their functions in app.py."""
 
+STREAM_AGE_MILLISECONDS = 60_000
+PUSH_QUEUE_AGE_SECONDS = 3600
+"""Thresholds that `doctor` uses, too."""
 ROW_HEIGHT = 6
 WIDTH = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric of CloudWatch.
+    """A CloudWatch metric.
 
     Args:
         namespace: `Passwire`, or one of AWS's own.
         name: within the namespace.
-        dimensions: all of them, by name.
+        dimensions: all dimensions, by name.
         statistic: such as Sum or p99.
-        label: what a graph calls it; empty for CloudWatch's own name.
+        label: its label in a graph; empty for its name.
     """
 
     namespace: str
@@ -70,17 +73,17 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """When a person is told.
+    """A CloudWatch alarm.
 
     Args:
-        name: its heading in the runbook; the resource is called so with `Alarm` behind it.
-        meaning: what has happened, for somebody who was woken by it.
-        metric: what is looked at.
-        threshold: what must be exceeded, unless `comparison` says otherwise.
-        periods: for so many periods in a row.
-        seconds: of a period.
-        comparison: CloudWatch's name.
-        missing: what no data means; mostly that nothing is wrong, since a service that nobody uses is healthy.
+        name: its heading in the runbook; the logical id of the resource is the name followed by `Alarm`.
+        meaning: what has happened, for the person who is notified.
+        metric: the metric.
+        threshold: the value to exceed, or to compare with by `comparison`.
+        periods: number of consecutive periods.
+        seconds: length of a period.
+        comparison: CloudWatch's name of the comparison.
+        missing: how CloudWatch treats missing data: by default as healthy, since an unused service has none.
     """
 
     name: str
@@ -93,12 +96,12 @@ class Alarm:
     missing: str = "notBreaching"
 
     def resource(self) -> dict[str, Any]:
-        """The `AWS::CloudWatch::Alarm` of the template."""
+        """Return the `AWS::CloudWatch::Alarm` of the template."""
         percentile = self.metric.statistic.startswith("p")
         return {
             "Type": "AWS::CloudWatch::Alarm",
             "Properties": {
-                "AlarmDescription": {"Fn::Sub": f"{self.meaning}. What to do: ${{RunbookUrl}}#{self.name.lower()}"},
+                "AlarmDescription": {"Fn::Sub": f"{self.meaning}. Runbook: ${{RunbookUrl}}#{self.name.lower()}"},
                 "AlarmActions": [{"Ref": "AlarmTopic"}],
                 "TreatMissingData": self.missing,
                 "ComparisonOperator": self.comparison,
@@ -115,29 +118,31 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One widget of the dashboard; those of a row share its width."""
+    """A widget of the dashboard; the widgets of a row share its width."""
 
     title: str
     metrics: tuple[Metric, ...]
 
 
 def own(name: str, statistic: str, *, label: str = "", **dimensions: str) -> Metric:
-    """A metric that this service writes (`chalicelib/telemetry/metrics.py`)."""
+    """Return a metric that this service writes (`chalicelib/telemetry/metrics.py`)."""
     return Metric(NAMESPACE, name, {"Stage": STAGE, **dimensions}, statistic, label)
 
 
 def of_api(name: str, statistic: str, label: str = "") -> Metric:
-    """AWS, "Amazon API Gateway dimensions and metrics": the average of an error count is the rate of errors."""
+    """Return a metric of the API. The average of an error count is the error rate (AWS, "Amazon API Gateway dimensions
+    and metrics").
+    """
     return Metric("AWS/ApiGateway", name, API, statistic, label)
 
 
 def of_function(role: str, name: str, statistic: str, label: str = "") -> Metric:
-    """AWS, "Types of metrics for Lambda functions"."""
+    """Return a metric of a function (AWS, "Types of metrics for Lambda functions")."""
     return Metric("AWS/Lambda", name, {"FunctionName": {"Ref": FUNCTIONS[role]}}, statistic, label)
 
 
 def of_queue(role: str, name: str, label: str = "") -> Metric:
-    """AWS, "Available CloudWatch metrics for Amazon SQS"."""
+    """Return the maximum of a queue's metric (AWS, "Available CloudWatch metrics for Amazon SQS")."""
     queue = {"QueueName": {"Fn::GetAtt": [QUEUES[role], "QueueName"]}}
     return Metric("AWS/SQS", name, queue, "Maximum", label)
 
@@ -145,13 +150,13 @@ def of_queue(role: str, name: str, label: str = "") -> Metric:
 ALARMS: tuple[Alarm, ...] = (
     Alarm(
         "PushCredentialsRejected",
-        "APNs rejects a credential or topic: pushes wait until it is right",
+        "APNs rejects a credential or topic; pushes wait until it is corrected",
         own("Pushes", "Sum", Outcome=OutcomeKind.CONFIGURATION.value),
         threshold=0,
     ),
     Alarm(
         "DeadLetters",
-        "Pass items were refused, or pushes given up",
+        "Pass items were refused, or pushes failed permanently",
         of_queue("dead letter", "ApproximateNumberOfMessagesVisible"),
         threshold=0,
     ),
@@ -164,41 +169,41 @@ ALARMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         "StreamFailures",
-        "Batches of the passes stream were given up: their devices were not told",
+        "Batches of the passes stream failed permanently; their devices were not notified",
         of_queue("stream failure", "ApproximateNumberOfMessagesVisible"),
         threshold=0,
     ),
     Alarm(
         "StreamAge",
-        "Changes wait for over a minute before they are stamped",
+        f"Changes wait for more than {STREAM_AGE_MILLISECONDS // 1000} seconds until they are stamped",
         of_function("Push", "IteratorAge", "Maximum"),
-        threshold=60_000,
+        threshold=STREAM_AGE_MILLISECONDS,
         periods=2,
         seconds=60,
     ),
     Alarm(
         "PushQueueAge",
-        "Pushes have waited for over an hour and the push worker has not received them",
+        f"Pushes have waited for more than {PUSH_QUEUE_AGE_SECONDS // 60} minutes for the push worker to receive them",
         of_queue("push", "ApproximateAgeOfOldestMessage"),
-        threshold=3600,
+        threshold=PUSH_QUEUE_AGE_SECONDS,
     ),
     Alarm(
         "DeferredAge",
-        "Pushes are still put off over an hour after their change",
-        own("DeferredAge", "Maximum"),  # the queue's own age leaves out what was received three times
+        "Pushes are still deferred more than an hour after their change",
+        own("DeferredAge", "Maximum"),  # the queue's own age excludes messages that were received three times
         threshold=3_600_000,
         seconds=1800,
     ),
     Alarm(
         "RecursionDropped",
-        "Lambda stopped the push worker as a runaway loop: the pushes that it put off become dead letters",
+        "Lambda stopped the push worker as a recursive loop; the pushes that it deferred become dead letters",
         of_function("PushWorker", "RecursiveInvocationsDropped", "Sum"),
         threshold=0,
     ),
     *(
         Alarm(
             f"{table}{kind}Throttles",
-            f"DynamoDB refused over a hundred {kind.lower()}s of the {table.lower()} table within five minutes",
+            f"DynamoDB throttled more than 100 {kind.lower()}s of the {table.lower()} table within five minutes",
             Metric("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": {"Ref": f"{table}Table"}}, "Sum"),
             threshold=100,
         )
@@ -207,28 +212,28 @@ ALARMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         "PushFailureRate",
-        "Over a tenth of the pushes of an average batch had to be put off, for ten minutes",
+        "More than 10 % of the pushes of an average batch were deferred, for ten minutes",
         own("DeferredPercent", "Average"),
         threshold=10,
         periods=2,
     ),
     Alarm(
         "ApiErrorRate",
-        "Over one in a hundred calls of phones ended with a 5xx, for ten minutes",
+        "More than 1 % of the requests of phones failed with a 5xx status, for ten minutes",
         of_api("5XXError", "Average"),
         threshold=0.01,
         periods=2,
     ),
     Alarm(
         "ApiLatency",
-        "One in a hundred calls of phones took over three seconds, for a quarter of an hour",
+        "1 % of the requests of phones took more than three seconds, for 15 minutes",
         of_api("Latency", "p99"),
         threshold=3000,
         periods=3,
     ),
     Alarm(
         "CertificateExpiry",
-        f"A certificate ends within {WARNING_DAYS} days, has ended, or cannot be used",
+        f"A certificate expires within {WARNING_DAYS} days, has expired, or cannot be used",
         own("CertificateDaysLeft", "Minimum"),
         threshold=WARNING_DAYS,
         seconds=86_400,
@@ -238,7 +243,7 @@ ALARMS: tuple[Alarm, ...] = (
     *(
         Alarm(
             f"{role}Errors",
-            f"The {WORDS[role]} function crashed or ran into its timeout in each of three periods",
+            f"The {WORDS[role]} function crashed or timed out, in each of three periods of five minutes",
             of_function(role, "Errors", "Sum"),
             threshold=0,
             periods=3,
@@ -248,14 +253,14 @@ ALARMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         f"{SCHEDULED}Errors",
-        "The certificates could not be looked at today",
+        "The daily check of certificates failed",
         of_function(SCHEDULED, "Errors", "Sum"),
         threshold=0,
     ),
     *(
         Alarm(
             f"{role}Throttles",
-            f"Lambda had no room for the {WORDS[role]} function, for ten minutes",
+            f"Lambda throttled the {WORDS[role]} function, for ten minutes",
             of_function(role, "Throttles", "Sum"),
             threshold=0,
             periods=2,
@@ -277,7 +282,7 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
                     "ConsumedWriteCapacityUnits",
                     {"TableName": {"Ref": "PassesTable"}},
                     "Sum",
-                    "write units, unchanged content included",
+                    "write units, including unchanged content",
                 ),
             ),
         ),
@@ -288,13 +293,13 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
         ),
     ),
     (
-        Graph("Calls of phones", tuple(own("CallDuration", "SampleCount", label=call, Call=call) for call in CALLS)),
+        Graph("Requests of phones", tuple(own("CallDuration", "SampleCount", label=call, Call=call) for call in CALLS)),
         Graph(
-            "How long they take in the function, ms, p99",
+            "Duration in the function, ms, p99",
             tuple(own("CallDuration", "p99", label=call, Call=call) for call in CALLS),
         ),
         Graph(
-            "How long all calls take at the gateway, ms",
+            "Duration at the gateway, all requests, ms",
             tuple(of_api("Latency", statistic, statistic) for statistic in ("p50", "p99")),
         ),
     ),
@@ -313,20 +318,20 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
             tuple(of_queue(role, "ApproximateNumberOfMessagesVisible", role) for role in QUEUES),
         ),
         Graph(
-            "How long changes and pushes wait, ms and s",
+            "Age of waiting changes and pushes, ms and s",
             (
                 of_function("Push", "IteratorAge", "Maximum", "changes, ms"),
                 of_queue("push", "ApproximateAgeOfOldestMessage", "pushes in the queue, s"),
-                own("DeferredAge", "Maximum", label="pushes that were put off, ms"),
+                own("DeferredAge", "Maximum", label="deferred pushes, ms"),
             ),
         ),
-        Graph("Days until the first certificate ends", (own("CertificateDaysLeft", "Minimum"),)),
+        Graph("Days until the first certificate expires", (own("CertificateDaysLeft", "Minimum"),)),
     ),
 )
 
 
 def resources() -> dict[str, Any]:
-    """What belongs into the template's `Resources`."""
+    """Return the alarms and the dashboard as resources of the template."""
     return {
         **{f"{alarm.name}Alarm": alarm.resource() for alarm in ALARMS},
         "Dashboard": {
@@ -337,11 +342,11 @@ def resources() -> dict[str, Any]:
 
 
 def _body() -> dict[str, Any]:
-    """The dashboard's JSON text (AWS, "Dashboard body structure and syntax"), with CloudFormation's values put in."""
+    """Return the dashboard's JSON (AWS, "Dashboard body structure and syntax") as an expression of CloudFormation."""
     variables: dict[str, Any] = {}
 
     def text(value: Value) -> str:
-        """A dimension's value, where it is not known yet the name of what will stand there."""
+        """Return the value of a dimension, or for an expression the variable that replaces it."""
         if isinstance(value, str):
             return value
         name = "".join(part for part in json.dumps(value) if part.isalnum())

@@ -1,7 +1,7 @@
-"""From the checkout to what CloudFormation takes: Chalice's template and a zip that holds only what runs.
+"""Packages a checkout for CloudFormation: Chalice's template and a zip of the code.
 
-`chalice package` makes both, for the Python that runs it and for the architecture that `.chalice/config.json` says
-(`lambda_architecture`); `slim.py` takes from the zip what does not run.
+`chalice package` creates both, for the running version of Python and the architecture in `.chalice/config.json`
+(`lambda_architecture`). `slim.py` then removes from the zip what never runs.
 """
 
 import contextlib
@@ -24,27 +24,25 @@ from infra.deploy.verify import VerificationError, verify_zip
 
 PROJECT = Path(__file__).parents[2]
 REGION_TO_PACKAGE = "us-east-1"
-"""Chalice wants to know one; nothing in the template depends on it."""
-
-
+"""Chalice requires a region; nothing in the template depends on it."""
 VERIFIED = "verified.txt"
-"""Names the zips of Chalice's folder that were made of verified files."""
+"""The file that lists the zips of Chalice's folder which were built from verified files."""
 HASH_MISMATCH = re.compile(r"DO NOT MATCH THE HASHES.*?^\s+([A-Za-z0-9._-]+==\S+) from ", re.DOTALL | re.MULTILINE)
-"""pip's report of a file that is not the one that was locked; the group is the requirement."""
+"""pip's report of a file whose hash differs from the locked one; the group is the requirement."""
 NOT_PACKAGED = re.compile(r"Could not install dependencies:\s*(.*?)\s*You will have to", re.DOTALL)
-"""Chalice's report of libraries that are not in its zip: it warns, and makes the zip without them."""
+"""Chalice's warning about libraries that it omitted from its zip."""
 
 
 class PackagingError(PasswireError):
-    """The app could not be packaged; the message is Chalice's own, or names the library that is in the way."""
+    """The app could not be packaged. The message is Chalice's, or names the library that caused it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What a deployment needs.
+    """A packaged checkout.
 
     Args:
-        template: SAM, as Chalice makes it from app.py and `resources()`; functions' code still stands as a path.
+        template: the SAM template that Chalice creates from app.py and `resources()`; its functions' code is a path.
         zip_file: the code.
     """
 
@@ -56,12 +54,12 @@ def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Packa
     """Package a checkout into `folder`.
 
     Args:
-        stage: a stage of `.chalice/config.json`, or one without settings of its own.
-        folder: for what is made.
-        project: the checkout; this one unless told otherwise.
+        stage: the name of a stage, with or without settings in `.chalice/config.json`.
+        folder: the folder to write to.
+        project: the checkout; this one by default.
 
     Raises:
-        PackagingError: Chalice refused, a library is missing or not for the functions' platform, or a function cannot
+        PackagingError: Chalice failed, a library is missing or not for the functions' platform, or a function cannot
             be imported from the zip.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,16 +93,16 @@ def build_package(stage: str, folder: Path, *, project: Path = PROJECT) -> Packa
 
 
 def pip_environment(project: Path) -> dict[str, str]:
-    """Environment variables with which pip verifies every file that Chalice downloads.
+    """Return the environment variables that make pip verify every file that Chalice downloads.
 
-    Chalice runs pip twice: for `requirements.txt`, whose hashes pip then verifies, and for wheels of Lambda's platform
-    by name and version alone, which pip would take unverified. As a constraint, the same file applies to both.
+    Chalice runs pip twice: for `requirements.txt`, whose hashes pip verifies, and for wheels of Lambda's platform by
+    name and version, which pip would not verify. As a constraint file, `requirements.txt` applies to both.
     """
     return {"PIP_REQUIRE_HASHES": "1", "PIP_CONSTRAINT": str(project / "requirements.txt")}
 
 
 def _check(made: "subprocess.CompletedProcess[str]", project: Path) -> None:
-    """Refuse what Chalice could not package, or packaged without all libraries.
+    """Refuse a package that Chalice could not create, or created without all libraries.
 
     Raises:
         PackagingError: the message names the libraries.
@@ -112,22 +110,22 @@ def _check(made: "subprocess.CompletedProcess[str]", project: Path) -> None:
     output = made.stdout + made.stderr
     if mismatch := HASH_MISMATCH.search(output):
         raise PackagingError(
-            f"{mismatch[1]}: the downloaded file does not have the SHA-256 hash of {project / 'requirements.txt'}; "
-            "nothing was packaged. Find out who changed the file or the hash; only a version that you changed yourself "
-            "is locked again, with: make lock"
+            f"{mismatch[1]}: the downloaded file does not have the SHA-256 hash in {project / 'requirements.txt'}; "
+            "nothing was packaged. Find out who changed the file or the hash. Only if you changed the version "
+            "yourself, lock it again with: make lock"
         )
     if made.returncode:
         raise PackagingError(f"chalice package failed: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
     if missing := NOT_PACKAGED.search(output):
         libraries = ", ".join(sorted(missing[1].split()))
         raise PackagingError(
-            f"{libraries}: no wheel for Lambda has a hash of {project / 'requirements.txt'}; nothing was packaged. "
-            "Lock a version that has one, with: make lock"
+            f"{libraries}: no wheel for Lambda has a hash in {project / 'requirements.txt'}; nothing was packaged. "
+            "Lock a version that has a wheel, with: make lock"
         )
 
 
 def _remove_unverified(folder: Path) -> None:
-    """Remove the zips that Chalice would take up again and that `build_package` did not make: nothing verified them."""
+    """Remove the zips that `build_package` did not create: Chalice would reuse them, and nothing verified them."""
     noted = folder / VERIFIED
     verified = noted.read_text().split() if noted.exists() else []
     for path in folder.glob("*.zip"):
@@ -141,10 +139,10 @@ def _note_verified(folder: Path) -> None:
 
 @contextlib.contextmanager
 def whole_packages(folder: Path) -> Iterator[None]:
-    """Keep Chalice from taking a zip that is not whole for one of an earlier run.
+    """Keep Chalice from reusing an incomplete zip.
 
-    It writes a zip under the name by which it finds it again, so one that a killed run left there, or that another run
-    is still writing, would be taken as it is: the former go, the latter are waited for.
+    Chalice writes a zip under its final name, so that it would reuse one that a killed run left incomplete or that
+    another run is still writing. The former are removed; for the latter, this waits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

@@ -1,10 +1,10 @@
-"""What a deployment decides beside the code: the parameters of `resources.json`, as a command line gives them."""
+"""Reads stack parameters from the command line."""
 
 from collections.abc import Iterable
 
+from infra.deploy.errors import DeployError
 from infra.deploy.resources import resources
 from infra.deploy.web_service_url import check_domain_name, check_web_service_url
-from infra.stage.errors import DeployError
 
 SET_BY_DEPLOYER = frozenset({"Stage", "Commit", "ApiId"})
 """Parameters that the deployer sets itself."""
@@ -13,16 +13,15 @@ SET_BY_DEPLOYER = frozenset({"Stage", "Commit", "ApiId"})
 def read_parameters(
     texts: Iterable[str], *, web_service_url: str | None = None, apns_push_type: str | None = None
 ) -> dict[str, str]:
-    """Parameters by name.
+    """Return the values of stack parameters by name.
 
     Args:
-        texts: each `NAME=VALUE`.
-        web_service_url: another way to say `WebServiceUrl=...`; None where it is not said.
-        apns_push_type: likewise `ApnsPushType=...`.
+        texts: `NAME=VALUE` each.
+        web_service_url: the value of `WebServiceUrl`, or None.
+        apns_push_type: the value of `ApnsPushType`, or None.
 
     Raises:
-        DeployError: one is not of that form, no parameter is called that, or phones cannot call the address that it
-            gives.
+        DeployError: a text is not `NAME=VALUE`, there is no such parameter, or phones cannot call the URL.
     """
     known = sorted(resources()["Parameters"].keys() - SET_BY_DEPLOYER)
     short = {"WebServiceUrl": web_service_url, "ApnsPushType": apns_push_type}

@@ -1,36 +1,40 @@
-"""What outlives a stack, and how it goes when it has to: tables, the bucket of templates, secrets."""
+"""Deletes what is kept when a stack is deleted: tables, the bucket of templates, secrets."""
 
 from collections.abc import Callable, Mapping
 
-import boto3
 from botocore.exceptions import ClientError
 
-MISSING = ("404", "ResourceNotFoundException")
-SECRETS = "passwire/{stage}/"
+from infra.stage import aws
+from infra.stage.secrets import delete_secrets
 
 
 def is_there(resource_type: str, name: str) -> bool:
-    """Whether a table or a bucket of ours has that name."""
+    """Return whether a table or a bucket exists.
+
+    Args:
+        resource_type: CloudFormation's type of the table or the bucket.
+        name: its name.
+    """
     try:
         if resource_type == "AWS::DynamoDB::Table":
-            boto3.client("dynamodb").describe_table(TableName=name)
+            aws.client("dynamodb").describe_table(TableName=name)
         else:
-            boto3.client("s3").head_bucket(Bucket=name)
+            aws.client("s3").head_bucket(Bucket=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] in MISSING:
+        if aws.error_code(error) in aws.NOT_FOUND_CODES:
             return False
         raise
     return True
 
 
 def delete_retained(stage: str, kept: Mapping[str, list[str]], *, on_progress: Callable[[str], None]) -> None:
-    """Delete it all; what is gone already is passed over.
+    """Delete the tables, the bucket and the secrets of a stage that still exist.
 
-    Of a table with point-in-time recovery AWS keeps a system backup for 35 days; of the rest nothing.
+    AWS keeps a system backup of a table with point-in-time recovery for 35 days, and nothing of the rest.
 
     Args:
-        stage: whose secrets.
-        kept: names by type of resource.
+        stage: the name of the stage.
+        kept: the names of tables and buckets, by CloudFormation's type.
         on_progress: takes a line of progress.
     """
     for table in kept["AWS::DynamoDB::Table"]:
@@ -39,11 +43,11 @@ def delete_retained(stage: str, kept: Mapping[str, list[str]], *, on_progress: C
     for bucket in kept["AWS::S3::Bucket"]:
         on_progress(f"deleting bucket {bucket}")
         _delete_bucket(bucket)
-    _delete_secrets(stage, on_progress=on_progress)
+    delete_secrets(stage, on_progress=on_progress)
 
 
 def _delete_table(name: str) -> None:
-    client = boto3.client("dynamodb")
+    client = aws.client("dynamodb")
     try:
         client.update_table(TableName=name, DeletionProtectionEnabled=False)
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
@@ -54,7 +58,7 @@ def _delete_table(name: str) -> None:
 
 
 def _delete_bucket(name: str) -> None:
-    client = boto3.client("s3")
+    client = aws.client("s3")
     try:
         for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
             found = [
@@ -66,13 +70,3 @@ def _delete_bucket(name: str) -> None:
         client.delete_bucket(Bucket=name)
     except client.exceptions.NoSuchBucket:
         return
-
-
-def _delete_secrets(stage: str, *, on_progress: Callable[[str], None]) -> None:
-    client = boto3.client("secretsmanager")
-    prefix = SECRETS.format(stage=stage)
-    for page in client.get_paginator("list_secrets").paginate(Filters=[{"Key": "name", "Values": [prefix]}]):
-        for secret in page["SecretList"]:
-            if secret["Name"].startswith(prefix):
-                on_progress(f"deleting secret {secret['Name']}")
-                client.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)

@@ -1,8 +1,9 @@
-"""What runs, of a zip that Chalice made: pruned, compiled, and the same bytes for the same content.
+"""Prunes and compiles Chalice's zip; the same content results in the same bytes.
 
-Chalice's zip carries every dependency of its own command line and every service that botocore knows, all as sources.
-Lambda's file system is read-only, so what is not compiled in the zip is compiled anew at every cold start. Libraries go
-without their sources, whose lines a traceback still names; the service keeps its own, so that a traceback shows them.
+Chalice's zip has every dependency of its command line and every service that botocore knows, all as source code.
+Lambda's file system is read-only, so that modules without compiled code are compiled again at every cold start.
+Libraries are deployed without their sources: a traceback has their line numbers. The service's own sources are kept, so
+that a traceback shows their lines.
 """
 
 import gzip
@@ -37,9 +38,9 @@ LIBRARIES = (
     "six.py",
     "urllib3",
 )
-"""Top-level names that the functions import, and what those import."""
+"""The top-level names that the functions import, with their dependencies."""
 BINARIES = ("_cffi_backend.", "zint.")
-"""How the names begin of the extension modules that stand beside the packages."""
+"""Prefixes of extension modules at the top level."""
 NEVER_IMPORTED = (
     "botocore/crt/auth.py",
     "botocore/docs/translator.py",
@@ -52,7 +53,7 @@ NEVER_IMPORTED = (
     "urllib3/contrib/pyopenssl.py",
     "urllib3/contrib/socks.py",
 )
-"""Of the libraries: for Windows, for browsers, for libraries that are not there, for Chalice's command line."""
+"""Files of the libraries for Windows, browsers, libraries that are not installed, and Chalice's command line."""
 MOZILLAS_ROOTS = "certifi/cacert.pem"
 OPERATIONS: Mapping[str, frozenset[str]] = {
     "dynamodb": frozenset(
@@ -69,28 +70,32 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
     "secretsmanager": frozenset({"GetSecretValue", "ListSecrets"}),
     "sqs": frozenset({"ChangeMessageVisibility", "SendMessageBatch"}),
 }
-"""Every operation that a function calls. botocore is told of no other: reading all that DynamoDB and S3 can do would
-take a third of a cold start.
+"""Every operation that a function calls. botocore's description of the others is removed: reading all operations of
+DynamoDB and S3 would take a third of a cold start.
 """
 SHARED_DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json")
 SERVICE_DATA = ("service-2", "service-2.sdk-extras", "endpoint-rule-set-1")
-"""What botocore reads of a service to call it; the rest is for paginators, waiters and documentation."""
+"""The files that botocore reads to call a service; the others are for paginators, waiters and documentation."""
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The date of every member, so that the same content is the same zip."""
+"""The date of every member, so that the same content results in the same zip."""
 FILE_MODE = 0o100644 << 16
 
 
 class CompilationError(Exception):
-    """A library does not compile with the Python that packages; the message names the file."""
+    """A library does not compile with the running version of Python. The message names the file."""
 
 
 def slim_down(original: Path, slim: Path) -> None:
-    """Write `slim` with what runs of `original`.
+    """Write a pruned and compiled copy of a zip.
+
+    Args:
+        original: Chalice's zip.
+        slim: the zip to write.
 
     Raises:
-        CompilationError: something in it is no Python of this version.
-        OSError: `openssl` is missing.
+        CompilationError: a file does not compile with the running version of Python.
+        OSError: `openssl` is not installed.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -117,7 +122,7 @@ def _runs(member: str) -> bool:
 
 
 def _compile(folder: Path) -> None:
-    """By a process of its own: how a code object is written depends a little on what its process has seen before."""
+    """Compile in a new process: how a code object is written depends slightly on what its process compiled before."""
     interpreter = [sys.executable, "-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     own = [str(folder / name) for name in OWN]
     libraries = sorted(str(path) for path in folder.iterdir() if path.name in LIBRARIES)
@@ -133,7 +138,7 @@ def _compile(folder: Path) -> None:
 
 
 def _slim_data(data: Path) -> None:
-    """Leave what botocore reads to call `OPERATIONS`, as plain JSON: the zip is compressed already."""
+    """Keep what botocore reads to call `OPERATIONS`, as plain JSON, since the zip is compressed."""
     for path in data.iterdir():
         if path.is_dir() and path.name not in OPERATIONS:
             shutil.rmtree(path)
@@ -148,7 +153,7 @@ def _slim_data(data: Path) -> None:
 
 
 def _slim_service(service: Path, operations: frozenset[str]) -> None:
-    """Leave the newest version of the service, which botocore takes unless told otherwise."""
+    """Keep the newest version of the service, which botocore uses by default."""
     newest = max(path.parent for path in service.glob("*/service-2.json*"))
     for version in service.iterdir():
         if version != newest:
@@ -162,7 +167,7 @@ def _slim_service(service: Path, operations: frozenset[str]) -> None:
 
 
 def _spread_roots(bundle: Path, folder: Path) -> None:
-    """Put each of Mozilla's roots where OpenSSL looks for it when it verifies a chain (`chalicelib/roots.py`)."""
+    """Write each of Mozilla's roots to the file that OpenSSL reads when it verifies a chain (`chalicelib/roots.py`)."""
     folder.mkdir()
     for number, root in enumerate(_CERTIFICATE.findall(bundle.read_text())):
         (folder / f"{number:03}.pem").write_text(root)
@@ -177,7 +182,7 @@ def _spread_roots(bundle: Path, folder: Path) -> None:
 
 
 def _pruned(model: dict[str, Any], operations: frozenset[str]) -> dict[str, Any]:
-    """A service's description with these operations, and the shapes that they refer to."""
+    """Return a service's description with some operations and the shapes that they refer to."""
     kept = {name: model["operations"][name] for name in sorted(operations)}
     reached: set[str] = set()
     ahead = list(_referred(kept))
@@ -191,7 +196,7 @@ def _pruned(model: dict[str, Any], operations: frozenset[str]) -> dict[str, Any]
 
 
 def _referred(description: object) -> Iterator[str]:
-    """The names of the shapes that a part of a description refers to."""
+    """Return the names of the shapes that a part of a description refers to."""
     if isinstance(description, dict):
         if isinstance(description.get("shape"), str):
             yield description["shape"]

@@ -1,7 +1,7 @@
-"""From what Chalice packages and `resources.json` define to a template that CloudFormation takes, for one stage.
+"""Prepares the packaged template for CloudFormation: code, and the names of tables and buckets.
 
-`resources.json` is the only definition. A resource there that has a type is ours; one without adds to what Chalice
-makes of app.py.
+A resource of `resources.json` with a type is defined there completely; one without a type adds properties to a resource
+that Chalice derives from app.py.
 """
 
 import copy
@@ -14,7 +14,7 @@ from typing import Any
 from infra.deploy.change_sets import RETAINED_TYPES
 
 BODY_LIMIT_BYTES = 51_200
-"""What CloudFormation takes in a request; a larger template is read from a bucket."""
+"""CloudFormation's limit for a template in a request; a larger template is read from a bucket."""
 NAME_PROPERTIES = {"AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName"}
 
 Template = dict[str, Any]
@@ -22,14 +22,14 @@ Template = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class StageLocation:
-    """Where a stage is deployed to."""
+    """The account and region that a stage is deployed to."""
 
     stage: str
     account: str
     region: str
 
     def named(self, pattern: Any) -> str:  # noqa: ANN401 - a CloudFormation value
-        """A name of `resources.json` as CloudFormation would make it here."""
+        """Resolve a name of `resources.json` as CloudFormation would."""
         name = str(pattern["Fn::Sub"]) if isinstance(pattern, dict) else str(pattern)
         values = {"Stage": self.stage, "AWS::AccountId": self.account, "AWS::Region": self.region}
         for variable, value in values.items():
@@ -38,7 +38,7 @@ class StageLocation:
 
 
 def with_retained_names(template: Template, location: StageLocation) -> Template:
-    """The template with the names of tables and buckets written out, by which a new stack can take them over."""
+    """Return the template with resolved names of tables and buckets, so that a new stack can take them over."""
     named = copy.deepcopy(template)
     for resource in named["Resources"].values():
         if resource.get("Type") in RETAINED_TYPES:
@@ -48,7 +48,7 @@ def with_retained_names(template: Template, location: StageLocation) -> Template
 
 
 def with_code(template: Template, *, bucket: str, key: str) -> Template:
-    """The template with every function's code where it was uploaded to."""
+    """Return the template with the location of the uploaded code in every function."""
     located = copy.deepcopy(template)
     for resource in located["Resources"].values():
         if resource.get("Type") == "AWS::Serverless::Function":
@@ -57,7 +57,7 @@ def with_code(template: Template, *, bucket: str, key: str) -> Template:
 
 
 def retained_names(template: Mapping[str, Any], location: StageLocation) -> dict[str, list[str]]:
-    """By type, the names of what outlives a stack."""
+    """Return the names of the tables and buckets that are kept when the stack is deleted, by type."""
     found: dict[str, list[str]] = {kind: [] for kind in RETAINED_TYPES}
     for resource in template["Resources"].values():
         if (kind := resource.get("Type")) in RETAINED_TYPES:
@@ -66,9 +66,9 @@ def retained_names(template: Mapping[str, Any], location: StageLocation) -> dict
 
 
 def retained_only(template: Template, logical_ids: AbstractSet[str]) -> Template:
-    """A template of these tables and buckets alone; their names are written out already.
+    """Return a template of some tables and buckets, whose names are resolved.
 
-    It has no parameters, so it leaves out the encryption key, which the update that follows sets.
+    It has no parameters, so that it omits the encryption key, which the following update sets.
     """
     resources = copy.deepcopy({name: template["Resources"][name] for name in sorted(logical_ids)})
     for resource in resources.values():
@@ -77,5 +77,5 @@ def retained_only(template: Template, logical_ids: AbstractSet[str]) -> Template
 
 
 def encoded(template: Mapping[str, Any]) -> bytes:
-    """The template as it is sent."""
+    """Return the template as JSON."""
     return json.dumps(template, separators=(",", ":")).encode()

@@ -1,6 +1,6 @@
-"""Verifies the finished zip before it is uploaded: all libraries, for the functions' platform, and every import.
+"""Verifies the zip before it is uploaded: all libraries are there, for the functions' platform, and can be imported.
 
-Chalice ends with 0 where a library has no wheel for Lambda's platform, and leaves the library out of the zip.
+If a library has no wheel for Lambda's platform, Chalice omits it from the zip and exits with 0.
 """
 
 import json
@@ -25,13 +25,13 @@ E_MACHINE = slice(18, 20)
 THIS_MACHINE = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 """`platform.machine()` by Lambda's names."""
 PYTHON_TAG = re.compile(r"\.cpython-(\d)(\d+)")
-"""In an extension module's name, the Python that it is for; one of the stable ABI (`.abi3`) has none."""
+"""The Python version in the name of an extension module; modules of the stable ABI (`.abi3`) have none."""
 APNS_ROOTS: Mapping[str, str] = {
     "USERTrust RSA Certification Authority": "fc5a8f99",
     "Sectigo Public Server Authentication Root R46": "9046744a",
 }
 """The root of APNs' server certificate (Apple, "Apple Push Notification service server certificate update", 2025) and
-the root that its authority moves to: common names, and the hashes by which OpenSSL finds them (`openssl rehash`).
+the next root of its authority: common names, with the hashes by which OpenSSL finds them (`openssl rehash`).
 """
 IMPORT = """
 import importlib, json, sys
@@ -45,15 +45,15 @@ for name in json.loads(sys.argv[3]):
 
 
 class VerificationError(Exception):
-    """The zip would not run; the message names the library or function."""
+    """The zip would not run. The message names the library or function."""
 
 
 def verify_zip(file: Path, template: Mapping[str, Any]) -> None:
-    """Look at a zip as the functions will use it.
+    """Verify a zip against the functions that will run it.
 
     Args:
-        file: the zip that is about to be uploaded.
-        template: SAM, with the functions' handlers, runtime and architecture.
+        file: the zip to upload.
+        template: the SAM template, with the functions' handlers, runtime and architecture.
 
     Raises:
         VerificationError: a library is missing or for another platform, a root that APNs needs is missing, or a
@@ -80,8 +80,8 @@ def _libraries(names: list[str]) -> None:
     missing += [prefix.rstrip(".") for prefix in BINARIES if not any(top.startswith(prefix) for top in tops)]
     if missing:
         raise VerificationError(
-            f"the zip lacks {', '.join(name.removesuffix('.py') for name in missing)}: pip found no wheel of that "
-            "library for Lambda's platform. Pin a version that has one in pyproject.toml, then run: make lock"
+            f"the zip lacks {', '.join(name.removesuffix('.py') for name in missing)}: pip found no wheel for "
+            "Lambda's platform. Pin a version that has one in pyproject.toml, then run: make lock"
         )
 
 
@@ -112,7 +112,7 @@ def _roots(names: list[str]) -> None:
 
 
 def _import(archive: zipfile.ZipFile, handlers: list[str]) -> None:
-    """By a process of its own, which sees nothing but the zip and the standard library."""
+    """Import the handlers in a new process that finds only the zip and the standard library."""
     with tempfile.TemporaryDirectory() as folder:
         archive.extractall(folder)
         arguments = [
@@ -130,12 +130,12 @@ def _import(archive: zipfile.ZipFile, handlers: list[str]) -> None:
             stdin=subprocess.DEVNULL,
         )
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        said = (done.stderr.strip().splitlines() or ["the process ended without an error message"])[-1]
         raise VerificationError(f"the functions ({', '.join(handlers)}) cannot be imported from the zip: {said}")
 
 
 def _modules(names: list[str]) -> Iterator[str]:
-    """The service's own modules: handlers import many of them only when they use them."""
+    """Return all modules of the service; handlers import many of them only at their first use."""
     for name in names:
         if name.startswith("chalicelib/") and name.endswith(".py"):
             yield _module(name.removesuffix("/__init__.py"))

@@ -1,7 +1,8 @@
-"""The address that phones call. A phone keeps the one in its pass for as long as it holds that pass, so a wrong or a
-changed address strands it.
+"""Checks the URL that phones call.
 
-Apple, "Adding a Web Service to Update Passes": `webServiceURL` is https, and the phone appends `/v1/...` itself.
+A phone uses the URL in its pass for as long as it has the pass: with a wrong or a changed URL it gets no updates.
+
+Apple, "Adding a Web Service to Update Passes": `webServiceURL` is https, and the phone appends `/v1/...` to it.
 """
 
 import ipaddress
@@ -9,7 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from infra.stage.errors import DeployError
+from infra.deploy.errors import DeployError
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """One part of a host name (RFC 1123, section 2.1), lower case as certificates have it."""
@@ -18,7 +19,7 @@ UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 def check_web_service_url(url: str) -> None:
-    """Refuse an address that phones cannot call; an empty one means the API's own.
+    """Refuse a URL that phones cannot call; an empty one means the API's own.
 
     Raises:
         DeployError: it is not https, has a path that ends in /v1 or a slash, or leads to the phone itself.
@@ -45,7 +46,7 @@ def check_web_service_url(url: str) -> None:
 
 
 def check_domain_name(name: str) -> None:
-    """Refuse what cannot be a custom domain of API Gateway; an empty name means none.
+    """Refuse a name that cannot be a custom domain of API Gateway; an empty one means no domain.
 
     Raises:
         DeployError: it is not a host name with at least two parts.
@@ -55,7 +56,7 @@ def check_domain_name(name: str) -> None:
 
 
 def address_of(parameters: Mapping[str, str]) -> str:
-    """The address that passes of a stage with these parameters contain; empty for the API's own."""
+    """Return the URL in the passes of a stage with these parameters; empty for the API's own."""
     domain = parameters.get("DomainName", "")
     return parameters.get("WebServiceUrl", "") or (f"https://{domain}" if domain else "")
 

@@ -1,4 +1,4 @@
-"""A stage's template and code in a folder, for teams that deploy by a pipeline of their own."""
+"""Writes a stage's template and code to a folder, for teams that deploy with their own pipeline."""
 
 import json
 import shlex
@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from chalicelib.core.secret_forms import SecretNames
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.change_sets import CAPABILITIES, STAGE_TAG
 from infra.deploy.package import Package
 from infra.deploy.template import StageLocation, with_code, with_retained_names
+from infra.stage.stage import stack_name
 
 TEMPLATE, CODE, SCRIPT = "template.json", "functions.zip", "deploy.sh"
 EXECUTABLE = 0o755
@@ -21,14 +23,14 @@ def write_package(
     """Write the template as CloudFormation receives it, the zip, and a script of the commands that deploy them.
 
     Args:
-        package: what `build_package` made.
-        location: the stage, account and region that it is for: names of tables and buckets are written out.
-        parameters: of the template; those that are not given keep their values of the last deployment.
-        commit: what the stage notes down as deployed.
-        folder: made if need be; what is there under the same names is replaced.
+        package: the result of `build_package`.
+        location: the stage, account and region to deploy to, which names of tables and buckets contain.
+        parameters: stack parameters; those that are not given keep their values of the last deployment.
+        commit: the commit that the stage records as deployed.
+        folder: created if it does not exist; files of the same names are replaced.
 
     Returns:
-        The paths by name: template, code, script.
+        The paths of `template`, `code` and `script`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bucket = DeployBucket(account=location.account, region=location.region)
@@ -43,13 +45,15 @@ def write_package(
 
 
 def _script(location: StageLocation, *, bucket: str, key: str, values: Mapping[str, str]) -> str:
-    """AWS, "deploy" of the CLI: makes a change set, executes it, and keeps the values that are not given."""
-    stack, secret = f"passwire-{location.stage}", f"passwire/{location.stage}/authentication-keys"
+    """Return the script. `aws cloudformation deploy` creates and executes a change set, and keeps the values of
+    parameters that are not given (AWS CLI, "deploy").
+    """
+    stack, secret = stack_name(location.stage), SecretNames(location.stage).authentication_keys
     overrides = " ".join(shlex.quote(f"{name}={value}") for name, value in values.items())
     return f"""#!/bin/sh
 # Deploys stage {location.stage} to account {location.account} in {location.region}. Needs the AWS CLI, and openssl
-# for the first deployment. With --no-execute-changeset as its argument it shows the changes and makes none.
-# Tables that an earlier stack of this stage left are taken over by `python -m infra deploy` only.
+# for the first deployment. With the argument --no-execute-changeset it shows the changes without making them.
+# Only `python -m infra deploy` takes over the tables of a deleted stack of this stage.
 set -eu
 cd "$(dirname "$0")"
 export AWS_REGION={location.region} AWS_DEFAULT_REGION={location.region}
@@ -61,7 +65,7 @@ aws cloudformation deploy --stack-name {stack} --template-file {TEMPLATE} \\
   --parameter-overrides {overrides} "$@"
 test $# -eq 0 || exit 0
 aws cloudformation update-termination-protection --stack-name {stack} --enable-termination-protection
-# The first key of authentication tokens. One that is there stays: without it no installed pass is let in.
+# Create the first authentication key. An existing one is kept: installed passes need it.
 if ! aws secretsmanager describe-secret --secret-id {secret} > /dev/null; then
   printf '{{"keys": [{{"id": "1", "key": "%s"}}]}}' "$(openssl rand -base64 32)" \\
     | aws secretsmanager create-secret --name {secret} --secret-string file:///dev/stdin

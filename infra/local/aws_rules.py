@@ -41,7 +41,7 @@ RULES = (
         "Lambda guide, invocation-recursion; boto3 #3899",
         (
             RIG,
-            TEMPLATE + "test_only_the_worker_may_be_invoked_by_what_it_sends_itself",
+            TEMPLATE + "test_only_the_push_worker_allows_recursive_invocation",
             TEMPLATE + "test_alarm_watches_dropped_recursive_invocations",
         ),
         "The embedded AWS itself counts no passes; the rig does. The stopped message is lost at once in the rig, where "
@@ -91,7 +91,7 @@ RULES = (
         "A6",
         "A batch of a stream is given up at its age or its attempts, whichever comes first.",
         "Lambda guide, services-dynamodb-errors",
-        (RIG, TEMPLATE + "test_age_alone_ends_the_attempts_of_a_stream_batch"),
+        (RIG, TEMPLATE + "test_stream_batch_is_retried_until_its_maximum_age"),
         "The rig bisects no batch.",
     ),
     Rule(
@@ -101,8 +101,8 @@ RULES = (
         "Lambda guide, services-sqs-configure; re:Post, valid SQS messages",
         (
             RIG,
-            TEMPLATE + "test_message_stays_invisible_for_six_times_the_timeout_of_its_function",
-            TEMPLATE + "test_unsettled_message_is_delivered_again_for_a_day_at_least",
+            TEMPLATE + "test_visibility_timeout_is_six_times_the_function_timeout",
+            TEMPLATE + "test_message_is_redelivered_for_at_least_a_day",
         ),
         "The rig does not wait; it adds up what AWS would wait.",
     ),
@@ -110,7 +110,7 @@ RULES = (
         "A8",
         "All functions of an account share one pool of concurrency: 1,000, or 10 in a new account.",
         "Lambda quotas",
-        (TEMPLATE + "test_phones_cannot_take_the_concurrency_that_pushes_need",),
+        (TEMPLATE + "test_api_requests_leave_concurrency_for_pushes",),
         "The embedded AWS has no pool: a burst is not throttled there.",
     ),
     Rule(
@@ -129,7 +129,7 @@ RULES = (
         "A10",
         "ApproximateAgeOfOldestMessage passes over messages that were received three times or more.",
         "SQS guide, available CloudWatch metrics",
-        (TEMPLATE + "test_alarm_for_waiting_pushes_does_not_rest_on_an_age_that_leaves_out_retried_messages",),
+        (TEMPLATE + "test_alarm_for_deferred_pushes_includes_retried_messages",),
         "The metric itself: the embedded AWS has none.",
     ),
     Rule(
@@ -164,7 +164,7 @@ RULES = (
         "A14",
         "SSEEnabled without a key means the AWS managed key of KMS, whose calls are charged.",
         "DynamoDB API, SSESpecification",
-        (TEMPLATE + "test_tables_are_encrypted_by_the_key_that_costs_nothing",),
+        (TEMPLATE + "test_tables_are_encrypted_with_the_free_key_by_default",),
     ),
     Rule(
         "A15",
@@ -201,7 +201,7 @@ RULES = (
         "A19",
         "A call without a token is paid as logs.",
         "Apple, Log a Message; CloudWatch Logs prices",
-        (TEMPLATE + "test_device_log_has_a_rate_of_its_own",),
+        (TEMPLATE + "test_device_log_has_its_own_rate_limit",),
     ),
     Rule(
         "A20",
@@ -221,19 +221,19 @@ RULES = (
         "gateway responses",
         "Status codes of gateway responses are strings.",
         "CloudFormation, AWS::ApiGateway::GatewayResponse",
-        (TEMPLATE + "test_gateway_responses_have_status_codes_that_are_strings",),
+        (TEMPLATE + "test_gateway_response_status_codes_are_strings",),
     ),
     Rule(
         "compression",
         "API Gateway compresses zips in vain, and SAM does not deploy the API again for the setting.",
         "API Gateway guide, gzip compression",
-        (TEMPLATE + "test_api_does_not_compress_again_what_is_a_zip",),
+        (TEMPLATE + "test_api_does_not_compress_responses",),
     ),
     Rule(
         "template rules",
         "A domain needs a certificate; Rules refuse the parameters before anything is made.",
         "CloudFormation guide, rules section",
-        (TEMPLATE + "test_domain_without_certificate_is_refused_before_anything_is_made",),
+        (TEMPLATE + "test_template_refuses_a_domain_without_certificate",),
     ),
     Rule(
         "frozen environments",
@@ -250,14 +250,14 @@ RULES = (
         "Lambda guide, configuration-timeout; API Gateway quotas (29 s)",
         (
             "tests/unit/aws/test_session.py::test_request_without_response_fails_within_the_api_functions_timeout",
-            TEMPLATE + "test_functions_end_before_who_waits_for_them",
+            TEMPLATE + "test_functions_time_out_before_their_callers",
         ),
     ),
     Rule(
         "partial batches",
         "Only what a function names as failed is delivered again, where the mapping says so.",
         "Lambda guide, ReportBatchItemFailures",
-        (TEMPLATE + "test_batches_are_answered_in_part",),
+        (TEMPLATE + "test_event_sources_accept_partial_batch_responses",),
     ),
 )
 

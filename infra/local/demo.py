@@ -8,17 +8,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import boto3
 import httpx
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.preview import page
-from infra.deploy.deployer import Deployer
 from infra.local.ministack import LocalError
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from infra.operate.passes.links import Links
-from infra.stage.settings import settings_of
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 PUSH_TIMEOUT_SECONDS = 30.0
 LINK_LIFETIME = timedelta(hours=1)
@@ -52,7 +51,7 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
         LocalError, PhoneError: a step did not do what it must.
     """
     stack.use()
-    passes = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    passes = aws.resource("dynamodb").Table(stack.tables["passes"])
     pass_id = PassId(stack.pass_type_identifier, f"DEMO-{secrets.token_hex(3).upper()}")
     fields = {"gate": "A7", "seat": "14C", "passenger": "Ada Lovelace"}
     item = {"pass_id": str(pass_id), "template": stack.template}
@@ -113,8 +112,7 @@ def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
 
 
 def _links(stack: LocalRun) -> Links:
-    deployed = Deployer(stack.stage, on_progress=lambda _: None).describe()
-    return Links(deployed, settings_of(deployed))
+    return Links(Stage.open(stack.stage))
 
 
 def _wait_for_push(stack: LocalRun, phone: Phone) -> dict[str, str]:

@@ -14,19 +14,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.session import get_session
 
 from chalicelib.core.errors import PasswireError
 from infra.deploy.chalice.data_stack import additions
 from infra.deploy.chalice.gateway import put_paths
-from infra.deploy.deployer import Stack, snake_case
 from infra.deploy.expressions import replaced
 from infra.deploy.functions import set_function
 from infra.deploy.resources import resources
 from infra.local.processes import LOOPBACK, PROJECT, free_port, port_is_free, start_tethered, stop
+from infra.stage import aws
+from infra.stage.stage import Stage, snake_case
 
 REQUIREMENTS = Path(__file__).with_name("requirements-ministack.txt")
 STARTER = Path(__file__).with_name("embedded_aws.py")
@@ -122,7 +123,7 @@ def running(
         stop(process)
 
 
-def finish_gateway(stack: Stack, ministack: Ministack) -> str:
+def finish_gateway(stage: Stage, ministack: Ministack) -> str:
     """Do what ministack leaves out of a deployed API, and tell the function where it is reached.
 
     It ignores the API's binary media types and the catch-all's method, which stand in the template; and its events do
@@ -131,16 +132,16 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     Returns:
         The API's base URL, which `/v1/...` follows.
     """
-    api_id = stack.outputs["RestAPIId"]
-    gateway = boto3.client("apigateway")
+    api_id = stage.outputs["RestAPIId"]
+    gateway = aws.client("apigateway")
     set_binary_media_types(ministack, api_id, ["*/*"])
-    function = stack.outputs["APIHandlerArn"]
+    function = stage.outputs["APIHandlerArn"]
     uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
     paths = resources()["Resources"]["RestAPI"]["Properties"]["DefinitionBody"]["paths"]
     put_paths(api_id, replaced(paths, lambda _: uri))
     gateway.create_deployment(restApiId=api_id, stageName="api")
     api_url = f"{ministack.endpoint_url}/restapis/{api_id}/api/_user_request_"
-    functions = boto3.client("lambda")
+    functions = aws.client("lambda")
     variables = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
     functions.update_function_configuration(
         FunctionName=function, Environment={"Variables": {**variables, "PASSWIRE_WEB_SERVICE_URL": api_url}}
@@ -148,31 +149,31 @@ def finish_gateway(stack: Stack, ministack: Ministack) -> str:
     return api_url
 
 
-def finish_tables(stack: Stack) -> None:
+def finish_tables(stage: Stage) -> None:
     """Set what stands in the template and ministack leaves out: expiry, and recovery to a point in time."""
-    dynamodb = boto3.client("dynamodb")
-    for table in stack.tables.values():
+    dynamodb = aws.client("dynamodb")
+    for table in stage.tables.values():
         dynamodb.update_continuous_backups(
             TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
     dynamodb.update_time_to_live(
-        TableName=stack.tables["passes"],
+        TableName=stage.tables["passes"],
         TimeToLiveSpecification={"Enabled": True, "AttributeName": "delete_after"},
     )
 
 
-def finish_functions(stack: Stack) -> None:
+def finish_functions(stage: Stage) -> None:
     """Set what stands in the template and ministack leaves out: which functions may send into their own queue."""
     for logical_id, properties in additions().items():
         if "RecursiveLoop" in properties:
-            set_function(stack.functions[snake_case(logical_id)], {"RecursiveLoop": properties["RecursiveLoop"]})
+            set_function(stage.functions[snake_case(logical_id)], {"RecursiveLoop": properties["RecursiveLoop"]})
 
 
 def set_binary_media_types(ministack: Ministack, api_id: str, types: list[str]) -> None:
     """A JSON list as the patch's value, which boto3 would refuse; AWS takes them from the template."""
     body = json.dumps({"patchOperations": [{"op": "replace", "path": "/binaryMediaTypes", "value": types}]})
     request = AWSRequest(method="PATCH", url=f"{ministack.endpoint_url}/restapis/{api_id}", data=body)
-    SigV4Auth(boto3.Session().get_credentials(), "apigateway", REGION).add_auth(request)
+    SigV4Auth(get_session().get_credentials(), "apigateway", REGION).add_auth(request)
     httpx.patch(request.url, content=body, headers=dict(request.headers), trust_env=False).raise_for_status()
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, Stack
+from infra.deploy.deployer import Deployer
 from infra.deploy.package import build_package
 from infra.local.apns import ApnsStandIn
 from infra.local.certificates import KEY_ID, DevelopmentChain, make_development_chain
 from infra.local.ministack import LocalError, Ministack, finish_functions, finish_gateway, finish_tables, running
 from infra.stage.secrets import ensure_authentication_keys, put_pass_type
+from infra.stage.stage import Stage
 
 STAGE = "local"
 PASS_TYPE_IDENTIFIER = "pass.dev.passwire.boarding"
@@ -117,7 +118,7 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
                 provider_keys={KEY_ID: chain.provider_public_key},
             )
         )
-        stack = Deployer(STAGE, on_progress=on_progress).deploy(
+        stage = Deployer(STAGE, on_progress=on_progress).deploy(
             lambda: build_package(STAGE, folder / "package"),
             parameters={
                 "ApnsUrl": simulator.apns_url,
@@ -127,9 +128,9 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
             dialogue=Unattended(),
         )
         _put_secrets(chain)
-        finish_tables(stack)
-        finish_functions(stack)
-        description = _describe(stack, ministack, simulator, chain, api_url=finish_gateway(stack, ministack))
+        finish_tables(stage)
+        finish_functions(stage)
+        description = _describe(stage, ministack, simulator, chain, api_url=finish_gateway(stage, ministack))
         _write(folder / DESCRIPTION, asdict(description))
         cleanup.callback((folder / DESCRIPTION).unlink, missing_ok=True)
         on_progress("ready")
@@ -155,15 +156,15 @@ def _put_secrets(chain: DevelopmentChain) -> None:
 
 
 def _describe(
-    stack: Stack, ministack: Ministack, simulator: ApnsStandIn, chain: DevelopmentChain, *, api_url: str
+    stage: Stage, ministack: Ministack, simulator: ApnsStandIn, chain: DevelopmentChain, *, api_url: str
 ) -> LocalRun:
     return LocalRun(
         api_url=api_url,
         aws_endpoint_url=ministack.endpoint_url,
         region=ministack.environment["AWS_REGION"],
-        tables=stack.tables,
-        queues=stack.queues,
-        templates_bucket=stack.outputs["TemplatesBucketName"],
+        tables=stage.tables,
+        queues=stage.queues,
+        templates_bucket=stage.templates_bucket,
         pass_type_identifier=PASS_TYPE_IDENTIFIER,
         template=TEMPLATE,
         apns_url=simulator.apns_url,
@@ -174,7 +175,7 @@ def _describe(
             "intermediate": str(chain.intermediate),
             "pass_type": str(chain.pass_type_certificate),
         },
-        functions=stack.functions,
+        functions=stage.functions,
         stage=STAGE,
         credentials=ministack.environment,
     )

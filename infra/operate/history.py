@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
-from infra.deploy.deployer import Stack
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 WAKING = ("pushed", "pushes_sent", "push_impossible")
 CHANGES_PER_QUERY = 7
@@ -68,9 +67,9 @@ class _LoggedEvent:
 class History:
     """The logs of a deployed stage."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._groups = {role: f"/aws/lambda/{name}" for role, name in stack.functions.items()}
-        self._logs = boto3.client("logs")
+    def __init__(self, stage: Stage) -> None:
+        self._groups = {role: f"/aws/lambda/{name}" for role, name in stage.functions.items()}
+        self._logs = aws.client("logs")
 
     def of(self, pass_id: PassId, *, since: float) -> list[Entry]:
         """What the logs know of a pass since a time (epoch seconds), in the order in which it happened."""

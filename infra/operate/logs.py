@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from infra.core.terminal import printable, printable_lines
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 POLL_SECONDS = 2.0
 """Between two looks at all functions. FilterLogEvents allows five requests per second and account, for everybody."""
@@ -58,19 +59,19 @@ class LogLine:
         return json.dumps({"at": self.moment.isoformat(), "function": self.function, **own})
 
 
-def read_logs(functions: Mapping[str, str], *, since: int, follow: bool) -> Iterator[LogLine]:
+def read_logs(stage: Stage, *, since: int, follow: bool) -> Iterator[LogLine]:
     """Lines of all functions in order, and with `follow` those that come, for ever.
 
     Args:
-        functions: names by role.
+        stage: whose functions.
         since: the moment of the first, in milliseconds.
         follow: go on.
     """
-    client = boto3.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+    client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
         fresh: list[LogLine] = []
-        for role, function in functions.items():
+        for role, function in stage.functions.items():
             for event in _events(client, f"/aws/lambda/{function}", since):
                 # the embedded AWS gives events no id of their own
                 identity = (role, str(event.get("logStreamName")), int(event["timestamp"]), event["message"])

@@ -13,8 +13,6 @@ from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
-import boto3
-
 from chalicelib.aws.queue import MESSAGES_PER_REQUEST
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import Device
@@ -32,7 +30,8 @@ from chalicelib.updates.push_tasks import (
     in_chunks,
 )
 from chalicelib.updates.removals import HeldRemovals, read_held
-from infra.deploy.deployer import Stack
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 LOOK_SECONDS = 60
 """How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
@@ -118,13 +117,13 @@ class Decided:
 class Pushes:
     """The push side of a deployed stage."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._sqs = boto3.client("sqs")
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._sqs = aws.client("sqs")
 
     def queues(self) -> dict[str, QueueState]:
         """Every queue by role."""
-        return {role: self._state(url) for role, url in self._stack.queues.items()}
+        return {role: self._state(url) for role, url in self._stage.queues.items()}
 
     def dead_letters(self, queues: Mapping[str, QueueState]) -> Counter[str]:
         """What lies in the dead-letter and stream-failure queues, summed up in sentences without secrets.
@@ -161,14 +160,14 @@ class Pushes:
         for number, message in enumerate(list(self._received("dead_letter")), 1):
             body = message["Body"]
             if (task := _task(body)) is not None:
-                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
                 self._delete("dead_letter", message)
                 tasks += 1
             elif discard_refused and _refused(body) is not None:
                 self._delete("dead_letter", message)
             elif (task := _recheck(body)) is not None:
                 if task.pass_id not in rechecks:
-                    self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+                    self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
                     rechecks.add(task.pass_id)
                 self._delete("dead_letter", message)
             else:
@@ -229,9 +228,9 @@ class Pushes:
     ) -> int:
         """A recheck for each pass whose version matches. Interrupted, it may be repeated."""
         change, total = f"by-hand-{uuid4()}", 0
-        pages = boto3.client("dynamodb").get_paginator("scan")
+        pages = aws.client("dynamodb").get_paginator("scan")
         for page in pages.paginate(
-            TableName=self._stack.tables["versions"],
+            TableName=self._stage.tables["versions"],
             ProjectionExpression="pass_id",
             ConsistentRead=True,
             **filters,
@@ -245,7 +244,7 @@ class Pushes:
 
     def _send(self, tasks: Sequence[Recheck]) -> None:
         entries = [{"Id": str(number), "MessageBody": encode(task)} for number, task in enumerate(tasks)]
-        failed = self._sqs.send_message_batch(QueueUrl=self._stack.queues["push"], Entries=entries).get("Failed", [])
+        failed = self._sqs.send_message_batch(QueueUrl=self._stage.queues["push"], Entries=entries).get("Failed", [])
         if failed:
             raise PushesError(
                 f"SQS did not take {len(failed)} of {len(entries)} messages ({failed[0].get('Code')}); "
@@ -258,8 +257,8 @@ class Pushes:
         Raises:
             PushesError: nobody holds it.
         """
-        found = boto3.client("dynamodb").query(
-            TableName=self._stack.tables["registrations"],
+        found = aws.client("dynamodb").query(
+            TableName=self._stage.tables["registrations"],
             KeyConditionExpression="pass_id = :pass_id",
             ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
             Limit=1,
@@ -267,7 +266,7 @@ class Pushes:
         if not found["Items"]:
             raise PushesError(f"pass {pass_id}: no device is registered for it")
         task = FanOut(pass_id, after=None, changed_at=time(), change=f"by-hand-{uuid4()}")
-        self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(task))
+        self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
 
     def held_removals(self) -> list[HeldCount]:
         """The removals that are held, by pass type and reason. A device that is held several times counts once."""
@@ -345,7 +344,7 @@ class Pushes:
     def _push_again(self, held: HeldRemovals, devices: list[DeviceLibraryIdentifier]) -> None:
         task = NotifyDevices(held.pass_type_identifier, tuple(devices), time(), change=f"by-hand-{uuid4()}")
         for piece in in_chunks(task):
-            self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(piece))
+            self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(piece))
 
     def _state(self, url: str) -> QueueState:
         names = ("", "NotVisible", "Delayed")
@@ -356,7 +355,7 @@ class Pushes:
 
     def _oldest(self, queue_name: str) -> int | None:
         now = datetime.now(UTC)
-        points = boto3.client("cloudwatch").get_metric_statistics(
+        points = aws.client("cloudwatch").get_metric_statistics(
             Namespace="AWS/SQS",
             MetricName="ApproximateAgeOfOldestMessage",
             Dimensions=[{"Name": "QueueName", "Value": queue_name}],
@@ -373,7 +372,7 @@ class Pushes:
         seen: set[str] = set()
         while True:
             messages = self._sqs.receive_message(
-                QueueUrl=self._stack.queues[role],
+                QueueUrl=self._stage.queues[role],
                 MaxNumberOfMessages=RECEIVED_AT_ONCE,
                 VisibilityTimeout=hidden_seconds,
                 WaitTimeSeconds=1,  # asks all of SQS's servers
@@ -386,11 +385,11 @@ class Pushes:
 
     def _give_back(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.change_message_visibility(
-            QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
         )
 
     def _delete(self, role: str, message: Mapping[str, Any]) -> None:
-        self._sqs.delete_message(QueueUrl=self._stack.queues[role], ReceiptHandle=message["ReceiptHandle"])
+        self._sqs.delete_message(QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"])
 
     def _hand_over(self, body: str) -> None:
         """Read a batch that Lambda gave up from the stream, and invoke the push function with it, piece by piece.
@@ -415,14 +414,14 @@ class Pushes:
             str(where.get("endSequenceNumber", position["startSequenceNumber"])),
         )
         for piece in in_pieces(records):
-            answer = boto3.client("lambda").invoke(
-                FunctionName=self._stack.functions["push"], Payload=_event(piece).encode()
+            answer = aws.client("lambda").invoke(
+                FunctionName=self._stage.functions["push"], Payload=_event(piece).encode()
             )
             if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
                 raise PushesError("a stream batch that the push function failed on again: see `logs`")
 
     def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
-        streams = boto3.client("dynamodbstreams")
+        streams = aws.client("dynamodbstreams")
         try:
             iterator = streams.get_shard_iterator(
                 StreamArn=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=first

@@ -1,7 +1,7 @@
-"""What a deployment can end with."""
+"""The error of whatever needs a stage."""
 
 from chalicelib.core.errors import PasswireError
 
 
-class DeployError(PasswireError):
-    """A deployment that did not happen, or was rolled back; the message says what to do."""
+class StageError(PasswireError):
+    """A stage cannot be used: it is not deployed, not reachable, or incomplete. The message says what to do."""

@@ -38,6 +38,14 @@ def test_an_item_that_phones_would_refuse_is_named_and_pushed_to_nobody(
     wrong = {f"{serial_number}-{number}": path for number, path in enumerate(WRONG)}
     for each in (serial_number, *wrong):
         assert phone.adds(issuer.issues(pipeline.writes(each, fields={"gate": "A7"})).content) == 201
+    versions = boto3.resource("dynamodb").Table(stack.tables["versions"])
+
+    def version(serial_number: str) -> dict[str, Any]:
+        key = {"pass_id": f"{pipeline.pass_type_identifier}/{serial_number}"}
+        return dict(versions.get_item(Key=key, ConsistentRead=True).get("Item", {}))
+
+    eventually(lambda: all("modified_at" in version(each) for each in (serial_number, *wrong)), "the first stamps")
+    stamped = {each: version(each)["modified_at"] for each in wrong}
     for each, path in wrong.items():
         pipeline.writes(each, **WRONG[path])
     pipeline.writes(serial_number, fields={"gate": "B9"})
@@ -52,10 +60,11 @@ def test_an_item_that_phones_would_refuse_is_named_and_pushed_to_nobody(
 
     assert eventually(all_are_refused, "the refusals in the dead-letter queue")
     assert len(apns.pushes_to(phone)) == 1
-    versions = boto3.resource("dynamodb").Table(stack.tables["versions"])
-    for each, revision in {serial_number: 2, **dict.fromkeys(wrong, 1)}.items():
-        key = {"pass_id": f"{pipeline.pass_type_identifier}/{each}"}
-        assert versions.get_item(Key=key, ConsistentRead=True)["Item"]["revision"] == revision, each
+    assert "refused" not in version(serial_number)
+    for each, path in wrong.items():
+        found = version(each)
+        assert found["modified_at"] == stamped[each], each
+        assert path in found["refused"]["reason"]
 
 
 def test_a_stored_item_that_would_be_refused_now_is_downloaded_as_before(

@@ -42,10 +42,10 @@ from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.push_tasks import Recheck, RecheckReason
 from chalicelib.updates.removals import HeldRemovals, read_held
-from infra.deploy.deployer import Stack
 from infra.deploy.resources import resources
 from infra.local.run import PASS_TYPE_IDENTIFIER
 from infra.operate.pushes import Pushes
+from infra.stage.stage import Stage
 from tests.schedules.tables import ScratchTables
 from tests.support.aws_answers import Raw
 from tests.support.in_process import MAX_PAYLOAD_BYTES
@@ -327,7 +327,7 @@ class Rig:
     def operator(self) -> Pushes:
         """Who decides on it."""
         queues = {"held_removals": self.held_removals_queue, "push": self.push_queue}
-        return Pushes(cast("Stack", SimpleNamespace(queues=queues)))
+        return Pushes(cast("Stage", SimpleNamespace(queues=queues)))
 
     def devices_of(self, pass_id: PassId) -> int:
         """How many are registered for a pass."""

@@ -8,12 +8,13 @@ from typing import Any
 import boto3
 
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, Stack
+from infra.deploy.deployer import Deployer
 from infra.deploy.package import Package
 from infra.local.certificates import KEY_ID
 from infra.local.ministack import Ministack, finish_functions, finish_gateway, finish_tables
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, TEMPLATE, LocalRun
 from infra.stage.secrets import ensure_authentication_keys, put_pass_type
+from infra.stage.stage import Stage
 
 STAGE = "second"
 SERIAL_NUMBER = "HEALTHY-1"
@@ -23,7 +24,7 @@ SERIAL_NUMBER = "HEALTHY-1"
 class SecondStage:
     """The stage, as a deployer and as a phone sees it."""
 
-    stack: Stack
+    stack: Stage
     local: LocalRun
 
 
@@ -66,7 +67,7 @@ def deploy_second_stage(stack: LocalRun, folder: Path) -> SecondStage:
             tables=deployed.tables,
             queues=deployed.queues,
             functions=deployed.functions,
-            templates_bucket=deployed.outputs["TemplatesBucketName"],
+            templates_bucket=deployed.templates_bucket,
         ),
     )
 

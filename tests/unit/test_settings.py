@@ -8,9 +8,10 @@ import pytest
 from app import app
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.settings import PathParameters, Settings
+from infra.deploy.resources import resources
 
 PROJECT = Path(__file__).parents[2]
-RESOURCES = json.loads((PROJECT / "infra" / "deploy" / "resources.json").read_text())
+RESOURCES = resources()
 STACK_VARIABLES = RESOURCES["Globals"]["Function"]["Environment"]["Variables"]
 COMPLETE = {
     "PASSWIRE_STAGE": "test",

@@ -1,1 +1,1 @@
-"""Deploying with `chalice deploy`: what `prepare` writes before it and `finish` sets after it."""
+"""Deploys a stage with `chalice deploy`: the steps before it (`prepare`) and after it (`finish`)."""

@@ -1,7 +1,7 @@
-"""The stack of a stage whose functions `chalice deploy` makes: all that `resources()` itself defines.
+"""Builds the stack of a stage whose functions `chalice deploy` deploys: the resources that `resources()` defines.
 
-What refers to a function there, or to the API, refers to what Chalice calls them by; an API's id is a parameter, since
-it is known only after the first `chalice deploy`.
+References to functions and to the API become the names that Chalice gives them. The API's id is a parameter, since it
+is known only after the first `chalice deploy`.
 """
 
 import json
@@ -12,11 +12,9 @@ from typing import Any
 from chalice.utils import to_cfn_resource_name
 
 from infra.deploy.expressions import Document, found_in, name_of, output_of
-from infra.deploy.package import PROJECT
-from infra.deploy.resources import resources
+from infra.deploy.resources import chalice_config, resources
 from infra.deploy.template import Template
 
-CHALICE_FOLDER = PROJECT / ".chalice"
 API_ID = "ApiId"
 HAS_API = "HasApi"
 API, API_STAGE, API_FUNCTION = "RestAPI", "RestAPI.Stage", "APIHandler"
@@ -24,14 +22,8 @@ API_STAGE_NAME = "api"
 SUB_VARIABLE = re.compile(r"\$\{([A-Za-z0-9]+)(\.Arn)?\}")
 
 
-def chalice_config() -> dict[str, Any]:
-    """Chalice's configuration, as it is in the checkout."""
-    config: dict[str, Any] = json.loads((CHALICE_FOLDER / "config.json").read_text())
-    return config
-
-
 def function_names() -> dict[str, str]:
-    """By logical id, what `chalice deploy` calls each function, with the stage's name to be filled in."""
+    """Return the functions' names in `chalice deploy` by logical id, with `${Stage}` for the stage's name."""
     config = chalice_config()
     named = {
         to_cfn_resource_name(name): f"{config['app_name']}-${{Stage}}-{name}" for name in config["lambda_functions"]
@@ -41,7 +33,7 @@ def function_names() -> dict[str, str]:
 
 
 def additions() -> dict[str, dict[str, Any]]:
-    """By logical id, what `resources()` adds to what Chalice makes."""
+    """Return the properties that `resources()` adds to Chalice's resources, by logical id."""
     return {
         logical_id: resource["Properties"]
         for logical_id, resource in resources()["Resources"].items()
@@ -50,16 +42,16 @@ def additions() -> dict[str, dict[str, Any]]:
 
 
 def environment() -> dict[str, Document]:
-    """The functions' environment, its values still expressions."""
+    """Return the functions' environment variables, whose values are expressions."""
     variables: dict[str, Document] = resources()["Globals"]["Function"]["Environment"]["Variables"]
     return variables
 
 
 def data_template(read: Iterable[Document]) -> Template:
-    """The template.
+    """Return the template.
 
     Args:
-        read: documents whose expressions this side must know the values of.
+        read: documents whose expressions become internal outputs of the stack.
     """
     source = resources()
     expressions = [expression for document in read for expression in found_in(document)]
@@ -80,7 +72,7 @@ def data_template(read: Iterable[Document]) -> Template:
 
 
 def _if_api(part: dict[str, Any], conditions: dict[str, Any]) -> dict[str, Any]:
-    """A resource or output that refers to the API is only there once the API is."""
+    """Add the condition that the API exists to a resource or output that refers to it."""
     if not _refers_to_api(part):
         return part
     own = part.get("Condition")
@@ -97,7 +89,7 @@ def _refers_to_api(node: Document) -> bool:
 
 
 def _literal(node: Document) -> Document:
-    """The node with references to what Chalice makes replaced by how it is found without a stack."""
+    """Replace references to Chalice's resources by their names."""
     match node:
         case {"Ref": str(target)}:
             return _name(target) or node

@@ -1,9 +1,9 @@
-"""An API Gateway API made to be what `resources()` says, whoever made it: idempotent."""
+"""Configures an existing API of API Gateway as `resources()` defines it; idempotent."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
+from infra.stage import aws
 
 ANY_METHOD = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -15,20 +15,20 @@ METHOD_SETTINGS = {
     "DataTraceEnabled": "logging/dataTrace",
     "MetricsEnabled": "metrics/enabled",
 }
-"""What a stage's template says, and where a patch of the stage says the same."""
+"""Method settings in the template, with their paths in a patch of the API's stage."""
 SETTABLE = {"DefinitionBody", "MethodSettings", "AccessLogSetting", "TracingEnabled"}
 SETTABLE_IN_BODY = {"info", "paths", RESPONSES}
 
 
 def set_gateway(api_id: str, properties: Mapping[str, Any], *, stage_name: str) -> None:
-    """Set what Chalice cannot, and put it into effect.
+    """Configure what Chalice cannot, and deploy the API.
 
     Args:
-        api_id: which API.
-        properties: of the API in `resources()`, without expressions.
-        stage_name: which of its stages.
+        api_id: the id of the API.
+        properties: the API's properties in `resources()`, without expressions.
+        stage_name: the API's stage to deploy.
     """
-    client = boto3.client("apigateway")
+    client = aws.client("apigateway")
     body = properties["DefinitionBody"]
     client.update_rest_api(
         restApiId=api_id, patchOperations=[{"op": "replace", "path": "/name", "value": body["info"]["title"]}]
@@ -46,8 +46,13 @@ def set_gateway(api_id: str, properties: Mapping[str, Any], *, stage_name: str) 
 
 
 def put_paths(api_id: str, paths: Mapping[str, Any]) -> None:
-    """Paths that hand every method to a function."""
-    client = boto3.client("apigateway")
+    """Create paths that pass every method to a function.
+
+    Args:
+        api_id: the id of the API.
+        paths: `paths` of the API's definition.
+    """
+    client = aws.client("apigateway")
     for path, methods in paths.items():
         resource = resource_id(client, api_id, path)
         integration = methods[ANY_METHOD][INTEGRATION]
@@ -66,7 +71,7 @@ def put_paths(api_id: str, paths: Mapping[str, Any]) -> None:
 
 
 def resource_id(client: Any, api_id: str, path: str) -> str:  # noqa: ANN401 - a boto3 client
-    """The id of a path, which is made below its parent if need be."""
+    """Return the id of a path, which is created if it does not exist."""
     pages = client.get_paginator("get_resources").paginate(restApiId=api_id)
     known = {resource["path"]: str(resource["id"]) for page in pages for resource in page["items"]}
     if path in known:

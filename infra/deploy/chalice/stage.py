@@ -1,7 +1,7 @@
-"""A stage by `chalice deploy`: what must be there before, and what Chalice cannot set, after.
+"""Prepares a stage for `chalice deploy`, and configures afterwards what Chalice cannot.
 
-Everything comes from `resources()`, as in the one stack of `infra/deploy/deployer.py`. The code that Chalice uploads is
-its own zip, which is not slimmed down.
+Everything comes from `resources()`, as in the stack of `infra/deploy/deployer.py`. Chalice uploads its own zip,
+which is not pruned.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 from chalice.utils import to_cfn_resource_name
 
 from infra.deploy import functions
@@ -20,49 +19,50 @@ from infra.deploy.chalice.data_stack import (
     API_FUNCTION,
     API_ID,
     API_STAGE_NAME,
-    CHALICE_FOLDER,
     additions,
-    chalice_config,
     data_template,
     environment,
     function_names,
 )
 from infra.deploy.change_sets import STAGE_TAG, Dialogue
-from infra.deploy.deployer import Deployer, Stack
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.expressions import Document, filled_in, replaced
 from infra.deploy.gateway_logs import ensure_gateway_may_log
-from infra.stage.errors import DeployError
+from infra.deploy.resources import CHALICE_FOLDER, chalice_config
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 TRIGGERS = {"PASSWIRE_PASSES_STREAM": ("Push", "Stream"), "PASSWIRE_PUSH_QUEUE": ("PushWorker", "Queue")}
-"""Environment variables by which app.py knows what fires a function, and where `resources()` has it."""
+"""Environment variables that name app.py's event sources, with their function and property in `resources()`."""
 LOG_GROUP = "LogGroup"
-"""How the logical ids of log groups end; Chalice names the API's after a function that there is not."""
+"""Suffix of the logical ids of log groups; the API's is named after a function that does not exist."""
 ROLE = "Role"
-"""How the logical ids of roles end; likewise."""
+"""Suffix of the logical ids of roles; the API's is named after a function that does not exist."""
 ROLE_PROPERTIES = {"ManagedPolicyArns"}
-"""What `resources()` adds to a role: the managed policy of tracing, in place of which Chalice gets `TRACING_STATEMENT`,
-since it cannot delete a role that has managed policies.
+"""Properties that `resources()` adds to a role: the managed policy of tracing. Chalice gets `TRACING_STATEMENT`
+instead, since it cannot delete a role with managed policies.
 """
 TRACING_STATEMENT = {
     "Effect": "Allow",
     "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
     "Resource": "*",
 }
-"""AWS, "Sending trace data to AWS X-Ray": these actions have no resources."""
+"""These actions have no resources (AWS, "Sending trace data to AWS X-Ray")."""
 ACTIVE = "Active"
-"""How Lambda calls tracing that is on."""
+"""Lambda's name of enabled tracing."""
 
 
 class ChaliceStage:
-    """A stage whose functions `chalice deploy` makes.
+    """A stage whose functions `chalice deploy` deploys.
 
     Args:
-        stage: its name.
+        stage: the name of the stage.
         on_progress: takes a line of progress.
-        folder: Chalice's, of the project that it deploys.
+        folder: Chalice's folder of the project.
 
     Raises:
-        DeployError: the name is none.
+        StageError: the name is not valid.
     """
 
     def __init__(self, stage: str, *, on_progress: Callable[[str], None], folder: Path = CHALICE_FOLDER) -> None:
@@ -73,10 +73,10 @@ class ChaliceStage:
         self._deployer = Deployer(stage, on_progress=on_progress)
 
     def prepare(self, *, parameters: Mapping[str, str], dialogue: Dialogue) -> None:
-        """Make what `chalice deploy` refers to, and write down for it where that is.
+        """Create what `chalice deploy` refers to, and write Chalice's configuration of the stage.
 
         Raises:
-            DeployError: as `Deployer.change`, or the stage is one stack.
+            DeployError: see `Deployer.change`, or the stage was deployed as one stack.
         """
         self._refuse_one_stack()
         self._deployer.check(parameters)
@@ -86,11 +86,11 @@ class ChaliceStage:
         policies = {name: filled_in(policy, values) for name, policy in _policies().items()}
         self._write(variables, policies, settings=filled_in(_settings(), values))
 
-    def finish(self, *, dialogue: Dialogue) -> Stack:
-        """Set what Chalice could not, as often as one likes.
+    def finish(self, *, dialogue: Dialogue) -> Stage:
+        """Configure what Chalice cannot; idempotent.
 
         Raises:
-            DeployError: `chalice deploy` has not run, or as `Deployer.change`.
+            DeployError: `chalice deploy` has not run, or see `Deployer.change`.
         """
         self._refuse_one_stack()
         self._deployer.change(self._template(), parameters={API_ID: self._api_id()}, dialogue=dialogue)
@@ -102,18 +102,20 @@ class ChaliceStage:
                 continue
             if logical_id == API:
                 gateway.set_gateway(self._api_id(), properties, stage_name=API_STAGE_NAME)
-                self._on_progress("the API is as it should be")
+                self._on_progress("the API is configured")
                 continue
             function = function_names()[logical_id].replace("${Stage}", self._stage)
             for name in functions.set_function(function, properties):
                 self._on_progress(f"{name} of {function} is set")
             for event in properties.get("Events", {}).values():
                 changed = triggers.set_trigger(function, event["Properties"])
-                self._on_progress(f"the trigger of {function} {'is set' if changed else 'is as it should be'}")
-        return self._deployer.describe()
+                self._on_progress(
+                    f"the event source mapping of {function} {'is set' if changed else 'has not changed'}"
+                )
+        return Stage.open(self._stage)
 
     def forget(self) -> None:
-        """Take back what `prepare` wrote."""
+        """Remove what `prepare` wrote."""
         config = json.loads(self._config.read_text())
         if config["stages"].pop(self._stage, None) is not None:
             self._config.write_text(json.dumps(config, indent=2) + "\n")
@@ -134,7 +136,7 @@ class ChaliceStage:
     def _write(
         self, variables: Mapping[str, str], policies: Mapping[str, Document], *, settings: Mapping[str, Any]
     ) -> None:
-        """Write down what `chalice deploy` reads. What it is not told of concurrency and tracing it takes away."""
+        """Write what `chalice deploy` reads. It removes reserved concurrency and tracing that are not configured."""
         reserved = {
             function: {"reserved_concurrency": int(count)}
             for function in policies
@@ -171,10 +173,10 @@ class ChaliceStage:
         return file.relative_to(self._folder.parent)
 
     def _api_id(self) -> str:
-        """As Chalice noted it down.
+        """Return the API's id, as Chalice recorded it.
 
         Raises:
-            DeployError: it did not.
+            DeployError: Chalice did not record one.
         """
         deployed = self._folder / "deployed" / f"{self._stage}.json"
         try:
@@ -182,19 +184,19 @@ class ChaliceStage:
             return str(next(resource["rest_api_id"] for resource in noted if "rest_api_id" in resource))
         except (FileNotFoundError, StopIteration) as error:
             raise DeployError(
-                f"{self._shown(deployed)} names no API; run: chalice deploy --stage {self._stage}"
+                f"{self._shown(deployed)} has no API; run: chalice deploy --stage {self._stage}"
             ) from error
 
     def _refuse_one_stack(self) -> None:
         if self._deployer.is_one_stack:
             raise DeployError(
-                f"the stack of stage {self._stage} has its functions too; run: "
+                f"stage {self._stage} was deployed as one stack, with its functions; run: "
                 f"python -m infra deploy --stage {self._stage}"
             )
 
 
 def _policies() -> dict[str, Document]:
-    """By the name that Chalice has for a function, its policy."""
+    """Return the IAM policies by Chalice's names of the functions."""
     functions = chalice_config()["lambda_functions"]
     return {name: json.loads((CHALICE_FOLDER / one["iam_policy_file"]).read_text()) for name, one in functions.items()}
 
@@ -206,17 +208,17 @@ def _retention(log_group: str) -> int:
 
 
 def _ensure_log_group(name: str, *, days: int) -> None:
-    client = boto3.client("logs")
+    client = aws.client("logs")
     with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):
         client.create_log_group(logGroupName=name)
     client.put_retention_policy(logGroupName=name, retentionInDays=days)
 
 
 def _settings() -> dict[str, dict[str, Any]]:
-    """What `resources()` adds to what Chalice makes, and `finish` sets.
+    """Return the properties that `resources()` adds to Chalice's resources, and that `finish` sets.
 
     Raises:
-        DeployError: it adds something that `finish` does not know how to set.
+        DeployError: there is a property that `finish` cannot set.
     """
     found = additions()
     for logical_id, properties in found.items():
@@ -242,9 +244,7 @@ def _settings() -> dict[str, dict[str, Any]]:
 
 
 def _without_no_value(expression: Document) -> Document:
-    """An expression whose value is empty where CloudFormation would leave the property out: outputs cannot be left out
-    one by one.
-    """
+    """Return an expression with an empty value if CloudFormation would omit the property: outputs cannot be omitted."""
     match expression:
         case {"Fn::If": [condition, value, {"Ref": "AWS::NoValue"}]}:
             return {"Fn::If": [condition, value, ""]}

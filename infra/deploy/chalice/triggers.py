@@ -1,12 +1,11 @@
-"""The settings of what fires a function, made to be what `resources()` says, whoever made the trigger: idempotent."""
+"""Configures the event source mapping of a function as `resources()` defines it; idempotent."""
 
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
-
-from infra.stage.errors import DeployError
+from infra.deploy.errors import DeployError
+from infra.stage import aws
 
 SOURCES = ("Stream", "Queue")
 SETTABLE = {
@@ -23,7 +22,7 @@ SETTABLE = {
     "FilterCriteria",
 }
 SETTLED = ("Enabled", "Disabled")
-"""The states of an event source mapping that can be updated. Others pass, after tens of seconds (AWS,
+"""States in which an event source mapping can be updated. Other states last tens of seconds (AWS,
 "UpdateEventSourceMapping": ResourceInUseException while it is being created, updated or deleted).
 """
 SETTLING_SECONDS = 300.0
@@ -31,21 +30,22 @@ POLL_SECONDS = 0.5
 
 
 def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
-    """Set what differs; whether anything did.
+    """Set the properties that differ, and return whether any did.
 
     Args:
-        function_name: whose trigger it is.
-        properties: of the event in `resources()`, without expressions.
+        function_name: the name of the function.
+        properties: the event's properties in `resources()`, without expressions.
 
     Raises:
-        DeployError: the function has no such trigger, or it does not settle.
+        DeployError: the function has no such event source mapping, or its state does not allow an update.
     """
-    client = boto3.client("lambda")
+    client = aws.client("lambda")
     source = next(properties[kind] for kind in SOURCES if kind in properties)
     mappings = client.list_event_source_mappings(FunctionName=function_name, EventSourceArn=source)
     if not mappings["EventSourceMappings"]:
         raise DeployError(
-            f"function {function_name} is not fired by {source}; run `prepare` and `chalice deploy` again"
+            f"function {function_name} has no event source mapping for {source}; "
+            "run `prepare` and `chalice deploy` again"
         )
     mapping = mappings["EventSourceMappings"][0]
     wanted = {name: _as_lambda_says(name, value) for name, value in properties.items() if name in SETTABLE}
@@ -57,7 +57,7 @@ def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
     while True:
         try:
             client.update_event_source_mapping(UUID=mapping["UUID"], **differing)
-        except client.exceptions.ResourceInUseException:  # somebody else updates it
+        except client.exceptions.ResourceInUseException:  # another process updates it
             if time.monotonic() > until:
                 raise
             time.sleep(POLL_SECONDS)
@@ -68,7 +68,7 @@ def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
 
 
 def _as_lambda_says(name: str, value: Any) -> Any:  # noqa: ANN401 - a property
-    """SAM has a destination's type beside it, Lambda only its ARN."""
+    """Return a property in the form of Lambda's API, which has no type of a destination, unlike SAM."""
     if name == "DestinationConfig":
         return {"OnFailure": {"Destination": value["OnFailure"]["Destination"]}}
     return value
@@ -78,7 +78,7 @@ def _settle(client: Any, uuid: str, *, until: float) -> None:  # noqa: ANN401 - 
     """Wait until the mapping can be updated.
 
     Raises:
-        DeployError: it could not be by `until` (monotonic seconds).
+        DeployError: it cannot be updated by `until` (monotonic seconds).
     """
     while (state := client.get_event_source_mapping(UUID=uuid)["State"]) not in SETTLED:
         if time.monotonic() > until:

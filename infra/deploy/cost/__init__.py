@@ -1,1 +1,1 @@
-"""What a stage costs a month: requests counted per flow (`flows.py`), list prices (`prices.py`), and their product."""
+"""Estimates the monthly cost of a stage: requests per flow (`flows.py`) multiplied by list prices (`prices.py`)."""

@@ -1,6 +1,5 @@
-"""A month's bill of a stage, line by line."""
+"""Computes the monthly bill of a stage, line by line."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from infra.deploy.cost import prices
 from infra.deploy.cost.flows import (
     ACCESS_LOG_BYTES,
     DOWNLOAD,
-    LAMBDAS_OWN_BYTES,
+    LAMBDA_LOG_BYTES,
     REGISTER,
     REQUESTS_PER_MESSAGE,
     UNREGISTER,
@@ -20,33 +19,33 @@ from infra.deploy.cost.flows import (
     change,
     listing,
 )
-from infra.deploy.package import PROJECT
+from infra.deploy.resources import chalice_config
 
 DAYS = 30
 TURNOVER = 1
-"""So often a month a device adds a pass and removes one."""
+"""How often per month a device adds a pass and removes one."""
 ROWS_BYTES = 1200
-"""Of a held pass in all tables: the item itself, its version, registration and device."""
+"""Size of a registered pass in all tables: its item, version, registration and device."""
 POLLS = 5 * 3 * 60 * 24 * DAYS
-"""Of an idle queue by Lambda: five pollers that wait 20 seconds each (AWS, "Amazon SQS event source mappings")."""
+"""Lambda's requests to an idle queue: five pollers wait 20 seconds each (AWS, "Amazon SQS event source mappings")."""
 UTILIZATION = 0.25
-"""The part of its life that an execution environment works. An assumption, not a measurement on AWS."""
+"""The share of its lifetime in which an execution environment is busy: an assumption, not measured on AWS."""
 SECRETS_READ = 2
-"""By each environment: the authentication keys, and a pass type's credentials."""
-UNWATCHED_METRICS = 10
-"""What the functions write beside what the dashboard shows: sums over all calls and pushes, reasons of outcomes."""
+"""Secrets per execution environment: the authentication keys, and the credentials of a pass type."""
+OTHER_METRICS = 10
+"""Metrics that the dashboard does not show: totals of requests and pushes, reasons of outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How a stage is used.
+    """The usage of a stage.
 
     Args:
-        devices: phones that hold a pass.
-        updates_per_day: how often a day what a device holds changes, so that it is woken and fetches it.
-        passes_per_device: of one type.
-        devices_per_pass: how many hold the same pass.
-        pass_kilobytes: of a pass as it is downloaded.
+        devices: phones that have a pass.
+        updates_per_day: updates per device and day, each with a push and a download.
+        passes_per_device: passes of one type per device.
+        devices_per_pass: devices that have the same pass.
+        pass_kilobytes: size of a downloaded pass.
     """
 
     devices: int
@@ -58,7 +57,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """So much of something at its price."""
+    """A line of the bill.
+
+    Args:
+        what: what is billed.
+        quantity: units per month.
+        price: US dollars per unit.
+    """
 
     what: str
     quantity: float
@@ -71,11 +76,13 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """A flow, as often as it runs in a month.
+    """A flow and how often it runs per month.
 
     Args:
-        function: whose memory it takes.
-        by_phone: whether it comes in by the gateway.
+        flow: the flow.
+        count: runs per month.
+        function: the Lambda function that runs it.
+        by_phone: whether a phone requests it, through API Gateway.
     """
 
     flow: Flow
@@ -85,9 +92,9 @@ class Runs:
 
 
 def bill(usage: Usage) -> list[BillLine]:
-    """What a month costs. The month has 30 days, and every update reaches every phone at once."""
+    """Return the bill of a month of 30 days in which every update reaches every phone."""
     runs = _runs(usage)
-    wakes = usage.devices * usage.updates_per_day * DAYS
+    updates = usage.devices * usage.updates_per_day * DAYS
     memory = _memory()
     gigabytes = usage.devices * usage.passes_per_device * ROWS_BYTES / 1e9
     calls = sum(run.count for run in runs if run.by_phone)
@@ -98,7 +105,7 @@ def bill(usage: Usage) -> list[BillLine]:
         ),
         BillLine("DynamoDB, read units", _sum(run.count * run.flow.read_units for run in runs), prices.PER_READ_UNIT),
         BillLine("DynamoDB, GB stored", gigabytes, prices.PER_STORED_GB + prices.PER_RECOVERABLE_GB),
-        BillLine("API Gateway, calls of phones", calls, prices.PER_API_CALL),
+        BillLine("API Gateway, requests of phones", calls, prices.PER_API_CALL),
         BillLine(
             "Lambda, invocations", _sum(run.count * (1 + run.flow.messages) for run in runs), prices.PER_INVOCATION
         ),
@@ -115,27 +122,27 @@ def bill(usage: Usage) -> list[BillLine]:
         ),
         BillLine(
             "CloudWatch, GB of logs",
-            (_sum(run.count * (run.flow.logged_bytes + LAMBDAS_OWN_BYTES) for run in runs) + calls * ACCESS_LOG_BYTES)
+            (_sum(run.count * (run.flow.logged_bytes + LAMBDA_LOG_BYTES) for run in runs) + calls * ACCESS_LOG_BYTES)
             / 1e9,
             prices.PER_LOGGED_GB,
         ),
         BillLine("S3, reads of templates", alive / TEMPLATE_SECONDS, prices.PER_OBJECT_READ),
         BillLine("Secrets Manager, reads", alive / SECRET_SECONDS * SECRETS_READ, prices.PER_SECRET_READ),
-        BillLine("CloudWatch, metrics of our own", _own_metrics(), prices.PER_METRIC),
+        BillLine("CloudWatch, custom metrics", _own_metrics(), prices.PER_METRIC),
         BillLine("CloudWatch, alarms", len(monitoring.ALARMS), prices.PER_ALARM),
         BillLine("CloudWatch, dashboards", 1, prices.PER_DASHBOARD),
         BillLine("Secrets Manager, secrets", 2, prices.PER_SECRET),
-        BillLine("data to phones, GB", wakes * usage.pass_kilobytes / 1e6, prices.PER_GB_OUT),
+        BillLine("Data transfer to phones, GB", updates * usage.pass_kilobytes / 1e6, prices.PER_GB_OUT),
     ]
 
 
 def _runs(usage: Usage) -> tuple[Runs, ...]:
-    wakes = usage.devices * usage.updates_per_day * DAYS
+    updates = usage.devices * usage.updates_per_day * DAYS
     turnover = usage.devices * TURNOVER
     return (
-        Runs(change(devices=usage.devices_per_pass), wakes / usage.devices_per_pass, "push", by_phone=False),
-        Runs(listing(held=usage.passes_per_device), wakes, "api_handler", by_phone=True),
-        Runs(DOWNLOAD, wakes + turnover, "api_handler", by_phone=True),
+        Runs(change(devices=usage.devices_per_pass), updates / usage.devices_per_pass, "push", by_phone=False),
+        Runs(listing(held=usage.passes_per_device), updates, "api_handler", by_phone=True),
+        Runs(DOWNLOAD, updates + turnover, "api_handler", by_phone=True),
         Runs(REGISTER, turnover, "api_handler", by_phone=True),
         Runs(UNREGISTER, turnover, "api_handler", by_phone=True),
     )
@@ -149,12 +156,12 @@ def _own_metrics() -> int:
         for metric in graph.metrics
         if metric.namespace == NAMESPACE
     }
-    return len(shown) + UNWATCHED_METRICS
+    return len(shown) + OTHER_METRICS
 
 
 def _memory() -> dict[str, int]:
-    """Megabytes by function, as they are deployed."""
-    functions = json.loads((PROJECT / ".chalice" / "config.json").read_text())["lambda_functions"]
+    """Return the memory of the functions in megabytes."""
+    functions = chalice_config()["lambda_functions"]
     return {name: int(function["lambda_memory_size"]) for name, function in functions.items()}
 
 

@@ -1,5 +1,7 @@
-"""What each flow asks of AWS. The requests to DynamoDB are those that the suite counts (tests/stack/test_app.py reads
-them from here); read and write units follow from AWS's rules for these requests.
+"""Lists the requests of each flow to AWS.
+
+The suite counts the requests to DynamoDB and compares them with these (tests/stack/test_app.py). Read and write units
+follow from AWS's rules for the requests.
 
 AWS, "Capacity unit consumption": a strongly consistent read of up to 4 KB is one unit, a write of up to 1 KB is one,
 and in a transaction each is two. Every item but a large pass is below these sizes.
@@ -17,26 +19,26 @@ from chalicelib.updates.push_tasks import MAX_DEVICES_PER_TASK
 
 READ_UNIT_BYTES = 4096
 REGISTRATION_BYTES = 130
-"""Of a row as a query reads it: pass id, device library identifier, a number, and the names of all three."""
+"""Size of a registration: pass id, device library identifier and a number, with their attribute names."""
 REQUESTS_PER_MESSAGE = 3
-"""Sent, received, deleted; batches make it fewer."""
+"""Send, receive, delete; batches need fewer."""
 ACCESS_LOG_BYTES = 330
-"""Of the line that API Gateway logs of each call (`AccessLogSetting` in `infra/deploy/resources.json`)."""
-LAMBDAS_OWN_BYTES = 350
-"""Of the lines that Lambda itself logs of each invocation."""
+"""Size of the access log's line per request (`AccessLogSetting` in `infra/deploy/resources.json`)."""
+LAMBDA_LOG_BYTES = 350
+"""Size of the lines that Lambda itself logs per invocation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What one run of a flow asks for.
+    """The requests of one run of a flow.
 
     Args:
-        requests: to DynamoDB, by operation.
-        read_units: of DynamoDB.
-        write_units: likewise.
-        milliseconds: of the function, warm. An assumption, not a measurement on AWS: the dashboard shows yours.
-        logged_bytes: of our own lines, at most; the suite measures them.
-        messages: through the push queue.
+        requests: requests to DynamoDB, by operation.
+        read_units: read units of DynamoDB.
+        write_units: write units of DynamoDB.
+        milliseconds: duration of the warm function: an assumption, not measured on AWS. The dashboard shows yours.
+        logged_bytes: maximum size of the service's log lines, which the suite measures.
+        messages: messages in the push queue.
     """
 
     requests: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +66,11 @@ DOWNLOAD = Flow({"GetItem": 2}, read_units=2, milliseconds=60, logged_bytes=800)
 
 
 def listing(*, held: int) -> Flow:
-    """A device that holds so many passes of the type asks what changed: two rows of each are read."""
+    """A device lists its changed passes: two items are read per pass.
+
+    Args:
+        held: passes of the type that the device is registered for.
+    """
     requests = {"GetItem": 1}
     if held:
         requests["BatchGetItem"] = ceil(held / HELD_PASSES_PER_REQUEST)
@@ -72,7 +78,11 @@ def listing(*, held: int) -> Flow:
 
 
 def change(*, devices: int) -> Flow:
-    """A pass changes that so many devices hold: its pipeline's own write, the stamp, and the way to each device."""
+    """A pass changes: the pipeline's write, the stamp, and a push to each device.
+
+    Args:
+        devices: devices that are registered for the pass.
+    """
     direct = min(devices, MAX_DIRECT_DEVICES)
     rest = devices - direct
     reads = Counter({"Query": 1, "BatchGetItem": ceil(direct / DEVICES_PER_REQUEST)})

@@ -1,4 +1,4 @@
-"""Public list prices of AWS in US dollars, as they were read; other regions differ by up to a fifth.
+"""AWS's public list prices in US dollars; other regions differ by up to 20 %.
 
 Sources: the pages "Pricing" of each service, and AWS's price list of DynamoDB published on 2026-09-11. Discounts by
 volume and free tiers are left out.
@@ -12,13 +12,13 @@ PER_WRITE_UNIT = 0.625 / MILLION
 PER_READ_UNIT = 0.125 / MILLION
 PER_STORED_GB = 0.25
 PER_RECOVERABLE_GB = 0.20
-"""For recovery to a point in time."""
+"""Point-in-time recovery."""
 PER_API_CALL = 3.50 / MILLION
 PER_INVOCATION = 0.20 / MILLION
 PER_GB_SECOND = 0.0000166667
 PER_QUEUE_REQUEST = 0.40 / MILLION
 PER_GROUPED_QUEUE_REQUEST = 0.50 / MILLION
-"""Of a message with a group: the price of a request and the surcharge of fair queues."""
+"""A message with a group: the price of a request and the surcharge of fair queues."""
 PER_OBJECT_READ = 0.40 / MILLION
 PER_SECRET_READ = 5.00 / MILLION
 PER_LOGGED_GB = 0.50

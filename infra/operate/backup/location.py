@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-import boto3
 from botocore.exceptions import ClientError
 
 from infra.operate.backup.errors import BackupError
+from infra.stage import aws
 
 SCHEME = "s3://"
 NAME = "backup.jsonl.gz"
@@ -58,7 +58,7 @@ class Location:
         if not self.bucket:
             yield Path(self.text)
             return
-        client = boto3.client("s3")
+        client = aws.client("s3")
         if self._is_there():
             raise BackupError(f"{self.text}: is there already; name another object")
         with TemporaryDirectory() as folder:
@@ -83,12 +83,12 @@ class Location:
             raise BackupError(f"{self.text}: there is no such object")
         with TemporaryDirectory() as folder:
             path = Path(folder) / NAME
-            boto3.client("s3").download_file(self.bucket, self.key, str(path))
+            aws.client("s3").download_file(self.bucket, self.key, str(path))
             yield path
 
     def _is_there(self) -> bool:
         try:
-            boto3.client("s3").head_object(Bucket=self.bucket, Key=self.key)
+            aws.client("s3").head_object(Bucket=self.bucket, Key=self.key)
         except ClientError as error:
             if error.response["Error"]["Code"] in NOT_THERE:
                 return False

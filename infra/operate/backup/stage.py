@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -17,11 +16,12 @@ from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
-from infra.deploy.deployer import Stack
 from infra.operate.backup import file
 from infra.operate.backup.file import KINDS, Contents
 from infra.operate.templates.bucket import TemplatesBucket
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
+from infra.stage.stage import Stage
 
 WRITERS = 16
 """Writes under way at a time."""
@@ -43,15 +43,15 @@ class BackedUpStage:
         suffix: of the names of the tables to read: those that were restored to a point in time have names of their own.
     """
 
-    def __init__(self, stack: Stack, *, suffix: str = "") -> None:
-        self._stack = stack
+    def __init__(self, stage: Stage, *, suffix: str = "") -> None:
+        self._stage = stage
         self._suffix = suffix
         config = Config(max_pool_connections=WRITERS, retries={"total_max_attempts": ATTEMPTS, "mode": "standard"})
-        self._dynamodb = retry_conflicts(boto3.client("dynamodb", config=config))
-        self._sqs = boto3.client("sqs")
-        self._s3 = boto3.client("s3", config=config)
-        self._bucket = stack.outputs["TemplatesBucketName"]
-        self._templates = TemplatesBucket(self._bucket)
+        self._dynamodb = retry_conflicts(aws.client("dynamodb", config=config))
+        self._sqs = aws.client("sqs")
+        self._s3 = aws.client("s3", config=config)
+        self._bucket = stage.templates_bucket
+        self._templates = TemplatesBucket(stage)
 
     def back_up(self, path: Path, *, done: Done) -> Contents:
         """Write everything into a file.
@@ -61,7 +61,7 @@ class BackedUpStage:
         """
         begun_at = datetime.now(UTC).isoformat(timespec="seconds")
         items = ((kind, item) for kind in KINDS for item in self._items(kind, done))
-        return file.write(path, stage=self._stack.stage, begun_at=begun_at, items=items)
+        return file.write(path, stage=self._stage.name, begun_at=begun_at, items=items)
 
     def restore(self, path: Path, *, done: Done) -> None:
         """Bring everything back that a verified file holds; what phones did since stays."""
@@ -90,7 +90,7 @@ class BackedUpStage:
 
     def _table_pages(self, kind: str) -> Iterator[list[dict[str, Any]]]:
         pages = self._dynamodb.get_paginator("scan").paginate(
-            TableName=self._stack.tables[kind] + self._suffix, ConsistentRead=True
+            TableName=self._stage.tables[kind] + self._suffix, ConsistentRead=True
         )
         for page in pages:
             yield page["Items"]
@@ -120,7 +120,7 @@ class BackedUpStage:
             backed_up = {":backed_up": values["modified_at"]}
             values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time()) + AHEAD_SECONDS))}
         self._unless_refused(
-            TableName=self._stack.tables["versions"],
+            TableName=self._stage.tables["versions"],
             Key={"pass_id": item["pass_id"]},
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
             ConditionExpression=condition,
@@ -131,7 +131,7 @@ class BackedUpStage:
     def _restore_registration(self, item: Mapping[str, Any]) -> bool:
         """Whether it was lost."""
         return self._unless_refused(
-            TableName=self._stack.tables["registrations"],
+            TableName=self._stage.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
             UpdateExpression="SET registered_at = :registered_at",
             ConditionExpression="attribute_not_exists(registered_at)",
@@ -142,7 +142,7 @@ class BackedUpStage:
         """A push token that is there is newer; what the device held is added to what it holds."""
         passes = item.get("passes")
         self._dynamodb.update_item(
-            TableName=self._stack.tables["devices"],
+            TableName=self._stage.tables["devices"],
             Key={"device_library_identifier": item["device_library_identifier"]},
             UpdateExpression=(
                 "SET push_token = if_not_exists(push_token, :push_token), "
@@ -167,7 +167,7 @@ class BackedUpStage:
         )
 
     def _restore_pass(self, item: Mapping[str, Any]) -> None:
-        self._dynamodb.put_item(TableName=self._stack.tables["passes"], Item=item)
+        self._dynamodb.put_item(TableName=self._stage.tables["passes"], Item=item)
 
     def _wake(self, registrations: Iterable[Mapping[str, Any]]) -> None:
         """Order a push to the device of each."""
@@ -177,7 +177,7 @@ class BackedUpStage:
             devices[pass_type_identifier].add(DeviceLibraryIdentifier(item["device_library_identifier"]["S"]))
         for pass_type_identifier, lost in devices.items():
             for order in in_chunks(NotifyDevices(pass_type_identifier, tuple(sorted(lost)), time.time())):
-                self._sqs.send_message(QueueUrl=self._stack.queues["push"], MessageBody=encode(order))
+                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(order))
 
     def _unless_refused(self, **request: Any) -> bool:  # noqa: ANN401 - of UpdateItem
         """Whether it was carried out."""

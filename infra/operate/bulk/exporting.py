@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from chalicelib.aws.templates import Templates
@@ -26,6 +25,8 @@ from infra.core.private_files import PRIVATE
 from infra.operate.bulk.cells import field_cell, from_json, to_json
 from infra.operate.bulk.columns import ATTRIBUTES, MAPS
 from infra.operate.bulk.rows import import_parquet, kind_of
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 SEGMENTS = 4
 PAGES_AHEAD = 8
@@ -48,7 +49,7 @@ class Exported:
 
 
 def export_passes(
-    table_name: str,
+    stage: Stage,
     target: Path,
     templates: Templates,
     *,
@@ -56,7 +57,7 @@ def export_passes(
     on_rows: Callable[[int], object],
 ) -> Exported:
     """Write all passes of a table into a file, as `write_passes` does. Its segments come in any order."""
-    return write_passes(_scanned(table_name), target, templates, leave_out=leave_out, on_rows=on_rows)
+    return write_passes(_scanned(stage.table("passes")), target, templates, leave_out=leave_out, on_rows=on_rows)
 
 
 def write_passes(
@@ -189,7 +190,7 @@ def _in_pieces(rows: Iterable[Mapping[str, str]], size: int) -> Iterator[list[Ma
 
 def _scanned(table_name: str) -> Iterator[list[dict[str, Any]]]:
     """The table's items, a page at a time, in whatever order its segments give them."""
-    resource = boto3.resource("dynamodb", config=Config(max_pool_connections=SEGMENTS))
+    resource = aws.resource("dynamodb", config=Config(max_pool_connections=SEGMENTS))
     table = resource.Table(table_name)
     pages: queue.Queue[list[dict[str, Any]] | BaseException | None] = queue.Queue(PAGES_AHEAD)
     stop = threading.Event()

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -32,7 +31,9 @@ from infra.operate.bulk.journal import Journal, Settled
 from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
 from infra.operate.passes.images import ImageUploads
-from infra.stage.aws_errors import explain
+from infra.stage import aws
+from infra.stage.aws import explain
+from infra.stage.stage import Stage
 
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
@@ -88,22 +89,22 @@ class Plan:
     """What to import and how.
 
     Args:
-        table_name: of the passes.
-        stage: part of the journal's name.
+        stage: whose passes; its name is part of the journal's name.
         pass_type: of rows that have a serial number alone.
         template: of rows that name none.
         mapping: column to target, where the column's name does not say it (`columns.py`).
         rate: rows a second, at most; None for as many as DynamoDB takes.
-        bucket: of the stage, for the images that rows name by files; empty where they name none.
     """
 
-    table_name: str
-    stage: str
+    stage: Stage
     pass_type: str | None = None
     template: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
-    bucket: str = ""
+
+    @property
+    def table_name(self) -> str:
+        return self.stage.table("passes")
 
 
 @dataclass(slots=True)
@@ -150,13 +151,15 @@ def import_passes(
         template=plan.template,
         templates=templates,
         cells=file.cells,
-        image_key=ImageUploads(plan.bucket, file.path.parent).key_of if plan.bucket else None,
+        image_key=ImageUploads(plan.stage, file.path.parent).key_of
+        if "TemplatesBucketName" in plan.stage.outputs
+        else None,
     )
     columns.take(file.columns)
     revision = columns.template.revision if columns.template else None
     meaning = [file.digest, plan.table_name, plan.pass_type, plan.template, revision, sorted(plan.mapping.items())]
     key = hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
-    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage}.progress"), key) as journal:
+    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage.name}.progress"), key) as journal:
         if journal.of_another:
             on_progress(
                 "the file, the mapping or the template is not what an earlier import broke off with: from the first row"
@@ -193,7 +196,7 @@ class _Import:
             retries={"mode": "standard", "total_max_attempts": 4},
             parameter_validation=False,  # we made the items; looking at each value again takes longer than to send it
         )
-        self._client = boto3.client("dynamodb", config=config)
+        self._client = aws.client("dynamodb", config=config)
         pace = plan.rate or float("inf")
         self._rows_per_request = int(min(max(pace, 1), ROWS_PER_REQUEST))
         self._pace = Pace(pace)

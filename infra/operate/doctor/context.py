@@ -13,19 +13,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 from botocore.config import Config
 
-from chalicelib.aws.secrets import PassTypeSecret, Secrets
+from chalicelib.aws.secrets import PassTypeSecret
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import AuthenticationToken, PassId
+from chalicelib.core.secret_forms import SecretNames
 from chalicelib.passes.item import parse_authentication_token, parse_pass_id
 from chalicelib.settings import Settings
-from infra.deploy.deployer import Stack
 from infra.operate.templates.bucket import TemplatesBucket
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 2, "mode": "standard"})
 LOOKED_BACK = timedelta(minutes=15)
@@ -38,11 +39,10 @@ T = TypeVar("T")
 class DoctorContext:
     """A deployed stage."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._secrets = stage.secrets
         self.clock: Callable[[], float] = time.time
-        self.stage = stack.stage
-        self._secrets = Secrets(stage=stack.stage)
         self._making = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._clients: dict[str, Any] = {}
@@ -52,12 +52,12 @@ class DoctorContext:
         """A client that gives up soon: whoever waits for a doctor wants an answer."""
         with self._making:
             if service not in self._clients:
-                self._clients[service] = boto3.client(service, config=CONFIG)
+                self._clients[service] = aws.client(service, config=CONFIG)
             return self._clients[service]
 
     def function(self, role: str) -> dict[str, Any]:
         """A function's configuration."""
-        name = self.stack.functions[role]
+        name = self.stage.functions[role]
         return self._once(
             f"function {role}", lambda: self.client("lambda").get_function_configuration(FunctionName=name)
         )
@@ -72,7 +72,7 @@ class DoctorContext:
 
     def code(self, role: str) -> bytes:
         """The zip that a function runs."""
-        name = self.stack.functions[role]
+        name = self.stage.functions[role]
 
         def fetch() -> bytes:
             location = self.client("lambda").get_function(FunctionName=name)["Code"]["Location"]
@@ -82,7 +82,7 @@ class DoctorContext:
 
     def table(self, role: str) -> dict[str, Any]:
         """A table's description."""
-        name = self.stack.tables[role]
+        name = self.stage.tables[role]
         return self._once(f"table {role}", lambda: self.client("dynamodb").describe_table(TableName=name)["Table"])
 
     @property
@@ -114,7 +114,7 @@ class DoctorContext:
         """Some pass items: all attributes, in DynamoDB's form."""
         return self._once(
             "sample",
-            lambda: self.client("dynamodb").scan(TableName=self.stack.tables["passes"], Limit=SAMPLED_PASSES)["Items"],
+            lambda: self.client("dynamodb").scan(TableName=self.stage.tables["passes"], Limit=SAMPLED_PASSES)["Items"],
         )
 
     @property
@@ -136,7 +136,7 @@ class DoctorContext:
     def templates(self) -> TemplatesBucket:
         """The bucket of templates."""
         with self._making:
-            return TemplatesBucket(self.stack.outputs["TemplatesBucketName"])
+            return TemplatesBucket(self.stage)
 
     def newest(self, namespace: str, metric: str, **dimensions: str) -> float | None:
         """The newest maximum of a metric in the last quarter of an hour; None where CloudWatch has no figure."""
@@ -156,7 +156,7 @@ class DoctorContext:
     @property
     def web_service_url(self) -> str:
         """The base that phones are told."""
-        return (self.settings("api").web_service_url or self.stack.api_url).rstrip("/")
+        return (self.settings("api").web_service_url or self.stage.api_url).rstrip("/")
 
     @property
     def is_local(self) -> bool:
@@ -164,7 +164,7 @@ class DoctorContext:
         return is_loopback(str(self.client("dynamodb").meta.endpoint_url))
 
     def _list_pass_types(self) -> list[str]:
-        prefix = f"passwire/{self.stage}/pass-types/"
+        prefix = SecretNames(self.stage.name).pass_type("")
         pages = self.client("secretsmanager").get_paginator("list_secrets")
         found = pages.paginate(Filters=[{"Key": "name", "Values": [prefix]}])
         return sorted(secret["Name"].removeprefix(prefix) for page in found for secret in page["SecretList"])

@@ -13,7 +13,7 @@ from chalicelib.core.errors import PasswireError
 from infra.operate.doctor.checks import CHECKS, Check
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, Severity, fault
-from infra.stage.aws_errors import explain
+from infra.stage.aws import explain
 
 TIMEOUT_SECONDS = 60.0
 EXPLAINED = (PasswireError, httpx.HTTPError, OSError)

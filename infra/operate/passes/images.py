@@ -4,7 +4,6 @@ import hashlib
 import re
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.images import PREFIX
@@ -13,6 +12,8 @@ from chalicelib.passes.format.images import IMAGE_KEY_PATTERN, image_name
 from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import MAX_TEMPLATE_BYTES
 from infra.operate.templates.images import check_image
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 
 class ImageRefusedError(RefusedError):
@@ -23,13 +24,13 @@ class ImageUploads:
     """Uploads images, each content once.
 
     Args:
-        bucket: of the stage.
+        stage: whose bucket of templates has the images.
         folder: that relative file names are in.
     """
 
-    def __init__(self, bucket: str, folder: Path) -> None:
-        self._bucket, self._folder = bucket, folder
-        self._client = boto3.client("s3")
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        self._bucket, self._folder = stage.templates_bucket, folder
+        self._client = aws.client("s3")
         self._keys: dict[Path, str] = {}
 
     def key_of(self, text: str) -> str:

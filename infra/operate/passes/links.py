@@ -4,11 +4,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chalicelib.aws.secrets import Secrets
 from chalicelib.core.identifiers import PassId
 from chalicelib.core.links import PATH, Link, sign_link
-from chalicelib.settings import Settings
-from infra.deploy.deployer import Stack
+from infra.stage.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +20,9 @@ class DownloadLink:
 class Links:
     """Signs links with the stage's newest authentication key."""
 
-    def __init__(self, stack: Stack, settings: Settings) -> None:
-        self._base_url = settings.web_service_url or stack.api_url
-        self._secrets = Secrets(stage=stack.stage)
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._secrets = stage.secrets
 
     def make(self, pass_id: PassId, *, lifetime: timedelta) -> DownloadLink:
         """A link that works for so long.
@@ -36,4 +34,4 @@ class Links:
         """
         link = Link.lasting(pass_id, lifetime_seconds=lifetime.total_seconds(), now=time.time())
         token = sign_link(self._secrets.authentication_keys(), link)
-        return DownloadLink(f"{self._base_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))
+        return DownloadLink(f"{self._stage.web_service_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))

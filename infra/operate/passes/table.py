@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
@@ -16,10 +15,12 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.passes.format.findings import Finding
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.rendering import validate
-from chalicelib.settings import Settings
 from chalicelib.updates.protocol import Version
 from infra.operate.passes.change import ItemChange
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
+from infra.stage.secrets import has_pass_type
+from infra.stage.stage import Stage
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
 """Never shown: the first is the pass's secret, the second is what a person gave at sign-up."""
@@ -84,15 +85,15 @@ class ListPage:
 class PassTable:
     """The passes of one stage. What cannot become a pass is never written."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._stage = settings.stage
-        self._templates = Templates(bucket=settings.templates_bucket)
-        self._images = Images(bucket=settings.templates_bucket)
-        tables = boto3.resource("dynamodb")
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._templates = Templates(bucket=stage.templates_bucket)
+        self._images = Images(bucket=stage.templates_bucket)
+        tables = aws.resource("dynamodb")
         retry_conflicts(tables.meta.client)
-        self._passes = tables.Table(settings.passes_table)
-        self._versions = tables.Table(settings.versions_table)
-        self._registrations = tables.Table(settings.registrations_table)
+        self._passes = tables.Table(stage.table("passes"))
+        self._versions = tables.Table(stage.table("versions"))
+        self._registrations = tables.Table(stage.table("registrations"))
 
     def state(self, pass_id: PassId) -> PassState:
         """What is known of a pass.
@@ -260,14 +261,11 @@ class PassTable:
             raise SerialNumberUsedError(pass_id)
 
     def _require_certificate(self, pass_type_identifier: str) -> None:
-        secrets = boto3.client("secretsmanager")
-        try:
-            secrets.describe_secret(SecretId=f"passwire/{self._stage}/pass-types/{pass_type_identifier}")
-        except secrets.exceptions.ResourceNotFoundException:
+        if not has_pass_type(self._stage.name, pass_type_identifier):
             raise ConfigurationError(
-                f"pass type {pass_type_identifier}: stage {self._stage} has no certificate for it, so its passes "
+                f"pass type {pass_type_identifier}: stage {self._stage.name} has no certificate for it, so its passes "
                 "cannot be signed; nothing was written"
-            ) from None
+            )
 
 
 def _missing(pass_id: PassId) -> PassMissingError:

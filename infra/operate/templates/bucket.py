@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import boto3
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.templates import (
@@ -29,6 +28,8 @@ from chalicelib.passes.format.check import fields_of
 from chalicelib.passes.format.images import PASS_JSON, TOOLING_JSON
 from chalicelib.passes.template import DESIGNER_ID, Template, TemplateError
 from infra.operate.templates.folder import DESIGNER_SUFFIX
+from infra.stage import aws
+from infra.stage.stage import Stage
 
 DESIGNER_SETTINGS = {"automaticallyGenerateCompatiblePass": False, "designerVersion": "1.0"}
 """What Pass Designer 1.0 writes into tooling.json."""
@@ -86,9 +87,9 @@ class PushedRevision:
 class TemplatesBucket:
     """One stage's bucket."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._client = boto3.client("s3")
+    def __init__(self, stage: Stage) -> None:
+        self._name = stage.templates_bucket
+        self._client = aws.client("s3")
 
     def push(self, name: str, files: Mapping[str, bytes], *, uploaded: Callable[[int], object]) -> PushedRevision:
         """Make these files what is current of a template: its revision's object first, then the pointer.

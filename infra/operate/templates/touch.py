@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.operate.pace import Pace
-from infra.stage.conflicts import retry_conflicts
+from infra.stage import aws
+from infra.stage.aws import retry_conflicts
+from infra.stage.stage import Stage
 
 WRITERS = 8
 """Touches under way at a time: one takes some milliseconds, most of them waiting."""
@@ -21,9 +22,9 @@ BURST_SECONDS = 0.1
 """So much of a second's touches go out together: a low rate is not one burst and a long wait."""
 
 
-def untouched(table_name: str, *, template: str, revision: str) -> Iterator[list[str]]:
+def untouched(stage: Stage, *, template: str, revision: str) -> Iterator[list[str]]:
     """The pass_ids of a template's passes that have not got the revision, a page of the table at a time."""
-    table = boto3.resource("dynamodb").Table(table_name)
+    table = aws.resource("dynamodb").Table(stage.table("passes"))
     query: dict[str, Any] = {
         "ProjectionExpression": "pass_id",
         "FilterExpression": "#template = :template AND NOT #revision = :revision",
@@ -39,7 +40,7 @@ def untouched(table_name: str, *, template: str, revision: str) -> Iterator[list
 
 
 def touch(
-    table_name: str,
+    stage: Stage,
     pages: Iterable[list[str]],
     *,
     template: str,
@@ -50,7 +51,7 @@ def touch(
     """Touch passes at `rate` a second, in the order of the table.
 
     Args:
-        table_name: of the passes.
+        stage: whose passes.
         pages: of pass_ids.
         template: one that has changed its template in the meantime, or is gone, is left alone.
         revision: what to write.
@@ -60,7 +61,7 @@ def touch(
     Returns:
         How many were touched.
     """
-    table = boto3.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(table_name)
+    table = aws.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(stage.table("passes"))
     retry_conflicts(table.meta.client)
     request: Mapping[str, Any] = {
         "UpdateExpression": "SET template_revision = :revision",

@@ -26,6 +26,7 @@ from chalicelib.aws.templates import (
 from chalicelib.passes.template import TemplateError
 from infra.local.run import LocalRun
 from infra.operate.templates.bucket import PullError, TemplatesBucket
+from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.aws_answers import Raw
 
@@ -49,7 +50,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def bucket(stack: LocalRun) -> TemplatesBucket:
-    return TemplatesBucket(stack.templates_bucket)
+    return TemplatesBucket(Stage.open(stack.stage))
 
 
 @pytest.fixture

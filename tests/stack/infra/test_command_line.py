@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from infra.commands import app
 from infra.commands.dialogue import Terminal
+from infra.deploy.errors import DeployError
 from infra.local.processes import PROJECT
-from infra.stage.errors import DeployError
 from tests.support.command_line import COMMAND, AtTerminal, infra
 
 WITHOUT_DATA = {
@@ -148,6 +148,6 @@ def test_the_short_name_runs_the_command_line_from_anywhere(tmp_path: Path) -> N
 def test_yes_does_not_answer_a_question_that_is_a_persons() -> None:
     """It agrees to ordinary changes; where phones would lose the address that they call, somebody has to look."""
     with Terminal(stage="dev", yes=True) as terminal:
-        assert terminal.allows("go on?")
-        with pytest.raises(DeployError, match="--yes does not answer this"):
+        assert terminal.allows("continue?")
+        with pytest.raises(DeployError, match="--yes does not confirm this"):
             terminal.confirms("strand 7 phones?")

@@ -98,7 +98,7 @@ def _push_hosts(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         if problem := push_host_problem(doctor.settings(role).apns_url, local=doctor.is_local):
             yield fault(
                 f"function {role} does not push to Apple's production host: {problem}",
-                f"python -m infra deploy --stage {doctor.stage} --set {PARAMETER}={PRODUCTION}",
+                f"python -m infra deploy --stage {doctor.stage.name} --set {PARAMETER}={PRODUCTION}",
             )
 
 

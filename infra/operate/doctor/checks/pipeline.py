@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.aws.templates import PACKAGED, SUFFIX, packaged_names
 from chalicelib.core.errors import ConfigurationError, RefusedError
+from infra.deploy.monitoring import PUSH_QUEUE_AGE_SECONDS, STREAM_AGE_MILLISECONDS
 from infra.deploy.resources import resources
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
@@ -16,8 +17,6 @@ from infra.operate.templates.folder import read_checked
 
 REDEPLOY = "deploy the stage again: python -m infra deploy"
 STATUS = "see what they are: python -m infra push status"
-MAX_ITERATOR_AGE_MILLISECONDS = 60_000
-MAX_QUEUE_AGE_SECONDS = 3600
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -33,7 +32,7 @@ SETTINGS = (
 def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """The tables are there, kept safe, and the passes table tells its changes."""
     dynamodb = doctor.client("dynamodb")
-    for role, name in doctor.stack.tables.items():
+    for role, name in doctor.stage.tables.items():
         try:
             table = doctor.table(role)
         except dynamodb.exceptions.ResourceNotFoundException:
@@ -57,12 +56,12 @@ def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """The stream and the queue have their functions behind them, as the template says."""
     stream = doctor.table("passes").get("LatestStreamArn", "(none)")
-    queue = doctor.stack.queues["push"].rpartition("/")[2]
+    queue = doctor.stage.queues["push"].rpartition("/")[2]
     for role, source, event in (
         ("push", stream, "PushDynamodbEventSource"),
         ("push_worker", f":{queue}", "PushWorkerSqsEventSource"),
     ):
-        found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stack.functions[role])
+        found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stage.functions[role])
         wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
         mapping = next((m for m in found["EventSourceMappings"] if m["EventSourceArn"].endswith(source)), None)
         if mapping is not None:
@@ -76,13 +75,13 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 
 def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Changes are stamped within a minute, and nothing was given up."""
-    age = doctor.newest("AWS/Lambda", "IteratorAge", FunctionName=doctor.stack.functions["push"])
-    if age is not None and age > MAX_ITERATOR_AGE_MILLISECONDS:
+    age = doctor.newest("AWS/Lambda", "IteratorAge", FunctionName=doctor.stage.functions["push"])
+    if age is not None and age > STREAM_AGE_MILLISECONDS:
         yield fault(
             f"changes wait for {age / 1000:.0f} s before they are stamped",
             "docs/operations/runbook.md#streamage; the push function's log says whether it fails",
         )
-    depths = {role: _depth(doctor, url) for role, url in doctor.stack.queues.items()}
+    depths = {role: _depth(doctor, url) for role, url in doctor.stage.queues.items()}
     if depths["stream_failure"]:
         yield fault(
             f"batches of changes that were given up: {depths['stream_failure']}; their devices were not told",
@@ -95,9 +94,9 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         )
     if depths["dead_letter"]:
         yield fault(f"refused pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
-    queue = doctor.stack.queues["push"].rpartition("/")[2]
+    queue = doctor.stage.queues["push"].rpartition("/")[2]
     waited = doctor.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
-    if waited is not None and waited > MAX_QUEUE_AGE_SECONDS:
+    if waited is not None and waited > PUSH_QUEUE_AGE_SECONDS:
         yield fault(f"pushes have waited for {waited / 3600:.1f} hours in the push queue", STATUS)
 
 
@@ -105,7 +104,7 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Every function is there, knows all of its stage, and agrees with the others."""
     names = resources()["Globals"]["Function"]["Environment"]["Variables"].keys()
     timeout = doctor.function("push")["Timeout"]
-    for role in doctor.stack.functions:
+    for role in doctor.stage.functions:
         function = doctor.function(role)
         if function.get("State") == "Failed":
             yield fault(f"function {role} does not start: {function.get('StateReason')}", REDEPLOY)
@@ -118,7 +117,7 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             yield fault(
                 f"function {role}: Lambda stops it after about 16 rounds through its own queue, and what it put off is "
                 "lost to the dead-letter queue",
-                f"aws lambda put-function-recursion-config --function-name {doctor.stack.functions[role]} "
+                f"aws lambda put-function-recursion-config --function-name {doctor.stage.functions[role]} "
                 "--recursive-loop Allow, or `finish` (or `deploy`) again",
             )
         try:
@@ -126,14 +125,14 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         except ConfigurationError as error:
             yield fault(f"function {role}: {error}", REDEPLOY)
             continue
-        for table, name in doctor.stack.tables.items():
+        for table, name in doctor.stage.tables.items():
             if (used := getattr(settings, f"{table}_table")) != name:
                 yield fault(f"function {role}: uses {used} as its {table} table, not {name}", REDEPLOY)
         if settings.push_timeout_seconds < timeout:
             yield fault(
                 f"function {role}: takes a push for over after {settings.push_timeout_seconds} s, but the push "
                 f"function may run for {timeout} s: updates can be lost",
-                "set PASSWIRE_PUSH_TIMEOUT_SECONDS in infra/deploy/resources.json to the function's timeout; deploy",
+                "set lambda_timeout of push in .chalice/config.json, which both come from; then " + REDEPLOY,
             )
 
 
@@ -206,7 +205,7 @@ def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -
 
 
 def _recursive_loop(doctor: DoctorContext, role: str) -> str:
-    name = doctor.stack.functions[role]
+    name = doctor.stage.functions[role]
     return str(doctor.client("lambda").get_function_recursion_config(FunctionName=name)["RecursiveLoop"])
 
 

@@ -26,14 +26,14 @@ def clock(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 
 def alarms(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """No alarm is on, and somebody would hear of one."""
-    name = re.compile(rf"passwire-{re.escape(doctor.stage)}-([A-Z]\w*)Alarm")
+    name = re.compile(rf"passwire-{re.escape(doctor.stage.name)}-([A-Z]\w*)Alarm")
     pages = doctor.client("cloudwatch").get_paginator("describe_alarms")
-    for page in pages.paginate(AlarmNamePrefix=f"passwire-{doctor.stage}-", StateValue="ALARM"):
+    for page in pages.paginate(AlarmNamePrefix=f"passwire-{doctor.stage.name}-", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
             if ours := name.match(alarm["AlarmName"]):
                 remedy = f"docs/operations/runbook.md#{ours[1].lower()}"
                 yield warning(f"alarm {ours[1]} is on: {alarm.get('StateReason', '')}", remedy)
-    topic = doctor.stack.outputs["AlarmTopicArn"]
+    topic = doctor.stage.outputs["AlarmTopicArn"]
     subscriptions = doctor.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     if not any(subscription["SubscriptionArn"].startswith("arn:") for subscription in subscriptions):
         yield warning(

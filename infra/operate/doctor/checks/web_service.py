@@ -82,12 +82,12 @@ def download(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 
 def _leads_here(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding]:
     """By the API's id in the URL, or by what API Gateway says of a domain."""
-    api_id = (urlsplit(doctor.stack.api_url).hostname or "").partition(".")[0]
+    api_id = (urlsplit(doctor.stage.api_url).hostname or "").partition(".")[0]
     host = urlsplit(url).hostname or ""
     if host.startswith(f"{api_id}.execute-api.") or f"/restapis/{api_id}/" in url:
         return
     if ".execute-api." in host:
-        yield fault(f"passes name {url}, but this stage's API is {doctor.stack.api_url}", SET_URL)
+        yield fault(f"passes name {url}, but this stage's API is {doctor.stage.api_url}", SET_URL)
         return
     gateway = doctor.client("apigateway")
     try:
@@ -97,7 +97,7 @@ def _leads_here(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding]:
             raise
         yield warning(
             f"passes name {url}, which is no domain of API Gateway in this account and region",
-            f"make sure that it leads to {doctor.stack.api_url}",
+            f"make sure that it leads to {doctor.stage.api_url}",
         )
         return
     if api_id not in {mapping["restApiId"] for mapping in mappings}:

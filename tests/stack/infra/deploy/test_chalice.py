@@ -1,4 +1,4 @@
-"""`prepare`, `chalice deploy`, `finish`: the same service as one stack makes, with the definitions that it has."""
+"""`prepare`, `chalice deploy` and `finish` deploy the same service as `deploy`."""
 
 import json
 import secrets
@@ -18,11 +18,13 @@ from chalicelib.aws.secrets import Secrets
 from chalicelib.core.identifiers import PassId
 from infra.deploy.chalice.stage import TRIGGERS, ChaliceStage
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, DeployError, Stack
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.resources import resources
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.stage.secrets import ensure_authentication_keys
+from infra.stage.stage import Stage
 from tests.support.command_line import infra
 from tests.support.eventually import eventually
 
@@ -68,7 +70,7 @@ class Project:
         return done.stdout
 
     def noted(self, name: str) -> dict[str, Any]:
-        """What Chalice wrote down of a resource."""
+        """Return Chalice's record of a resource."""
         deployed = json.loads((self.folder / ".chalice" / "deployed" / f"{STAGE}.json").read_text())
         return next(resource for resource in deployed["resources"] if resource["name"] == name)
 
@@ -79,7 +81,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(scope="module")
-def finished(stack: LocalRun, project: Project) -> Iterator[Stack]:
+def finished(stack: LocalRun, project: Project) -> Iterator[Stage]:
     """The three commands, as a team runs them; nothing of it stays."""
     parameters = {
         "ApnsUrl": stack.apns_url,
@@ -113,7 +115,7 @@ def trigger(function_name: str) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if key not in OF_ITS_OWN | nothing}
 
 
-def test_triggers_are_set_as_in_one_stack(finished: Stack, stack: LocalRun) -> None:
+def test_finish_sets_triggers_as_deploy_does(finished: Stage, stack: LocalRun) -> None:
     def of(stage: str, function_name: str) -> str:
         return json.dumps(trigger(function_name), sort_keys=True).replace(f"passwire-{stage}-", "")
 
@@ -122,8 +124,8 @@ def test_triggers_are_set_as_in_one_stack(finished: Stack, stack: LocalRun) -> N
     assert trigger(finished.functions["push"])["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_functions_are_set_as_the_template_says(finished: Stack, project: Project) -> None:
-    """Lambda would stop a worker that sends into its own queue, and Chalice knows nothing of that setting."""
+def test_finish_sets_function_properties_of_the_template(finished: Stage, project: Project) -> None:
+    """Lambda would stop a function that sends to its own queue, and Chalice does not know that setting."""
     client = boto3.client("lambda")
     loops = {
         role: client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"]
@@ -146,7 +148,7 @@ def test_functions_are_set_as_the_template_says(finished: Stack, project: Projec
     ]
 
 
-def test_the_gateway_is_set_as_in_one_stack(finished: Stack, stack: LocalRun, project: Project) -> None:
+def test_finish_sets_the_gateway_as_deploy_does(finished: Stage, stack: LocalRun, project: Project) -> None:
     client = boto3.client("apigateway")
 
     def settings(api_id: str, stage: str) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def test_the_gateway_is_set_as_in_one_stack(finished: Stack, stack: LocalRun, pr
     assert client.get_rest_api(restApiId=api_id)["binaryMediaTypes"][-1] == "*/*"
 
 
-def test_no_policy_or_environment_holds_an_expression(finished: Stack, project: Project) -> None:
+def test_prepared_policies_and_environment_contain_no_expression(finished: Stage, project: Project) -> None:
     assert finished
     prepared = list((project.folder / ".chalice" / "prepared" / STAGE).glob("*.json"))
     configured = json.loads((project.folder / ".chalice" / "config.json").read_text())
@@ -180,8 +182,8 @@ def test_no_policy_or_environment_holds_an_expression(finished: Stack, project: 
         assert "Ref" not in written
 
 
-def test_the_access_log_names_no_path_no_address_and_no_header() -> None:
-    """A path holds device library identifiers and link tokens; the route says as much as an operator needs."""
+def test_access_log_contains_no_path_address_or_header() -> None:
+    """A path contains device library identifiers and link tokens; the route is enough for an operator."""
     fields = json.loads(resources()["Resources"]["RestAPI"]["Properties"]["AccessLogSetting"]["Format"])
     assert set(fields.values()) == {
         "$context.requestId",
@@ -196,13 +198,13 @@ def test_the_access_log_names_no_path_no_address_and_no_header() -> None:
     }
 
 
-def test_the_api_function_has_a_log_group(finished: Stack) -> None:
+def test_finish_creates_the_api_functions_log_group(finished: Stage) -> None:
     groups = boto3.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{finished.functions['api']}")
     kept = {group["logGroupName"]: group.get("retentionInDays") for group in groups["logGroups"]}
     assert kept[f"/aws/lambda/{finished.functions['api']}"] == 30
 
 
-def test_a_change_wakes_a_phone_and_is_downloaded(finished: Stack, stack: LocalRun, project: Project) -> None:
+def test_change_is_pushed_and_downloaded(finished: Stage, stack: LocalRun, project: Project) -> None:
     pass_id = PassId(stack.pass_type_identifier, secrets.token_hex(6))
     table = boto3.resource("dynamodb").Table(finished.tables["passes"])
     item = {"pass_id": str(pass_id), "template": stack.template, "fields": {"gate": "A1"}}
@@ -232,22 +234,22 @@ def test_a_change_wakes_a_phone_and_is_downloaded(finished: Stack, stack: LocalR
     assert httpx.get(f"{api_url}/nothing/here", timeout=30).status_code == 404
 
 
-def test_running_it_again_changes_nothing_and_the_other_way_is_refused(finished: Stack, project: Project) -> None:
+def test_second_finish_changes_nothing_and_deploy_is_refused(finished: Stage, project: Project) -> None:
     said: list[str] = []
     assert project.stage(said).finish(dialogue=Unattended()) == finished
     assert "nothing to change" in said
-    assert sum(line.endswith("is as it should be") for line in said) == len(TRIGGERS) + 1  # and the API
-    with pytest.raises(DeployError, match="is one of `chalice deploy`"):
+    assert sum(line.endswith("has not changed") for line in said) == len(TRIGGERS)
+    with pytest.raises(DeployError, match="is deployed with Chalice"):
         Deployer(STAGE, on_progress=lambda _: None).deploy(pytest.fail, parameters={}, dialogue=Unattended())
 
 
-def test_a_stage_of_one_stack_cannot_be_prepared(stack: LocalRun) -> None:
-    with pytest.raises(DeployError, match="has its functions too"):
+def test_prepare_refuses_a_stage_deployed_as_one_stack(stack: LocalRun) -> None:
+    with pytest.raises(DeployError, match="was deployed as one stack"):
         ChaliceStage(stack.stage, on_progress=lambda _: None).prepare(parameters={}, dialogue=Unattended())
 
 
-def test_the_other_commands_know_such_a_stage(finished: Stack, stack: LocalRun) -> None:
-    """They look for functions, tables and queues, which the two ways keep in different places."""
+def test_other_commands_work_with_a_chalice_stage(finished: Stage, stack: LocalRun) -> None:
+    """They find functions, tables and queues, which the two ways of deploying create in different places."""
 
     def told(*arguments: str, code: int = 0) -> Any:  # noqa: ANN401 - JSON
         done = infra(*arguments, "--stage", STAGE, "--json")

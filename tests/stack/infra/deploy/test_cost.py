@@ -1,4 +1,4 @@
-"""What a stage costs: the model's requests are those that the service makes, and its bill is their product."""
+"""The cost model: its requests are those of the service, and its bill is their product with list prices."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.conftest import Issuer, Pipeline
 from tests.stack.test_app import Caller
 from tests.support.in_process import Answer, InProcess
 
-FIXED = {"CloudWatch, metrics of our own", "CloudWatch, alarms", "CloudWatch, dashboards", "Secrets Manager, secrets"}
+FIXED = {"CloudWatch, custom metrics", "CloudWatch, alarms", "CloudWatch, dashboards", "Secrets Manager, secrets"}
 
 
 def dollars(usage: Usage) -> dict[str, float]:
@@ -30,12 +30,12 @@ def dollars(usage: Usage) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("devices", [1, 150])
-def test_a_change_makes_the_requests_that_the_model_counts(
+def test_change_makes_the_requests_of_the_model(
     stack: LocalRun, devices: int, serial_number: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The pass is in no table, so that the stack's own function does not stamp it within the same second.
+    """The pass is not in the table, so that the deployed function does not stamp it within the same second.
 
-    Another one was pushed before: an execution environment notes its first delivery, and then one in twenty minutes.
+    Another device was pushed to before: an execution environment records its first delivery, then one per 20 minutes.
     """
     pass_id = PassId(stack.pass_type_identifier, serial_number)
     first = hold(stack, str(pass_id), devices)[0]
@@ -81,7 +81,7 @@ def hold(stack: LocalRun, pass_id: str, count: int) -> list[str]:
     return names
 
 
-def test_no_call_logs_more_than_the_model_pays_for(
+def test_requests_log_no_more_than_the_model_assumes(
     stack: LocalRun, pipeline: Pipeline, issuer: Issuer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caller = Caller(InProcess(stack), pipeline, issuer)
@@ -98,37 +98,37 @@ def test_no_call_logs_more_than_the_model_pays_for(
         assert flow.logged_bytes / 3 < len(capsys.readouterr().out) <= flow.logged_bytes
 
 
-def test_a_pass_that_many_hold_goes_through_the_queue() -> None:
+def test_pass_with_many_devices_uses_the_queue() -> None:
     assert change(devices=1000).messages == 0
     many = change(devices=101_000)
     assert many.requests == {"UpdateItem": 22, "GetItem": 1, "Query": 21, "BatchGetItem": 1010}
     assert many.messages == 201
 
 
-def test_nobody_costs_what_is_paid_anyway() -> None:
+def test_no_devices_cost_only_the_fixed_lines() -> None:
     bought = {what for what, amount in dollars(Usage(devices=0, updates_per_day=3)).items() if amount}
     assert bought == {*FIXED, "SQS, polls of an idle queue"}
 
 
-def test_twice_the_phones_cost_twice_what_they_use() -> None:
+def test_usage_cost_is_proportional_to_devices() -> None:
     once, twice = (dollars(Usage(devices=devices, updates_per_day=3)) for devices in (1000, 2000))
     for what in once.keys() - FIXED - {"SQS, polls of an idle queue"}:
         assert twice[what] == pytest.approx(2 * once[what]), what
 
 
-def test_a_pass_that_many_share_is_cheaper_to_change() -> None:
+def test_shared_pass_is_cheaper_to_change() -> None:
     own, shared = (
         sum(dollars(Usage(devices=10_000, updates_per_day=1, devices_per_pass=count)).values()) for count in (1, 1000)
     )
     assert shared < own
 
 
-def test_what_each_call_and_each_execution_environment_cost_is_in_the_bill() -> None:
-    """Access logs, the surcharge of message groups, and what warm environments read again and again."""
+def test_bill_includes_costs_per_request_and_per_execution_environment() -> None:
+    """Access logs, the surcharge of message groups, and the repeated reads of warm execution environments."""
     lines = {
         line.what: line for line in bill(Usage(devices=1_000_000, updates_per_day=1 / 30, devices_per_pass=1_000_000))
     }
-    assert lines["CloudWatch, GB of logs"].quantity > lines["API Gateway, calls of phones"].quantity * 330 / 1e9
+    assert lines["CloudWatch, GB of logs"].quantity > lines["API Gateway, requests of phones"].quantity * 330 / 1e9
     assert lines["SQS, requests with a group"].price == pytest.approx(0.5e-6)
     assert lines["S3, reads of templates"].dollars > 0
     assert lines["Secrets Manager, reads"].dollars > 0
@@ -136,19 +136,19 @@ def test_what_each_call_and_each_execution_environment_cost_is_in_the_bill() -> 
     assert rollout > 15, "the phones' own calls are most of what a change of a shared pass costs"
 
 
-def test_a_script_gets_the_lines_and_their_sum() -> None:
+def test_json_has_the_lines_and_their_sum() -> None:
     done = CliRunner().invoke(app, ["cost", "--devices", "100000", "--updates-per-day", "3", "--json"])
     report = json.loads(done.stdout)
-    assert report["dollars_a_month"] == pytest.approx(sum(line["dollars"] for line in report["lines"]), abs=0.01)
+    assert report["dollars_per_month"] == pytest.approx(sum(line["dollars"] for line in report["lines"]), abs=0.01)
     shown = CliRunner().invoke(app, ["cost", "--devices", "100000", "--updates-per-day", "3"]).stdout
-    assert f"{report['dollars_a_month']:,.2f}" in shown
+    assert f"{report['dollars_per_month']:,.2f}" in shown
     assert report["prices_of"] in shown
 
 
-def test_the_cost_page_shows_what_the_command_prints() -> None:
+def test_cost_page_shows_the_output_of_the_command() -> None:
     """Within 2 %, so that a new alarm does not require a new table."""
     page = (PROJECT / "docs" / "operations" / "cost.md").read_text()
-    (total,) = re.findall(r"^ in all +([0-9.,]+)$", page, re.MULTILINE)
-    assert "--devices 100000 --updates-per-day 3\n a month" in page
+    (total,) = re.findall(r"^ total +([0-9.,]+)$", page, re.MULTILINE)
+    assert "--devices 100000 --updates-per-day 3\n per month" in page
     expected = sum(dollars(Usage(devices=100_000, updates_per_day=3)).values())
     assert float(total.replace(",", "")) == pytest.approx(expected, rel=0.02)

@@ -1,4 +1,4 @@
-"""Stages are deployed, looked at, changed and destroyed beside each other, on the embedded AWS."""
+"""Stages are deployed, described, changed and destroyed side by side on the embedded AWS."""
 
 import base64
 import copy
@@ -19,13 +19,16 @@ import pytest
 from infra.commands import main
 from infra.deploy.bucket import CODE_VERSIONS, DeployBucket
 from infra.deploy.change_sets import CloudStack, Event, ResourceChange, Unattended
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
 from infra.deploy.package import Package, build_package
 from infra.deploy.write_package import write_package
 from infra.local.ministack import Ministack, finish_gateway
 from infra.local.run import LocalRun
+from infra.stage.errors import StageError
 from infra.stage.secrets import ensure_authentication_keys
+from infra.stage.stage import Stage
 from tests.support.command_line import AtTerminal
 from tests.support.eventually import eventually
 
@@ -57,7 +60,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     return build_package("any", tmp_path_factory.mktemp("package"))
 
 
-class Stage:
+class StageUnderTest:
     """A stage of the test's own."""
 
     def __init__(self, name: str, package: Package) -> None:
@@ -67,7 +70,7 @@ class Stage:
         self.deployer = Deployer(name, on_progress=self.said.append)
 
     def deploys(self, changed: Callable[[dict[str, Any]], object] | None = None, **options: Any) -> Watched:  # noqa: ANN401
-        """Deploy, with a template that was changed if told so."""
+        """Deploy, optionally with a changed template."""
         package = self.package
         if changed is not None:
             package = replace(package, template=copy.deepcopy(package.template))
@@ -83,10 +86,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage(stack: LocalRun, package: Package, request: pytest.FixtureRequest) -> Iterator[Stage]:
+def stage(stack: LocalRun, package: Package, request: pytest.FixtureRequest) -> Iterator[StageUnderTest]:
     """Named after the test; nothing of it stays."""
     assert stack
-    made = Stage("t" + str(abs(hash(request.node.name)))[:8], package)
+    made = StageUnderTest("t" + str(abs(hash(request.node.name)))[:8], package)
     yield made
     if made.status is not None or tables_of(made):
         Deployer(made.name, on_progress=lambda _: None).destroy(with_data=True, dialogue=Unattended())
@@ -121,7 +124,7 @@ def commands(package: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     return run
 
 
-def tables_of(stage: Stage) -> list[str]:
+def tables_of(stage: StageUnderTest) -> list[str]:
     names = boto3.client("dynamodb").list_tables()["TableNames"]
     return [name for name in names if name.startswith(f"passwire-{stage.name}-")]
 
@@ -136,17 +139,17 @@ def a_resource_fails(template: dict[str, Any]) -> None:
     template["Resources"]["Broken"] = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 99999999}}
 
 
-def test_a_stage_lives_beside_the_others_and_keeps_what_it_was_told(stage: Stage, stack: LocalRun) -> None:
-    """One story, since each step takes seconds: parameters stay, unchanged code is not sent, phones notice nothing."""
+def test_deployment_keeps_parameters_and_leaves_other_stages_alone(stage: StageUnderTest, stack: LocalRun) -> None:
+    """One story, since each step takes seconds: parameters are kept, unchanged code is not uploaded, calls succeed."""
     first = stage.deploys(WebServiceUrl="https://passes.example")
     assert {change.action for change in first.reviewed} == {"Add"}
-    deployed = stage.deployer.describe()
+    deployed = Stage.open(stage.name)
     assert set(deployed.tables.values()).isdisjoint(stack.tables.values())
     assert any(line.startswith("uploaded") for line in stage.said)
 
     stage.said.clear()
     assert stage.deploys().reviewed == []
-    assert stage.said[-2:] == ["the code is what was uploaded last", "nothing to change"]
+    assert stage.said[-2:] == ["the code has not changed since the last upload", "nothing to change"]
     variables = boto3.client("lambda").get_function_configuration(FunctionName=deployed.functions["api"])
     assert variables["Environment"]["Variables"]["PASSWIRE_WEB_SERVICE_URL"] == "https://passes.example"
 
@@ -170,12 +173,12 @@ def test_a_stage_lives_beside_the_others_and_keeps_what_it_was_told(stage: Stage
     assert set(statuses) == {200}
 
 
-def test_what_a_failed_deployment_leaves_is_removed_by_the_next(stage: Stage) -> None:
+def test_next_deployment_removes_a_failed_first_one(stage: StageUnderTest) -> None:
     with pytest.raises(DeployError, match=r"rolled back \(ROLLBACK_COMPLETE\); Broken \(AWS::SQS::Queue\) failed"):
         stage.deploys(a_resource_fails)
     assert stage.status == "ROLLBACK_COMPLETE"
-    with pytest.raises(DeployError, match="not deployed"):
-        stage.deployer.describe()
+    with pytest.raises(StageError, match="not deployed"):
+        Stage.open(stage.name)
     mended = stage.deploys()
     assert "ROLLBACK_COMPLETE" in mended.questions[0]
     assert stage.status is not None
@@ -187,9 +190,11 @@ def test_what_a_failed_deployment_leaves_is_removed_by_the_next(stage: Stage) ->
     assert stage.deploys(functions_time_out_sooner).reviewed
 
 
-def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(stage: Stage, commands: Commands) -> None:
+def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
+    stage: StageUnderTest, commands: Commands
+) -> None:
     stage.deploys()
-    deployed = stage.deployer.describe()
+    deployed = Stage.open(stage.name)
     table, bucket = deployed.tables["passes"], deployed.outputs["TemplatesBucketName"]
     dynamodb, s3 = boto3.client("dynamodb"), boto3.client("s3")
     dynamodb.put_item(TableName=table, Item=PASS)
@@ -204,7 +209,7 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(sta
     ]
     done = commands("destroy", "--stage", stage.name, "--confirm", stage.name)
     assert done.code == 0, done.err
-    assert "registered devices: 1; the address that they call goes with the stage" in " ".join(done.err.split())
+    assert "registered devices: 1; the URL that they call is deleted with the stage" in " ".join(done.err.split())
     assert f"kept     {table}" in done.out
     assert stage.status is None
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
@@ -221,7 +226,7 @@ def test_tables_and_templates_outlive_a_stage_and_are_taken_over_by_the_next(sta
     stage.said.clear()
     assert table in stage.deploys().questions[0]
     assert any(line.startswith("registered devices: 1; the API that they call went") for line in stage.said)
-    assert stage.deployer.describe().tables["passes"] == table
+    assert Stage.open(stage.name).tables["passes"] == table
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
 
     done = commands("destroy", "--stage", stage.name, "--confirm", stage.name, "--with-data")
@@ -235,14 +240,16 @@ def without_a_table(template: dict[str, Any]) -> None:
     template["Resources"]["PassesTable"]["Properties"]["TableName"] = "another-name"
 
 
-def test_a_domain_is_a_matter_of_parameters_and_a_deployment_that_would_lose_a_table_is_refused(stage: Stage) -> None:
+def test_domain_is_set_by_parameters_and_losing_a_table_is_refused(
+    stage: StageUnderTest,
+) -> None:
     zone = boto3.client("route53").create_hosted_zone(Name="acme.example", CallerReference=stage.name)["HostedZone"][
         "Id"
     ]
     zone = zone.removeprefix("/hostedzone/")
     domain = f"{stage.name}.acme.example"
     stage.deploys(DomainName=domain, CertificateArn="arn:aws:acm:eu-central-1:1:certificate/1", HostedZoneId=zone)
-    deployed = stage.deployer.describe()
+    deployed = Stage.open(stage.name)
     assert deployed.outputs["WebServiceUrl"] == f"https://{domain}"
     variables = boto3.client("lambda").get_function_configuration(FunctionName=deployed.functions["api"])
     assert variables["Environment"]["Variables"]["PASSWIRE_WEB_SERVICE_URL"] == f"https://{domain}"
@@ -259,7 +266,7 @@ def test_a_domain_is_a_matter_of_parameters_and_a_deployment_that_would_lose_a_t
     assert [one["ChangeSetName"] for one in left if one["ExecutionStatus"] == "AVAILABLE"] == []
 
 
-def test_diff_tells_what_would_change_and_leaves_nothing(stage: Stage, commands: Commands) -> None:
+def test_diff_shows_changes_and_removes_its_change_set(stage: StageUnderTest, commands: Commands) -> None:
     done = commands("diff", "--stage", stage.name, "--json")
     assert done.code == 3, done.err
     assert {"PassesTable", "Push", "RestAPI", "AccessLogGroup"} <= {
@@ -269,7 +276,7 @@ def test_diff_tells_what_would_change_and_leaves_nothing(stage: Stage, commands:
     assert tables_of(stage) == []
 
 
-def test_a_person_who_declines_or_interrupts_finds_nothing_changed(stage: Stage) -> None:
+def test_declined_or_interrupted_deployment_changes_nothing(stage: StageUnderTest) -> None:
     class Declines(Unattended):
         def review(self, _changes: list[ResourceChange], /) -> bool:
             return False
@@ -285,13 +292,13 @@ def test_a_person_who_declines_or_interrupts_finds_nothing_changed(stage: Stage)
     assert stage.status is None
 
 
-def test_an_interruption_while_cloudformation_works_says_that_it_goes_on(stage: Stage) -> None:
+def test_interruption_reports_that_cloudformation_continues(stage: StageUnderTest) -> None:
     def interrupt(_: Event) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stage.deploys(dialogue=Watched(interrupt))
-    assert "CloudFormation goes on without this command" in stage.said[-1]
+    assert "CloudFormation continues without this command" in stage.said[-1]
     eventually(lambda: stage.status == "CREATE_COMPLETE", "the end of the deployment")
 
 
@@ -307,19 +314,19 @@ class Slow(Watched):
         return super().review(changes)
 
 
-def test_of_two_deployments_at_once_the_second_says_so_and_changes_nothing(stage: Stage) -> None:
+def test_second_concurrent_deployment_is_refused(stage: StageUnderTest) -> None:
     stage.deploys()
-    with pytest.raises(DeployError, match="began meanwhile; this one changed nothing"):
+    with pytest.raises(DeployError, match="began in the meantime; this one changed nothing"):
         stage.deploys(dialogue=Slow(lambda: stage.deploys(functions_time_out_sooner)), ApnsPushType="alert")
     assert (
-        boto3.client("lambda").get_function_configuration(
-            FunctionName=stage.deployer.describe().functions["push_worker"]
-        )["Timeout"]
+        boto3.client("lambda").get_function_configuration(FunctionName=Stage.open(stage.name).functions["push_worker"])[
+            "Timeout"
+        ]
         == 110
     )
 
 
-def test_the_deploy_bucket_takes_no_request_without_tls_and_keeps_the_newest_code(stack: LocalRun) -> None:
+def test_deploy_bucket_requires_tls_and_keeps_the_newest_code(stack: LocalRun) -> None:
     assert stack
     place = Deployer("t-bucket", on_progress=lambda _: None).location()
     bucket, s3 = DeployBucket(account=place.account, region=place.region), boto3.client("s3")
@@ -338,9 +345,7 @@ def test_the_deploy_bucket_takes_no_request_without_tls_and_keeps_the_newest_cod
     assert len(left) in (CODE_VERSIONS, CODE_VERSIONS + 1)
 
 
-def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_template_is_read_from_the_bucket(stage: StageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.deploy.deployer.BODY_LIMIT_BYTES", 1000)
     assert stage.deployer.diff(lambda: stage.package, parameters={})
     s3 = boto3.client("s3")
@@ -350,10 +355,10 @@ def test_a_template_that_is_too_large_for_a_request_is_read_from_the_bucket(
     assert template["Size"] > 1000
 
 
-def test_a_pipeline_of_ones_own_deploys_the_template_that_this_one_would(
-    stage: Stage, stack: LocalRun, tmp_path: Path
+def test_packaged_script_deploys_the_same_template_as_deploy(
+    stage: StageUnderTest, stack: LocalRun, tmp_path: Path
 ) -> None:
-    """The script is run as it is written, by the AWS CLI, and `deploy` then finds nothing to change."""
+    """The script is run as written, with the AWS CLI, and `deploy` then finds nothing to change."""
     environment = {**os.environ, **stack.credentials, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     written = write_package(
         stage.package,
@@ -366,7 +371,7 @@ def test_a_pipeline_of_ones_own_deploys_the_template_that_this_one_would(
     for _ in range(2):  # a second time there is nothing to do, and the key stays
         done = subprocess.run([written["script"]], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert stage.deployer.describe().outputs["WebServiceUrl"] == "https://passes.example.com"
+    assert Stage.open(stage.name).outputs["WebServiceUrl"] == "https://passes.example.com"
     assert stage.deployer.diff(lambda: stage.package, parameters={}) == []
     keys = boto3.client("secretsmanager").get_secret_value(SecretId=f"passwire/{stage.name}/authentication-keys")
     assert [len(base64.b64decode(key["key"])) for key in json.loads(keys["SecretString"])["keys"]] == [32]

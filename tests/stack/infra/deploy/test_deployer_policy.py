@@ -1,4 +1,4 @@
-"""The deployer's policy names what `deploy` and `diff` were seen to call, and no more."""
+"""The deployer's policy grants exactly the recorded calls of `deploy` and `diff`."""
 
 import copy
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ from botocore.session import Session
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]  # it has no types
 
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
 from infra.deploy.deployer_policy import FIRST_IN_ACCOUNT, OWN_ACTIONS, deployer_policy
+from infra.deploy.errors import DeployError
 from infra.deploy.package import Package, build_package
 from infra.deploy.template import with_code
 from infra.local.run import LocalRun
@@ -31,19 +32,20 @@ OTHERWISE_NAMED = {
     "apigateway:GetAccount": "apigateway:GET",
     "apigateway:UpdateAccount": "apigateway:PATCH",
 }
-"""What IAM calls an operation (AWS, "Service Authorization Reference")."""
+"""IAM actions by operation (AWS, "Service Authorization Reference")."""
 WITHOUT_PERMISSION = {"sts:GetCallerIdentity"}
+BUCKET_EXISTS = "the deploy bucket exists since the session's own stage was deployed"
 NOT_MET = {
     "cloudformation:DescribeEvents": "the embedded AWS refuses no change set",
-    "cloudformation:ListStacks": "the embedded AWS frees a queue's name at once",
-    "s3:CreateBucket": "the session's own stage has made the deploy bucket",
-    "s3:PutBucketPolicy": "likewise",
-    "s3:PutBucketPublicAccessBlock": "likewise",
-    "s3:PutLifecycleConfiguration": "likewise",
-    "dynamodb:Scan": "no address is changed here",
+    "cloudformation:ListStacks": "the embedded AWS releases a queue's name at once",
+    "s3:CreateBucket": BUCKET_EXISTS,
+    "s3:PutBucketPolicy": BUCKET_EXISTS,
+    "s3:PutBucketPublicAccessBlock": BUCKET_EXISTS,
+    "s3:PutLifecycleConfiguration": BUCKET_EXISTS,
+    "dynamodb:Scan": "no URL is changed here",
     "s3:DeleteObject": "the stage has no old code",
 }
-"""What cannot happen here, and why."""
+"""Actions that are not recorded here, with the reason."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def called(stack: LocalRun) -> Iterator[set[str]]:
     Deployer(STAGE, on_progress=lambda _: None).destroy(with_data=True, dialogue=Unattended())
 
 
-def test_the_policy_grants_what_deploy_and_diff_call_and_no_more(package: Package, called: set[str]) -> None:
+def test_policy_grants_exactly_the_calls_of_deploy_and_diff(package: Package, called: set[str]) -> None:
     broken = replace(package, template=copy.deepcopy(package.template))
     queue = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 99999999}}
     broken.template["Resources"]["Broken"] = queue
@@ -83,12 +85,10 @@ def test_the_policy_grants_what_deploy_and_diff_call_and_no_more(package: Packag
     ensure_authentication_keys(STAGE)
     used = called - WITHOUT_PERMISSION - set(FIRST_IN_ACCOUNT)
     assert used - set(OWN_ACTIONS) == set(), "not granted"
-    assert set(OWN_ACTIONS) - used - set(NOT_MET) == set(), "granted in vain"
+    assert set(OWN_ACTIONS) - used - set(NOT_MET) == set(), "granted, but not used"
 
 
-def test_the_policy_knows_every_type_of_resource_of_the_template(
-    package: Package, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_policy_covers_every_resource_type_of_the_template(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     template = with_code(copy.deepcopy(package.template), bucket="bucket", key="key")
     translated = transform(template, {}, NoManagedPolicies())

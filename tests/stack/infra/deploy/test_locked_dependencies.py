@@ -1,4 +1,4 @@
-"""Every dependency is pinned with its hashes, and nothing that differs from them gets into the zip that is deployed."""
+"""Every dependency is pinned by hash, and no file with another hash gets into the deployed zip."""
 
 import hashlib
 import json
@@ -77,7 +77,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
 
 @pytest.mark.parametrize("name", LOCKED)
 def test_every_pinned_requirement_has_a_hash(name: str) -> None:
-    """As `pip install --require-hashes` demands it: a requirement, its marker, and at least one hash."""
+    """`pip install --require-hashes` requires a requirement, its marker, and at least one hash."""
     entries = re.split(r"\n(?=[a-z0-9])", (PROJECT / name).read_text())
     assert len(entries) > 20
     for entry in entries:
@@ -92,7 +92,7 @@ def test_packaging_refuses_a_download_that_differs_from_its_hash(index: Index) -
 
 
 def test_packaging_refuses_a_wheel_for_lambda_that_differs_from_its_hash(index: Index) -> None:
-    """The wheel of this machine is the locked one; the one that would be deployed is another."""
+    """The wheel for this machine is the locked one; the wheel to deploy is not."""
     here = index.wheel(f"py3-none-{HERE}")
     index.wheel(f"py3-none-manylinux2014_{ELSEWHERE}")
     index.locks([here, "0" * 64])
@@ -100,13 +100,13 @@ def test_packaging_refuses_a_wheel_for_lambda_that_differs_from_its_hash(index: 
 
 
 def test_packaging_refuses_a_library_that_has_no_wheel_for_lambda(index: Index) -> None:
-    """Chalice alone would warn, and make a zip without it."""
+    """Chalice alone would warn and omit the library from the zip."""
     index.locks([index.wheel(f"py3-none-{HERE}")])
     assert "locked==1: no wheel for Lambda" in index.is_refused()
 
 
-def test_a_zip_that_chalice_made_without_hashes_is_not_taken_up_again(index: Index) -> None:
-    """It lies where Chalice finds it by the requirements' name."""
+def test_zip_built_without_hashes_is_not_reused(index: Index) -> None:
+    """It is in the folder in which Chalice looks for zips by the hash of the requirements."""
     index.wheel("py3-none-any")
     index.locks(["0" * 64])
     kept = index.project / ".chalice" / "deployments" / "unverified.zip"

@@ -1,4 +1,4 @@
-"""What is watched is there to be seen: every metric named is written, every alarm links to its runbook section."""
+"""Alarms and dashboard: every metric is written, and every alarm links to its runbook section."""
 
 import json
 import re
@@ -37,7 +37,7 @@ AWS_METRICS = {
     },
     ("AWS/SQS", frozenset({"QueueName"})): {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
 }
-"""What AWS writes, as far as it is looked at here: the pages "... metrics and dimensions" of each service."""
+"""AWS's metrics that alarms and dashboard use: the pages "... metrics and dimensions" of each service."""
 
 Written = set[tuple[str, frozenset[str]]]
 
@@ -53,16 +53,16 @@ def alarms() -> dict[str, dict[str, Any]]:
     return {n: r["Properties"] for n, r in found.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
 
 
-def test_every_metric_of_aws_is_one_that_aws_writes() -> None:
+def test_every_aws_metric_exists() -> None:
     for metric in watched():
         if metric.namespace != "Passwire":
             assert metric.name in AWS_METRICS[metric.namespace, frozenset(metric.dimensions)], metric
 
 
-def test_every_metric_of_ours_is_one_that_the_functions_write(
+def test_every_custom_metric_is_written_by_the_functions(
     stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, apns: Apns, serial_number: str
 ) -> None:
-    """The whole loop is played, and the functions' logs are read as CloudWatch would read them."""
+    """The whole update loop runs, and the functions' logs are read as CloudWatch would read them."""
     pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
     phone.adds(issuer.issues(pass_id).content)
     pipeline.writes(serial_number, fields={"gate": "B2"})
@@ -92,7 +92,7 @@ def written(stack: LocalRun) -> Written:
     return found
 
 
-def test_every_value_of_a_dimension_is_one_that_the_code_writes() -> None:
+def test_every_dimension_value_is_written_by_the_code() -> None:
     views = {route.view_name for methods in app.routes.values() for route in methods.values()}
     allowed = {"Call": views, "Outcome": {kind.value for kind in OutcomeKind}}
     for metric in watched():
@@ -101,7 +101,7 @@ def test_every_value_of_a_dimension_is_one_that_the_code_writes() -> None:
                 assert value in allowed[name], metric
 
 
-def test_every_alarm_goes_to_the_topic_and_links_to_its_runbook_section() -> None:
+def test_every_alarm_notifies_the_topic_and_links_to_its_runbook_section() -> None:
     runbook = (PROJECT / "docs" / "operations" / "runbook.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n\n(.+?)(?=\n## |\Z)", runbook, re.MULTILINE | re.DOTALL))
     assert resources()["Parameters"]["RunbookUrl"]["Default"].endswith("/docs/operations/runbook.md")
@@ -112,13 +112,13 @@ def test_every_alarm_goes_to_the_topic_and_links_to_its_runbook_section() -> Non
         assert len(sections[heading]) > 80, name
 
 
-def test_every_function_is_watched() -> None:
+def test_every_function_has_alarms() -> None:
     configured = json.loads((PROJECT / ".chalice" / "config.json").read_text())["lambda_functions"]
     assert {name.removesuffix("_handler").title().replace("_", "") for name in configured} == set(monitoring.FUNCTIONS)
 
 
 @pytest.mark.usefixtures("stack")
-def test_the_dashboard_stands_in_the_stack_with_the_names_of_its_resources(stack: LocalRun) -> None:
+def test_deployed_dashboard_names_the_stages_resources(stack: LocalRun) -> None:
     body = boto3.client("cloudwatch").get_dashboard(DashboardName=f"passwire-{stack.stage}")["DashboardBody"]
     widgets = json.loads(body)["widgets"]
     assert "${" not in body

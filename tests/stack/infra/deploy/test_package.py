@@ -1,4 +1,4 @@
-"""The zip that is deployed: what is in it, that it is enough, and that the same commit makes the same bytes."""
+"""The deployed zip: its content is sufficient and minimal, and the same commit results in the same bytes."""
 
 import importlib.util
 import json
@@ -17,7 +17,7 @@ from infra.local.run import LocalRun
 
 MAX_BYTES = 9_000_000
 UNCHECKED_HASH = 0b01
-"""The flags of a `.pyc` that is taken as it is (PEP 552)."""
+"""The flags of a `.pyc` that Python does not compare with its source (PEP 552)."""
 pytestmark = pytest.mark.timeout(600)
 ELF_MACHINE = {62: "x86_64", 183: "arm64"}
 """`e_machine`: EM_X86_64 and EM_AARCH64."""
@@ -68,8 +68,8 @@ def for_arm64(stack: LocalRun, tmp_path_factory: pytest.TempPathFactory) -> Pack
         os.umask(before)
 
 
-def test_a_zip_that_a_killed_run_left_is_made_anew(original: Path, tmp_path: Path) -> None:
-    """With the session's zip for a run of Chalice: making one anew takes most of a minute."""
+def test_incomplete_zip_of_a_killed_run_is_built_again(original: Path, tmp_path: Path) -> None:
+    """Uses the session's zip in place of a run of Chalice, which takes most of a minute."""
     (torn, whole) = (tmp_path / "torn.zip", tmp_path / "whole.zip")
     torn.write_bytes(original.read_bytes()[:-1000])
     shutil.copyfile(original, whole)
@@ -78,12 +78,12 @@ def test_a_zip_that_a_killed_run_left_is_made_anew(original: Path, tmp_path: Pat
         assert whole.exists()
 
 
-def test_the_zip_is_small(slim: Path) -> None:
+def test_zip_is_small(slim: Path) -> None:
     assert slim.stat().st_size < MAX_BYTES
 
 
-def test_every_module_in_the_zip_imports_from_the_zip_alone(slim: Path, tmp_path: Path) -> None:
-    """Without dist-info, site-packages and environment: nothing that runs is missing, nothing is there in vain."""
+def test_every_module_imports_from_the_zip_alone(slim: Path, tmp_path: Path) -> None:
+    """Without dist-info, site-packages and environment variables: nothing is missing."""
     with zipfile.ZipFile(slim) as archive:
         archive.extractall(tmp_path)
     interpreter = [sys.executable, "-I", "-S", "-B", "-W", "error::ImportWarning"]
@@ -92,8 +92,8 @@ def test_every_module_in_the_zip_imports_from_the_zip_alone(slim: Path, tmp_path
     assert int(done.stdout) > 300
 
 
-def test_nothing_in_the_zip_is_compiled_at_a_cold_start(slim: Path) -> None:
-    """The libraries are there compiled and in no other form, the service compiled and as source for its tracebacks."""
+def test_zip_needs_no_compilation_at_cold_start(slim: Path) -> None:
+    """Libraries are compiled without sources; the service is compiled and has its sources for tracebacks."""
     with zipfile.ZipFile(slim) as archive:
         names = archive.namelist()
         compiled = [archive.read(name)[:8] for name in names if name.endswith(".pyc")]
@@ -105,8 +105,8 @@ def test_nothing_in_the_zip_is_compiled_at_a_cold_start(slim: Path) -> None:
     assert set(compiled) == {expected}
 
 
-def test_the_functions_trust_every_root_that_mozilla_does(original: Path, slim: Path) -> None:
-    """A file each, under the name by which OpenSSL looks for it."""
+def test_functions_trust_every_root_of_mozilla(original: Path, slim: Path) -> None:
+    """Each root is a file with the name that OpenSSL looks for."""
     with zipfile.ZipFile(original) as archive:
         bundle = archive.read("certifi/cacert.pem").decode()
     with zipfile.ZipFile(slim) as archive:
@@ -115,14 +115,14 @@ def test_the_functions_trust_every_root_that_mozilla_does(original: Path, slim: 
     assert all(root in bundle for root in roots.values())
 
 
-def test_the_functions_run_on_the_python_that_compiled_them(for_arm64: Package) -> None:
+def test_runtime_is_the_python_that_compiled_the_zip(for_arm64: Package) -> None:
     functions = [r for r in for_arm64.template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     expected = f"python{sys.version_info.major}.{sys.version_info.minor}"
     assert functions
     assert {function["Properties"]["Runtime"] for function in functions} == {expected}
 
 
-def test_only_what_runs_is_in_the_zip(slim: Path) -> None:
+def test_zip_contains_only_what_runs(slim: Path) -> None:
     with zipfile.ZipFile(slim) as archive:
         names = archive.namelist()
         services = {name.split("/")[2] for name in names if name.startswith("botocore/data/") and name.count("/") > 2}
@@ -132,8 +132,8 @@ def test_only_what_runs_is_in_the_zip(slim: Path) -> None:
     assert set(model["operations"]) == OPERATIONS["s3"]
 
 
-def test_the_same_commit_makes_the_same_bytes(slim: Path, for_arm64: Package) -> None:
-    """Packaged anew with another date, umask and folder: all that is not machine code is the same, and written so."""
+def test_same_commit_results_in_the_same_bytes(slim: Path, for_arm64: Package) -> None:
+    """Packaged again with another date, umask and folder, everything but machine code is the same."""
     with zipfile.ZipFile(slim) as ours, zipfile.ZipFile(for_arm64.zip_file) as theirs:
         first, second = (
             [(m.filename, m.date_time, m.external_attr, m.CRC, m.compress_size) for m in archive.infolist() if _text(m)]
@@ -143,7 +143,7 @@ def test_the_same_commit_makes_the_same_bytes(slim: Path, for_arm64: Package) ->
     assert len(first) > 300
 
 
-def test_a_function_for_arm64_has_arm64_code(for_arm64: Package, slim: Path) -> None:
+def test_arm64_package_has_arm64_code(for_arm64: Package, slim: Path) -> None:
     functions = [r for r in for_arm64.template["Resources"].values() if r["Type"] == "AWS::Serverless::Function"]
     assert {tuple(function["Properties"]["Architectures"]) for function in functions} == {("arm64",)}
     assert _machines(slim) == {"x86_64"}
@@ -156,7 +156,7 @@ def _text(member: zipfile.ZipInfo) -> bool:
 
 
 def _machines(path: Path) -> set[str]:
-    """Of the ELF files in a zip."""
+    """Return the machines of the ELF files in a zip."""
     with zipfile.ZipFile(path) as archive:
         libraries = [archive.read(member) for member in archive.infolist() if not _text(member)]
     assert all(library.startswith(b"\x7fELF") for library in libraries)

@@ -27,7 +27,7 @@ class NoManagedPolicies:
 
 @pytest.fixture(scope="module")
 def template(stack: LocalRun, stack_folder: Path) -> dict[str, Any]:
-    """Of the session's own stage, as it was packaged."""
+    """Return the packaged template of the session's own stage, translated."""
     assert stack
     packaged = json.loads((stack_folder / "package" / "sam.json").read_text())
     translated: dict[str, Any] = transform(
@@ -60,7 +60,7 @@ def alarmed_metrics(template: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield metric["Namespace"], metric["MetricName"]
 
 
-def test_only_the_worker_may_be_invoked_by_what_it_sends_itself(template: dict[str, Any]) -> None:
+def test_only_the_push_worker_allows_recursive_invocation(template: dict[str, Any]) -> None:
     """A1: Lambda stops a function after about 16 passes through its own queue unless RecursiveLoop is Allow."""
     functions = of_type(template, "AWS::Lambda::Function")
     may = {name for name, function in functions.items() if function.get("RecursiveLoop") == "Allow"}
@@ -68,7 +68,7 @@ def test_only_the_worker_may_be_invoked_by_what_it_sends_itself(template: dict[s
 
 
 def test_alarm_watches_dropped_recursive_invocations(template: dict[str, Any]) -> None:
-    """A1: what Lambda drops as a loop nobody else reports."""
+    """A1: only this metric reports what Lambda drops as a loop."""
     assert ("AWS/Lambda", "RecursiveInvocationsDropped") in set(alarmed_metrics(template))
 
 
@@ -79,15 +79,15 @@ def test_api_has_one_stage(template: dict[str, Any]) -> None:
     assert [name for name in stages + deployed if name] == ["api"]
 
 
-def test_age_alone_ends_the_attempts_of_a_stream_batch(template: dict[str, Any]) -> None:
-    """A6: attempts and age both end it, and no pause between attempts is promised."""
+def test_stream_batch_is_retried_until_its_maximum_age(template: dict[str, Any]) -> None:
+    """A6: attempts and age both end the retries, and Lambda guarantees no pause between attempts."""
     mapping = mapping_of(template, PUSH)
     assert mapping["MaximumRetryAttempts"] == -1
     assert mapping["MaximumRecordAgeInSeconds"] >= 12 * 3600
 
 
-def test_message_stays_invisible_for_six_times_the_timeout_of_its_function(template: dict[str, Any]) -> None:
-    """A7: AWS asks for it, since a batch that is throttled is delivered again within that time."""
+def test_visibility_timeout_is_six_times_the_function_timeout(template: dict[str, Any]) -> None:
+    """A7: AWS requires it, since a throttled batch is delivered again within that time."""
     queues = of_type(template, "AWS::SQS::Queue")
     functions = of_type(template, "AWS::Lambda::Function")
     for mapping in of_type(template, "AWS::Lambda::EventSourceMapping").values():
@@ -97,15 +97,15 @@ def test_message_stays_invisible_for_six_times_the_timeout_of_its_function(templ
             assert queues[source]["VisibilityTimeout"] >= 6 * timeout, source
 
 
-def test_unsettled_message_is_delivered_again_for_a_day_at_least(template: dict[str, Any]) -> None:
-    """A7: throttled deliveries and killed invocations count as receives too, and nothing postpones those."""
+def test_message_is_redelivered_for_at_least_a_day(template: dict[str, Any]) -> None:
+    """A7: throttled deliveries and killed invocations also count as receives, without any delay between them."""
     queue = of_type(template, "AWS::SQS::Queue")["PushQueue"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] >= 24 * 3600
     assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
-def test_phones_cannot_take_the_concurrency_that_pushes_need(template: dict[str, Any]) -> None:
-    """A8: one pool per account; either pushing has its own part of it or the API has a limit."""
+def test_api_requests_leave_concurrency_for_pushes(template: dict[str, Any]) -> None:
+    """A8: an account has one pool of concurrency; either pushes reserve a part of it or the API has a limit."""
     functions = of_type(template, "AWS::Lambda::Function")
     reserved = {name for name, function in functions.items() if "ReservedConcurrentExecutions" in function}
     assert reserved >= {PUSH, WORKER} or API in reserved
@@ -115,10 +115,10 @@ def test_phones_cannot_take_the_concurrency_that_pushes_need(template: dict[str,
         ), f"{name}: a new account has 10 in all, so it must be a parameter"
 
 
-def test_alarm_for_waiting_pushes_does_not_rest_on_an_age_that_leaves_out_retried_messages(
+def test_alarm_for_deferred_pushes_includes_retried_messages(
     template: dict[str, Any],
 ) -> None:
-    """A10: ApproximateAgeOfOldestMessage passes over messages that were received three times or more."""
+    """A10: ApproximateAgeOfOldestMessage ignores messages that were received three times or more."""
     push_queue = [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["PushQueue", "QueueName"]}}]
     alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
     of_queue = {alarm["MetricName"] for alarm in alarms if alarm.get("Dimensions") == push_queue}
@@ -137,15 +137,15 @@ def test_alarms_watch_dynamodb_throttling(template: dict[str, Any]) -> None:
     }
 
 
-def test_tables_are_encrypted_by_the_key_that_costs_nothing(template: dict[str, Any]) -> None:
+def test_tables_are_encrypted_with_the_free_key_by_default(template: dict[str, Any]) -> None:
     """A14: SSEEnabled without a key is the AWS managed key of KMS, which is charged; another key is a parameter."""
     for name, table in of_type(template, "AWS::DynamoDB::Table").items():
         encryption = json.dumps(table.get("SSESpecification"))
         assert "SSESpecification" not in table or "KMSMasterKeyId" in encryption, name
 
 
-def test_device_log_has_a_rate_of_its_own(template: dict[str, Any]) -> None:
-    """A19: it needs no token, and each request is paid as logs."""
+def test_device_log_has_its_own_rate_limit(template: dict[str, Any]) -> None:
+    """A19: it needs no token, and each request costs log storage."""
     (stage,) = of_type(template, "AWS::ApiGateway::Stage").values()
     (setting,) = (setting for setting in stage["MethodSettings"] if setting["ResourcePath"].endswith("v1~1log"))
     (every,) = (setting for setting in stage["MethodSettings"] if setting["ResourcePath"] == "/*")
@@ -154,37 +154,37 @@ def test_device_log_has_a_rate_of_its_own(template: dict[str, Any]) -> None:
 
 
 def test_web_acl_is_optional(template: dict[str, Any]) -> None:
-    """A20: without it one client can use the stage's whole rate."""
+    """A20: without it, one client can use up the rate limit of the stage."""
     associations = [r for r in template["Resources"].values() if r["Type"] == "AWS::WAFv2::WebACLAssociation"]
     assert associations
     assert all("Condition" in association for association in associations)
 
 
-def test_gateway_responses_have_status_codes_that_are_strings(template: dict[str, Any]) -> None:
+def test_gateway_response_status_codes_are_strings(template: dict[str, Any]) -> None:
     (api,) = of_type(template, "AWS::ApiGateway::RestApi").values()
     responses = api["Body"]["x-amazon-apigateway-gateway-responses"].values()
     assert responses
     assert [type(response["statusCode"]) for response in responses] == [str] * len(responses)
 
 
-def test_api_does_not_compress_again_what_is_a_zip(template: dict[str, Any]) -> None:
+def test_api_does_not_compress_responses(template: dict[str, Any]) -> None:
     (api,) = of_type(template, "AWS::ApiGateway::RestApi").values()
     assert "MinimumCompressionSize" not in api
 
 
-def test_domain_without_certificate_is_refused_before_anything_is_made(template: dict[str, Any]) -> None:
+def test_template_refuses_a_domain_without_certificate(template: dict[str, Any]) -> None:
     assertions = json.dumps(template.get("Rules", {}))
     assert "DomainName" in assertions
     assert "CertificateArn" in assertions
 
 
-def test_functions_end_before_who_waits_for_them(template: dict[str, Any]) -> None:
+def test_functions_time_out_before_their_callers(template: dict[str, Any]) -> None:
     functions = of_type(template, "AWS::Lambda::Function")
     assert functions[API]["Timeout"] <= MAX_API_SECONDS
     told = functions[PUSH]["Environment"]["Variables"]["PASSWIRE_PUSH_TIMEOUT_SECONDS"]
     assert int(told) == functions[PUSH]["Timeout"], "the update protocol's window rests on it"
 
 
-def test_batches_are_answered_in_part(template: dict[str, Any]) -> None:
+def test_event_sources_accept_partial_batch_responses(template: dict[str, Any]) -> None:
     for function in (PUSH, WORKER):
         assert mapping_of(template, function)["FunctionResponseTypes"] == ["ReportBatchItemFailures"]

@@ -1,4 +1,4 @@
-"""The template as CloudFormation reads it, after the SAM transform: what AWS's own rules ask of it."""
+"""The template after the SAM transform keeps AWS's rules."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     return {name: r["Properties"] for name, r in template["Resources"].items() if r["Type"] == kind}
 
 
-def test_the_api_has_one_stage_which_is_throttled_and_logged(translated: Template) -> None:
+def test_api_has_one_stage_with_throttling_and_access_log(translated: Template) -> None:
     """SAM adds a second public stage, named Stage, unless OpenApiVersion is set (SAM issue 191)."""
     ((_, stage),) = of_type(translated, "AWS::ApiGateway::Stage").items()
     assert stage["StageName"] == "api"
@@ -53,7 +53,7 @@ def test_the_api_has_one_stage_which_is_throttled_and_logged(translated: Templat
     assert ["StageName" in deployment for deployment in deployments] == [False], "it would make a stage of that name"
 
 
-def test_the_function_that_sends_into_its_own_queue_may_recurse(translated: Template) -> None:
+def test_push_worker_allows_recursive_invocation(translated: Template) -> None:
     """Lambda stops a function after about 16 rounds through its own queue (Lambda guide, "invocation-recursion")."""
     functions = of_type(translated, "AWS::Lambda::Function")
     assert {name: f["RecursiveLoop"] for name, f in functions.items() if "RecursiveLoop" in f} == {
@@ -67,14 +67,14 @@ def test_the_function_that_sends_into_its_own_queue_may_recurse(translated: Temp
     assert [alarm["Dimensions"] for alarm in dropped] == [[{"Name": "FunctionName", "Value": {"Ref": "PushWorker"}}]]
 
 
-def test_a_batch_of_the_stream_is_given_up_by_its_age_alone(translated: Template) -> None:
+def test_stream_batch_is_retried_until_its_maximum_age(translated: Template) -> None:
     """Attempts of a function that fails at once would end long before twelve hours."""
     mapping = of_type(translated, "AWS::Lambda::EventSourceMapping")["PushPushDynamodbEventSource"]
     assert (mapping["MaximumRetryAttempts"], mapping["MaximumRecordAgeInSeconds"]) == (-1, 12 * 3600)
 
 
-def test_a_message_outlives_an_invocation_of_its_function_and_a_week_of_failures(translated: Template) -> None:
-    """AWS asks for a visibility timeout of six times the function's (Lambda guide, "Using Lambda with Amazon SQS").
+def test_message_survives_a_week_of_failed_invocations(translated: Template) -> None:
+    """AWS requires a visibility timeout of six times the function's (Lambda guide, "Using Lambda with Amazon SQS").
 
     A message that always fails comes back at least every `VisibilityTimeout`, and each time counts.
     """
@@ -85,8 +85,8 @@ def test_a_message_outlives_an_invocation_of_its_function_and_a_week_of_failures
     assert queue["RedrivePolicy"]["maxReceiveCount"] <= 1000, "SQS takes no more"
 
 
-def test_a_new_account_can_take_every_default(translated: Template) -> None:
-    """Reserved concurrency leaves an account's last 100 executions unreserved, of which a new account may have 10."""
+def test_defaults_fit_into_a_new_accounts_limits(translated: Template) -> None:
+    """Reserved concurrency must leave 100 executions unreserved, and a new account may have only 10."""
     parameters = translated["Parameters"]
     assert {name: parameters[name]["Default"] for name in parameters if name.endswith("ReservedConcurrency")} == {
         "PushReservedConcurrency": 0,
@@ -100,13 +100,13 @@ def test_a_new_account_can_take_every_default(translated: Template) -> None:
         assert (value, otherwise) == ({"Ref": f"{role}ReservedConcurrency"}, {"Ref": "AWS::NoValue"})
 
 
-def test_the_api_leaves_the_push_functions_room_in_an_account_of_a_thousand_executions(translated: Template) -> None:
-    """A burst at once, and then the rate at 100 ms per call."""
+def test_api_limits_leave_concurrency_for_pushes_in_a_default_account(translated: Template) -> None:
+    """A burst at once, then the rate at 100 ms per request."""
     rate, burst = (translated["Parameters"][name]["Default"] for name in ("ThrottleRate", "ThrottleBurst"))
     assert burst + rate * 0.1 < 1000 - 200
 
 
-def test_tables_are_encrypted_with_a_key_that_costs_nothing_unless_one_is_given(translated: Template) -> None:
+def test_tables_use_the_free_key_unless_a_key_is_set(translated: Template) -> None:
     """`SSEEnabled` alone is the AWS managed key, whose KMS calls are charged."""
     for table in of_type(translated, "AWS::DynamoDB::Table").values():
         condition, given, otherwise = table["SSESpecification"]["Fn::If"]
@@ -115,7 +115,7 @@ def test_tables_are_encrypted_with_a_key_that_costs_nothing_unless_one_is_given(
         assert otherwise == {"Ref": "AWS::NoValue"}
 
 
-def test_tracing_is_off_unless_it_is_asked_for(translated: Template) -> None:
+def test_tracing_is_off_by_default(translated: Template) -> None:
     assert translated["Parameters"]["Tracing"]["Default"] == "off"
     for function in of_type(translated, "AWS::Lambda::Function").values():
         assert function["TracingConfig"] == {"Mode": {"Fn::If": ["IsTraced", "Active", "PassThrough"]}}
@@ -128,7 +128,7 @@ def test_tracing_is_off_unless_it_is_asked_for(translated: Template) -> None:
         assert otherwise == {"Ref": "AWS::NoValue"}
 
 
-def test_a_limit_per_address_is_there_when_it_is_asked_for(translated: Template) -> None:
+def test_rate_limit_per_ip_is_created_when_set(translated: Template) -> None:
     assert translated["Parameters"]["RateLimitPerIp"]["Default"] == 0
     for logical_id in ("WebAcl", "WebAclAssociation"):
         assert translated["Resources"][logical_id]["Condition"] == "HasRateLimitPerIp"
@@ -137,7 +137,7 @@ def test_a_limit_per_address_is_there_when_it_is_asked_for(translated: Template)
     assert {"Ref": stage} in association["ResourceArn"]["Fn::Join"][1]
 
 
-def test_gateway_responses_have_their_status_as_text(translated: Template) -> None:
+def test_gateway_response_status_codes_are_strings(translated: Template) -> None:
     """The OpenAPI extension's type is a string (AWS, "x-amazon-apigateway-gateway-responses")."""
     (api,) = of_type(translated, "AWS::ApiGateway::RestApi").values()
     answers = api["Body"]["x-amazon-apigateway-gateway-responses"]
@@ -145,14 +145,14 @@ def test_gateway_responses_have_their_status_as_text(translated: Template) -> No
     assert "MinimumCompressionSize" not in api, "passes are zips, and SAM makes no deployment for a change of it"
 
 
-def test_nothing_in_the_templates_bucket_is_reached_without_tls(translated: Template) -> None:
+def test_templates_bucket_requires_tls(translated: Template) -> None:
     (policy,) = of_type(translated, "AWS::S3::BucketPolicy").values()
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_a_throttled_table_raises_an_alarm(translated: Template) -> None:
+def test_throttled_table_raises_an_alarm(translated: Template) -> None:
     throttles = {
         (alarm["MetricName"], alarm["Dimensions"][0]["Value"]["Ref"])
         for alarm in of_type(translated, "AWS::CloudWatch::Alarm").values()
@@ -163,14 +163,14 @@ def test_a_throttled_table_raises_an_alarm(translated: Template) -> None:
 
 
 @pytest.mark.parametrize("source", ["one stack", "chalice deploy"])
-def test_a_domain_without_a_certificate_is_refused_before_anything_is_made(translated: Template, source: str) -> None:
+def test_template_refuses_a_domain_without_certificate(translated: Template, source: str) -> None:
     template = translated if source == "one stack" else data_template([])
     (rule,) = template["Rules"].values()
     assert json.dumps(rule["RuleCondition"]).count("DomainName") == 1
     assert [json.dumps(a["Assert"]).count("CertificateArn") for a in rule["Assertions"]] == [1]
 
 
-def test_every_condition_and_parameter_that_is_named_is_there(translated: Template) -> None:
+def test_every_referenced_condition_and_parameter_exists(translated: Template) -> None:
     for template in (translated, data_template([resources()["Globals"]])):
         text = json.dumps({part: template[part] for part in ("Resources", "Outputs", "Conditions")})
         named = set(re.findall(r'"Fn::If": \["(\w+)"', text)) | set(re.findall(r'"Condition": "(\w+)"', text))

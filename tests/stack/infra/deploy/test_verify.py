@@ -1,4 +1,4 @@
-"""A zip that would not run is refused before it is uploaded, and the library in the way is named."""
+"""A zip that would not run is refused before the upload, and the message names the library."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def for_another_python(name: str, content: bytes) -> Member:
     return name.replace("markupsafe/_speedups.cpython-3", "markupsafe/_speedups.cpython-39"), content
 
 
-def test_the_zip_that_is_deployed_passes(package: Package) -> None:
+def test_deployed_zip_is_accepted(package: Package) -> None:
     verify_zip(package.zip_file, package.template)
 
 
@@ -72,7 +72,7 @@ def test_the_zip_that_is_deployed_passes(package: Package) -> None:
         (without("hpack/hpack"), "cannot be imported from the zip: .*hpack.hpack"),
     ],
 )
-def test_a_zip_that_would_not_run_is_refused(
+def test_broken_zip_is_refused_with_the_library_named(
     package: Package, tmp_path: Path, change: ResourceChange, sentence: str
 ) -> None:
     zip_file = changed(package, tmp_path, change)
@@ -80,8 +80,8 @@ def test_a_zip_that_would_not_run_is_refused(
         verify_zip(zip_file, package.template)
 
 
-def test_the_roots_that_apns_needs_are_in_the_zip(package: Package) -> None:
-    """APNs' servers present certificates of USERTrust RSA; Sectigo, whose root it is, moves to R46."""
+def test_zip_contains_the_roots_that_apns_needs(package: Package) -> None:
+    """APNs' certificates are issued under USERTrust RSA; its owner Sectigo is moving to R46."""
     with zipfile.ZipFile(package.zip_file) as archive:
         subjects = {
             name: load_pem_x509_certificate(archive.read(f"roots/{hashed}.0")).subject.rfc4514_string()
@@ -91,8 +91,8 @@ def test_the_roots_that_apns_needs_are_in_the_zip(package: Package) -> None:
     assert all(subject.startswith(f"CN={name},") for name, subject in subjects.items())
 
 
-def test_code_for_another_machine_is_looked_at_and_not_run(package: Package, tmp_path: Path) -> None:
-    """A zip for arm64 is packaged on x86_64 too: what is machine code is checked, and nothing of it can be imported."""
+def test_code_for_another_machine_is_checked_without_running_it(package: Package, tmp_path: Path) -> None:
+    """On x86_64, the machine code of a zip for arm64 is checked, but nothing is imported."""
 
     def machine_code_for_arm64(name: str, content: bytes) -> Member:
         return name, content[:18] + ARM64 + content[20:] if name.endswith(".so") else content

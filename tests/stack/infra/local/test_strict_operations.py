@@ -16,7 +16,7 @@ from infra.local.run import LocalRun
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.table import PassTable
 from infra.stage.secrets import ensure_authentication_keys
-from infra.stage.settings import settings_of
+from infra.stage.stage import Stage
 from tests.conftest import Pipeline
 from tests.stack.infra.operate.test_pushes import newest_record
 from tests.support.command_line import infra
@@ -78,7 +78,7 @@ def test_stage_is_deployed_again_right_after_it_was_destroyed(deployer: Deployer
     deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
     deployer.destroy(with_data=False, dialogue=Unattended())
     deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
-    assert deployer.describe().queues["push"]
+    assert Stage.open(deployer.stage).queues["push"]
 
 
 def test_authentication_keys_are_made_again_right_after_they_were_deleted(strict: StrictAws, stack: LocalRun) -> None:
@@ -99,7 +99,7 @@ def test_pass_is_changed_and_deleted_while_a_transaction_holds_it(
 ) -> None:
     """A5: a person signs up with a pass that an operator changes."""
     pass_id = pipeline.writes(f"A5-{secrets.token_hex(4)}", fields={"gate": "A1"})
-    passes = PassTable(settings_of(Deployer(stack.stage, on_progress=lambda _: None).describe()))
+    passes = PassTable(Stage.open(stack.stage))
     changes: list[Callable[[], object]] = [
         lambda: passes.update(pass_id, ItemChange(fields={"gate": "B22"})),
         lambda: passes.delete(pass_id),
@@ -122,6 +122,6 @@ def test_stream_batch_that_is_larger_than_an_invocation_is_redriven(stack: Local
     sqs.send_message(QueueUrl=stack.queues["stream_failure"], MessageBody=json.dumps({"DDBStreamBatchInfo": where}))
     done = infra("push", "redrive", "--stage", "local", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"orders": 0, "batches": 1, "kept": {}}
+    assert json.loads(done.stdout) == {"tasks": 0, "batches": 1, "rechecks": 0, "kept": {}}
     for pass_id in written:
         pipeline.deletes(pass_id)

@@ -251,7 +251,7 @@ def test_a_restore_that_was_interrupted_is_begun_again(second_stage: SecondStage
 
 
 def test_templates_come_back_with_their_passes(second_stage: SecondStage, tmp_path: Path) -> None:
-    bucket = TemplatesBucket(second_stage.stack.outputs["TemplatesBucketName"])
+    bucket = TemplatesBucket(second_stage.stack)
     name = f"t-{secrets.token_hex(4)}"
     bucket.push(name, samples.files_of("generic"), uploaded=lambda _: None)
     stage = BackedUpStage(second_stage.stack)

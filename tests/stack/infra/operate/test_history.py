@@ -14,18 +14,18 @@ from typer.testing import CliRunner
 
 from chalicelib.core.identifiers import PassId
 from infra.commands import app
-from infra.deploy.deployer import Deployer
 from infra.local.phone import Phone
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.history import CHANGES_PER_QUERY, Entry, History, any_of, phrases
+from infra.stage.stage import Stage
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
 
 
 @pytest.fixture
 def history(stack: LocalRun) -> History:
-    return History(Deployer(stack.stage, on_progress=lambda _: None).describe())
+    return History(Stage.open(stack.stage))
 
 
 @pytest.fixture

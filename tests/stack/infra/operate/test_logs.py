@@ -12,6 +12,7 @@ import pytest
 
 from infra.local.run import LocalRun
 from infra.operate.logs import LogLine, read_logs
+from infra.stage.stage import Stage
 from tests.support.command_line import infra
 from tests.support.eventually import eventually
 
@@ -20,13 +21,13 @@ def test_lines_of_all_functions_come_once_each_in_order(stack: LocalRun) -> None
     mark = f"test-{time.time_ns()}"
     since = int(time.time() * 1000)
     httpx.post(f"{stack.api_url}/v1/log", json={"logs": [mark]}, timeout=30).raise_for_status()
-    followed = read_logs(stack.functions, since=since, follow=True)
+    followed = read_logs(Stage.open(stack.stage), since=since, follow=True)
     found = next(line for line in followed if mark in line.text)
     assert found.function == "api"
     assert mark in found.readable
 
     def read() -> list[LogLine]:
-        return list(read_logs(stack.functions, since=since, follow=False))
+        return list(read_logs(Stage.open(stack.stage), since=since, follow=False))
 
     lines = eventually(lambda: [line for line in read() if mark in line.text] and read(), "the line")
     assert sum(mark in line.text for line in lines) == 1
@@ -49,7 +50,7 @@ def test_the_command_prints_json_a_line(stack: LocalRun) -> None:
 
 def test_a_function_that_has_not_written_yet_is_no_error(stack: LocalRun) -> None:
     assert boto3.client("logs")
-    nobody = {"check_certificates": f"passwire-{stack.stage}-nobody"}
+    nobody = Stage(stack.stage, {"CheckCertificatesFunctionName": f"passwire-{stack.stage}-nobody"})
     assert list(read_logs(nobody, since=0, follow=False)) == []
 
 
@@ -86,8 +87,9 @@ def test_following_four_functions_leaves_the_accounts_five_requests_per_second_t
         }.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-        functions = {role: f"passwire-dev-{role}" for role in ("api", "push", "push_worker", "check_certificates")}
-        followed = read_logs(functions, since=0, follow=True)
+        roles = ("Api", "Push", "PushWorker", "CheckCertificates")
+        stage = Stage("dev", {f"{role}FunctionName": f"passwire-dev-{role}" for role in roles})
+        followed = read_logs(stage, since=0, follow=True)
         lines = [next(followed) for _ in range(9)]
         server.shutdown()
     assert len(lines) == 9

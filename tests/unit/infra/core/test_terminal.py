@@ -114,16 +114,21 @@ def test_an_error_is_harmless_whatever_it_quotes(
 def test_names_of_folders_and_faults_of_templates_are_harmless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "a\x1b[2J[red].pass"
-    folder.mkdir()
-    (folder / "pass.json").write_text(json.dumps({"x\x1b[2J[red]": 1}))
-    (folder / "b\x1b]0;t\x07.png").write_bytes(b"x")
-    monkeypatch.setattr("sys.argv", ["infra", "template", "check", str(folder)])
+    invalid, valid = tmp_path / "a\x1b[2J[red].pass", tmp_path / "valid.pass"
+    for folder in (invalid, valid):
+        folder.mkdir()
+        (folder / "pass.json").write_text(json.dumps({"x\x1b[2J[red]": 1}))
+        (folder / "b\x1b]0;t\x07.png").write_bytes(b"x")
+    monkeypatch.setattr("sys.argv", ["infra", "template", "check", str(invalid)])
+    assert main() == 1
+    of_name = capsys.readouterr()
+    monkeypatch.setattr("sys.argv", ["infra", "template", "check", str(valid)])
     with pytest.raises(SystemExit):
         main()
-    captured = capsys.readouterr()
-    assert is_harmless(captured.out + captured.err)
-    assert r"\x1b[2J[red]" in captured.out + captured.err
+    of_content = capsys.readouterr()
+    for captured in (of_name, of_content):
+        assert is_harmless(captured.out + captured.err)
+        assert r"\x1b[2J[red]" in captured.out + captured.err
 
 
 def test_what_a_deployment_shows_and_asks_is_harmless(

@@ -1,10 +1,10 @@
-"""The address that phones call: one that they can call, and that is changed only by a person who knows the effect."""
+"""The URL that phones call is valid, and only a person can confirm that it changes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.errors import DeployError
 from infra.deploy.parameters import read_parameters
 from infra.deploy.web_service_url import address_of
 
@@ -15,7 +15,7 @@ PATH = st.from_regex(r"(/[a-z0-9_-]{1,12}){0,3}", fullmatch=True).filter(lambda 
 
 
 @given(host=HOST, path=PATH, port=st.sampled_from(["", ":443", ":8443"]))
-def test_an_https_url_of_a_public_host_is_taken_as_it_is(host: str, path: str, port: str) -> None:
+def test_https_url_of_a_public_host_is_accepted(host: str, path: str, port: str) -> None:
     url = f"https://{host}{port}{path}"
     assert read_parameters([], web_service_url=url) == {"WebServiceUrl": url}
 
@@ -56,7 +56,7 @@ def test_an_https_url_of_a_public_host_is_taken_as_it_is(host: str, path: str, p
     ],
 )
 @pytest.mark.parametrize("way", ["option", "parameter"])
-def test_a_url_that_phones_cannot_call_is_refused_before_anything_is_packaged(way: str, url: str, problem: str) -> None:
+def test_url_that_phones_cannot_call_is_refused_before_packaging(way: str, url: str, problem: str) -> None:
     texts, option = ([], url) if way == "option" else ([f"WebServiceUrl={url}"], None)
     with pytest.raises(DeployError, match="web service URL") as refused:
         read_parameters(texts, web_service_url=option)
@@ -75,20 +75,15 @@ def test_a_url_that_phones_cannot_call_is_refused_before_anything_is_packaged(wa
         "a b.c",
     ],
 )
-def test_a_domain_that_is_no_host_name_is_refused(name: str) -> None:
+def test_invalid_domain_name_is_refused(name: str) -> None:
     with pytest.raises(DeployError, match="give the host name alone"):
         read_parameters([f"DomainName={name}"])
 
 
-def test_no_url_and_no_domain_mean_the_apis_own() -> None:
+def test_without_url_and_domain_the_api_has_its_own_url() -> None:
     assert read_parameters(["DomainName="], web_service_url="") == {"WebServiceUrl": "", "DomainName": ""}
     assert address_of({}) == ""
     assert address_of({"DomainName": "passes.example.com"}) == "https://passes.example.com"
     assert (
         address_of({"DomainName": "a.example.com", "WebServiceUrl": "https://b.example.com"}) == "https://b.example.com"
     )
-
-
-def test_a_stage_whose_bucket_would_be_the_deploy_bucket_is_refused() -> None:
-    with pytest.raises(DeployError, match="choose another name"):
-        Deployer("deploy", on_progress=lambda _: None)

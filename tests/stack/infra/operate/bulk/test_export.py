@@ -25,6 +25,7 @@ from infra.local.run import LocalRun
 from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.exporting import Exported, export_passes, write_passes
 from infra.operate.bulk.rows import open_rows
+from infra.stage.stage import Stage
 from tests.stack.infra.operate.bulk.test_import import TYPE, folder, imports, table
 
 __all__ = ["folder", "table"]
@@ -98,7 +99,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - of DynamoDB's
 
 
 def exports(table: str, path: Path, folder: Path, **options: Any) -> Exported:  # noqa: ANN401
-    return export_passes(table, path, Templates(folder=folder), on_rows=lambda _: None, **options)
+    return export_passes(
+        Stage("test", {"PassesTableName": table}), path, Templates(folder=folder), on_rows=lambda _: None, **options
+    )
 
 
 def exactly(item: dict[str, Any]) -> object:
@@ -200,7 +203,7 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        export_passes(table, path, Templates(folder=folder), on_rows=full)
+        export_passes(Stage("test", {"PassesTableName": table}), path, Templates(folder=folder), on_rows=full)
     assert path.read_text() == "of yesterday\n"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -22,6 +22,7 @@ from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.importing import Plan, import_passes
 from infra.operate.bulk.rows import open_rows
 from infra.operate.passes.cli_values import CliValueError, read_fields, read_overrides
+from infra.stage.stage import Stage
 from tests.support import samples
 
 TYPE = "pass.com.example"
@@ -271,7 +272,7 @@ def rejects_of(path: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch
     """Import a file whose rows are all refused; the file of these."""
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "eu-central-1")
-    plan = Plan("nowhere", "test", pass_type=TYPE, template="member", mapping=mapping)
+    plan = Plan(Stage("test", {"PassesTableName": "nowhere"}), pass_type=TYPE, template="member", mapping=mapping)
     done = import_passes(open_rows(path), plan, templates, on_rows=lambda _: None, on_progress=print)
     assert done.written == 0
     assert done.rejects is not None

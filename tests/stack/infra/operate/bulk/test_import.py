@@ -28,6 +28,7 @@ from infra.local.run import LocalRun
 from infra.operate.bulk.importing import Imported, ImportStoppedError, Plan, import_passes
 from infra.operate.bulk.journal import ImportRunsError, Journal, Settled
 from infra.operate.bulk.rows import open_rows
+from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.command_line import infra
 from tests.support.wire import Wire
@@ -78,7 +79,7 @@ def wire(stack: LocalRun) -> Iterator[Wire]:
 
 
 def imports(path: Path, table: str, folder: Path, **plan: Any) -> Imported:  # noqa: ANN401 - Plan's own
-    what = replace(Plan(table, "test", pass_type=TYPE, template="member"), **plan)
+    what = replace(Plan(Stage("test", {"PassesTableName": table}), pass_type=TYPE, template="member"), **plan)
     return import_passes(open_rows(path), what, Templates(folder=folder), on_rows=lambda _: None, on_progress=print)
 
 

@@ -433,7 +433,7 @@ def test_what_aws_refuses_is_said_in_one_sentence(stack: LocalRun, monkeypatch: 
         refused = infra("cert", "status")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
-    assert "these credentials may not do secretsmanager:ListSecrets" in refused.stderr
+    assert "these credentials do not allow secretsmanager:ListSecrets" in refused.stderr
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from infra.commands import app
-from infra.deploy.deployer import Stack
 from infra.local import certificates
 from infra.local.ministack import Ministack, set_binary_media_types
 from infra.local.processes import free_port
@@ -31,6 +30,7 @@ from infra.operate.doctor.findings import DoctorFinding
 from infra.operate.doctor.run import run_checks
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage.secrets import put_pass_type
+from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.eventually import eventually
 from tests.support.second_stage import STAGE, SecondStage, credentials
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.timeout(400)
 class Ward:
     """What a fault is made with."""
 
-    stack: Stack
+    stack: Stage
     local: LocalRun
     folder: Path
     monkeypatch: pytest.MonkeyPatch
@@ -228,10 +228,10 @@ def mapping(ward: Ward, role: str, broken: dict[str, Any], whole: dict[str, Any]
 
 
 @contextmanager
-def output(ward: Ward, **outputs: Callable[[Stack], str]) -> Iterator[None]:
+def output(ward: Ward, **outputs: Callable[[Stage], str]) -> Iterator[None]:
     """The stage says that something is elsewhere than it is."""
     told = {**ward.stack.outputs, **{name: value(ward.stack) for name, value in outputs.items()}}
-    _patch_patient(ward, lambda doctor: setattr(doctor, "stack", replace(ward.stack, outputs=told)))
+    _patch_patient(ward, lambda doctor: setattr(doctor, "stage", replace(ward.stack, outputs=told)))
     yield
     ward.monkeypatch.undo()
 
@@ -239,7 +239,7 @@ def output(ward: Ward, **outputs: Callable[[Stack], str]) -> Iterator[None]:
 def _patch_patient(ward: Ward, change: Callable[[DoctorContext], object]) -> None:
     original = DoctorContext.__init__
 
-    def init(self: DoctorContext, stack: Stack) -> None:
+    def init(self: DoctorContext, stack: Stage) -> None:
         original(self, stack)
         change(self)
 
@@ -264,13 +264,14 @@ def pushed_template(ward: Ward) -> Iterator[None]:
     name = f"t-{secrets.token_hex(4)}"
     files = samples.files_of("generic")
     files["icon.png"] = b"GIF89a"
-    bucket = ward.stack.outputs["TemplatesBucketName"]
-    TemplatesBucket(bucket).push(name, files, uploaded=lambda _: None)
+    TemplatesBucket(ward.stack).push(name, files, uploaded=lambda _: None)
     try:
         yield
     finally:
-        for key in boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"templates/{name}/")["Contents"]:
-            boto3.client("s3").delete_object(Bucket=bucket, Key=key["Key"])
+        for key in boto3.client("s3").list_objects_v2(Bucket=ward.stack.templates_bucket, Prefix=f"templates/{name}/")[
+            "Contents"
+        ]:
+            boto3.client("s3").delete_object(Bucket=ward.stack.templates_bucket, Key=key["Key"])
 
 
 @contextmanager
@@ -539,24 +540,24 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
 }
 
 
-def look(deployed: Stack, *names: str) -> list[DoctorFinding]:
+def look(deployed: Stage, *names: str) -> list[DoctorFinding]:
     checks = [check for check in CHECKS if check.name in names or not names]
     results = run_checks(DoctorContext(deployed), checks=checks, done=lambda _: None)
     return [finding for result in results for finding in result.findings]
 
 
 @pytest.fixture
-def deployed(second_stage: SecondStage) -> Stack:
+def deployed(second_stage: SecondStage) -> Stage:
     return second_stage.stack
 
 
 @pytest.fixture
-def doctor(deployed: Stack) -> DoctorContext:
+def doctor(deployed: Stage) -> DoctorContext:
     """The stage as it is now: a patient remembers what it was asked."""
     return DoctorContext(deployed)
 
 
-def test_a_healthy_stage_has_no_finding(deployed: Stack) -> None:
+def test_a_healthy_stage_has_no_finding(deployed: Stage) -> None:
     assert look(deployed) == []
 
 
@@ -565,7 +566,7 @@ def test_every_check_is_seen_to_find_something() -> None:
 
 
 @pytest.fixture
-def ward(deployed: Stack, stack: LocalRun, stack_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ward:
+def ward(deployed: Stage, stack: LocalRun, stack_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ward:
     (tmp_path / "certificates").symlink_to(stack_folder / "certificates")
     return Ward(deployed, stack, tmp_path, monkeypatch)
 
@@ -579,7 +580,7 @@ def test_a_fault_is_found_with_its_fix(name: str, fault: Break, found: str, ward
     assert all(len(finding.fix) > 3 for finding in findings)
 
 
-def test_what_was_broken_is_whole_again(deployed: Stack) -> None:
+def test_what_was_broken_is_whole_again(deployed: Stage) -> None:
     """Else the tests above would find each other's faults."""
     assert look(deployed) == []
 
@@ -633,7 +634,7 @@ def test_a_script_gets_0_and_no_finding_for_a_healthy_stage() -> None:
     assert all(check["findings"] == [] for check in report["checks"])
 
 
-def test_a_fault_ends_with_1_and_is_shown_with_what_to_do(deployed: Stack) -> None:
+def test_a_fault_ends_with_1_and_is_shown_with_what_to_do(deployed: Stage) -> None:
     sqs = boto3.client("sqs")
     sqs.send_message(QueueUrl=deployed.queues["dead_letter"], MessageBody="{}")
     try:

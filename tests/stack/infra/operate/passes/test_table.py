@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from chalicelib.core.identifiers import PassId
-from infra.deploy.deployer import Deployer
 from infra.local.run import LocalRun
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.table import PassBusyError, PassMissingError, PassTable
-from infra.stage.settings import settings_of
+from infra.stage.stage import Stage
 from tests.conftest import Pipeline
 
 
@@ -30,7 +29,7 @@ class Raced(PassTable):
 
 @pytest.fixture
 def raced(stack: LocalRun) -> Raced:
-    return Raced(settings_of(Deployer(stack.stage, on_progress=lambda _: None).describe()))
+    return Raced(Stage.open(stack.stage))
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from infra.operate.templates.bucket import for_designer
 from infra.operate.templates.touch import touch, untouched
+from infra.stage.stage import Stage
 from tests.conftest import Issuer
 from tests.support import samples
 
@@ -178,14 +179,14 @@ def passes(stack: LocalRun, name: str) -> Iterator[list[str]]:
 
 
 def left(stack: LocalRun, name: str, revision: str) -> list[str]:
-    pages = untouched(stack.tables["passes"], template=name, revision=revision)
+    pages = untouched(Stage.open(stack.stage), template=name, revision=revision)
     return [pass_id for page in pages for pass_id in page]
 
 
 def test_touching_reaches_each_pass_of_the_template_once_and_goes_on_where_it_was_stopped(
     stack: LocalRun, name: str, passes: list[str]
 ) -> None:
-    table_name = stack.tables["passes"]
+    stage = Stage.open(stack.stage)
     touched: list[int] = []
 
     def stop(count: int) -> None:
@@ -193,8 +194,8 @@ def test_touching_reaches_each_pass_of_the_template_once_and_goes_on_where_it_wa
         raise KeyboardInterrupt
 
     def go(report: Any) -> int:  # noqa: ANN401 - a list's append, or what stops
-        pages = untouched(table_name, template=name, revision="r1")
-        return touch(table_name, pages, template=name, revision="r1", rate=1000, touched=report)
+        pages = untouched(stage, template=name, revision="r1")
+        return touch(stage, pages, template=name, revision="r1", rate=1000, touched=report)
 
     with pytest.raises(KeyboardInterrupt):
         go(stop)
@@ -210,10 +211,10 @@ def test_a_pass_that_is_gone_or_of_another_template_by_now_is_left_alone(
     stack: LocalRun, name: str, passes: list[str]
 ) -> None:
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
-    pages = list(untouched(stack.tables["passes"], template=name, revision="r1"))
+    pages = list(untouched(Stage.open(stack.stage), template=name, revision="r1"))
     table.delete_item(Key={"pass_id": passes[0]})
     table.put_item(Item={"pass_id": passes[1], "template": "boarding"})
-    done = touch(stack.tables["passes"], pages, template=name, revision="r1", rate=1000, touched=lambda _: None)
+    done = touch(Stage.open(stack.stage), pages, template=name, revision="r1", rate=1000, touched=lambda _: None)
     assert done == len(passes) - 2
     assert "Item" not in table.get_item(Key={"pass_id": passes[0]})
     assert "template_revision" not in table.get_item(Key={"pass_id": passes[1]})["Item"]
@@ -221,8 +222,8 @@ def test_a_pass_that_is_gone_or_of_another_template_by_now_is_left_alone(
 
 def test_touching_keeps_to_its_rate(stack: LocalRun, name: str, passes: list[str]) -> None:
     started = time.monotonic()
-    pages = untouched(stack.tables["passes"], template=name, revision="r3")
-    touch(stack.tables["passes"], pages, template=name, revision="r3", rate=20, touched=lambda _: None)
+    pages = untouched(Stage.open(stack.stage), template=name, revision="r3")
+    touch(Stage.open(stack.stage), pages, template=name, revision="r3", rate=20, touched=lambda _: None)
     assert time.monotonic() - started >= (len(passes) - 2) / 20
 
 

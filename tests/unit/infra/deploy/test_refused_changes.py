@@ -1,4 +1,4 @@
-"""What CloudFormation says of a stack that cannot be changed, in AWS's own words, and the one sentence made of it."""
+"""Refusals by CloudFormation and other services, in AWS's words, each explained in one sentence."""
 
 import contextlib
 import json
@@ -15,8 +15,10 @@ from botocore.exceptions import ClientError
 
 from infra.deploy.account import check_concurrency, check_region
 from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
-from infra.deploy.deployer import Deployer, DeployError
-from infra.stage.aws_errors import explain
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
+from infra.stage.aws import explain
+from infra.stage.errors import StageError
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 Request = Mapping[str, str]
@@ -111,8 +113,8 @@ def stack(*, status: str, parameters: Mapping[str, str] = {}, outputs: Mapping[s
     return STACK.format(status=status, parameters=members(parameters, "Parameter"), outputs=members(outputs, "Output"))
 
 
-def test_a_change_set_that_is_refused_names_the_resource_and_why(cloud: Cloud) -> None:
-    """The status says only that a check failed; DescribeEvents with the change set's ARN has the resource."""
+def test_refused_change_set_names_the_resource_and_the_reason(cloud: Cloud) -> None:
+    """The status reports only that a check failed; DescribeEvents with the change set's ARN has the resource."""
     cloud.says("CreateChangeSet", f"<R><CreateChangeSetResult><Id>{CHANGE_SET}</Id></CreateChangeSetResult></R>")
     cloud.says(
         "DescribeChangeSet",
@@ -140,7 +142,7 @@ def test_a_change_set_that_is_refused_names_the_resource_and_why(cloud: Cloud) -
     assert "DeleteChangeSet" in cloud.actions(), "nothing of it is left"
 
 
-def test_a_stack_whose_import_was_rolled_back_never_ran(cloud: Cloud) -> None:
+def test_stack_with_a_rolled_back_import_never_ran(cloud: Cloud) -> None:
     cloud.says("DescribeStacks", stack(status="IMPORT_ROLLBACK_COMPLETE"))
     assert CloudStack("passwire-dev", stage="dev").never_ran
     cloud.says("DescribeStacks", stack(status="IMPORT_ROLLBACK_COMPLETE", outputs={"ApiUrl": "https://x"}))
@@ -148,7 +150,7 @@ def test_a_stack_whose_import_was_rolled_back_never_ran(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 3])
-def test_the_moment_a_stack_was_deleted_at_is_known(cloud: Cloud, days: int) -> None:
+def test_deletion_time_of_the_last_stack_is_found(cloud: Cloud, days: int) -> None:
     deleted = datetime(2026, 11, 25 - days, 12, tzinfo=UTC)
     cloud.says(
         "ListStacks",
@@ -176,7 +178,7 @@ def test_the_moment_a_stack_was_deleted_at_is_known(cloud: Cloud, days: int) -> 
         (("Remove", "AWS::SQS::Queue", "False"), False, False),
     ],
 )
-def test_what_phones_call_is_as_precious_as_what_tables_hold(
+def test_deleting_or_replacing_the_api_is_refused_like_a_table(
     change: tuple[str, str, str], *, refused: bool, asked: bool
 ) -> None:
     action, kind, replacement = change
@@ -197,46 +199,46 @@ def limits(*, total: int, unreserved: int) -> str:
     ("total", "unreserved", "push", "fits"),
     [(10, 10, 0, True), (10, 10, 1, False), (1000, 1000, 40, True), (1000, 120, 40, False), (1000, 1000, 901, False)],
 )
-def test_concurrency_that_an_account_cannot_reserve_is_refused_in_a_sentence(
+def test_concurrency_beyond_the_accounts_limit_is_refused(
     cloud: Cloud, total: int, unreserved: int, push: int, *, fits: bool
 ) -> None:
     cloud.says("/2016-08-19/account-settings", limits(total=total, unreserved=unreserved))
-    refusal = pytest.raises(DeployError, match=f"this account may run {total} functions at once")
+    refusal = pytest.raises(DeployError, match=f"the account's concurrency limit is {total}")
     with contextlib.nullcontext() if fits else refusal:
         check_concurrency({"PushReservedConcurrency": str(push)})
 
 
-def test_an_account_of_ten_executions_is_warned_of_what_its_api_lets_in(cloud: Cloud) -> None:
+def test_throttle_limits_beyond_the_accounts_concurrency_are_warned_about(cloud: Cloud) -> None:
     cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
     said: list[str] = []
     check_concurrency({}, on_progress=said.append)
-    assert "fewer than the 700" in said[0]
+    assert "below the 700" in said[0]
     check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
     assert len(said) == 1
 
 
-def test_what_a_stage_has_reserved_already_is_no_new_demand(cloud: Cloud) -> None:
+def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud: Cloud) -> None:
     cloud.says("/2016-08-19/account-settings", limits(total=1000, unreserved=100))
     check_concurrency({"PushReservedConcurrency": "40"}, reserved_now=40)
     with pytest.raises(DeployError):
         check_concurrency({"PushReservedConcurrency": "41"}, reserved_now=40)
 
 
-def test_a_region_without_a_service_is_refused_by_name() -> None:
+def test_region_with_all_services_or_unknown_is_accepted() -> None:
     check_region("eu-central-1")
     check_region("cn-north-1")
     check_region("xx-newer-1")  # botocore does not know it yet
 
 
-def test_a_domain_without_a_certificate_is_refused_before_anything_is_packaged(cloud: Cloud) -> None:
-    with pytest.raises(DeployError, match="needs CertificateArn"):
+def test_domain_without_certificate_is_refused_before_packaging(cloud: Cloud) -> None:
+    with pytest.raises(DeployError, match="requires CertificateArn"):
         Deployer("dev", on_progress=lambda _: None).deploy(
             pytest.fail, parameters={"DomainName": "passes.example.com"}, dialogue=Unattended()
         )
     assert set(cloud.actions()) == {"DescribeStacks"}
 
 
-def test_a_queue_whose_name_is_not_free_yet_says_how_long(cloud: Cloud) -> None:
+def test_recently_deleted_queue_name_says_how_long_to_wait(cloud: Cloud) -> None:
     arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/passwire-dev/1"
     event = (
         "<member><StackId>{arn}</StackId><EventId>{id}</EventId><StackName>passwire-dev</StackName><LogicalResourceId>PushQueue"
@@ -264,11 +266,11 @@ def test_a_queue_whose_name_is_not_free_yet_says_how_long(cloud: Cloud) -> None:
     cloud.afterwards["ExecuteChangeSet"] = rolls_back
     rolled_back = pytest.raises(DeployError, match="wait a minute, then run the command again")
     with named.change_set({"TemplateBody": "{}"}) as change_set, rolled_back:
-        named.carry_out(change_set, show=lambda _: None)
+        named.execute(change_set, on_event=lambda _: None)
 
 
-def test_devices_that_are_registered_make_a_changed_address_a_question(cloud: Cloud) -> None:
-    """The question counts them, and no option answers it."""
+def test_changed_url_needs_confirmation_if_devices_are_registered(cloud: Cloud) -> None:
+    """The question has their number, and no option answers it."""
     outputs = {"WebServiceUrl": "https://old.example.com", "DevicesTableName": "passwire-dev-devices"}
     cloud.says(
         "DescribeStacks",
@@ -315,18 +317,18 @@ SECRET = "passwire/dev/authentication-keys"
 SCHEDULED = json.dumps({"__type": "InvalidRequestException", "Message": "already scheduled for deletion"})
 
 
-def test_keys_in_their_recovery_window_are_restored_not_made_again(cloud: Cloud) -> None:
-    """New keys would lock out every phone, so this is found before anything is deployed."""
+def test_keys_in_their_recovery_window_are_not_replaced(cloud: Cloud) -> None:
+    """New keys would invalidate every installed pass, so that this is checked before anything is deployed."""
     cloud.says("DescribeSecret", json.dumps({"Name": SECRET, "DeletedDate": 1_795_000_000}))
     cloud.says("CreateSecret", SCHEDULED, status=400)
     for look in (check_authentication_keys, ensure_authentication_keys):
-        with pytest.raises(DeployError, match=f"restore-secret --secret-id {SECRET}"):
+        with pytest.raises(StageError, match=f"restore-secret --secret-id {SECRET}"):
             look("dev")
     cloud.says("DescribeSecret", json.dumps({"Name": SECRET}))
     check_authentication_keys("dev")
 
 
-def test_the_name_of_a_secret_that_was_deleted_for_good_is_waited_for(cloud: Cloud) -> None:
+def test_creation_of_keys_waits_for_the_name_of_a_deleted_secret(cloud: Cloud) -> None:
     cloud.says("DescribeSecret", json.dumps({"__type": "ResourceNotFoundException"}), status=400)
     cloud.says("CreateSecret", SCHEDULED, status=400)
     said: list[str] = []
@@ -340,8 +342,8 @@ def test_the_name_of_a_secret_that_was_deleted_for_good_is_waited_for(cloud: Clo
     assert cloud.actions().count("CreateSecret") == 2
 
 
-def test_a_refused_head_request_names_the_action(cloud: Cloud) -> None:
-    """Its answer has no body, so AWS does not say it."""
+def test_refused_head_request_names_the_iam_action(cloud: Cloud) -> None:
+    """The response has no body, so that AWS does not name the action."""
     error = ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
     assert cloud
     assert "s3:ListBucket" in explain(error)

@@ -1,4 +1,4 @@
-"""An event source mapping as real Lambda keeps it: it settles slowly, and is not updated before that."""
+"""Event source mappings as Lambda treats them: they change state slowly and cannot be updated meanwhile."""
 
 import json
 import threading
@@ -88,14 +88,14 @@ def slow_lambda(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowLambda]:
             server.shutdown()
 
 
-def test_a_mapping_that_was_just_created_is_updated_once_it_is_settled(slow_lambda: SlowLambda) -> None:
-    assert set_trigger("passwire-dev-drain", WANTED)
+def test_new_mapping_is_updated_after_it_is_enabled(slow_lambda: SlowLambda) -> None:
+    assert set_trigger("passwire-dev-push_worker", WANTED)
     assert slow_lambda.mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert slow_lambda.mapping["State"] == "Enabled", "it returns once the update is in effect"
     assert slow_lambda.refused == 0
 
 
-def test_a_mapping_that_is_as_it_should_be_is_left_alone(slow_lambda: SlowLambda) -> None:
+def test_mapping_without_differences_is_not_updated(slow_lambda: SlowLambda) -> None:
     slow_lambda.mapping["FunctionResponseTypes"] = ["ReportBatchItemFailures"]
-    assert not set_trigger("passwire-dev-drain", WANTED)
+    assert not set_trigger("passwire-dev-push_worker", WANTED)
     assert slow_lambda.mapping["State"] == "Creating", "nothing is waited for"

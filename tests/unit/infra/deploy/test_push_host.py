@@ -1,22 +1,23 @@
-"""A stage pushes to Apple's production host; a stand-in is for stages on an embedded AWS alone."""
+"""A stage pushes to Apple's production host; only a stage on an embedded AWS uses the APNs stand-in."""
 
 import os
 
 import pytest
 
 from infra.deploy.change_sets import Unattended
-from infra.deploy.deployer import Deployer, DeployError
+from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.package import Package
 from infra.deploy.push_host import push_host_problem
-from infra.stage.aws_errors import is_embedded
+from infra.stage.aws import is_embedded
 from tests.support.aws_refusing import answering
 
-SANDBOX = "https://api.sandbox.push.apple.com:443"
+DEVELOPMENT = "https://api.sandbox.push.apple.com:443"  # prose: the name of Apple's host
 DESCRIBED = f"""
 <DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member>
 <StackName>passwire-dev</StackName><StackStatus>UPDATE_COMPLETE</StackStatus>
 <CreationTime>2026-11-25T00:00:00Z</CreationTime>
-<Parameters><member><ParameterKey>ApnsUrl</ParameterKey><ParameterValue>{SANDBOX}</ParameterValue></member></Parameters>
+<Parameters><member><ParameterKey>ApnsUrl</ParameterKey><ParameterValue>{DEVELOPMENT}</ParameterValue></member></Parameters>
 </member></Stacks></DescribeStacksResult></DescribeStacksResponse>
 """
 
@@ -46,15 +47,15 @@ def nothing() -> Package:
         "HTTPS://API.Push.Apple.com/",
     ],
 )
-def test_apples_production_host_is_right_on_both_its_ports(url: str, *, local: bool) -> None:
+def test_apples_production_host_is_accepted_on_both_ports(url: str, *, local: bool) -> None:
     assert push_host_problem(url, local=local) == ""
 
 
 @pytest.mark.parametrize("local", [True, False])
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "problem"),
     [
-        (SANDBOX, "development environment"),
+        (DEVELOPMENT, "development environment"),
         ("https://api.development.push.apple.com:443", "development environment"),
         ("https://api.push.apple.com:8443", "port 443 or 2197"),
         ("http://api.push.apple.com:443", "https://host:port"),
@@ -65,14 +66,14 @@ def test_apples_production_host_is_right_on_both_its_ports(url: str, *, local: b
         ("", "https://host:port"),
     ],
 )
-def test_what_is_wrong_everywhere(url: str, told: str, *, local: bool) -> None:
-    assert told in push_host_problem(url, local=local)
+def test_invalid_host_is_refused_on_every_stage(url: str, problem: str, *, local: bool) -> None:
+    assert problem in push_host_problem(url, local=local)
 
 
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1:2197", "https://apns.example:443", "https://api.push.apple.com.evil.example"]
 )
-def test_a_stand_in_is_for_local_stages(url: str) -> None:
+def test_stand_in_is_accepted_on_local_stages_only(url: str) -> None:
     assert push_host_problem(url, local=True) == ""
     assert "is not Apple's production host" in push_host_problem(url, local=False)
 
@@ -87,22 +88,22 @@ def test_a_stand_in_is_for_local_stages(url: str) -> None:
         ("", False),
     ],
 )
-def test_a_stage_is_local_where_the_endpoint_of_aws_is_not_amazons(
+def test_stage_is_local_when_the_endpoint_is_not_amazons(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, *, embedded: bool
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     assert is_embedded() is embedded
 
 
-@pytest.mark.parametrize("url", [SANDBOX, "https://127.0.0.1:2197"])
-def test_a_deployment_with_another_push_host_is_refused_before_anything_is_packaged(url: str) -> None:
+@pytest.mark.parametrize("url", [DEVELOPMENT, "https://127.0.0.1:2197"])
+def test_deploy_refuses_another_push_host_before_packaging(url: str) -> None:
     with pytest.raises(DeployError, match=r"--set ApnsUrl=https://api\.push\.apple\.com:443"):
         Deployer("dev", on_progress=print).deploy(nothing, parameters={"ApnsUrl": url}, dialogue=Unattended())
     with pytest.raises(DeployError, match="ApnsUrl"):
         Deployer("dev", on_progress=print).diff(nothing, parameters={"ApnsUrl": url})
 
 
-def test_a_push_host_that_an_earlier_deployment_set_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deploy_refuses_a_push_host_of_an_earlier_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(DESCRIBED, status=200) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
         with pytest.raises(DeployError, match=r"stage dev: ApnsUrl: .*development environment"):

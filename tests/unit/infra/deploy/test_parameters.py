@@ -1,0 +1,27 @@
+"""Stack parameters from the command line."""
+
+import pytest
+
+from infra.deploy.errors import DeployError
+from infra.deploy.parameters import read_parameters
+
+
+def test_options_and_set_are_merged() -> None:
+    found = read_parameters(["ThrottleRate=500", "ApnsCa=a=b"], apns_push_type="alert")
+    assert found == {"ThrottleRate": "500", "ApnsCa": "a=b", "ApnsPushType": "alert"}
+
+
+def test_set_overrides_the_option() -> None:
+    found = read_parameters(["WebServiceUrl=https://a.example"], web_service_url="https://b.example")
+    assert found == {"WebServiceUrl": "https://a.example"}
+
+
+@pytest.mark.parametrize("text", ["ThrottleRate", "Throttlerate=1", "=1", "Stage=prod", "Commit=x", "ApiId=x"])
+def test_text_that_names_no_parameter_is_refused_with_the_valid_names(text: str) -> None:
+    with pytest.raises(DeployError, match=rf"--set {text}: give NAME=VALUE with one of the names .*ThrottleRate"):
+        read_parameters([text])
+
+
+def test_url_that_phones_cannot_call_is_refused() -> None:
+    with pytest.raises(DeployError, match="https only"):
+        read_parameters([], web_service_url="http://passes.example.com")

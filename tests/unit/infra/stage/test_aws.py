@@ -1,0 +1,110 @@
+"""AWS clients, and AWS's errors explained in one sentence."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ReadTimeoutError,
+)
+
+from infra.stage import aws
+
+REGION = "eu-central-1"
+
+
+def refusal(code: str, message: str = "", operation: str = "DescribeStacks") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (NoCredentialsError(), "set AWS_PROFILE"),
+        (NoRegionError(), "set AWS_REGION"),
+        (EndpointConnectionError(endpoint_url="https://x"), "check the network connection and the name of the region"),
+        (ReadTimeoutError(endpoint_url="https://x"), "AWS: "),
+        (refusal("ExpiredToken", "it expired"), "AWS does not accept these credentials (ExpiredToken): it expired"),
+        (
+            refusal("AccessDenied", "User is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/k"),
+            "these credentials do not allow s3:GetObject on arn:aws:s3:::b/k: allow that action, then",
+        ),
+        (refusal("403", operation="HeadBucket"), "these credentials do not allow s3:ListBucket: allow"),
+        (refusal("Throttling"), "AWS refused DescribeStacks: Throttling"),
+    ],
+)
+def test_error_is_explained_with_its_remedy(
+    error: BotoCoreError | ClientError, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    assert sentence in aws.explain(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "embedded"),
+    [
+        ("", False),
+        ("http://127.0.0.1:4566", True),
+        ("https://dynamodb.eu-central-1.amazonaws.com", False),
+        ("https://vpce-1.dynamodb.cn-north-1.vpce.amazonaws.com.cn", False),
+        ("https://amazonaws.com.example", True),
+    ],
+)
+def test_aws_is_embedded_when_the_endpoint_is_not_amazons(
+    monkeypatch: pytest.MonkeyPatch, url: str, *, embedded: bool
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    assert aws.is_embedded() is embedded
+
+
+def test_region_that_lacks_a_service_is_found_out() -> None:
+    assert aws.missing_services(REGION, ("dynamodb", "lambda")) == []
+    assert aws.missing_services(REGION, ("no-such-service",)) == ["no-such-service"]
+    assert aws.missing_services("xx-nowhere-9", ("no-such-service",)) == []  # botocore may be older than the region
+
+
+def test_write_is_repeated_after_a_transaction_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    conflict = json.dumps({"__type": aws.TRANSACTION_CONFLICT})
+    write = {"TableName": "t", "Key": {"id": {"S": "1"}}}
+    with dynamodb_answers([(400, conflict), (200, "{}"), (400, conflict)]) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        aws.retry_conflicts(aws.client("dynamodb")).delete_item(**write)
+        with pytest.raises(ClientError, match=aws.TRANSACTION_CONFLICT):  # botocore alone does not repeat it
+            aws.client("dynamodb").delete_item(**write)
+
+
+@contextmanager
+def dynamodb_answers(answers: list[tuple[int, str]]) -> Iterator[str]:
+    """Serve one answer per request, each a status and a body; the URL."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers.pop(0)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-amz-json-1.0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Tests are silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
