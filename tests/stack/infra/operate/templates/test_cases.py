@@ -75,7 +75,7 @@ def test_what_a_semantic_boarding_pass_lacks_is_a_warning() -> None:
     style = {"primaryFields": [FIELD], "transitType": "PKTransitTypeAir"}
     schemes = ["semanticBoardingPass", "boardingPass"]
     (warning,) = warnings(folder_of("boardingPass", boardingPass=style, preferredStyleSchemes=schemes))
-    assert "needs airlineCode, flightNumber, departureAirportCode," in warning
+    assert "requires airlineCode, flightNumber, departureAirportCode," in warning
     assert "passengerName;" in warning
 
 
