@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
+.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,8 +20,16 @@ up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C
 demo: $(RUNNABLE) ## play the whole loop: issue, register, change, push, list, download, change message
 	@exec $(BIN)/python -m infra demo
 
-test: $(INSTALLED) ## run the whole suite
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## run the whole suite, or a selection: make test T=tests/unit/passes K='archive and not strings'
+ifneq ($(T)$(K),)
+	$(BIN)/python -m pytest $(T) $(if $(K),-k "$(K)")
+else
+	$(BIN)/python -m pytest tests/unit --numprocesses auto
+	$(BIN)/python -m pytest --ignore tests/unit
+endif
+
+test-unit: $(INSTALLED) ## run the tests that need no local run, in parallel; takes K, too
+	$(BIN)/python -m pytest tests/unit --numprocesses auto $(if $(K),-k "$(K)")
 
 check: $(INSTALLED) lint types imports template test ## everything that CI runs
 

@@ -1,7 +1,7 @@
-"""Passwire's table of contents: every route that a device calls and every trigger that AWS fires, one function each.
+"""Passwire's table of contents: every route that devices call and every trigger that AWS fires, one function each.
 
-A route reads its request (`chalicelib/http`), calls a flow (`chalicelib/flows`) with what this execution environment
-keeps (`chalicelib/container.py`), and puts the result into a response. Nothing is decided here.
+A route parses its request (`chalicelib/http`), calls a flow (`chalicelib/flows`) from this execution environment's
+services (`chalicelib/container.py`), and returns the result as a response. Nothing is decided here.
 """
 
 import os
@@ -16,20 +16,22 @@ from chalice.app import BaseLambdaEvent, Chalice, CloudWatchEvent, DynamoDBEvent
 from chalicelib.container import Services
 from chalicelib.core.links import PATH
 from chalicelib.flows import device_logs
-from chalicelib.http import api, pages
+from chalicelib.http import api, events, pages
+from chalicelib.http.errors import handle_device_errors, handle_page_errors
+from chalicelib.http.responses import PKPASS, empty
 from chalicelib.telemetry import log
 from chalicelib.updates.protocol import Tag
 
 PASSES_STREAM = os.environ.get("PASSWIRE_PASSES_STREAM", "arn:aws:dynamodb:*:*:table/passes/stream/*")
-"""`chalice deploy` reads it from the stage that `prepare` wrote; in the one stack the template names the real one."""
+"""For `chalice deploy`: from the stage that `prepare` wrote. A stack gets the real ARN from its template."""
 PUSH_QUEUE = os.environ.get("PASSWIRE_PUSH_QUEUE", "arn:aws:sqs:*:*:push")
-"""Likewise."""
+"""For `chalice deploy`, as `PASSES_STREAM`."""
 PUSH_RESERVE_SECONDS = 3.0
-"""What an invocation keeps for queueing what could not be pushed."""
+"""Seconds before an invocation's end that are reserved for queueing the pushes that were not sent."""
 
 app = Chalice(app_name="passwire")
-app.api.binary_types.append(api.PKPASS)
-if "AWS_CHALICE_CLI_MODE" in os.environ:  # where it is deployed from: the gateway must hand everything on as it is
+app.api.binary_types.append(PKPASS)
+if "AWS_CHALICE_CLI_MODE" in os.environ:  # when Chalice deploys: the gateway must pass on every body unchanged
     app.api.binary_types.append("*/*")
 services = Services()
 
@@ -41,7 +43,7 @@ LINK = PATH + "{token}"
 
 @app.middleware("http")
 def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Middleware: sets the log context, answers unknown routes, ignores the media types that the headers name."""
+    """Middleware: sets the log context, answers unknown routes, ignores the request's media types."""
     with log.invocation(request_id=request.context.get("requestId")):
         if request.method not in app.routes.get(request.path, {}):
             return api.unknown_route(request, app.routes)
@@ -51,7 +53,7 @@ def middleware(request: Request, get_response: Callable[[Request], Response]) ->
 
 
 @app.route(REGISTRATION, methods=["POST"])
-@api.handle_errors
+@handle_device_errors
 def register(device_library_identifier: str, pass_type_identifier: str, serial_number: str) -> Response:
     """A device adds a pass (Apple, "Register a Pass for Update Notifications")."""
     first_time = services.registrar.register(
@@ -61,11 +63,11 @@ def register(device_library_identifier: str, pass_type_identifier: str, serial_n
         push_token=api.push_token(current_request()),
         now=time.time(),
     )
-    return api.empty(HTTPStatus.CREATED if first_time else HTTPStatus.OK)
+    return empty(HTTPStatus.CREATED if first_time else HTTPStatus.OK)
 
 
 @app.route(REGISTRATION, methods=["DELETE"])
-@api.handle_errors
+@handle_device_errors
 def unregister(device_library_identifier: str, pass_type_identifier: str, serial_number: str) -> Response:
     """A device removes a pass (Apple, "Unregister a Pass for Update Notifications")."""
     services.registrar.unregister(
@@ -73,13 +75,13 @@ def unregister(device_library_identifier: str, pass_type_identifier: str, serial
         pass_id=api.pass_id(services.settings, pass_type_identifier, serial_number),
         authorization=api.authorization(current_request()),
     )
-    return api.empty(HTTPStatus.OK)
+    return empty(HTTPStatus.OK)
 
 
 @app.route(DEVICE, methods=["GET"])
-@api.handle_errors
+@handle_device_errors
 def list_changed(device_library_identifier: str, pass_type_identifier: str) -> Response:
-    """A device asks what changed (Apple, "Get the List of Updatable Passes")."""
+    """A device requests the passes that changed (Apple, "Get the List of Updatable Passes")."""
     listing = services.lister.list_changed(
         device=api.known_device(services.settings, device_library_identifier),
         pass_type_identifier=api.path_parameter(services.settings, pass_type_identifier),
@@ -90,7 +92,7 @@ def list_changed(device_library_identifier: str, pass_type_identifier: str) -> R
 
 
 @app.route(PASS, methods=["GET", "HEAD"])
-@api.handle_errors
+@handle_device_errors
 def download(pass_type_identifier: str, serial_number: str) -> Response:
     """A device downloads a pass (Apple, "Send an Updated Pass")."""
     result = services.downloader.download(
@@ -104,7 +106,7 @@ def download(pass_type_identifier: str, serial_number: str) -> Response:
 
 
 @app.route(PASS + "/personalize", methods=["POST"])
-@api.handle_errors
+@handle_device_errors
 def personalize(pass_type_identifier: str, serial_number: str) -> Response:
     """A person signs up with a pass (Apple, "Return a Personalized Pass")."""
     personalizer = services.personalizer
@@ -119,17 +121,17 @@ def personalize(pass_type_identifier: str, serial_number: str) -> Response:
 
 
 @app.route("/v1/log", methods=["POST"], content_types=["*/*"])
-@api.handle_errors
+@handle_device_errors
 def log_messages() -> Response:
     """A device reports errors (Apple, "Log a Message")."""
     device_logs.log_messages(api.log_messages(current_request()))
-    return api.empty(HTTPStatus.OK)
+    return empty(HTTPStatus.OK)
 
 
 @app.route(LINK, methods=["GET", "HEAD"])
-@pages.handle_errors
+@handle_page_errors
 def open_link(token: str) -> Response:
-    """A person opens a download link: an iPhone gets the pass, everything else a page that shows it."""
+    """A person opens a download link: an iPhone gets the pass, any other client gets a page that shows it."""
     token = api.path_parameter(services.settings, token)
     opened = services.link_opener.open(
         token=token,
@@ -142,43 +144,43 @@ def open_link(token: str) -> Response:
 
 @app.on_dynamodb_record(stream_arn=PASSES_STREAM, name="push", batch_size=100, starting_position="TRIM_HORIZON")
 def push(event: DynamoDBEvent) -> dict[str, Any]:
-    """Passes changed: stamp them, and wake every device that holds one."""
+    """Passes changed: stamp them and push to every device that holds one."""
     with log.invocation(request_id=request_id(event)):
-        failed = services.changes.handle(event.to_dict()["Records"], deadline=deadline(event))
+        failed = services.changes.handle(events.stream_records(event.to_dict()), deadline=deadline(event))
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 
 
 @app.on_sqs_message(queue_arn=PUSH_QUEUE, name="push_worker", batch_size=10, maximum_concurrency=20)
 def push_worker(event: SQSEvent) -> dict[str, Any]:
-    """What could not be settled at once: carry it out, and name what must come again."""
+    """Push tasks are due: carry them out, and report the messages that must be delivered again."""
     with log.invocation(request_id=request_id(event)):
-        failed = services.push_worker.handle(event.to_dict()["Records"], deadline=deadline(event))
+        failed = services.push_worker.handle(events.queue_messages(event.to_dict()), deadline=deadline(event))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="check_certificates")
 def check_certificates(event: CloudWatchEvent) -> None:
-    """A day has passed: measure how long the certificates still hold."""
+    """A day has passed: measure how long the certificates remain valid."""
     with log.invocation(request_id=request_id(event)):
         services.certificate_expiry.measure(datetime.now(UTC))
 
 
 def current_request() -> Request:
-    """The request being answered; there is one whenever a route runs."""
+    """Return the current request; there is one whenever a route runs."""
     return cast("Request", app.current_request)
 
 
 def request_id(event: BaseLambdaEvent) -> str:
-    """Of the invocation, as AWS's own log lines name it."""
+    """Return the id of the invocation that AWS's own log lines contain."""
     return str(context_of(event).aws_request_id)
 
 
 def deadline(event: BaseLambdaEvent) -> float:
-    """The moment of `time.monotonic` by which an invocation must stop pushing."""
+    """Return the time, in seconds of `time.monotonic`, by which an invocation must stop pushing."""
     remaining = float(context_of(event).get_remaining_time_in_millis()) / 1000
     return time.monotonic() + remaining - PUSH_RESERVE_SECONDS
 
 
 def context_of(event: BaseLambdaEvent) -> Any:  # noqa: ANN401
-    """Lambda's context object, which Chalice types as a dictionary."""
+    """Return Lambda's context object, which Chalice types as a dictionary."""
     return event.context

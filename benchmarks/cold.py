@@ -1,11 +1,12 @@
-"""`make bench-cold`: cold starts of the functions as they are deployed, beside what else they could be.
+"""`make bench-cold`: compares cold starts of the deployed functions with the lower limit and with alternatives.
 
-Every cold start is a fresh process on a folder that a zip was unpacked into: the interpreter without site-packages, and
-without compiling anything, since Lambda's file system is read-only. Measured are the import and the first call, of a
-phone's registration, list call and download, and of a change that wakes a phone. Beside them: the same as Chalice
-packages it; a function of one GetItem, with the very files of botocore that are in our zip, which is the limit; and the
-list call with FastAPI, Mangum and boto3, packaged as SAM does. AWS answers over TLS from a tape (`cold_start/tape.py`),
-the same for all, and APNs is the simulator. Rounds are interleaved: a busy machine is busy for everybody.
+A cold start is a new process with a folder into which a zip was unpacked: the interpreter runs without site-packages
+and does not write compiled files, since Lambda's file system is read-only. The import and the first call are measured
+for a phone's registration, list call and download, and for a change that sends a push. They are compared with the same
+code as Chalice packages it; with a function that makes one GetItem, using the files of botocore in the deployed zip,
+which is the limit; and with the list call in FastAPI, Mangum and boto3, packaged as SAM does. AWS's answers come over
+TLS from a recording (`cold_start/tape.py`), the same for all, and the stand-in for APNs takes the pushes. Rounds are
+interleaved, so that other load on the machine affects all alike.
 """
 
 import argparse
@@ -37,14 +38,14 @@ PROGRAMS = Path(__file__).parent / "cold_start"
 FOLDER = REPOSITORY / ".passwire" / "bench"
 USUAL = ("fastapi==0.165.0", "mangum==0.22.0", "boto3==1.44.5")
 WARM_CALLS = 10
-"""After the first call of ours, for what memory sizes make of them."""
+"""Calls after the first one of this service's functions, for the table of memory sizes."""
 TARGETS = {"register": 1.3, "list": 1.3, "download": 1.6, "push": 1.8}
-"""At most so many times `bare`."""
-AGAIN = 2
-"""How often more in a round what has a target is started, and `bare`: their ratios are a matter of a few percent."""
+"""The highest ratio to `bare`, by flow."""
+ADDITIONAL_STARTS = 2
+"""Additional starts per round of `bare` and of the flows with a target, whose ratios differ by a few percent only."""
 AS_PACKAGED = "as-packaged-"
 USUAL_COMPILED = "fastapi-mangum, compiled"
-"""Not as SAM leaves it, but for the record."""
+"""For comparison: SAM does not compile."""
 
 FUNCTIONS = {
     "register": "api_handler",
@@ -55,11 +56,11 @@ FUNCTIONS = {
     "push_worker": "push_worker",
     "check_certificates": "check_certificates",
 }
-"""By flow, as `.chalice/config.json` names them."""
-FOR_SIZES_ALONE = ("link", "push_worker", "check_certificates")
-"""What is measured for the memory sizes, beside nobody else's."""
-DRAINED = 5000
-"""Devices that a full batch of the push queue wakes: ten orders of 500."""
+"""Function names by flow, as in `.chalice/config.json`."""
+MEMORY_TABLE_ONLY = ("link", "push_worker", "check_certificates")
+"""Flows that are measured for the table of memory sizes only."""
+QUEUED_DEVICES = 5000
+"""Devices in a full batch of the push queue: ten push tasks of 500."""
 
 console = Console()
 
@@ -69,12 +70,12 @@ class Starter:
     """One kind of cold start.
 
     Args:
-        folders: what is on sys.path, first things first.
-        module: what is imported.
-        calls: what is called, and with what.
-        variables: the environment.
-        tape: how AWS answers.
-        samples: what was measured, round by round.
+        folders: the entries of sys.path, in order.
+        module: the module to import.
+        calls: the handler and its events.
+        variables: the environment variables.
+        tape: AWS's recorded answers.
+        samples: the measurements, one per round.
     """
 
     folders: tuple[Path, ...]
@@ -85,7 +86,7 @@ class Starter:
     samples: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self, work: Path) -> dict[str, Any]:
-        """A cold start, and warm calls after it."""
+        """Run one cold start and the warm calls after it."""
         events = work / "events.json"
         events.write_text(json.dumps(self.calls.events))
         folders = os.pathsep.join(map(str, self.folders))
@@ -107,7 +108,7 @@ class Starter:
         return statistics.median(float(sample[name]) for sample in self.samples)
 
     def work(self, function: str) -> Work:
-        """What the flow takes, of which memory sizes make times."""
+        """The cost of the flow, from which the table of memory sizes is made."""
         return Work(
             function=function,
             first_cpu_ms=self.median("cpu_ms"),
@@ -140,7 +141,7 @@ def main() -> None:
 
 
 def _prepare(work: Path, stack: LocalRun, player: Player, usual: Path) -> dict[str, Starter]:
-    """Unpack everything, and record how AWS answers each."""
+    """Unpack all variants, and record AWS's answers to each."""
     package = work / "stack" / "package"
     slim, as_packaged = work / "slim", work / "as-packaged"
     for zip_file, folder in (("functions.zip", slim), ("deployment.zip", as_packaged)):
@@ -155,7 +156,7 @@ def _prepare(work: Path, stack: LocalRun, player: Player, usual: Path) -> dict[s
     subprocess.run(
         [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", compiled], check=False
     )
-    # All trust what botocore does, and the tape's own root beside it; ours as the zip has it, a file each.
+    # All trust botocore's roots and the recording's root; this service has them one per file, as in its zip.
     roots = work / "roots.pem"
     roots.write_bytes((as_packaged / "botocore" / "cacert.pem").read_bytes() + Path(stack.ca_file).read_bytes())
 
@@ -164,7 +165,7 @@ def _prepare(work: Path, stack: LocalRun, player: Player, usual: Path) -> dict[s
     )
     shutil.copy(stack.ca_file, slim / "roots" / f"{hashed.stdout.strip()}.0")
 
-    calls = first_calls(stack, warm=WARM_CALLS, drained=DRAINED)
+    calls = first_calls(stack, warm=WARM_CALLS, queued_devices=QUEUED_DEVICES)
     on_tape = {"AWS_ENDPOINT_URL": player.url, "HOME": str(work)}
     ours = {role: {**environment(stack, role), **on_tape} for role in stack.functions}
     variables = {role: {**of, "AWS_CA_BUNDLE": str(roots)} for role, of in ours.items()}
@@ -178,7 +179,7 @@ def _prepare(work: Path, stack: LocalRun, player: Player, usual: Path) -> dict[s
         **{
             AS_PACKAGED + name: Starter((as_packaged,), "app", of, variables[of.function])
             for name, of in once.items()
-            if name not in FOR_SIZES_ALONE
+            if name not in MEMORY_TABLE_ONLY
         },
     }
     for starter in starters.values():
@@ -192,18 +193,18 @@ def _prepare(work: Path, stack: LocalRun, player: Player, usual: Path) -> dict[s
 
 
 def _measure(starters: Mapping[str, Starter], player: Player, work: Path, rounds: int) -> None:
-    again = [(name, starters[name]) for name in (*TARGETS, "bare")] * AGAIN
+    again = [(name, starters[name]) for name in (*TARGETS, "bare")] * ADDITIONAL_STARTS
     for number in range(rounds):
         console.print(f"round {number + 1} of {rounds}")
         for name, starter in (*starters.items(), *again):
             player.play(starter.tape)
             starter.samples.append(starter.start(work))
             if player.wrong:
-                sys.exit(f"{name} asked for {player.wrong}, which it did not when it was recorded")
+                sys.exit(f"{name} requested {player.wrong}, which is not in its recording; run the benchmark again")
 
 
 def _install_usual() -> Path:
-    """FastAPI's function as `sam build` leaves it: the wheels unpacked, nothing compiled."""
+    """Install FastAPI's function as `sam build` does: unpacked wheels, not compiled."""
     folder = FOLDER / "fastapi-mangum"
     stamp = folder / "installed.txt"
     if not stamp.exists() or stamp.read_text() != " ".join(USUAL):
@@ -216,7 +217,7 @@ def _install_usual() -> Path:
 
 
 def _report(starters: Mapping[str, Starter], rounds: int) -> None:
-    named = {name: of for name, of in starters.items() if name not in (USUAL_COMPILED, *FOR_SIZES_ALONE)}
+    named = {name: of for name, of in starters.items() if name not in (USUAL_COMPILED, *MEMORY_TABLE_ONLY)}
     report = {
         "unit": "ms",
         "rounds": rounds,

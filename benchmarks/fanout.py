@@ -1,13 +1,13 @@
-"""`make bench-fanout`: from a write to the pushes, through the whole deployed stack on the embedded AWS.
+"""`make bench-fanout`: measures the time from a write to its pushes, through the deployed stack on the embedded AWS.
 
-One pass is held by 1, 100, 10,000 and 100,000 devices, whose rows are written straight into the tables. It is changed
-with PutItem, and the stand-in for APNs says when each device was pushed to. Beside that, passes of one holder each are
-changed while nothing else goes on and while the largest fan-out does: their pushes must not wait for it. As many
-functions as the stage allows at once are more than the embedded AWS can serve, and everybody's requests wait for each
-other; so the largest fan-out is also played with the fewest that SQS allows, which leave it room.
+Passes are held by 1, 100, 10,000 and 100,000 devices, whose rows are written directly into the tables. They are changed
+with PutItem, and the stand-in for APNs reports when each device got its push. Passes of one holder each are changed
+alone and during the largest fan-out, which must not delay their pushes. The number of concurrent functions that the
+stage allows is more than the embedded AWS can serve, so that all requests wait for each other. The largest fan-out is
+therefore also measured with the smallest number that SQS allows.
 
-All of AWS is one Python process here, and it, the functions and APNs share this machine. So CPU time is measured for
-each of them: the functions' is this service's own cost, and the rest says what bounds the wall-clock times.
+All of AWS is one Python process here, and it shares this machine with the functions and the APNs stand-in. CPU time is
+measured for each of them: that of the functions is the cost of this service, and the rest shows what limits the times.
 """
 
 import argparse
@@ -36,40 +36,39 @@ from infra.local.run import LocalRun, local_run
 
 FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
 ROUNDS = {1: 50, 100: 10, 10_000: 3, 100_000: 1}
-"""Changes of a pass, by how many devices hold it."""
+"""The number of changes of a pass, by the number of its holders."""
 NEIGHBOURS = 40
 NEIGHBOUR_EVERY_SECONDS = 0.5
 WRITERS = 4
 ROWS_PER_REQUEST = 25
 SEEDING_SECONDS = 120.0
-"""Rows that are not written by then are left out, and the figures name the registrations that there are."""
+"""Rows that are not written by then are left out; the figures name the number of registrations that were written."""
 PATIENCE_SECONDS = 120.0
 FEWEST_FUNCTIONS = 2
-"""The least that an SQS trigger can be bound to (AWS, "ScalingConfig")."""
+"""The smallest maximum concurrency of an SQS trigger (AWS, "ScalingConfig")."""
 DURATION = re.compile(r"REPORT .*\tDuration: (\d+)")
 QUIET_SECONDS = 2.0
-"""After the last push that was due: a repeated one would come in this time."""
+"""The time to wait for repeated pushes after the last expected one."""
 
 console = Console(width=130)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What some changes of a pass brought.
+    """The results of some changes of a pass.
 
     Args:
-        rounds: how many changes.
-        due: pushes that they called for.
-        delivered: devices, over all rounds, that were pushed to.
-        repeated: pushes beyond the first to a device in a round.
-        latency_p50: seconds from the write to a device's push.
-        latency_p99: likewise.
-        last_push: seconds from the write to the last push; the median of the rounds.
-        per_second: pushes, from the first to the last; None where there are too few.
-        function_cpu_seconds_per_10000: what this service's functions used; None where there is too little to measure.
-        machine_share: by process (functions, embedded AWS, APNs), which part of the machine it kept busy until the
-            last push.
-        connections: to APNs, open at the end.
+        rounds: the number of changes.
+        due: the number of expected pushes.
+        delivered: the number of devices that got a push, added up over the rounds.
+        repeated: the number of pushes to a device beyond the first in a round.
+        latency_p50: seconds from the write to a device's push, median.
+        latency_p99: the same, 99th percentile.
+        last_push: seconds from the write to the last push, median of the rounds.
+        per_second: pushes per second, from the first to the last; None if there are too few.
+        function_cpu_seconds_per_10000: CPU seconds of the functions per 10,000 pushes; None if too little to measure.
+        machine_share: the share of the machine's CPU until the last push, by process (functions, embedded AWS, APNs).
+        connections: the number of open connections to APNs at the end.
     """
 
     rounds: int
@@ -87,14 +86,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class HeldPass:
-    """A pass and the push tokens of those who hold it."""
+    """A pass and the push tokens of its holders."""
 
     pass_id: str
     tokens: tuple[str, ...]
 
 
 class Processes:
-    """CPU seconds of what runs: our functions, the embedded AWS, the stand-in for APNs."""
+    """Measures the CPU seconds of the functions, the embedded AWS and the stand-in for APNs."""
 
     @staticmethod
     def cpu_seconds() -> dict[str, float]:
@@ -115,7 +114,7 @@ def _role(command: str) -> str:
 
 
 class Bench:
-    """A deployed stack with passes that many hold."""
+    """A deployed stack with passes that many devices hold."""
 
     def __init__(self, stack: LocalRun) -> None:
         self._stack = stack
@@ -123,10 +122,10 @@ class Bench:
         self._apns = httpx.Client(base_url=stack.apns_control_url, timeout=60)
         self._written = 0
         self._put_seconds: list[float] = []
-        """What each PutItem of this program took: how long anybody's request to the embedded DynamoDB waits."""
+        """The durations of this program's PutItem calls, which show how long requests to the embedded DynamoDB wait."""
 
-    def has_passes(self, holders: Sequence[int]) -> list[HeldPass]:
-        """Issue passes, then write who holds them: so many devices for each."""
+    def issue_passes(self, holders: Sequence[int]) -> list[HeldPass]:
+        """Issue passes, then write their registrations: one pass per number of holders."""
         held = [
             HeldPass(
                 f"{self._stack.pass_type_identifier}/{secrets.token_hex(8)}",
@@ -143,7 +142,7 @@ class Bench:
         return self._register(held)
 
     def _register(self, held: Iterable[HeldPass]) -> list[HeldPass]:
-        """Registration and device rows by BatchWriteItem; those that did not fit into the time are taken off."""
+        """Write registration and device rows with BatchWriteItem; rows that are not written in time are left out."""
         rows = [(one.pass_id, token, secrets.token_hex(16)) for one in held for token in one.tokens]
         until = time.monotonic() + SEEDING_SECONDS
         done: dict[str, list[str]] = defaultdict(list)
@@ -177,7 +176,7 @@ class Bench:
         return [HeldPass(one.pass_id, tuple(done[one.pass_id])) for one in held]
 
     def _write(self, held: HeldPass) -> float:
-        """Change a pass, as a pipeline does; when, in epoch seconds."""
+        """Change a pass as a pipeline does; returns the time in epoch seconds."""
         self._written += 1
         written_at = time.time()
         item = {"pass_id": held.pass_id, "template": self._stack.template, "fields": {"gate": f"G{self._written}"}}
@@ -185,8 +184,8 @@ class Bench:
         self._put_seconds.append(time.time() - written_at)
         return written_at
 
-    def binds_the_drain(self, functions_at_once: int) -> None:
-        """Let no more functions drain the push queue at the same time."""
+    def limit_push_workers(self, functions_at_once: int) -> None:
+        """Limit the number of functions that process the push queue at the same time."""
         client = boto3.client("lambda")
         (trigger,) = client.list_event_source_mappings(FunctionName=self._stack.functions["push_worker"])[
             "EventSourceMappings"
@@ -196,7 +195,7 @@ class Bench:
         )
 
     def _invocations(self, *, since: float) -> list[float]:
-        """Seconds that each invocation of the stream's function took, by Lambda's own log; `since` is epoch seconds."""
+        """Durations in seconds of the push function's invocations, from Lambda's log; `since` is in epoch seconds."""
         pages = boto3.client("logs").get_paginator("filter_log_events")
         group = f"/aws/lambda/{self._stack.functions['push']}"
         lines = (
@@ -207,7 +206,7 @@ class Bench:
         return [int(found[1]) / 1000 for line in lines if (found := DURATION.match(line))]
 
     def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass]) -> "Measured":
-        """Change a pass so many times, each time waiting for its pushes; meanwhile change the neighbours."""
+        """Change a pass `count` times and wait for the pushes each time; change the neighbours meanwhile."""
         latencies: list[float] = []
         last: list[float] = []
         delivered = repeated = 0
@@ -255,7 +254,7 @@ class Bench:
         )
 
     def measures_alone(self, neighbours: Iterator[HeldPass]) -> "Neighbours":
-        """Change passes that one device holds, with nothing else going on."""
+        """Change passes that one device holds, while nothing else runs."""
         since = self._begin()
         self._apns.delete("/pushes").raise_for_status()
         changes: list[tuple[HeldPass, float]] = []
@@ -291,7 +290,7 @@ class Bench:
 
 
 class _Changes:
-    """A write, and the neighbours' writes while its pushes were under way."""
+    """A write, and the writes of neighbours before its last push."""
 
     def __init__(self, written_at: float) -> None:
         self.written_at = written_at
@@ -300,7 +299,7 @@ class _Changes:
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of a pass, and of its neighbours meanwhile."""
+    """The figures of a pass, and of its neighbours at the same time."""
 
     figures: Figures
     beside: "Neighbours"
@@ -327,7 +326,7 @@ class Neighbours:
 def main() -> None:
     """Measure, print, write `.passwire/bench/fanout.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__)
-    parser.add_argument("--largest", type=int, default=max(ROUNDS), help="leave out what more devices hold")
+    parser.add_argument("--largest", type=int, default=max(ROUNDS), help="leave out passes with more holders than this")
     options = parser.parse_args()
     rounds = {size: count for size, count in ROUNDS.items() if size <= options.largest}
     with local_run(FOLDER / "fanout", on_progress=lambda line: console.print(line, highlight=False)) as stack:
@@ -335,7 +334,7 @@ def main() -> None:
         bench = Bench(stack)
         started = time.monotonic()
         console.print(f"writing {sum(rounds) + 3 * NEIGHBOURS:,} registrations")
-        held = bench.has_passes([*rounds, *[1] * (3 * NEIGHBOURS)])
+        held = bench.issue_passes([*rounds, *[1] * (3 * NEIGHBOURS)])
         console.print(f"written in {time.monotonic() - started:.0f} s")
         passes, neighbours = held[: len(rounds)], iter(held[len(rounds) :])
         report: dict[str, Figures] = {}
@@ -347,8 +346,8 @@ def main() -> None:
         alone = bench.measures_alone(islice(neighbours, NEIGHBOURS))
         full = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
         report[str(len(largest.tokens))] = full.figures
-        console.print(f"the same, {FEWEST_FUNCTIONS} functions at once")
-        bench.binds_the_drain(FEWEST_FUNCTIONS)
+        console.print(f"the same with {FEWEST_FUNCTIONS} functions at once")
+        bench.limit_push_workers(FEWEST_FUNCTIONS)
         bounded = bench.measures(largest, count, neighbours=islice(neighbours, NEIGHBOURS))
     written = {
         "unit": "seconds",
@@ -370,7 +369,7 @@ def main() -> None:
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
-    """The nearest rank."""
+    """Return a percentile by the nearest-rank method."""
     if not values:
         return math.nan
     return round(sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)], 3)
@@ -408,7 +407,7 @@ def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
     for size, figures in list(report.items())[-2:]:
         shares = ", ".join(f"{role.replace('_', ' ')} {share:.0%}" for role, share in figures.machine_share.items())
         console.print(f"{size}: of the machine's {psutil.cpu_count()} cores: {shares}", highlight=False)
-    console.print("the embedded AWS is one Python process and bounds the times here; CPU s are of this code alone")
+    console.print("the embedded AWS is one Python process and limits these times; CPU s are those of this service only")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`make bench-import`: 100,000 rows imported beside a bare BatchWriteItem loop, the memory, the resume after a kill.
+"""`make bench-import`: compares an import of 100,000 rows with a bare BatchWriteItem loop, and resumes a killed one.
 
-All write the same items into tables of their own on an embedded AWS: without a stream, so that no function runs beside
-them. The loops are given finished requests; the import reads a CSV file, proves each row against its template, and
-notes its progress. Rounds are interleaved, each in a process of its own.
+All write the same items into separate tables of an embedded AWS, without a stream, so that no function runs at the same
+time. The loops get finished requests; the import reads a CSV file, validates each row with its template, and records
+its progress. Rounds are interleaved, each in a process of its own.
 """
 
 import argparse
@@ -38,7 +38,7 @@ console = Console()
 
 
 def values(number: int) -> tuple[str, ...]:
-    """One row."""
+    """Make the values of a row."""
     return (
         f"P-{number:07}",
         f"B{number % 40}",
@@ -50,7 +50,7 @@ def values(number: int) -> tuple[str, ...]:
 
 
 def requests(count: int) -> list[dict[str, Any]]:
-    """The same as finished write requests."""
+    """Make the same rows as finished write requests."""
     serializer = TypeSerializer()
     made = []
     for number in range(count):
@@ -65,7 +65,7 @@ def requests(count: int) -> list[dict[str, Any]]:
 
 
 def loop(table: str, count: int, *, threads: int) -> dict[str, float]:
-    """What anybody would write: 25 a request, so many requests at a time."""
+    """Write the rows with a simple loop: 25 per request, `threads` requests at a time."""
     client = boto3.client("dynamodb", config=Config(max_pool_connections=threads))
     made = requests(count)
     pieces = [made[start : start + ROWS_PER_REQUEST] for start in range(0, count, ROWS_PER_REQUEST)]
@@ -73,7 +73,9 @@ def loop(table: str, count: int, *, threads: int) -> dict[str, float]:
     def write(piece: list[dict[str, Any]]) -> None:
         answer = client.batch_write_item(RequestItems={table: piece})
         if answer.get("UnprocessedItems"):
-            sys.exit("the embedded AWS left items unprocessed; this loop does not look at them")
+            sys.exit(
+                "the embedded AWS left items unprocessed, which this loop does not repeat; run the benchmark again"
+            )
 
     started = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
@@ -83,7 +85,7 @@ def loop(table: str, count: int, *, threads: int) -> dict[str, float]:
 
 
 def imported(table: str, path: Path) -> dict[str, float]:
-    """One import, from opening the file to its summary."""
+    """Measure an import, from opening the file to its summary."""
     started = time.perf_counter()
     plan = Plan(Stage("bench", {"PassesTableName": table}), pass_type=PASS_TYPE, template=TEMPLATE)
     done = import_passes(open_rows(path), plan, Templates(), on_rows=lambda _: None, on_progress=lambda _: None)
@@ -100,7 +102,7 @@ def imported(table: str, path: Path) -> dict[str, float]:
 
 
 def work(kind: str, table: str, count: int, path: Path) -> dict[str, float]:
-    """One measurement, in this process."""
+    """Make one measurement in this process."""
     match kind:
         case "bare":
             return loop(table, count, threads=1)
@@ -110,7 +112,7 @@ def work(kind: str, table: str, count: int, path: Path) -> dict[str, float]:
 
 
 def measured(kind: str, count: int, path: Path) -> dict[str, float]:
-    """One measurement, in a process and with a table of its own."""
+    """Make one measurement in a new process with a new table."""
     table = _new_table()
     done = subprocess.run(_command(kind, table, count, path), stdout=subprocess.PIPE, text=True, check=True)
     boto3.client("dynamodb").delete_table(TableName=table)
@@ -118,7 +120,7 @@ def measured(kind: str, count: int, path: Path) -> dict[str, float]:
 
 
 def killed_and_resumed(count: int, path: Path) -> dict[str, float]:
-    """An import that is killed half way and begun again."""
+    """Kill an import half way, start it again, and measure it."""
     table, client = _new_table(), boto3.client("dynamodb")
     process = subprocess.Popen(_command("passwire", table, count, path), stdout=subprocess.DEVNULL)
     journal = path.with_name(f"{path.name}.bench.progress")
@@ -132,7 +134,7 @@ def killed_and_resumed(count: int, path: Path) -> dict[str, float]:
     whole = _count(client, table)
     client.delete_table(TableName=table)
     if whole != count:
-        sys.exit(f"{whole:,} of {count:,} rows are there after the resume")
+        sys.exit(f"only {whole:,} of {count:,} rows were written after the resume")
     return {
         "there_at_the_kill": there,
         "skipped": again["skipped"],

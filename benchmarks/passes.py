@@ -1,9 +1,9 @@
-"""`make bench-pass`: passes a second of this service's code, of a bare RSA signature (the limit), and of the peers.
+"""`make bench-pass`: passes per second of this service's code, of a bare RSA signature (the limit), and of the peers.
 
-All make the same pass: 2.8 KB of pass.json, 8 PNGs of 165 KB in all, an RSA-2048 key; in the row "own image", with one
-image more that is each pass's own. Rounds are interleaved, so that a machine that is busy for a while is so for
-everybody. Peers are installed into `.passwire/bench`; those in Node are left out, by name, where node and npm are not
-there. What each made is looked into before it counts.
+All make the same pass: 2.8 KB of pass.json, 8 PNGs of 165 KB in all, an RSA-2048 key; in the row "own image", each
+pass has one more image of its own. Rounds are interleaved, so that other load on the machine affects all alike. Peers
+are installed into `.passwire/bench`; those in Node are named and left out if node and npm are not installed. The passes
+of each are checked before it is measured.
 """
 
 import argparse
@@ -86,7 +86,7 @@ console = Console()
 
 @dataclass(frozen=True)
 class Peer:
-    """A maker of passes: its name in the report, and how it is called; None where this machine has not the tools."""
+    """A program that makes passes: its name in the report and its command, or None if its tools are not installed."""
 
     name: str
     prepare: Callable[[], list[str] | None]
@@ -117,7 +117,7 @@ def _node(script: str) -> Callable[[], list[str] | None]:
             folder.mkdir(parents=True, exist_ok=True)
             subprocess.run(["npm", "install", "--silent", "--prefix", folder, *NODE_PEERS], check=True)
         for source in PEERS.glob("*.mjs"):
-            shutil.copy(source, folder)  # node looks for modules beside the script
+            shutil.copy(source, folder)  # node searches modules beside the script
         return ["node", str(folder / script)]
 
     return prepare
@@ -139,7 +139,7 @@ ALL = {
 
 
 def make_template(folder: Path, images: Mapping[str, int]) -> int:
-    """Write a template; the bytes of its images."""
+    """Write a template; returns the size of an image in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pass.json").write_text(json.dumps(PASS_JSON, separators=(",", ":")))
     for name, size in images.items():
@@ -148,7 +148,7 @@ def make_template(folder: Path, images: Mapping[str, int]) -> int:
 
 
 def measure(name: str, command: list[str], job: PassJob, path: Path) -> float:
-    """One round of one peer: passes a second."""
+    """Measure one round of a peer; returns passes per second."""
     path.write_text(json.dumps(asdict(job)))
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
@@ -163,14 +163,14 @@ def measure(name: str, command: list[str], job: PassJob, path: Path) -> float:
 
 
 def look_into(name: str, made: bytes, job: PassJob, work: Path) -> None:
-    """Whether it is a pass: its own serial number, all images, a manifest that openssl finds signed by our key."""
+    """Check a pass: its serial number, its images, and a signature of its manifest that openssl accepts."""
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         content = json.loads(archive.read("pass.json"))
         lacking = set(IMAGES) - set(archive.namelist())
         for member in ("manifest.json", "signature"):
             (work / member).write_bytes(archive.read(member))
     if lacking or not content["serialNumber"].startswith("BENCH-"):
-        sys.exit(f"{name}: what it made is not the pass that was asked for; it lacks {lacking}")
+        sys.exit(f"{name}: its pass lacks {lacking}")
     command = [
         "openssl",
         "smime",
@@ -189,7 +189,7 @@ def look_into(name: str, made: bytes, job: PassJob, work: Path) -> None:
 
 
 def measure_fresh(job: PassJob, work: Path, rounds: int) -> tuple[float, float, float]:
-    """Seconds of a fresh process until its first pass, seconds of the import, peak megabytes with a 1 MB template."""
+    """Measure a new process: seconds until its first pass, seconds of the import, peak megabytes (1 MB template)."""
     path = work / "fresh.json"
     path.write_text(json.dumps(asdict(job)))
     large = work / "large.pass"
@@ -214,7 +214,7 @@ def main() -> None:
     """Measure, print, write `.passwire/bench/pass.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.passes", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each peer in each round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds per peer and round")
     options = parser.parse_args()
     work = FOLDER / "pass"
     size = make_template(work / "bench.pass", IMAGES)
@@ -236,7 +236,7 @@ def main() -> None:
     for name, peer in ALL.items():
         command = peer.prepare()
         if command is None:
-            console.print(f"{name}: node and npm are not installed; left out")
+            console.print(f"{name}: node and npm are not installed; it is left out")
         else:
             commands[name] = command
     rates: dict[str, list[float]] = {name: [] for name in commands}
@@ -257,7 +257,7 @@ def main() -> None:
 
 
 def _print(rates: dict[str, list[float]], medians: dict[str, float]) -> None:
-    table = Table(title="passes a second, one process, RSA-2048")
+    table = Table(title="passes per second, one process, RSA-2048")
     table.add_column("maker", min_width=max(map(len, rates)))
     for heading in ("passes/s", "lowest", "highest", "of the limit", "passwire is"):
         table.add_column(heading, justify="right")
@@ -291,7 +291,7 @@ def _print_targets(medians: dict[str, float], first: float, imported: float, pea
             first <= TARGET_OF_IMPORT * imported,
             (
                 f"{first * 1000:.0f} ms to the first pass of a fresh process, {first / imported:.1f} times the "
-                f"{imported * 1000:.0f} ms that importing cryptography's PKCS#7 takes (at most {TARGET_OF_IMPORT})"
+                f"{imported * 1000:.0f} ms for importing cryptography's PKCS#7 (at most {TARGET_OF_IMPORT})"
             ),
         ),
     ):

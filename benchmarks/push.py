@@ -1,7 +1,7 @@
-"""`make bench-push`: this service's push client beside all others that a team could pick, against one simulator.
+"""`make bench-push`: compares this service's push client with the alternatives, on one stand-in for APNs.
 
-Rounds are interleaved, so that a machine that is busy for a while is so for everybody. Peers are installed into
-`.passwire/bench`; one whose tools are not there (go, node, h2load) is named and left out.
+Rounds are interleaved, so that other load on the machine affects all alike. Peers are installed into `.passwire/bench`.
+A peer whose tools (go, node, h2load) are not installed is named and left out.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TOKENS = 1000
 STREAMS = 1000
 SAMPLE_SECONDS = 0.05
 H2LOAD_EARLY_STREAMS = 100
-"""So many h2load may start before it has read SETTINGS; all but one of them are refused then."""
+"""The number of streams that h2load may open before it reads SETTINGS; all but one are refused."""
 AIOAPNS = "aioapns==4.0"
 NODE_APN = "@parse/node-apn@8.1.0"
 
@@ -46,12 +46,12 @@ console = Console()
 
 @dataclass(frozen=True)
 class Peer:
-    """A client to be measured.
+    """A client to measure.
 
     Args:
-        name: as the report has it.
-        count: pushes of a round; enough for a second or so.
-        prepare: makes it ready, and says how it is called; None where this machine has not the tools.
+        name: its name in the report.
+        count: pushes per round, enough for about a second.
+        prepare: installs it; returns its command, or None if its tools are not installed.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a round brought."""
+    """The measurements of a round."""
 
     per_second: float
     cpu_seconds_per_10000: float
@@ -88,7 +88,7 @@ def _node(script: str) -> Callable[[], list[str] | None]:
         if not (folder / "node_modules" / "@parse" / "node-apn").exists():
             folder.mkdir(parents=True, exist_ok=True)
             subprocess.run(["npm", "install", "--silent", "--prefix", folder, NODE_APN], check=True)
-        shutil.copy(PEERS / script, folder)  # node looks for modules beside the script
+        shutil.copy(PEERS / script, folder)  # node searches modules beside the script
         return ["node", str(folder / script)]
 
     return prepare
@@ -122,8 +122,8 @@ PEERS_BY_NAME = {
 
 
 @contextmanager
-def simulated(work: Path) -> Iterator[tuple[Job, str]]:
-    """A simulator, the job that fits it, and where it is controlled."""
+def apns_stand_in(work: Path) -> Iterator[tuple[Job, str]]:
+    """Run a stand-in for APNs; yields a job for it and its control URL."""
     chain = make_development_chain(work, pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER)
     credential = ProviderToken(
         team_identifier=TEAM_IDENTIFIER, key_id=KEY_ID, private_key=chain.provider_key.read_text()
@@ -137,10 +137,10 @@ def simulated(work: Path) -> Iterator[tuple[Job, str]]:
         private_key=chain.apns_server_key,
         client_ca=chain.intermediate,
         provider_keys={KEY_ID: chain.provider_public_key},
-    ) as simulator:
-        url = httpx.URL(simulator.apns_url)
+    ) as stand_in:
+        url = httpx.URL(stand_in.apns_url)
         job = Job(
-            url=simulator.apns_url,
+            url=stand_in.apns_url,
             host=url.host,
             port=url.port or 443,
             ca=str(chain.root),
@@ -154,11 +154,11 @@ def simulated(work: Path) -> Iterator[tuple[Job, str]]:
             count=0,
             streams=STREAMS,
         )
-        yield job, simulator.control_url
+        yield job, stand_in.control_url
 
 
 def measure(command: list[str], job: Job, work: Path) -> Figures:
-    """One round of one peer."""
+    """Measure one round of a peer."""
     if command == ["h2load"]:
         return _measure_h2load(job, work)
     path = work / "job.json"
@@ -194,9 +194,9 @@ def _measure_h2load(job: Job, work: Path) -> Figures:
 
 
 def _run(command: list[str]) -> tuple[str, float, float]:
-    """The output (a few lines: it must fit into the pipe), CPU seconds, and peak memory in megabytes.
+    """Run a command; returns its output (a few lines, which fit into the pipe), CPU seconds, and peak megabytes.
 
-    The peak that wait4 tells would include this process's own, which a child has between fork and exec.
+    The peak of wait4 would include that of this process, whose memory the child has between fork and exec.
     """
     peak = 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
@@ -213,14 +213,14 @@ def _run(command: list[str]) -> tuple[str, float, float]:
 
 def _peak_megabytes(process_id: int) -> float:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_id}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0  # none once it has ended
+    return int(found[1]) / 1024 if found else 0.0  # the line is missing after its end
 
 
 def main() -> None:
     """Measure, print, write `.passwire/bench/push.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.push", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default=",".join(PEERS_BY_NAME), help="names, with commas between")
+    parser.add_argument("--peers", default=",".join(PEERS_BY_NAME), help="names, separated by commas")
     options = parser.parse_args()
     work = FOLDER / "push"
     work.mkdir(parents=True, exist_ok=True)
@@ -228,13 +228,13 @@ def main() -> None:
     for name in options.peers.split(","):
         command = PEERS_BY_NAME[name].prepare()
         if command is None:
-            console.print(f"{name}: its tools are not installed; left out")
+            console.print(f"{name}: its tools are not installed; it is left out")
         else:
             commands[name] = command
     figures: dict[int, dict[str, list[Figures]]] = {
         latency: {name: [] for name in commands} for latency in LATENCIES_MS
     }
-    with simulated(work) as (job, control_url):
+    with apns_stand_in(work) as (job, control_url):
         for number in range(options.rounds):
             console.print(f"round {number + 1} of {options.rounds}")
             for latency in LATENCIES_MS:

@@ -1,7 +1,6 @@
-"""What a warm sandbox keeps from one invocation to the next: connections, keys, parsed templates, made at first use.
+"""Builds the services of an execution environment at their first use: connections, keys, parsed templates.
 
-This is the one place with state of the process. Each member says how long it lives; everything lives no longer than the
-sandbox, and a function makes only what it asks for.
+This is the only state of the process. It lives as long as the execution environment, unless a member says otherwise.
 """
 
 import os
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Services:
-    """The collaborators of the flows. What a function does not use is not even imported: cold starts are paid here."""
+    """The collaborators of the flows. A function makes and imports only those that it uses, for short cold starts."""
 
     def __init__(self) -> None:
         self._signers: dict[str, tuple[PassTypeSecret, Signer]] = {}
@@ -46,7 +45,7 @@ class Services:
 
     @cached_property
     def settings(self) -> Settings:
-        """Of the environment, for the life of the sandbox."""
+        """Settings from the environment variables."""
         settings = Settings.from_environment(os.environ)
         log.set_hash_key(settings.log_key)
         return settings
@@ -75,7 +74,7 @@ class Services:
 
     @cached_property
     def secrets(self) -> "Secrets":
-        """Read again every few minutes, so that a rotated certificate or a new key needs no deploy."""
+        """Secrets, read again every few minutes, so that a rotated certificate or a new key needs no deploy."""
         from chalicelib.aws.secrets import Secrets
 
         return Secrets(stage=self.settings.stage)
@@ -122,7 +121,7 @@ class Services:
 
     @cached_property
     def failed_downloads(self) -> "FailedDownloads":
-        """It remembers for which passes it asked, for the life of the sandbox."""
+        """Handler of failed downloads, which remembers the rechecks that it requested."""
         from chalicelib.flows.failed_downloads import FailedDownloads
 
         return FailedDownloads(self.store, lambda: self.queue, self.builder, clock=time.time)
@@ -152,33 +151,34 @@ class Services:
 
     @cached_property
     def templates(self) -> "Templates":
-        """Each is parsed at its first use; a newer revision in the bucket is seen within seconds."""
+        """Templates, parsed at their first use; a newer revision in the bucket is used within seconds."""
         from chalicelib.aws.templates import Templates
 
         return Templates(bucket=self.settings.templates_bucket)
 
     @cached_property
     def images(self) -> "Images":
-        """Of single passes; those used last are kept, and never stale, since a key is the hash of its content."""
+        """Images of single passes, cached; never stale, because a key is the hash of its content."""
         from chalicelib.aws.images import Images
 
         return Images(bucket=self.settings.templates_bucket)
 
     def signer_for(self, pass_type_identifier: str) -> "Signer":
-        """The signer of a pass type: its key is parsed once, not for each pass, and lives until the secret changes.
+        """Return the signer of a pass type. Its key is parsed once and cached until the secret changes.
 
-        Whoever signs gets the signer here, so here it is checked to be that of the pass type.
+        All signers come from here, so this is where the certificate is checked to be of the pass type.
 
         Raises:
-            ConfigurationError: the secret is missing, its certificate and key do not fit, or they are another type's.
+            ConfigurationError: the secret is missing, its key does not belong to its certificate, or the certificate
+                is of another pass type.
             SecretsError: Secrets Manager did not answer.
         """
         from chalicelib.passes.signing import Signer
 
         secret = self.secrets.pass_type(pass_type_identifier)
-        kept = self._signers.get(pass_type_identifier)
-        if kept is not None and kept[0] == secret:
-            return kept[1]
+        cached = self._signers.get(pass_type_identifier)
+        if cached is not None and cached[0] == secret:
+            return cached[1]
         signer = Signer.from_pem(
             certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
         )
@@ -187,10 +187,10 @@ class Services:
         return signer
 
     def client_for(self, pass_type_identifier: str) -> "Client":
-        """The APNs client that a pass type is pushed with: one connection for each credential, until it is replaced.
+        """Return the APNs client of a pass type. Clients are cached by credential until the credential is replaced.
 
         Raises:
-            ConfigurationError: the secret is missing, or is no credential.
+            ConfigurationError: the secret is missing, or not a valid credential.
             SecretsError: Secrets Manager did not answer.
         """
         secret = self.secrets.pass_type_with_apns(pass_type_identifier)
@@ -245,7 +245,7 @@ class Services:
 
     @cached_property
     def rechecker(self) -> "Rechecker":
-        """Made at the first recheck: other messages need nothing that makes passes."""
+        """Rechecker, made at the first recheck, because other push tasks do not build passes."""
         from chalicelib.flows.recheck import Rechecker
 
         return Rechecker(
@@ -260,10 +260,10 @@ class Services:
 
 
 def push_client(secret: "PassTypeSecret", settings: Settings) -> "Client":
-    """A client that pushes for a pass type: with its team's provider key where there is one, else with its certificate.
+    """Make the APNs client of a pass type: with its team's provider key if there is one, else with its certificate.
 
     Raises:
-        ConfigurationError: the secret is no credential.
+        ConfigurationError: the secret is not a valid credential.
     """
     from chalicelib.apns.client import Client
     from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken

@@ -1,15 +1,15 @@
-"""The roots that the functions trust, for AWS and for APNs: Mozilla's, as the zip has them (`infra/deploy/slim.py`).
+"""Locates the root certificates that the functions trust for AWS and APNs: Mozilla's, as packaged in the zip.
 
-They stand in a folder, a file each, of which OpenSSL reads the one that it needs. To read them all takes 30 ms, for
-each of the two contexts of a cold start.
+They are in a folder, one file per root (`infra/deploy/slim.py`), so that OpenSSL reads only the one that it needs.
+Reading all of them takes 30 ms, for each of the two TLS contexts of a cold start.
 """
 
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "roots"
-"""In the zip only."""
+"""Exists in the zip only."""
 
 
 def folder() -> str | None:
-    """Where they are; None outside the zip, where those of the machine and of botocore serve."""
+    """Return the folder; None outside the zip, where the roots of the machine and of botocore are used."""
     return str(FOLDER) if FOLDER.is_dir() else None

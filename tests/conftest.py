@@ -1,9 +1,8 @@
-"""What tests share: one local stack for all that need one, and the story's characters, a phone and a pipeline."""
+"""Fixtures of all tests: one local run per session, and the participants of a test: phone, pipeline, issuer, APNs."""
 
 import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,31 +22,24 @@ from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
 from infra.local.run import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
 from tests.support.eventually import Apns
-from tests.support.permissions import functions, granted, recorder
 
-# How long an example takes says how busy the machine is.
+pytest_plugins = ["tests.support.permissions"]
+
+# The duration of an example depends on the load of the machine.
 hypothesis.settings.register_profile("passwire", deadline=None)
 hypothesis.settings.load_profile("passwire")
 
 
 def pytest_configure() -> None:
-    """A shell has what runs in its background ignore Ctrl-C, and what the tests start would inherit that."""
+    """Handle Ctrl-C, which a shell makes its background processes ignore; children of the tests would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`pytest -m "not stack"` is the quick round."""
+    """Mark the tests that need the local run, so that `pytest -m "not stack"` leaves them out."""
     for item in items:
         if {"stack", "service"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("stack")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whatever was tested, the service used nothing that its policies do not grant."""
-    for name, policy in functions().items():
-        if missing := sorted(recorder.uses.get(name, set()) - granted(policy)):
-            sys.stderr.write(f"\n{policy.name} does not grant what {name} was seen to use: {missing}\n")
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +49,7 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path) -> Iterator[LocalRun]:
-    """The whole service, deployed on an embedded AWS of the session's own."""
+    """The whole service, deployed on an embedded AWS for this session."""
     with local_run(stack_folder, on_progress=lambda _: None) as running:
         running.use()
         yield running
@@ -65,28 +57,28 @@ def stack(stack_folder: Path) -> Iterator[LocalRun]:
 
 @pytest.fixture(scope="session")
 def local_json(stack: LocalRun, stack_folder: Path) -> Path:
-    """What describes the session's stack to an outside program."""
+    """The file that describes the session's local run to other programs."""
     assert stack
     return stack_folder / DESCRIPTION
 
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
-    """Development certificates, without a stack."""
+    """Development certificates, without a local run."""
     folder: Path = tmp_path_factory.mktemp("chain")
     return make_development_chain(folder, pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER)
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Writes pass items as any AWS SDK would, knowing nothing of this service."""
+    """Writes pass items with an AWS SDK, without any code of this service."""
 
     table: Any
     template: str
     pass_type_identifier: str
 
     def writes(self, serial_number: str, **attributes: object) -> PassId:
-        """PutItem: whatever was there is replaced."""
+        """PutItem: replaces an existing item."""
         pass_id = PassId(self.pass_type_identifier, serial_number)
         self.table.put_item(Item={"pass_id": str(pass_id), "template": self.template, **attributes})
         return pass_id
@@ -108,7 +100,7 @@ def apns(stack: LocalRun) -> Apns:
 
 @pytest.fixture
 def serial_number() -> str:
-    """One that no other test has."""
+    """A serial number that no other test uses."""
     return f"T-{secrets.token_hex(6)}"
 
 
@@ -121,7 +113,7 @@ def phone() -> Iterator[Phone]:
 
 @dataclass(frozen=True)
 class Issuer:
-    """Hands a person the pass for the first time."""
+    """Issues a pass to a person for the first time."""
 
     stack: LocalRun
 
@@ -129,7 +121,7 @@ class Issuer:
         return self._keys().issue(pass_id, own=None).value
 
     def link_token(self, pass_id: PassId, *, lifetime_seconds: int = 3600) -> str:
-        """What a download link ends in."""
+        """Sign the token of a download link."""
         return sign_link(self._keys(), Link(pass_id, int(time.time()) + lifetime_seconds))
 
     def issues(self, pass_id: PassId) -> httpx.Response:
@@ -150,7 +142,7 @@ def issuer(stack: LocalRun) -> Issuer:
 
 @pytest.fixture(autouse=True)
 def _environment() -> Iterator[None]:
-    """What a test sets in the environment ends with it; the session's stack stays reachable."""
+    """Restore the environment after each test, so that the session's local run stays reachable."""
     before = dict(os.environ)
     yield
     os.environ.clear()

@@ -1,1 +1,1 @@
-"""What `make bench-cold` starts in fresh processes, and what answers them."""
+"""The programs that `make bench-cold` starts in new processes, and the recording of AWS that answers them."""

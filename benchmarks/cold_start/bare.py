@@ -1,4 +1,4 @@
-"""The limit: a function that does nothing but one GetItem by botocore's client."""
+"""The limit: a function that only makes one GetItem with botocore's client."""
 
 import os
 from typing import Any

@@ -1,9 +1,9 @@
-"""Runs as a program of its own: one cold start, then the same function warm; its measurements are its last line.
+"""A program that measures a cold start and then warm calls of a function; its last line is the result as JSON.
 
     python -I -S -B first_call.py FOLDERS MODULE HANDLER EVENTS
 
-No site-packages, no environment of Python's, nothing compiled on the way: what there is, is in the folders, as in a
-Lambda. What Lambda's own bootstrap has loaded by then (json, logging) is loaded here before the clock starts.
+It runs without site-packages, without Python's environment variables and without writing compiled files, as in Lambda:
+all code is in the folders. Modules that Lambda's bootstrap loads (json, logging) are loaded before the clock starts.
 """
 
 import json
@@ -20,7 +20,7 @@ with open(events_file) as file:  # noqa: PTH123 - pathlib would be loaded before
 
 
 class Context:
-    """As far as functions ask."""
+    """Lambda's context, with the members that the functions use."""
 
     aws_request_id = str(uuid.UUID(int=0))
     function_name = "benchmark"
@@ -38,7 +38,7 @@ called, first_cpu = time.perf_counter(), time.process_time()
 for event in events[1:]:
     handler(event, Context())
 warm, warm_cpu = time.perf_counter(), time.process_time()
-with open("/proc/self/status") as file:  # noqa: PTH123 - getrusage would tell the parent's peak where that is higher
+with open("/proc/self/status") as file:  # noqa: PTH123 - getrusage reports the parent's peak if that is higher
     status = file.read()
 sys.stdout.write(
     json.dumps(

@@ -1,4 +1,4 @@
-"""AWS as it answers once, and again the same at once: so that what is measured is the function and not the emulator.
+"""Records AWS's answers and replays them at once, so that a benchmark measures the function and not the emulator.
 
 A TLS server hands each request on to the embedded AWS and keeps what came back; after that it answers the same requests
 from memory, each operation's in the order in which they were recorded. Signatures, TLS, parsing: all that the
@@ -20,11 +20,11 @@ CONNECTION_HEADERS = ("connection", "content-length", "date", "keep-alive", "tra
 
 
 Tape = defaultdict[str, list[bytes]]
-"""Whole responses by operation, in their order."""
+"""Complete responses by operation, in order."""
 
 
 class Player:
-    """Records and plays. `url` is where.
+    """Records and plays, at `url`.
 
     Args:
         certificate: PEM files for localhost.
@@ -38,7 +38,7 @@ class Player:
         self.played: Counter[str] = Counter()
         self._recording = True
         self.wrong: str | None = None
-        """What was asked that is not on the tape."""
+        """A request that is not in the recording, or None."""
         player = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -72,15 +72,15 @@ class Player:
             self._server.server_close()
 
     def record(self, tape: Tape) -> None:
-        """Keep what comes from now on."""
+        """Start recording."""
         self._tape, self._recording = tape, True
 
     def play(self, tape: Tape) -> None:
-        """Answer from the tape, from its beginning. An operation that is called once more gets its last answer."""
+        """Replay a recording from its beginning. Further calls of an operation get its last answer."""
         self._tape, self._recording, self.played = tape, False, Counter()
 
     def answer(self, method: str, path: str, operation: str, headers: dict[str, str], body: bytes) -> bytes:
-        """The whole response."""
+        """Return the complete response."""
         if self._recording:
             response = self._forward(method, path, headers, body)
             self._tape[operation].append(response)

@@ -1,4 +1,4 @@
-"""The list call as most teams would write it: FastAPI, Mangum, boto3's resources."""
+"""The list call as many teams write it: FastAPI, Mangum and boto3's resources."""
 
 import os
 import time

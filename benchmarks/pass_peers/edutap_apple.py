@@ -1,4 +1,4 @@
-"""edutap.wallet_apple, given its key as bytes; it has no way to be given one that is parsed."""
+"""edutap.wallet_apple, with its key as bytes; it does not accept a parsed key."""
 
 import importlib
 import io

@@ -1,4 +1,4 @@
-"""A fresh process until its first pass: prints the seconds, and the peak of its memory after as many passes as told."""
+"""Measures a new process: prints the seconds until its first pass, and its peak memory after a number of passes."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What the programs in Python share: the job, and the loop around a pass. No more than the standard library."""
+"""Shared by the programs in Python: the job, and the loop that makes passes. Imports the standard library only."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class PassJob:
-    """What to do.
+    """A task for a program.
 
     Args:
         folder: the template, `NAME.pass`.
@@ -42,14 +42,14 @@ class PassJob:
         return cls(**json.loads(Path(sys.argv[-1]).read_text()))
 
     def content(self) -> dict[str, Any]:
-        """The template's pass.json."""
+        """Read the template's pass.json."""
         return dict(json.loads((Path(self.folder) / "pass.json").read_text()))
 
     def images(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(Path(self.folder).glob("*.png"))}
 
     def run(self, make: Callable[[str, str], bytes]) -> None:
-        """Make passes by serial number and gate, and report."""
+        """Make passes with a function of serial number and gate, and print the report."""
         make("WARM-UP", "A1")
         count, last = 0, b""
         started = time.perf_counter()

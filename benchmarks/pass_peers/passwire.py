@@ -1,4 +1,4 @@
-"""This service's code, as a warm sandbox runs it. With the argument `own-image` each pass has an image of its own."""
+"""This service's code, as a warm execution environment runs it; with `own-image`, each pass has its own image."""
 
 import random
 import struct
@@ -16,11 +16,11 @@ from chalicelib.passes.template import Template
 
 OWN_IMAGE = "own-image"
 OWN_PATH, OWN_SIZE, OWN_COUNT = "thumbnail@2x.png", 180, 32
-"""Apple's size of a thumbnail in pixels; a photograph for each of so many passes, and then the first again."""
+"""The size of a thumbnail in pixels (Apple), and the number of different images."""
 
 
 def noise(size: int, seed: int) -> bytes:
-    """A square PNG that does not deflate, as photographs do not."""
+    """Make a square PNG that cannot be compressed further, like a photograph."""
     dice = random.Random(seed)  # noqa: S311 - the same pixels each time
     rows = b"".join(b"\0" + dice.randbytes(3 * size) for _ in range(size))
 

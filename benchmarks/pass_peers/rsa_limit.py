@@ -1,4 +1,4 @@
-"""The limit: one bare RSA-2048 signature for each pass, and nothing else."""
+"""The limit: one RSA-2048 signature per pass, and nothing else."""
 
 from pathlib import Path
 

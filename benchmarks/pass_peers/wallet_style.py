@@ -1,4 +1,4 @@
-"""wallet-py3k and py-pkpass: two that share one interface. Their files are read once, by the caller's `io.BytesIO`."""
+"""wallet-py3k and py-pkpass, which have the same interface. Files are read once, into `io.BytesIO`."""
 
 import importlib
 import io

@@ -1,7 +1,7 @@
-"""aioapns, as its documentation uses it; runs in a virtual environment of its own, so it imports nothing of ours.
+"""aioapns, used as in its documentation. It has a virtual environment of its own and imports nothing of this project.
 
-With its pass type certificate, since it stays at two streams for ever where SETTINGS start with one, as they do with
-provider tokens; and with as many tasks as serve it at both latencies.
+It uses the pass type certificate, since with provider tokens, where SETTINGS allow one stream at first, it never opens
+more than two. The number of tasks is the best one for both latencies.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from aioapns import APNs, NotificationRequest  # type: ignore[import-not-found]  # not installed beside our tools
-from aioapns.connection import APNsProductionClientProtocol  # type: ignore[import-not-found]  # likewise
+from aioapns import APNs, NotificationRequest  # type: ignore[import-not-found]  # installed in its own environment only
+from aioapns.connection import APNsProductionClientProtocol  # type: ignore[import-not-found]  # as above
 
 TASKS = 300
 

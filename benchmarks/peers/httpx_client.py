@@ -1,4 +1,4 @@
-"""httpx.AsyncClient, with as many tasks as it can use: it allows itself 100 streams."""
+"""httpx.AsyncClient, with as many tasks as it uses streams: 100."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""What the programs in Python share: the job, and the clock around it."""
+"""Shared by the programs in Python: the job and the stopwatch."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Job:
-    """What to do; see the package's docstring."""
+    """A task for a program; see the package's docstring."""
 
     url: str
     host: str
@@ -33,18 +33,18 @@ class Job:
         return cls(**json.loads(Path(sys.argv[-1]).read_text()))
 
     def due(self) -> list[str]:
-        """The push tokens of the timed part."""
+        """The push tokens of the measured part."""
         return list(islice(cycle(self.tokens), self.count))
 
 
 class Stopwatch:
-    """Started when made."""
+    """Starts when it is created."""
 
     def __init__(self) -> None:
         self._wall = time.perf_counter()
         self._cpu = sum(os.times()[:2])
 
     def report(self, delivered: int) -> None:
-        """Print what was measured."""
+        """Print the measurements."""
         seconds, cpu = time.perf_counter() - self._wall, sum(os.times()[:2]) - self._cpu
         sys.stdout.write(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "delivered": delivered}) + "\n")

@@ -1,4 +1,4 @@
-"""This service's client."""
+"""This service's push client."""
 
 import time
 from pathlib import Path

@@ -1,11 +1,12 @@
-"""Pushing many at once: a synchronous multiplexer over one TLS connection that a warm sandbox keeps.
+"""Sends many pushes at once over one TLS connection, which a warm execution environment keeps open.
 
-No event loop and no thread: a loop would die between two invocations, and one socket keeps one core busy. The protocol
-is `connection.py`'s; here are the socket, the clock, and the decision what becomes of a push that got no answer.
+It is a synchronous multiplexer without an event loop or threads: a loop would not survive between two invocations, and
+one socket keeps one core busy. `connection.py` implements the protocol. This module has the socket and the clock, and
+decides what happens to a push without a response.
 
-Every push that is handed in ends in exactly one `Outcome`. A push that the peer promises not to have touched is sent
-again; one whose fate is unknown is reported as `LATER`, since sending it again is for the caller to decide. Once an
-answer concerns every push (the credential is refused, APNs takes nothing any more), the rest is not sent.
+Every push ends in exactly one `Outcome`. A push that the peer promises not to have processed is sent again. A push
+whose result is unknown is reported as `LATER`, because the caller decides about a retry. After a response that concerns
+every push (the credential is refused, or APNs no longer accepts pushes), the rest is not sent.
 """
 
 import hashlib
@@ -39,45 +40,64 @@ from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PushToken
 
 CONNECT_TIMEOUT_SECONDS = 2.0
-"""For each of the host's addresses."""
+"""Timeout for each of the host's addresses."""
 MAX_FRUITLESS_CONNECTIONS = 3
-"""So many connections in a row without one answer, and the rest is for later: APNs is away."""
+"""After so many connections in a row without a response, APNs counts as unavailable and the rest is deferred."""
 MAX_FAILURES = 100
-"""So many pushes in a row that APNs was not able to take, and the rest is for later."""
+"""After so many pushes in a row that APNs failed to accept, the rest is deferred."""
 BACKOFF_SECONDS = 0.1
-IDLE_SECONDS = 10.0
-"""A connection that was quiet for longer may be dead without having said so: a thawed sandbox holds such sockets."""
-PING_TIMEOUT_SECONDS = 2.0
-STALL_SECONDS = 5.0
-"""A peer that says nothing for so long while requests are open is asked whether it is there."""
-ANSWER_TIMEOUT_SECONDS = 10.0
-"""A push that gets no answer for so long, while others do, is given up."""
 MAX_REFUSALS = 5
-"""How often one push is sent, where the peer refuses it each time."""
+"""Attempts for a push that the peer refuses each time."""
 EXPIRATION_SECONDS = 30 * 24 * 3600
-"""How long APNs keeps a push for a phone that is off."""
+"""How long APNs stores a push for a device that is offline."""
 READ_BYTES = 1 << 18
 MAX_UNSENT_BYTES = 1 << 16
 MAX_OWED_BYTES = 1 << 20
-"""What waits to be written when a connection is given up: the peer sends what must be acknowledged (PING, SETTINGS) and
-reads nothing."""
+"""Limit for bytes that wait to be written. Beyond it the connection is closed: the peer sends frames that must be
+acknowledged (PING, SETTINGS), but reads nothing."""
 REQUESTS_PER_WRITE = 100
-"""Fills a TLS record: fewer would cost more writes, more would leave APNs waiting for the first."""
+"""Fills a TLS record: fewer requests need more writes, more requests delay the first one."""
 MAX_RETRY_AFTER_SECONDS = 900
-"""The longest wait that APNs can ask for: what SQS can delay a message by."""
+"""Limit for the wait that APNs asks for: the longest delay of an SQS message."""
 MAX_TIMESTAMP = 1 << 53
 MAX_REASON_LENGTH = 50
-"""Longer than any reason of Apple's page, and shorter than a push token, which a reason must not carry into a log."""
+"""Longer than any documented reason, and shorter than a push token, which must not get into a log as a reason."""
 MAX_APNS_ID_LENGTH = 36
 BACKGROUND = "background"
 SERVER_ERROR = 500
 CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
-"""In the names that OpenSSL gives to the alerts by which a peer refuses a certificate (RFC 8446, section 6.2)."""
+"""Parts of OpenSSL's names for the alerts by which a peer refuses a certificate (RFC 8446, section 6.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Timeouts of a connection, in seconds.
+
+    Args:
+        idle: a connection without traffic for longer may be dead without notice, as after an execution environment
+            was frozen, so it is checked with a PING.
+        ping: a peer that does not answer a PING within this time counts as lost.
+        stall: a peer that sends nothing for so long while requests are open gets a PING.
+        answer: a push without a response for so long, while others get one, is given up.
+    """
+
+    idle: float = 10.0
+    ping: float = 2.0
+    stall: float = 5.0
+    answer: float = 10.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One device to wake. `topic` is the pass type identifier."""
+    """A push to one device.
+
+    Args:
+        push_token: of the device.
+        topic: the pass type identifier.
+    """
 
     push_token: PushToken
     topic: str
@@ -85,17 +105,17 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a push ended; all that a caller may need.
+    """Result of a push.
 
     Args:
-        push: which.
-        kind: what is to be done.
-        status: APNs' status, or None where there was no answer.
-        reason: APNs' reason; ours (`reasons.OWN_REASONS`) where there was no answer; another push's reason where
-            that spared this one. None for a push that was delivered.
-        apns_id: the id that APNs gave to the push.
-        timestamp: epoch milliseconds since which the device is gone (410 only).
-        retry_after: seconds that APNs asks to wait (429 and 503 may), at most `MAX_RETRY_AFTER_SECONDS`; 1 at least.
+        push: the push.
+        kind: tells the caller what to do.
+        status: APNs' status; None without a response.
+        reason: APNs' reason; one of `reasons.OWN_REASONS` without a response; the reason of another push if this one
+            was not sent because of it. None for a delivered push.
+        apns_id: APNs' id of the push.
+        timestamp: epoch milliseconds since which the device is unregistered (410 only).
+        retry_after: seconds that APNs asks to wait (with 429 or 503), 1 to `MAX_RETRY_AFTER_SECONDS`.
     """
 
     push: Push
@@ -109,7 +129,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Sending:
-    """A push on its way."""
+    """A push that is being sent."""
 
     push: Push
     refusals: int = 0
@@ -119,13 +139,13 @@ class _Sending:
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """Why a connection, or all of sending, came to its end.
+    """The cause that ended a connection, or the whole send.
 
     Args:
-        reason: as an `Outcome` has it.
-        kind: what the pushes come to that are cut off.
-        final: whether another connection would be no better.
-        retry_after: seconds that APNs asked to wait with the answer that ended it; None where it did not.
+        reason: for the outcomes of the pushes that it affects.
+        kind: of these outcomes.
+        final: True if another connection would end the same way.
+        retry_after: seconds that APNs asked to wait in the response that ended it; None without such a request.
     """
 
     reason: str
@@ -135,7 +155,7 @@ class _Ending:
 
 
 class _EndedError(Exception):
-    """The connection is of no more use."""
+    """The connection cannot be used any longer."""
 
     def __init__(self, ending: _Ending) -> None:
         super().__init__(ending.reason)
@@ -144,15 +164,15 @@ class _EndedError(Exception):
 
 @dataclass(slots=True)
 class _Run:
-    """One call's pushes.
+    """The pushes of one call.
 
     Args:
-        waiting: those to send.
-        open: those sent and not answered, by stream.
-        again: those that nobody acted on, in the order in which they were sent.
-        answered: how many have been.
-        failures: how many in a row APNs was not able to take.
-        verdict: what all that still wait come to; None as long as they are sent.
+        waiting: pushes to send.
+        open: pushes without a response, by stream.
+        again: pushes that the peer did not process, in the order in which they were sent.
+        answered: number of responses.
+        failures: number of pushes in a row that APNs failed to accept.
+        verdict: the cause that ends all waiting pushes; None while they are sent.
     """
 
     waiting: deque[_Sending]
@@ -163,25 +183,25 @@ class _Run:
     verdict: _Ending | None = None
 
     def learn(self, outcome: Outcome) -> None:
-        """What an answer means for those that wait."""
+        """Apply a response to the pushes that wait."""
         status, reason = outcome.status or 0, outcome.reason or ""
         self.failures = self.failures + 1 if status >= SERVER_ERROR else 0
         if concerns_all(status, reason) or self.failures >= MAX_FAILURES:
             self.verdict = _Ending(reason, kind=outcome.kind, retry_after=outcome.retry_after)
 
     def resend(self) -> None:
-        """Put what is to be sent again before what was not sent yet."""
+        """Put the pushes to send again before those that were not sent yet."""
         self.waiting.extendleft(reversed(self.again))
         self.again.clear()
 
     def end_open(self, ending: _Ending) -> Iterator[Outcome]:
-        """What is open goes with its connection; whether APNs took it is unknown."""
+        """End the open pushes with their connection; it is unknown if APNs accepted them."""
         lost, self.open = self.open, {}
         for sending in lost.values():
             yield Outcome(sending.push, ending.kind, reason=ending.reason)
 
     def end_waiting(self, ending: _Ending) -> Iterator[Outcome]:
-        """What was not sent will not be."""
+        """End the pushes that were not sent."""
         while self.waiting:
             push = self.waiting.popleft().push
             yield Outcome(push, ending.kind, reason=ending.reason, retry_after=ending.retry_after)
@@ -192,17 +212,19 @@ class Client:
 
     Args:
         url: of APNs, `https://host:port`.
-        credential: what proves that the pushes are ours.
-        ca: PEM of one more root to trust; empty for the system's alone.
+        credential: authenticates the pushes.
+        ca: PEM of an additional trusted root; empty for the system's roots only.
         push_type: the `apns-push-type` header; empty to leave it out.
         clock: epoch seconds, for tokens and expirations.
-        timer: monotonic seconds, for everything that is waited for.
+        timer: monotonic seconds, for timeouts.
+        timeouts: of a connection.
+        roots_folder: hashed root certificates to trust; None for the packaged ones, or the system's outside the zip.
 
     Raises:
-        ConfigurationError: the URL, the root or the credential is none.
+        ConfigurationError: invalid URL, root or credential.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two have defaults
         self,
         *,
         url: str,
@@ -211,35 +233,41 @@ class Client:
         push_type: str = "",
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        roots_folder: str | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
-            raise ConfigurationError(f"APNs URL {url!r}: must be https://host:port")
+            raise ConfigurationError(f"APNs URL {url!r} is invalid: it must be https://host:port")
         self._host, self._port = parts.hostname, parts.port or 443
         self._credential = credential
         self._push_type = push_type
         self._clock = clock
         self._timer = timer
+        self._timeouts = timeouts
         self._line: _LiveConnection | None = None
-        self._context = _make_context(ca, credential)
+        self._context = _make_context(ca, credential, roots_folder or roots.folder())
         self.identity = hashlib.sha256(f"{self._host}:{self._port} {credential.name}".encode()).hexdigest()[:32]
-        """Names host and credential: what one client delivers shows that both are right."""
+        """Identifies host and credential: a delivered push shows that both are right."""
         self.connections = 0
-        """How many were made; more than one says that APNs or the network ended some."""
-        self._kept_headers: tuple[tuple[str, bytes | None, int], Headers] | None = None
+        """Number of connections made; more than one means that APNs or the network closed some."""
+        self._cached_headers: tuple[tuple[str, bytes | None, int], Headers] | None = None
 
     def close(self) -> None:
-        """Give up the connection; the next push makes a new one."""
+        """Close the connection; the next push opens a new one."""
         if self._line is not None:
             self._line.close()
             self._line = None
 
     def push(self, pushes: Iterable[Push], *, deadline: float) -> Iterator[Outcome]:
-        """Push to all of them, as many at a time as APNs allows.
+        """Send pushes, as many at a time as APNs allows.
 
         Args:
-            pushes: each ends in one outcome, in any order.
-            deadline: the moment of `timer` by which all outcomes are out; what has none by then ends as `LATER`.
+            pushes: to send.
+            deadline: seconds of `timer` by which every push has an outcome; without a response by then it is `LATER`.
+
+        Yields:
+            One outcome per push, in any order.
         """
         run = _Run(waiting=deque(_Sending(push) for push in pushes))
         fruitless = 0
@@ -257,7 +285,7 @@ class Client:
                     self._back_off(fruitless, deadline)
 
     def _exchange(self, line: "_LiveConnection", run: _Run, *, deadline: float) -> Iterator[Outcome]:
-        """Send and receive until nothing is left, the connection ends, or time is up.
+        """Send and receive until all pushes have an outcome, the connection ends, or the deadline has passed.
 
         Raises:
             _EndedError: the connection ended.
@@ -274,9 +302,9 @@ class Client:
             events = line.exchange(timeout=0.0 if more else min(deadline - now, 1.0))
             if events is not None:
                 heard_at, pinged_at = self._timer(), None
-            elif pinged_at is not None and now - pinged_at > PING_TIMEOUT_SECONDS:
+            elif pinged_at is not None and now - pinged_at > self._timeouts.ping:
                 raise _EndedError(_Ending("Timeout"))
-            elif pinged_at is None and now - heard_at > STALL_SECONDS:
+            elif pinged_at is None and now - heard_at > self._timeouts.stall:
                 line.connection.ping()
                 pinged_at = now
             for event in events or ():
@@ -289,7 +317,7 @@ class Client:
                 yield from run.end_waiting(run.verdict)
 
     def _stop(self, line: "_LiveConnection", run: _Run) -> Iterator[Outcome]:
-        """Time is up. The connection is as good as before, and stays."""
+        """End all pushes at the deadline. The connection remains usable."""
         for stream_id in run.open:
             line.connection.abandon(stream_id)
         line.flush()
@@ -298,7 +326,7 @@ class Client:
         yield from run.end_waiting(end)
 
     def _fill(self, line: "_LiveConnection", run: _Run, now: float) -> bool:
-        """Start as many requests as the peer allows and a write holds; whether there is room for more at once."""
+        """Start as many requests as the peer allows and a write holds; True if more can be started at once."""
         capacity = min(line.connection.capacity, len(run.waiting))
         if not capacity or line.failed or line.unsent > MAX_UNSENT_BYTES:
             return False
@@ -313,11 +341,11 @@ class Client:
         return capacity > REQUESTS_PER_WRITE
 
     def _headers(self, topic: str, authorization: bytes | None) -> Headers:
-        """All but `:path`; the same for an hour's pushes of a topic, which is what makes their encoding cheap."""
+        """Return all headers but `:path`: the same for all pushes of a topic in an hour, so that encoding is cheap."""
         hour = int(self._clock()) // 3600
-        kept = self._kept_headers
-        if kept is not None and kept[0] == (topic, authorization, hour):
-            return kept[1]
+        cached = self._cached_headers
+        if cached is not None and cached[0] == (topic, authorization, hour):
+            return cached[1]
         headers = [
             (b":method", b"POST"),
             (b":scheme", b"https"),
@@ -331,11 +359,11 @@ class Client:
             headers.append((b"apns-priority", b"5"))  # 10 is an error for background pushes
         if authorization is not None:
             headers.append((b"authorization", authorization))
-        self._kept_headers = ((topic, authorization, hour), tuple(headers))
-        return self._kept_headers[1]
+        self._cached_headers = ((topic, authorization, hour), tuple(headers))
+        return self._cached_headers[1]
 
     def _settle(self, event: Event, run: _Run) -> Outcome | None:
-        """What an event makes of its push; None where it is to be sent again, or is none of this call's."""
+        """Return the outcome of a push after an event; None if it is sent again, or belongs to an earlier call."""
         sending = None if isinstance(event, PingAnswered) else run.open.pop(event.stream_id, None)
         if sending is None:
             return None
@@ -357,13 +385,13 @@ class Client:
         return None
 
     def _is_token_renewed(self, outcome: Outcome, sending: _Sending) -> bool:
-        """Whether a token that had expired on its way has a successor."""
+        """Return True if the token expired while it was sent and there is a new one."""
         expired = (outcome.status, outcome.reason) == EXPIRED_PROVIDER_TOKEN
         return expired and self._credential.authorization(self._clock()) != sending.authorization
 
     def _abandon_stalled(self, line: "_LiveConnection", run: _Run) -> Iterator[Outcome]:
-        """Give up requests that the peer lets wait while it answers others."""
-        oldest = self._timer() - ANSWER_TIMEOUT_SECONDS
+        """Give up requests that the peer does not answer while it answers others."""
+        oldest = self._timer() - self._timeouts.answer
         while run.open:
             stream_id, sending = next(iter(run.open.items()))
             if sending.sent_at > oldest:
@@ -377,7 +405,7 @@ class Client:
         time.sleep(max(0.0, min(pause, deadline - self._timer())))
 
     def _ready_line(self, deadline: float) -> "_LiveConnection":
-        """The kept connection if it is alive, else a new one.
+        """Return the open connection if it is alive, else a new one.
 
         Raises:
             _EndedError: APNs cannot be reached, or time is up.
@@ -385,18 +413,20 @@ class Client:
         if self._line is not None and not self._line.is_alive(deadline):
             self.close()
         if self._line is None:
-            self._line = _LiveConnection(self._connect(deadline), timer=self._timer, clock=self._clock)
+            self._line = _LiveConnection(
+                self._connect(deadline), timer=self._timer, clock=self._clock, timeouts=self._timeouts
+            )
             self.connections += 1
         return self._line
 
     def _connect(self, deadline: float) -> ssl.SSLSocket:
-        """To any of the host's addresses, in random order, so that a fleet of sandboxes spreads over them.
+        """Connect to one of the host's addresses, in random order, to spread execution environments over them.
 
         Raises:
-            _EndedError: none of them answered in time, or not with a certificate that is trusted.
+            _EndedError: no address answered in time with a trusted certificate.
         """
         error: OSError | None = None
-        try:  # the resolver's own timeout is all that bounds it
+        try:  # only the resolver's own timeout limits it
             addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
             random.shuffle(addresses)
         except OSError as unknown_host:
@@ -421,15 +451,18 @@ class Client:
 
 
 def _path(push_token: PushToken) -> bytes:
-    """A device may call itself `../x` or `a?b`: what it says stays one segment of the path (RFC 3986, section 3.3)."""
+    """Quote the push token as one path segment (RFC 3986, section 3.3): a device may send `../x` or `a?b`."""
     token = push_token.value
     return b"/3/device/" + (token if token.isalnum() else quote(token, safe="")).encode()
 
 
 class _LiveConnection:
-    """A socket and the protocol on it."""
+    """A socket with its protocol state."""
 
-    def __init__(self, sock: ssl.SSLSocket, *, timer: Callable[[], float], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, sock: ssl.SSLSocket, *, timer: Callable[[], float], clock: Callable[[], float], timeouts: Timeouts
+    ) -> None:
+        self._timeouts = timeouts
         self.connection = Connection()
         self._socket = sock
         self._timer = timer
@@ -441,7 +474,7 @@ class _LiveConnection:
 
     @property
     def failed(self) -> bool:
-        """Whether nothing more can be sent; what has arrived is still to be read."""
+        """True if nothing more can be sent. Data that has arrived must still be read."""
         return self._failure is not None
 
     @property
@@ -452,17 +485,17 @@ class _LiveConnection:
         self._socket.close()
 
     def is_alive(self, deadline: float) -> bool:
-        """Whether requests may be sent: it was not closed, and if it was quiet for long, the peer answers a PING.
+        """Return True if requests may be sent: it is open, and after a long idle time the peer answers a PING.
 
-        Both clocks are asked, since one of them may stand still in a sandbox that is frozen.
+        Both clocks count, because the monotonic one may stop in a frozen execution environment.
         """
         quiet = max(self._timer() - self._heard_at[0], self._clock() - self._heard_at[1])
         try:
             self.exchange(timeout=0)
-            answered = quiet <= IDLE_SECONDS
+            answered = quiet <= self._timeouts.idle
             if not answered:
                 self.connection.ping()
-            until = min(self._timer() + PING_TIMEOUT_SECONDS, deadline)
+            until = min(self._timer() + self._timeouts.ping, deadline)
             while not answered and self._timer() < until:
                 events = self.exchange(timeout=until - self._timer())
                 answered = any(isinstance(event, PingAnswered) for event in events or ())
@@ -471,10 +504,10 @@ class _LiveConnection:
         return answered and not self.connection.closing
 
     def exchange(self, *, timeout: float) -> list[Event] | None:
-        """Write what is to be written, and read what is there; wait for either for `timeout` seconds at most.
+        """Write pending data and read available data; wait for either for at most `timeout` seconds.
 
         Returns:
-            What was read; None where there was nothing.
+            The events that were read; None if there was no data.
 
         Raises:
             _EndedError: the connection ended.
@@ -501,7 +534,7 @@ class _LiveConnection:
             return error.events
 
     def flush(self) -> None:
-        """Write as much as the socket takes. What the peer said before it went away is still to be read after this."""
+        """Write as much as the socket accepts. Data that the peer sent before it closed must still be read."""
         data = self.connection.data_to_send()
         if data:
             self._unsent = memoryview(bytes(self._unsent) + data) if self._unsent else memoryview(data)
@@ -519,7 +552,7 @@ class _LiveConnection:
             self._failure = _ending_of(error, otherwise="ConnectionLost")
 
     def _read(self) -> bytes:
-        """What has arrived."""
+        """Read available data."""
         chunks: list[bytes] = []
         size = 0
         try:
@@ -537,21 +570,21 @@ class _LiveConnection:
         return b"".join(chunks)
 
 
-def _make_context(ca: str, credential: Credential) -> ssl.SSLContext:
-    context = ssl.create_default_context(capath=roots.folder())
+def _make_context(ca: str, credential: Credential, roots_folder: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(capath=roots_folder)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     if ca:
         try:
             context.load_verify_locations(cadata=ca)
         except ssl.SSLError as error:
-            raise ConfigurationError(f"APNs CA: is not a PEM certificate: {error.reason}") from None
+            raise ConfigurationError(f"APNs CA: PASSWIRE_APNS_CA is not a PEM certificate: {error.reason}") from None
     credential.prepare(context)
     return context
 
 
 def _ending_of(error: OSError | None, *, otherwise: str) -> _Ending:
-    """What an error of the socket means: where a certificate is at fault, no attempt will be better."""
+    """Classify a socket error. After an error of a certificate, further attempts fail too."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _Ending("UntrustedServer", kind=OutcomeKind.CONFIGURATION, final=True)
     alert = error.reason or "" if isinstance(error, ssl.SSLError) else ""
@@ -561,11 +594,11 @@ def _ending_of(error: OSError | None, *, otherwise: str) -> _Ending:
 
 
 def outcome_of(push: Push, answer: Answered, *, clock: Callable[[], float] = time.time) -> Outcome:
-    """What an answer of APNs means for a push. Values that are not as Apple documents them are left out.
+    """Convert a response of APNs into an outcome. Values in another form than Apple documents are left out.
 
     Args:
-        push: what was sent.
-        answer: of APNs, in whatever form.
+        push: that was sent.
+        answer: of APNs, in any form.
         clock: epoch seconds, for a `Retry-After` that is a date.
     """
     digits = answer.headers.get(b":status", b"")
@@ -588,7 +621,7 @@ def outcome_of(push: Push, answer: Answered, *, clock: Callable[[], float] = tim
 
 
 def _read_body(text: bytes) -> tuple[str, int | None]:
-    """The reason, empty where there is none that can be read, and the timestamp in epoch milliseconds."""
+    """Read the reason (empty if missing or invalid) and the timestamp in epoch milliseconds (else None)."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):  # deep nesting exceeds the interpreter's stack
@@ -604,14 +637,14 @@ def _read_body(text: bytes) -> tuple[str, int | None]:
 
 
 def _retry_after(value: bytes, *, now: float) -> int | None:
-    """Seconds to wait by a `Retry-After` header, which is a number of seconds or a date (RFC 9110, section 10.2.3).
+    """Read a `Retry-After` header, which is a number of seconds or a date (RFC 9110, section 10.2.3).
 
     Args:
-        value: the header; empty where there is none.
+        value: the header; empty if it is missing.
         now: epoch seconds.
 
     Returns:
-        1 to `MAX_RETRY_AFTER_SECONDS`; None for no header, one that cannot be read, and a time that is over.
+        Seconds, 1 to `MAX_RETRY_AFTER_SECONDS`; None for a missing or invalid header and for a time in the past.
     """
     text = value.decode("ascii", "replace").strip()
     seconds: float

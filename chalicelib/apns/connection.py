@@ -2,28 +2,27 @@
 
 Theory of operation
 -------------------
-A connection is `h2`'s: preface, SETTINGS and what they change, PING, flow control (RFC 9113, sections 3.4 and 6). The
-streams are ours, and their headers (`header_blocks.py`). All of them have one shape, HEADERS and two bytes of DATA
-out, HEADERS and for an error DATA in, so each is a few lines here where a general state machine pays for every other
-shape too: it took three quarters of all time. And after a GOAWAY h2 refuses the answers that the peer still owes to
-older streams (section 6.8); here they count.
+`h2` handles the connection: preface, SETTINGS and their effects, PING, flow control (RFC 9113, sections 3.4 and 6).
+This module handles the streams and their headers (`header_blocks.py`). All streams have the same form: HEADERS and two
+bytes of DATA are sent, HEADERS and for an error DATA are received. So a few lines are enough here, while a general
+state machine supports every other form too, which took three quarters of the time. Besides, after a GOAWAY h2 refuses
+the responses that the peer still owes to older streams (section 6.8); here they count.
 
-All headers but `:path` are the same for every push of a topic. They are encoded once, which puts them into the HPACK
-table (RFC 7541, section 2.3.2); after that a block is `:path` as a literal that is never indexed, for it holds a push
-token (RFC 7541, section 7.1.3), and the same few index bytes.
+All headers but `:path` are the same for every push of a topic. They are encoded once, which adds them to the HPACK
+table (RFC 7541, section 2.3.2). After that, a block consists of `:path` as a literal that is never indexed, because it
+contains a push token (RFC 7541, section 7.1.3), and the same few index bytes.
 
-How many streams may be open is the peer's to say at any time (RFC 9113, section 5.1.2). Before its first SETTINGS it is
-one: APNs with token authentication allows no more until a push has succeeded.
+The peer can change the number of streams that may be open at any time (RFC 9113, section 5.1.2). Before its first
+SETTINGS it is one: APNs with token authentication allows no more until a push has succeeded.
 
-What happened to a request that was not answered is said precisely, since it decides whether a phone is woken twice:
-`Refused` and `Unprocessed` only where the peer promises that it did nothing (REFUSED_STREAM; above GOAWAY's last
-stream; RFC 9113, sections 8.7 and 6.8), `Reset` where it may have.
+The events of requests without a response are precise, because they decide if a device gets the push twice: `Refused`
+and `Unprocessed` only if the peer promises that it did nothing (REFUSED_STREAM; above GOAWAY's last stream; RFC 9113,
+sections 8.7 and 6.8), `Reset` if it may have processed the request.
 
-A peer cannot make this side keep or do work without bound (RFC 9113, section 10.5). What is kept of responses that have
-not ended, of one header block, and of settings is limited in bytes; frames that bring no request to its end (PING,
-SETTINGS, interim responses, frames for streams that have ended) are limited in number. A peer that exceeds a limit gets
-GOAWAY with ENHANCE_YOUR_CALM, and the connection is lost. What the client owes it (acknowledgements) is written by
-`client.py`, which limits that too.
+A peer cannot cause unlimited memory use or work (RFC 9113, section 10.5). Unfinished responses, a header block, and
+settings are limited in bytes. Frames that do not complete a request (PING, SETTINGS, interim responses, frames for
+streams that have ended) are limited in number. A peer that exceeds a limit gets GOAWAY with ENHANCE_YOUR_CALM, and the
+connection is closed. `client.py` writes the acknowledgements for the peer and limits them too.
 """
 
 import copy
@@ -48,20 +47,20 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _STREAMS_BEFORE_SETTINGS = 1
 _MAX_STREAM_ID = 2**31 - 1
 _MAX_FRAME_BYTES = 16384
-"""What we take: SETTINGS_MAX_FRAME_SIZE's initial value, which we leave."""
+"""SETTINGS_MAX_FRAME_SIZE: the initial value, which this client does not change."""
 _MAX_BODY_BYTES = 16384
-"""Of one response. An answer of APNs has about 100."""
+"""Limit per response. A response of APNs has about 100."""
 _MAX_HEADER_BYTES = 16384
-"""Of one response, counted as RFC 9113, section 6.5.2, counts them. An answer of APNs has about 200."""
+"""Limit per response, counted as in RFC 9113, section 6.5.2. A response of APNs has about 200."""
 _MAX_KEPT_BYTES = 1 << 20
-"""Of all responses that have not ended, their headers and bodies together."""
+"""Limit for headers and bodies of all unfinished responses."""
 _MAX_FRUITLESS_FRAMES = 10_000
-"""Frames in a row without the end of a request. 1,000 open requests may be answered with two or three frames each, of
-which only the last ends a request."""
+"""Limit for frames in a row that do not complete a request. 1,000 open requests may be answered with two or three
+frames each, of which only the last completes a request."""
 _MAX_SETTINGS_BYTES = 6 * 32
-"""Of one SETTINGS frame: 32 settings. RFC 9113 defines six."""
+"""Limit per SETTINGS frame: 32 settings. RFC 9113 defines six."""
 _MAX_SETTINGS = 128
-"""Kinds of settings that a peer may have sent; h2 keeps each."""
+"""Limit for the kinds of settings that a peer sends; h2 stores each."""
 _ENTRY_OVERHEAD = 32
 
 _FRAME = struct.Struct(">HBBBL")
@@ -86,35 +85,35 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The peer promises that it did nothing with this request: it may be sent again."""
+    """The peer promises that it did not process this request, so it may be sent again."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Unprocessed:
-    """The peer says goodbye, and promises that it did nothing with this request: another connection may take it."""
+    """The peer closes the connection and promises that it did not process this request: send it on another one."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The peer gave up on the request; what it did with it before is unknown."""
+    """The peer gave up the request and may have processed it."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class PingAnswered:
-    """The peer is there."""
+    """The peer answered a PING."""
 
 
 Event = Answered | Refused | Unprocessed | Reset | PingAnswered
 
 
 class ConnectionBrokenError(Exception):
-    """The peer broke the protocol; the connection is of no more use.
+    """The peer violated the protocol; the connection cannot be used any longer.
 
     Args:
         message: how.
@@ -129,7 +128,7 @@ class ConnectionBrokenError(Exception):
 
 
 class PeerExcessiveError(ConnectionBrokenError):
-    """The peer sent more than an answer to a push can need; the connection is of no more use."""
+    """The peer exceeded a limit; the connection cannot be used any longer."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
@@ -147,7 +146,7 @@ class _Response:
 
 
 class Connection:
-    """The client's side of one connection, from its preface to its end."""
+    """The client's side of one connection."""
 
     def __init__(self) -> None:
         config = h2.config.H2Configuration(client_side=True, header_encoding=None)
@@ -169,11 +168,11 @@ class Connection:
         self._fruitless_frames = 0
         self._consumed = 0
         self.closing = False
-        """The peer sent GOAWAY: no new request may be sent, those that are open may still be answered."""
+        """True after GOAWAY: no new request may be sent, but open ones may still be answered."""
 
     @property
     def capacity(self) -> int:
-        """How many requests may be sent now."""
+        """Number of requests that may be sent now."""
         if self.closing:
             return 0
         window = self._h2.outbound_flow_control_window // len(BODY)
@@ -203,17 +202,17 @@ class Connection:
         return stream_id
 
     def ping(self) -> None:
-        """Ask whether the peer is there; `PingAnswered` says so."""
+        """Send a PING; the peer answers with `PingAnswered`."""
         self._h2.ping(b"passwire")
 
     def abandon(self, stream_id: int) -> None:
-        """Give a request up that the peer does not answer."""
+        """Give up a request that the peer does not answer."""
         if self._close(stream_id):
             cancel = h2.errors.ErrorCodes.CANCEL.to_bytes(4, "big")
             self._out += _FRAME.pack(0, len(cancel), _RST_STREAM, 0, stream_id) + cancel
 
     def data_to_send(self) -> bytes:
-        """What the socket must take, once."""
+        """Return data for the socket and remove it from this connection."""
         if self._consumed:  # bodies took from the connection's window; give it back
             self._out += _FRAME.pack(0, 4, _WINDOW_UPDATE, 0, 0) + self._consumed.to_bytes(4, "big")
             self._consumed = 0
@@ -222,11 +221,11 @@ class Connection:
         return data
 
     def receive(self, data: bytes) -> list[Event]:
-        """What the bytes mean, in their order.
+        """Parse received bytes into events, in their order.
 
         Raises:
-            ConnectionBrokenError: they are no HTTP/2, are not allowed where they stand, or are more than an answer can
-                need. GOAWAY, which tells the peer, is the last of `data_to_send`.
+            ConnectionBrokenError: they are not valid HTTP/2 in this state, or exceed a limit. `data_to_send` then ends
+                with GOAWAY for the peer.
         """
         events: list[Event] = []
         try:
@@ -267,7 +266,7 @@ class Connection:
         self._rest = data[position:]
 
     def _control(self, frame: bytes, events: list[Event]) -> None:
-        """What concerns the connection is h2's."""
+        """Let h2 handle a frame that concerns the connection."""
         try:
             for event in self._h2.receive_data(frame):
                 if isinstance(event, h2.events.RemoteSettingsChanged):
@@ -293,7 +292,7 @@ class Connection:
             self._block = (stream_id, flags, payload)
 
     def _response(self, stream_id: int, flags: int, block: bytes, events: list[Event]) -> None:
-        """Read a header block. It is read for a request that was given up too: it may have filled the table."""
+        """Decode a header block, also for a request that was given up, because it may change the dynamic table."""
         try:
             headers = self._blocks.read(block)
         except HeaderBlockError as error:
@@ -312,7 +311,7 @@ class Connection:
                 self._answer(stream_id, self._open[stream_id] or _Response(), events)
 
     def _add_headers(self, stream_id: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Take the headers of a response that goes on: interim ones, those before a body, or trailers.
+        """Store headers of an unfinished response: interim ones, those before a body, or trailers.
 
         Interim responses (1xx) may be many (RFC 9113, section 8.1); nothing of them is kept.
         """
@@ -334,13 +333,13 @@ class Connection:
             raise PeerExcessiveError("too much of responses without end")
 
     def _fruitless(self) -> None:
-        """Count a frame; the end of a request sets the count back."""
+        """Count a frame; a completed request resets the count."""
         self._fruitless_frames += 1
         if self._fruitless_frames > _MAX_FRUITLESS_FRAMES:
             raise PeerExcessiveError("too many frames without an answer")
 
     def _close(self, stream_id: int) -> bool:
-        """Forget an open request with what was kept of its response; whether there was one."""
+        """Remove an open request with its unfinished response; True if there was one."""
         if stream_id not in self._open:
             return False
         response = self._open.pop(stream_id)
@@ -412,7 +411,7 @@ class Connection:
 
 
 class _RequestEncoder(Encoder):
-    """HPACK for requests that differ in `:path` alone.
+    """HPACK encoder for requests that differ only in `:path`.
 
     The index bytes of the others hold as long as nothing is added to the table and its size stays; both end them.
     """
@@ -432,7 +431,7 @@ class _RequestEncoder(Encoder):
         Encoder.header_table_size.fset(self, value)  # type: ignore[attr-defined]  # mypy has no properties as values
 
     def request(self, path: bytes, constant: Headers) -> bytes:
-        """The block of a request. `:path` stands first; pseudo-headers may have any order among themselves."""
+        """Encode the header block of a request. `:path` is first; the order of pseudo-headers is free."""
         if constant is not self._constant and constant != self._constant:
             return self._learn(path, constant)
         if len(path) > _MAX_SHORT_LENGTH:
@@ -440,7 +439,7 @@ class _RequestEncoder(Encoder):
         return b"%c%c%b%b" % (_NEVER_INDEXED_PATH, len(path), path, self._block)
 
     def _learn(self, path: bytes, constant: Headers) -> bytes:
-        """Encode in full, which fills the table, and find the bytes that the same headers have from then on."""
+        """Encode in full, which fills the table, and determine the bytes of the same headers from then on."""
         first = self.encode([NeverIndexedHeaderTuple(b":path", path), *constant], huffman=False)
         scratch = Encoder()
         scratch.header_table = copy.deepcopy(self.header_table)
@@ -452,7 +451,7 @@ class _RequestEncoder(Encoder):
 
 
 def _unpadded(payload: bytes) -> bytes:
-    """Without its padding (RFC 9113, section 6.1)."""
+    """Remove the padding of a frame (RFC 9113, section 6.1)."""
     if not payload or payload[0] >= len(payload):
         raise ConnectionBrokenError("more padding than frame")
     return payload[1 : len(payload) - payload[0]]

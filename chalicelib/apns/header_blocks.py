@@ -1,7 +1,7 @@
-"""The reading end of HPACK (RFC 7541) for one connection, without checks that a push has no use for.
+"""Decodes HPACK header blocks (RFC 7541) of one connection, without the checks that pushes do not need.
 
-`hpack` has a decoder that reads the same; on it went half of all time that a push takes. Its static table and Huffman's
-code are used here.
+The decoder of `hpack` reads the same blocks, but it took half of the time of a push. Its static table and its Huffman
+decoder are used here.
 """
 
 from collections import deque
@@ -12,20 +12,20 @@ from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 TABLE_BYTES = 4096
-"""SETTINGS_HEADER_TABLE_SIZE; what every peer starts with, and we leave."""
+"""SETTINGS_HEADER_TABLE_SIZE: the initial value, which this client does not change."""
 INDEXED, ADDED, SIZE_UPDATE = 0x80, 0x40, 0x20
-"""The least first byte of each kind of field; below is a literal that is not added to the table (section 6)."""
+"""Lowest first byte of each kind of field; a lower byte starts a literal that is not indexed (section 6)."""
 _ENTRY_OVERHEAD = 32
 _STATIC: list[tuple[bytes, bytes]] = list(HeaderTable.STATIC_TABLE)
 _MAX_INTEGER_BYTES = 4
 
 
 class HeaderBlockError(Exception):
-    """The block means nothing; the connection is lost (RFC 9113, section 4.3)."""
+    """The block cannot be decoded, so the connection must be closed (RFC 9113, section 4.3)."""
 
 
 class HeaderBlocks:
-    """What one peer has put into the table, and what its blocks mean by it.
+    """Decoder with the dynamic table of one peer.
 
     Args:
         huffman: decodes a string.
@@ -38,10 +38,10 @@ class HeaderBlocks:
         self._limit = TABLE_BYTES
 
     def read(self, block: bytes) -> list[tuple[bytes, bytes]]:
-        """All fields in their order.
+        """Decode all fields in their order.
 
         Raises:
-            HeaderBlockError: it cannot be read.
+            HeaderBlockError: invalid block.
         """
         fields: list[tuple[bytes, bytes]] = []
         position, end = 0, len(block)
@@ -66,13 +66,13 @@ class HeaderBlocks:
         return fields
 
     def entry(self, index: int) -> tuple[bytes, bytes]:
-        """Of the static table, or behind it of ours (section 2.3.3)."""
+        """Return an entry of the static table or, after it, of the dynamic table (section 2.3.3)."""
         if not index:
             raise HeaderBlockError("index 0")
         return _STATIC[index - 1] if index <= len(_STATIC) else self._table[index - len(_STATIC) - 1]
 
     def literal(self, block: bytes, position: int, mask: int) -> tuple[bytes, bytes, int]:
-        """Name, value, and where the next field starts (section 6.2)."""
+        """Decode a literal: name, value, and the position of the next field (section 6.2)."""
         index, position = integer(block, position, mask)
         if index:
             name = self.entry(index)[0]
@@ -82,13 +82,13 @@ class HeaderBlocks:
         return name, value, position
 
     def add(self, name: bytes, value: bytes) -> None:
-        """Put a field into the table (section 4.4)."""
+        """Add a field to the dynamic table (section 4.4)."""
         self._table.appendleft((name, value))
         self._size += len(name) + len(value) + _ENTRY_OVERHEAD
         self._evict()
 
     def resize(self, size: int) -> None:
-        """Let the table have another size (section 6.3)."""
+        """Change the size of the dynamic table (section 6.3)."""
         if size > TABLE_BYTES:
             raise HeaderBlockError("table too large")
         self._limit = size
@@ -100,7 +100,7 @@ class HeaderBlocks:
             self._size -= len(name) + len(value) + _ENTRY_OVERHEAD
 
     def _string(self, block: bytes, position: int) -> tuple[bytes, int]:
-        """Section 5.2."""
+        """Decode a string: the string, and the position after it (section 5.2)."""
         huffman = block[position] & 0x80
         length, position = integer(block, position, 0x7F)
         end = position + length
@@ -111,7 +111,7 @@ class HeaderBlocks:
 
 
 def integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
-    """A number, and where what follows it starts (section 5.1)."""
+    """Decode an integer: the number, and the position after it (section 5.1)."""
     value = block[position] & mask
     position += 1
     if value < mask:

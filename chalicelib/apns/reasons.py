@@ -1,7 +1,7 @@
-"""What APNs says of a push, and what each answer means: one table, from which handlers and tests take it.
+"""Classifies APNs' responses to pushes: one table for handlers and tests.
 
-Source: Apple, "Handling notification responses from APNs". Every 403 is about the credential, also one whose reason is
-not in the table: APNs really answers BadEnvironmentKeyInToken where the page says BadEnvironmentKeyIdInToken. Any other
+Source: Apple, "Handling notification responses from APNs". Every 403 concerns the credential, also with a reason that
+is not in the table: APNs answers BadEnvironmentKeyInToken where the page says BadEnvironmentKeyIdInToken. Any other
 status and reason that are not in the table mean "try later".
 """
 
@@ -9,18 +9,18 @@ from enum import Enum
 
 
 class OutcomeKind(Enum):
-    """How a push ended, by what is to be done."""
+    """Classes of outcomes by the action that they need."""
 
     DELIVERED = "delivered"
-    """APNs took it. No more: the phone may be off."""
+    """APNs accepted the push. That does not mean delivery: the device may be offline."""
     GONE = "gone"
-    """The device is no longer there; forget it."""
+    """The device is unregistered; remove it."""
     CONFIGURATION = "configuration"
-    """A credential or topic is wrong: keep the work and the devices, and alarm."""
+    """A credential or topic is wrong: keep the push task and the devices, and raise an alarm."""
     LATER = "later"
-    """Nothing is wrong with the push; try again."""
+    """The push is valid; try again."""
     DEFECT = "defect"
-    """We sent what APNs does not understand: keep the work, and mend this service."""
+    """APNs does not understand the request: keep the push task, and fix this service."""
 
 
 DELIVERED_STATUS = 200
@@ -28,7 +28,7 @@ FORBIDDEN_STATUS = 403
 """Apple's status for a sender that it does not accept."""
 TOO_MANY_REQUESTS_STATUS = 429
 EXPIRED_PROVIDER_TOKEN = (403, "ExpiredProviderToken")
-"""Renewed once before it counts as what the table says."""
+"""The token is renewed once before this response counts."""
 
 KINDS: dict[tuple[int, str], OutcomeKind] = {
     (410, "Unregistered"): OutcomeKind.GONE,
@@ -70,11 +70,11 @@ SENDER_REASONS: frozenset[tuple[int, str]] = frozenset(
     {key for key in KINDS if key[0] == FORBIDDEN_STATUS}
     | {(400, "BadTopic"), (400, "MissingTopic"), (400, "TopicDisallowed"), (429, "TooManyProviderTokenUpdates")}
 )
-"""What is said of the sender or the topic, not of the device: every other push would be told the same."""
+"""Responses that concern the sender or the topic, not the device: every other push would get the same one."""
 
 
 def concerns_all(status: int, reason: str) -> bool:
-    """Whether every other push of the same sender and topic would get the same answer."""
+    """Return True if every other push of the same sender and topic would get the same response."""
     return status == FORBIDDEN_STATUS or (status, reason) in SENDER_REASONS
 
 
@@ -93,19 +93,19 @@ OWN_REASONS = frozenset(
         "Deadline",
     }
 )
-"""Our reasons, where there was no answer."""
+"""This service's own reasons, for pushes without a response."""
 _METRIC_REASONS = OWN_REASONS | {reason for _, reason in KINDS}
 
 
 def metric_reason(reason: str | None) -> str:
-    """A reason as a metric has it: whatever APNs comes to say, metrics stay as many as this page has lines."""
+    """Return the reason for a metric; `unknown` for reasons that are not listed here, which limits the metrics."""
     if reason is None:
         return "none"
     return reason if reason in _METRIC_REASONS else "unknown"
 
 
 def kind_of(status: int, reason: str) -> OutcomeKind:
-    """What an answer means."""
+    """Classify a response."""
     if status == DELIVERED_STATUS:
         return OutcomeKind.DELIVERED
     if status == FORBIDDEN_STATUS:
@@ -114,9 +114,9 @@ def kind_of(status: int, reason: str) -> OutcomeKind:
 
 
 def is_unknown_refusal(status: int | None, reason: str | None) -> bool:
-    """Whether APNs refused a push with a client error (4xx) that is not in the table.
+    """Return True if APNs refused a push with a client error (4xx) that is not in the table.
 
-    429 is left out: whatever its reason, it asks for time.
+    429 does not count, because it asks to wait for any reason.
     """
     return (
         status is not None

@@ -1,7 +1,7 @@
-"""Measures how long something has been kept, by two clocks.
+"""Measures the age of cached values with two clocks.
 
-Lambda freezes an execution environment between invocations, and its monotonic clock may stand still meanwhile. The wall
-clock does not, but it may be set back. The longer of the two times counts.
+Lambda freezes an execution environment between invocations, and its monotonic clock may stop meanwhile. The wall clock
+continues, but it may be set back. The longer of the two times counts.
 """
 
 import time
@@ -26,8 +26,9 @@ class Clocks:
     timer: Callable[[], float] = time.monotonic
 
     def now(self) -> Moment:
+        """Read both clocks."""
         return Moment((self.clock(), self.timer()))
 
     def seconds_since(self, moment: Moment) -> float:
-        """Seconds that have passed since `moment`, by the clock that says more."""
+        """Return the seconds since `moment`: the longer time of the two clocks."""
         return max(now - then for now, then in zip(self.now(), moment, strict=True))

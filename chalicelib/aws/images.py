@@ -1,6 +1,6 @@
-"""Images of single passes, such as a member's photo: PNGs in the stage's bucket, each under the hash of its content.
+"""Reads images of single passes, such as a member's photo: PNGs in the stage's bucket under the hash of their content.
 
-A changed image is another key and so a changed item, and what a warm execution environment keeps is never stale.
+A changed image has another key, so its item changes too, and a cached image is never stale.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from chalicelib.aws import session
 from chalicelib.core.errors import RefusedError, TransientError
 
 PREFIX = "images/"
-MAX_KEPT_BYTES = 32_000_000
+MAX_CACHED_BYTES = 32_000_000
 MAX_KNOWN_KEYS = 100_000
 
 
@@ -27,20 +27,22 @@ class ImageStoreError(TransientError):
 
 
 class Images:
-    """The images of a stage, the ones used last kept in memory.
+    """The images of a stage; recently used ones are cached in memory.
 
     Args:
-        bucket: the name of the S3 bucket.
+        bucket: name of the S3 bucket.
+        client: botocore's client for S3; None to make one at the first read.
     """
 
-    def __init__(self, *, bucket: str) -> None:
+    def __init__(self, *, bucket: str, client: Any = None) -> None:  # noqa: ANN401 - botocore's clients have no types
+        self._given_client = client
         self._bucket = bucket
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._kept_bytes = 0
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._cached_bytes = 0
         self._known: set[str] = set()
 
     def get(self, key: str) -> bytes:
-        """The PNG of a key.
+        """Read the PNG of a key.
 
         Args:
             key: the SHA-256 of its content, in hexadecimal.
@@ -49,21 +51,21 @@ class Images:
             ImageMissingError: there is no such image.
             ImageStoreError: S3 did not answer.
         """
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
         data = self._read(key)
-        self._kept[key] = data
-        self._kept_bytes += len(data)
-        while self._kept_bytes > MAX_KEPT_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+        self._cache[key] = data
+        self._cached_bytes += len(data)
+        while self._cached_bytes > MAX_CACHED_BYTES and len(self._cache) > 1:
+            self._cached_bytes -= len(self._cache.popitem(last=False)[1])
         return data
 
     def require(self, keys: Iterable[str]) -> None:
-        """Make sure that images are there, without reading them.
+        """Check that images exist, without reading them.
 
         Raises:
-            ImageMissingError: one is not.
+            ImageMissingError: one does not exist.
             ImageStoreError: S3 did not answer.
         """
         for key in keys:
@@ -81,7 +83,7 @@ class Images:
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 raise ImageMissingError(
-                    f"image {key}: this stage does not have it; upload it, then write the item again"
+                    f"image {key} does not exist in this stage; upload it, then write the item again"
                 ) from None
             raise ImageStoreError(f"image {key}: S3 did not answer: {type(error).__name__}") from None
         except BotoCoreError as error:
@@ -90,4 +92,4 @@ class Images:
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401 - botocore makes its clients at run time, without types
-        return session.client("s3")
+        return self._given_client if self._given_client is not None else session.client("s3")

@@ -1,4 +1,4 @@
-"""SQS: orders for pushes that could not be settled at once, and the dead letters that a person must look at."""
+"""Sends messages to SQS: push tasks that are carried out later, held removals, and dead letters for a person."""
 
 import json
 import time
@@ -19,34 +19,53 @@ MESSAGES_PER_REQUEST = 10
 MAX_REQUEST_BYTES = 256 * 1024
 MAX_DELAY_SECONDS = 900
 PAUSE_SECONDS = 0.5
+"""Pause before messages that SQS did not accept are sent again."""
 Entry = dict[str, Any]
-"""A message, as SendMessageBatch takes it."""
+"""Entry of a SendMessageBatch request."""
 
 
 class QueueError(TransientError):
-    """SQS did not take a message."""
+    """SQS did not accept a message."""
 
 
 class Queue:
-    """The push queue and its dead letters. The connection opens at the first message."""
+    """The push queue and the queues beside it.
 
-    def __init__(self, *, push_queue_url: str, dead_letter_queue_url: str, held_removals_queue_url: str = "") -> None:
+    Args:
+        push_queue_url: URL of the queue of push tasks.
+        dead_letter_queue_url: URL of the queue of messages that a person must handle.
+        held_removals_queue_url: URL of the queue of removals that an operator decides on; empty without such a queue.
+        client: botocore's client for SQS; None to make one at the first message.
+        pause_seconds: pause before messages that SQS did not accept are sent again.
+    """
+
+    def __init__(
+        self,
+        *,
+        push_queue_url: str,
+        dead_letter_queue_url: str,
+        held_removals_queue_url: str = "",
+        client: Any = None,  # noqa: ANN401 - botocore's clients have no types
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        self._given_client = client
+        self._pause_seconds = pause_seconds
         self._held_removals_queue_url = held_removals_queue_url
         self._push_queue_url = push_queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
 
     def send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0, attempts: int = 0) -> None:
-        """Hand orders to whoever drains the queue, not before `delay_seconds` (at most 900) from now.
+        """Send push tasks to the push worker.
 
         Args:
-            tasks: which.
-            delay_seconds: how long they wait.
-            until: monotonic seconds up to which what SQS does not take is tried again. Where pushes are out already,
-                giving up means that they are repeated, so it is for the time that is left to say when.
-            attempts: how often these tasks were put off (`domain/attempts.py`).
+            tasks: to send.
+            delay_seconds: delay before the worker receives them, at most 900; longer delays are shortened to 900.
+            until: monotonic seconds until which messages that SQS does not accept are sent again. If pushes were sent
+                already, giving up repeats them, so the caller gives the time that is left.
+            attempts: how often these tasks were deferred (`updates/attempts.py`).
 
         Raises:
-            QueueError: SQS did not take all of them. Some may be in the queue already.
+            QueueError: SQS did not accept all of them. Some may be in the queue already.
         """
         delay = min(delay_seconds, MAX_DELAY_SECONDS)
         entries = [
@@ -57,14 +76,14 @@ class Queue:
             self._send(self._push_queue_url, batch, until=until)
 
     def send_refusals(self, records: Sequence[RefusedRecord], *, at: float) -> None:
-        """Put pass items that cannot become a pass where a person looks, with what is wrong with them.
+        """Send refused pass items, with their errors, to the dead letter queue.
 
         Args:
-            records: which.
-            at: epoch seconds of the refusal. A letter that has it is of an item whose refusal is on record, too.
+            records: refused items.
+            at: epoch seconds of the refusal. It marks a dead letter whose refusal is also recorded with the version.
 
         Raises:
-            QueueError: SQS did not take all of them.
+            QueueError: SQS did not accept all of them.
         """
         entries = [
             _entry(
@@ -83,10 +102,10 @@ class Queue:
             self._send(self._dead_letter_queue_url, batch, until=0.0)
 
     def hold(self, removals: Sequence[HeldRemovals]) -> None:
-        """Keep removals, with the pushes of their devices, until an operator decides.
+        """Hold removals, with the pushes to their devices, until an operator decides.
 
         Raises:
-            QueueError: SQS did not take all of them, or the stage has no queue for them.
+            QueueError: SQS did not accept all of them, or the stage has no queue for them.
         """
         if not self._held_removals_queue_url:
             raise QueueError("removals cannot be held: PASSWIRE_HELD_REMOVALS_QUEUE_URL is not set; deploy again")
@@ -95,22 +114,22 @@ class Queue:
             self._send(self._held_removals_queue_url, batch, until=0.0)
 
     def bury(self, bodies: Sequence[str]) -> None:
-        """Move messages that are none of this service's to the dead letters, as they are.
+        """Send messages that this service did not write to the dead letter queue, unchanged.
 
         Raises:
-            QueueError: SQS did not take all of them.
+            QueueError: SQS did not accept all of them.
         """
         for batch in _batches(_entry(body) for body in bodies):
             self._send(self._dead_letter_queue_url, batch, until=0.0)
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:
-        """Let a received message come again after `seconds`, sooner or later than the queue itself would.
+        """Have a received message delivered again after `seconds` instead of the queue's visibility timeout.
 
         Raises:
-            QueueError: SQS did not answer; the message comes again after the queue's own time.
+            QueueError: SQS did not answer; the message is delivered again after the queue's visibility timeout.
         """
         try:
-            self._sqs.change_message_visibility(
+            self._client.change_message_visibility(
                 QueueUrl=self._push_queue_url,
                 ReceiptHandle=receipt_handle,
                 VisibilityTimeout=min(seconds, MAX_DELAY_SECONDS),
@@ -119,14 +138,14 @@ class Queue:
             raise QueueError(f"SQS: ChangeMessageVisibility failed with {type(error).__name__}") from error
 
     @cached_property
-    def _sqs(self) -> Any:  # noqa: ANN401
-        return session.client("sqs")
+    def _client(self) -> Any:  # noqa: ANN401
+        return self._given_client if self._given_client is not None else session.client("sqs")
 
     def _send(self, url: str, batch: Sequence[Entry], *, until: float) -> None:
         while True:
             entries = [{**entry, "Id": str(index)} for index, entry in enumerate(batch)]
             try:
-                failed = self._sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
+                failed = self._client.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", [])
             except (BotoCoreError, ClientError) as error:
                 problem = QueueError(f"SQS: SendMessageBatch failed with {type(error).__name__}")
             else:
@@ -136,7 +155,7 @@ class Queue:
                 batch = [batch[int(entry["Id"])] for entry in failed]
             if time.monotonic() >= until:
                 raise problem
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(self._pause_seconds)
 
 
 def _entry(body: str, *, group: str | None = None) -> Entry:
@@ -144,7 +163,7 @@ def _entry(body: str, *, group: str | None = None) -> Entry:
 
 
 def _batches(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """What one SendMessageBatch takes: ten messages, 256 KiB together."""
+    """Split entries into SendMessageBatch requests: at most ten messages and 256 KiB each."""
     batches: list[list[Entry]] = []
     size = 0
     for entry in entries:

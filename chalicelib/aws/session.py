@@ -1,7 +1,7 @@
-"""One way to make an AWS client: botocore's own, since boto3's import costs a cold start 60 ms more.
+"""Makes AWS clients with botocore, because importing boto3 adds 60 ms to a cold start.
 
-All clients share what botocore reads once a session (70 ms for a second one) and one pool of connections, which knows
-the roots that it trusts: botocore itself reads them all for each connection.
+All clients share one botocore session (a second one costs 70 ms) and one pool of connections, which loads its root
+certificates once: botocore itself loads all of them for each connection.
 """
 
 from functools import cache, cached_property
@@ -12,18 +12,18 @@ from typing import Any
 
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
-from botocore.session import Session, get_session
+from botocore.session import get_session
 
 from chalicelib import roots
 
 CONNECT_TIMEOUT_SECONDS = 1
 READ_TIMEOUT_SECONDS = 1.5
-"""A request that was not answered by then is sent again; all of ours may be repeated. DynamoDB, SQS and Secrets Manager
-answer within tens of milliseconds, and S3 begins to.
+"""A request without a response by then is sent again; all requests of this service may be repeated. DynamoDB, SQS and
+Secrets Manager answer within tens of milliseconds; S3 starts to answer within that time.
 """
 ATTEMPTS = 3
-"""A request that is never answered fails within 8 seconds, so within the API function's timeout of 10: the device gets
-503 and the log says why, instead of a timeout of the function that says nothing.
+"""A request that is never answered fails within 8 seconds, before the API function's timeout of 10: the device gets 503
+and the log says why. A timeout of the function would leave neither.
 """
 CONFIG = Config(
     connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -33,32 +33,53 @@ CONFIG = Config(
 )
 
 
+class ClientFactory:
+    """Makes clients that share one botocore session and one pool of connections.
+
+    Args:
+        config: of every client.
+        roots_folder: hashed root certificates to trust, unless the environment names a bundle (`AWS_CA_BUNDLE`); None
+            for botocore's own.
+    """
+
+    def __init__(self, *, config: Config = CONFIG, roots_folder: str | None = None) -> None:
+        self._config = config
+        self._session = get_session()
+        self._connections = Connections(
+            verify=self._session.get_config_variable("ca_bundle") or roots_folder or True,
+            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+            socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # else a body waits 40 ms for the ACK of its headers
+        )
+
+    @property
+    def events(self) -> Any:  # noqa: ANN401 - botocore has no types
+        """Botocore's event emitter, for handlers that apply to all clients."""
+        return self._session.get_component("event_emitter")
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at run time, without types
+        """Make a client for `service` with the region and the credentials of the environment."""
+        made = self._session.create_client(service, config=self._config)
+        made._endpoint.http_session = self._connections  # noqa: SLF001 - botocore has no public way to share them
+        return made
+
+    def close(self) -> None:
+        """Close all connections; the next request opens a new one."""
+        self._connections.close()
+
+
+@cache
+def shared() -> ClientFactory:
+    """Return the factory of this execution environment."""
+    return ClientFactory(roots_folder=roots.folder())
+
+
 def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at run time, without types
-    """A client for `service` in the region and with the credentials of the environment."""
-    made = _session().create_client(service, config=CONFIG)
-    made._endpoint.http_session = _connections()  # noqa: SLF001 - botocore has no public way to share them
-    return made
-
-
-@cache
-def _session() -> Session:
-    """For the life of the sandbox."""
-    return get_session()
-
-
-@cache
-def _connections() -> "Connections":
-    """For the life of the sandbox."""
-    trusted = _session().get_config_variable("ca_bundle") or roots.folder() or True
-    return Connections(
-        verify=trusted,
-        timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-        socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # else a request's body waits 40 ms for its headers' ACK
-    )
+    """Make a client for `service` with the shared session and connections."""
+    return shared().client(service)
 
 
 class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no types
-    """botocore's connections to all services, of which each trusts what the first one read."""
+    """Botocore's connections to all services, which share the root certificates that the first one loaded."""
 
     @cached_property
     def _context(self) -> SSLContext:
@@ -67,13 +88,13 @@ class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no type
 
     @cached_property
     def _trusted(self) -> set[str]:
-        """The files and folders of roots that the context knows."""
+        """Files and folders of root certificates that the context has loaded."""
         return set()
 
     def _get_ssl_context(self) -> SSLContext:
         return self._context
 
-    def _setup_ssl_cert(self, conn: Any, url: str, verify: Any) -> None:  # noqa: ANN401 - a pool of urllib3's
+    def _setup_ssl_cert(self, conn: Any, url: str, verify: Any) -> None:  # noqa: ANN401 - a urllib3 pool
         super()._setup_ssl_cert(conn, url, verify)
         if conn.ca_certs is not None:
             if conn.ca_certs not in self._trusted:

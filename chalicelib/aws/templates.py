@@ -1,8 +1,8 @@
-"""Where templates come from: a bucket that designers push to, and the folders that are packaged with the app.
+"""Reads templates from the bucket that designers push to, and from the folders that are packaged with the app.
 
-A push writes one immutable object for the revision, then a small pointer to it. A warm sandbox keeps what it parsed and
-looks at the pointer every `KEEP_SECONDS`, so a new revision is in every pass that is made `KEEP_SECONDS` after the
-push, without a deploy. A template that was never pushed is the packaged one of that name.
+A push writes one immutable object for the revision, then a small pointer to it. A warm execution environment caches
+parsed templates and checks the pointer every `KEEP_SECONDS`, so every pass that is built `KEEP_SECONDS` after the push
+has the new revision, without a deploy. If a template was never pushed, the packaged one of that name is used.
 """
 
 import io
@@ -30,7 +30,7 @@ PREFIX = "templates/"
 POINTER = "current.json"
 KEEP_SECONDS = 5.0
 MAX_UNPACKED_BYTES = 64_000_000
-"""Far above what `template push` takes: a damaged or hostile object must not use up the function's memory."""
+"""Far above the limit for a push: a damaged or hostile object must not exhaust the function's memory."""
 TRANSIENT_CODES = frozenset(
     {
         "SlowDown",
@@ -41,7 +41,9 @@ TRANSIENT_CODES = frozenset(
         "TooManyRequestsException",
     }
 )
-"""Answers below 500 that S3 asks to try again after (AWS, "S3 error responses"; botocore's own list of throttling)."""
+"""Error codes with a status below 500 that are worth a retry (AWS, "S3 error responses"; botocore's list of throttling
+errors).
+"""
 SERVER_ERROR = 500
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -51,7 +53,7 @@ class TemplateMissingError(RefusedError):
 
 
 class TemplateUnreadableError(RefusedError):
-    """S3 refuses to hand out a template, and would again: for example because access is denied."""
+    """S3 refuses to read a template, and a retry would not help: for example, access is denied."""
 
 
 class TemplateStoreError(TransientError):
@@ -59,21 +61,22 @@ class TemplateStoreError(TransientError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """What an execution environment knows of a template, and since when."""
+class _Cached:
+    """A parsed template, and when its pointer was last checked."""
 
     template: Template
-    looked_at: Moment
+    checked_at: Moment
 
 
 class Templates:
-    """Templates by name, each parsed once for each revision.
+    """Templates by name; each revision is parsed once.
 
     Args:
-        bucket: S3's; empty for the packaged templates alone.
-        folder: of the packaged ones.
+        bucket: name of the S3 bucket; empty for the packaged templates only.
+        folder: of the packaged templates.
         clock: epoch seconds.
         timer: monotonic seconds.
+        client: botocore's client for S3; None to make one at the first read.
     """
 
     def __init__(
@@ -83,45 +86,47 @@ class Templates:
         folder: Path = PACKAGED,
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.monotonic,
+        client: Any = None,  # noqa: ANN401 - botocore's clients have no types
     ) -> None:
+        self._given_client = client
         self._bucket = bucket
         self._folder = folder
         self._clocks = Clocks(clock, timer)
-        self._kept: dict[str, _Kept] = {}
+        self._cache: dict[str, _Cached] = {}
 
     def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
-        """The template of that name, as it was `max_age_seconds` ago or later.
+        """Return a template that was current `max_age_seconds` ago or later.
 
         Args:
             name: without `.pass`.
-            max_age_seconds: how old a cached template may be; None for `KEEP_SECONDS`; 0 asks S3 in any case, and then
-                a cached template does not stand in for one that cannot be read.
+            max_age_seconds: maximum age of a cached template; None for `KEEP_SECONDS`. With 0 the pointer is always
+                read, and a cached template does not replace one that cannot be read.
 
         Raises:
-            TemplateMissingError: there is none.
-            TemplateError: it cannot be a template.
-            TemplateUnreadableError: S3 refuses the read, and the template was not read before.
-            TemplateStoreError: S3 did not answer, and the template was not read before.
+            TemplateMissingError: there is no template of that name.
+            TemplateError: invalid template.
+            TemplateUnreadableError: S3 refuses the read, and no revision is cached.
+            TemplateStoreError: S3 did not answer, and no revision is cached.
         """
         if not is_template_name(name):
             raise TemplateMissingError(f"template '{shown(name)}' does not exist: a name is {TEMPLATE_NAME_RULE}")
-        kept = self._kept.get(name)
+        cached = self._cache.get(name)
         now = self._clocks.now()
         max_age = KEEP_SECONDS if max_age_seconds is None else max_age_seconds
-        if kept is not None and (not self._bucket or self._clocks.seconds_since(kept.looked_at) < max_age):
-            return kept.template
+        if cached is not None and (not self._bucket or self._clocks.seconds_since(cached.checked_at) < max_age):
+            return cached.template
         try:
-            template = self._look(name, kept.template if kept else None)
+            template = self._read_current(name, cached.template if cached else None)
         except (BotoCoreError, ClientError) as error:
-            if kept is None or max_age == 0:
+            if cached is None or max_age == 0:
                 raise _store_error(name, error) from None
             log.event("template_check_failed", template=name, error=type(error).__name__)
-            template = kept.template  # an old template serves better than none while S3 is away
-        self._kept[name] = _Kept(template, now)
+            template = cached.template  # better an old template than none while S3 is unavailable
+        self._cache[name] = _Cached(template, now)
         return template
 
-    def _look(self, name: str, known: Template | None) -> Template:
-        """What is current: `known`, if it still is."""
+    def _read_current(self, name: str, known: Template | None) -> Template:
+        """Read the current template; returns `known` if its revision is still current."""
         revision = self._current_revision(name)
         if known is not None and known.revision == (revision or known.revision):
             return known
@@ -131,7 +136,7 @@ class Templates:
         return Template.parse(name, unpack(name, body))
 
     def _current_revision(self, name: str) -> str | None:
-        """Of the pushed template; None where none was."""
+        """Read the pointer; None if no template of that name was pushed."""
         if not self._bucket:
             return None
         try:
@@ -145,19 +150,19 @@ class Templates:
         if name not in packaged:
             known = ", ".join(packaged) or "none"
             raise TemplateMissingError(
-                f"template '{name}' does not exist; push it with `python -m infra template push` (packaged: {known})"
+                f"template '{name}' does not exist; push it to the templates bucket (packaged: {known})"
             )
         return Template.parse(name, read_folder(self._folder / f"{name}{SUFFIX}"))
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401
-        return session.client("s3")
+        return self._given_client if self._given_client is not None else session.client("s3")
 
 
 def _store_error(name: str, error: BotoCoreError | ClientError) -> RefusedError | TransientError:
-    """What a failed read of S3 means: whether the same read may succeed later.
+    """Classify a failed read of S3: refused permanently, or worth a retry.
 
-    S3's own message is left out: it can repeat the request.
+    S3's own message is left out because it can repeat the request.
     """
     if not isinstance(error, ClientError):
         return TemplateStoreError(f"template {name}: S3 did not answer: {type(error).__name__}")
@@ -166,17 +171,17 @@ def _store_error(name: str, error: BotoCoreError | ClientError) -> RefusedError 
     if status >= SERVER_ERROR or code in TRANSIENT_CODES or not status:
         return TemplateStoreError(f"template {name}: S3 did not answer: {shown(code)}")
     return TemplateUnreadableError(
-        f"template {name}: S3 refuses to hand it out: {shown(code)}; check the templates bucket, then push it again"
+        f"template {name}: S3 refuses access: {shown(code)}; check the templates bucket, then push the template again"
     )
 
 
 def packaged_names(folder: Path = PACKAGED) -> list[str]:
-    """Of the templates that come with the app, sorted."""
+    """List the names of the packaged templates, sorted."""
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """A template folder's files by path relative to it, hidden ones left out."""
+    """Read the files of a template folder by relative path, without hidden files."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -185,37 +190,40 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def pointer_key(name: str) -> str:
-    """Of the object that names the current revision."""
+    """Return the key of the object that names the current revision."""
     return f"{PREFIX}{name}/{POINTER}"
 
 
 def revision_key(name: str, revision: str) -> str:
-    """Of the immutable object of a revision."""
+    """Return the key of the immutable object of a revision."""
     return f"{PREFIX}{name}/revisions/{revision}.zip"
 
 
 def write_pointer(revision: str) -> bytes:
-    """The pointer to a revision."""
+    """Encode the pointer to a revision."""
     return json.dumps({"revision": revision}).encode()
 
 
 def read_pointer(name: str, body: bytes) -> str:
-    """The revision that a pointer names.
+    """Decode a pointer.
+
+    Returns:
+        The current revision.
 
     Raises:
-        TemplateError: it is no pointer.
+        TemplateError: invalid pointer.
     """
     try:
         revision = json.loads(body)["revision"]
     except (ValueError, LookupError, TypeError, RecursionError):
         revision = None
     if not isinstance(revision, str) or not revision.isalnum():
-        raise TemplateError(name, POINTER, "names no revision; push the template again")
+        raise TemplateError(name, POINTER, "does not name a revision; push the template again")
     return revision
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """A revision's object: the same files, the same bytes."""
+    """Encode the object of a revision. The same files always give the same bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(files):
@@ -224,17 +232,17 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(name: str, packed: bytes) -> dict[str, bytes]:
-    """A revision's files by path.
+    """Decode the object of a revision into files by path.
 
     Raises:
-        TemplateError: these bytes are no revision.
+        TemplateError: the bytes cannot be unpacked, or unpack to more than `MAX_UNPACKED_BYTES`.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             size = sum(member.file_size for member in archive.infolist())
             if size > MAX_UNPACKED_BYTES:
-                raise ValueError(f"it unpacks to {size:,} bytes")  # noqa: TRY301 - one message for all that is wrong
+                raise ValueError(f"it unpacks to {size:,} bytes")  # noqa: TRY301 - one message for all errors
             return {path: archive.read(path) for path in archive.namelist()}
-    except Exception as error:  # noqa: BLE001 - damaged bytes raise whatever their decompressor does: zlib, lzma, bz2, ...
+    except Exception as error:  # noqa: BLE001 - damaged bytes raise errors of any decompressor: zlib, lzma, bz2, ...
         problem = f"cannot be read: {type(error).__name__}: {error}; push the template again"
         raise TemplateError(name, "(revision)", problem) from None

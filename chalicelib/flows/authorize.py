@@ -1,6 +1,7 @@
-"""Whether a request may touch a pass: `Authorization: ApplePass <authenticationToken>`.
+"""Checks that a request may access a pass: `Authorization: ApplePass <authenticationToken>`.
 
-Unknown pass and wrong token end the same way, after the same work, so that nobody learns which passes exist.
+An unknown pass and a wrong token get the same answer after the same work, so that the caller cannot learn which passes
+exist.
 """
 
 from collections.abc import Mapping
@@ -16,22 +17,22 @@ SCHEME = "applepass"
 
 
 class UnauthorizedError(RefusedError):
-    """The request does not hold the authentication token of the pass that it names, or there is no such pass."""
+    """The request does not present the authentication token of the pass, or there is no such pass."""
 
     def __init__(self) -> None:
-        super().__init__("the pass is unknown or the authentication token is not its own")
+        super().__init__("the pass is unknown or the authentication token is wrong")
 
 
 def authorize(
     store: Store, keys: AuthenticationKeys, pass_id: PassId, *, authorization: str | None
 ) -> AuthenticationToken:
-    """Check the header against the pass as it stands in the table: one read.
+    """Check the header against the pass item in the table, with one read.
 
     Returns:
-        The token that was presented.
+        The token that the request presents.
 
     Raises:
-        UnauthorizedError: there is no such pass, or the token is not one of its own.
+        UnauthorizedError: there is no such pass, or the token is not valid for it.
         StoreError: DynamoDB did not answer.
     """
     presented = read_header(authorization)
@@ -40,10 +41,10 @@ def authorize(
 
 
 def read_header(authorization: str | None) -> AuthenticationToken:
-    """The token that the header presents.
+    """Parse the authentication token in the header.
 
     Raises:
-        UnauthorizedError: the header is missing, of another scheme, or holds nothing that could be a token.
+        UnauthorizedError: the header is missing, has another scheme, or contains an invalid token.
     """
     scheme, _, token = (authorization or "").strip().partition(" ")
     if scheme.lower() != SCHEME:
@@ -61,18 +62,24 @@ def check(
     *,
     presented: AuthenticationToken,
 ) -> Mapping[str, object]:
-    """Check a presented token against a pass item, or against its absence.
+    """Check a presented token against a pass item.
+
+    Args:
+        keys: the stage's keys, from which tokens are derived.
+        pass_id: of the pass.
+        attributes: of the pass item; None if there is no item.
+        presented: the token in the request.
 
     Returns:
         The item's attributes.
 
     Raises:
-        UnauthorizedError: `attributes` is None, or the token is not one of the pass's own.
+        UnauthorizedError: `attributes` is None, or the token is not valid for the pass.
     """
     try:
         own = parse_authentication_token(pass_id, attributes or {})
     except ItemError:
-        own = None  # what is no token opens nothing; the derived one still does
+        own = None  # an invalid token in the item matches no request; the derived token is still accepted
     accepted = keys.accepts(presented, pass_id, own=own)
     if attributes is None or not accepted:
         raise UnauthorizedError

@@ -1,29 +1,29 @@
-"""A pipeline changes passes: passes table -> stream -> stamp -> who holds them -> APNs.
+"""A pipeline changes passes: passes table -> stream -> stamp -> registered devices -> APNs.
 
-The order is the one that `updates/protocol.py` demands: the stamp is written before the registrations are read.
+The stamp is written before the registrations are read, as `updates/protocol.py` requires.
 
-Whatever one record is or raises ends with its pass: a pass that cannot be made is refused and recorded as such, and
-one that could not be handled is left to the push queue, to be looked at again. Only where DynamoDB or SQS themselves
-fail does the batch come again.
+An invalid record or an error affects only its own pass: a pass that cannot be built is refused, and the refusal is
+recorded; a pass that could not be handled is rechecked by the push worker. The batch is retried only if DynamoDB or SQS
+fails.
 """
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import RefusedError, TransientError, loggable
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows.send_pushes import PushSender, SendResult, put_off
+from chalicelib.flows.send_pushes import PushSender, SendResult, deferred_tasks
 from chalicelib.flows.stamp import stamp
 from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
-from chalicelib.updates.changes import Entry, PassChange, RefusedRecord, read_batch
+from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
@@ -31,48 +31,63 @@ if TYPE_CHECKING:
     from chalicelib.passes.format.findings import Finding
     from chalicelib.passes.template import Template
 
-MAX_DIRECT_DEVICES = 1000
-"""What more devices hold is fanned out by the queue, so that the next batch's changes do not wait for it."""
-RETRY_SECONDS = 5
-TEMPLATE_AGE_SECONDS = 5.0
-"""How old the template may be that an item is validated against at first."""
 MAX_WARNINGS = 5
-"""How many of an item's warnings one log line has."""
-VALIDATION_RESERVE_SECONDS = 5.0
-"""Before the deadline, for what follows validation. Passes that were not validated by then are left to the queue."""
+"""Limit for the warnings of an item in one log line."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimits:
+    """Limits of a batch.
+
+    Args:
+        max_direct_devices: number of devices that a batch pushes to itself. Passes of more devices are fanned out by
+            the push worker, so that the changes of the next batch do not wait.
+        retry_seconds: delay of the push task for devices that were not pushed to.
+        template_age_seconds: maximum age of the template that an item is first validated with.
+        validation_reserve_seconds: reserved before the deadline for the steps after validation. Passes that are not
+            validated by then are rechecked later.
+    """
+
+    max_direct_devices: int = 1000
+    retry_seconds: int = 5
+    template_age_seconds: float = 5.0
+    validation_reserve_seconds: float = 5.0
+
+
+DEFAULT_LIMITS = ChangeLimits()
 
 
 class TemplateSource(Protocol):
-    """Where templates come from (`chalicelib/aws/templates.py`)."""
+    """Source of templates (`chalicelib/aws/templates.py`)."""
 
     def get(self, name: str, *, max_age_seconds: float) -> "Template":
-        """The template of that name. Raises RefusedError where there is no usable one, TransientError for later."""
+        """Return a template. Raises RefusedError if there is no valid one, TransientError if a retry may help."""
         ...
 
 
 class ImageSource(Protocol):
-    """Where images of single passes are (`chalicelib/aws/images.py`)."""
+    """Source of the images of single passes (`chalicelib/aws/images.py`)."""
 
     def require(self, keys: Iterable[str]) -> None:
-        """Make sure that they are there. Raises RefusedError where one is not, TransientError for later."""
+        """Check that images exist. Raises RefusedError if one does not, TransientError if a retry may help."""
         ...
 
 
 @dataclass(slots=True)
 class Target:
-    """Whom to wake of one pass type, and the time of the first change that they are woken for, in epoch seconds."""
+    """Devices to push to for a pass type, and the time of their first change in epoch seconds."""
 
     devices: set[DeviceLibraryIdentifier] = field(default_factory=set)
     changed_at: float = math.inf
 
 
 Targets = defaultdict[str, Target]
-"""By pass type."""
+"""Targets by pass type."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Unfit:
-    """A change whose item does not fit its template: the refusal, and the item to try once more."""
+class _InvalidChange:
+    """A change whose item is not valid for its template: the refusal, and the item for a second validation."""
 
     refused: RefusedRecord
     item: PassItem
@@ -80,15 +95,14 @@ class _Unfit:
 
 @dataclass(slots=True)
 class _BatchTemplates:
-    """The templates of one batch: each is read once, whatever comes of it, and none after the deadline. Nor is an image
-    asked for after it.
+    """The templates of a batch. Each is read once, even if the read fails, and nothing is read after the deadline.
 
-    So one template that S3 does not hand out costs a batch one wait, not one for each item.
+    Therefore a template that S3 does not return delays a batch once, not once per item.
 
     Args:
-        source: where they come from.
-        images: where items' own images are; None where there are none.
-        max_age_seconds: how old the templates may be.
+        source: of templates.
+        images: source of the items' own images; None without such images.
+        max_age_seconds: maximum age of the templates.
         deadline: monotonic seconds.
     """
 
@@ -99,32 +113,32 @@ class _BatchTemplates:
     _read: "dict[str, Template | Exception]" = field(default_factory=dict)
 
     def validate(self, item: PassItem) -> "list[Finding]":
-        """Find out whether an item can become a pass, and one that phones take.
+        """Validate that an item can become a pass that phones accept.
 
         Returns:
-            What phones will leave out of it, or show otherwise than written.
+            Warnings about content that phones will omit or show differently.
 
         Raises:
-            RefusedError: it cannot.
-            Exception: it cannot be said now.
+            RefusedError: invalid item or template.
+            Exception: it could not be validated now.
         """
         from chalicelib.passes.rendering import validate
 
         found = self._read.get(item.template)
         if found is None:
-            found = self._read[item.template] = self._look(item.template)
+            found = self._read[item.template] = self._read_template(item.template)
         if isinstance(found, Exception):
             raise found
         warnings = validate(found, item)
         if item.images and self.images is not None:
             if time.monotonic() >= self.deadline:
-                raise TransientError(f"pass {item.pass_id}: no time was left to look for its images")
+                raise TransientError(f"pass {item.pass_id}: no time left to look for its images")
             self.images.require(item.images.values())
         return warnings
 
-    def _look(self, name: str) -> "Template | Exception":
+    def _read_template(self, name: str) -> "Template | Exception":
         if time.monotonic() >= self.deadline:
-            return TransientError(f"template {name}: no time was left to read it")
+            return TransientError(f"template {name}: no time left to read it")
         try:
             return self.source.get(name, max_age_seconds=self.max_age_seconds)
         except Exception as error:  # noqa: BLE001 - raised again for each item that names the template
@@ -133,13 +147,18 @@ class _BatchTemplates:
 
 @dataclass(frozen=True, slots=True)
 class ChangeHandler:
-    """What reacts to a batch of the stream.
+    """Handles batches of the passes table's stream.
 
     Args:
-        templates: what items are validated against, so that no phone is woken for a pass that cannot be made.
+        store: the tables.
+        queue: the push queue and the dead letters.
+        push_sender: sends pushes.
+        metrics: counts changes, refusals and rechecks.
+        templates: for validating items, so that no device gets a push for a pass that cannot be built.
         clock: epoch seconds.
         deletion_grace_seconds: how long the registrations of a deleted pass are kept.
-        images: where items' own images must be; None where there are none.
+        images: source of the items' own images; None without such images.
+        limits: of a batch.
     """
 
     store: Store
@@ -150,19 +169,20 @@ class ChangeHandler:
     clock: Callable[[], float]
     deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
     images: ImageSource | None = None
+    limits: ChangeLimits = DEFAULT_LIMITS
 
-    def handle(self, records: Iterable[Mapping[str, Any]], *, deadline: float) -> list[str]:
-        """Settle a batch: every changed pass is stamped and every device that holds it is pushed to or queued.
+    def handle(self, records: Iterable[StreamRecord | InvalidRecord], *, deadline: float) -> list[str]:
+        """Handle a batch: stamp every changed pass, and push to every device that holds it now or by a push task.
 
         Args:
-            records: the `Records` of the Lambda event, in the stream's order.
-            deadline: monotonic seconds by which pushing must end; what is left then goes to the queue.
+            records: of the batch, in the stream's order (`chalicelib/http/events.py`).
+            deadline: monotonic seconds by which pushing must end; the remaining pushes are queued.
 
         Returns:
-            The sequence number to retry from, in a list, where DynamoDB or SQS gave up half way; else an empty list.
+            A list with the sequence number to retry from if DynamoDB or SQS failed after some entries; else empty.
 
         Raises:
-            TransientError: nothing was settled; the whole batch must come again.
+            TransientError: nothing was settled; the whole batch must be retried.
         """
         batch = read_batch(records)
         for corrected in batch.corrected:
@@ -170,7 +190,7 @@ class ChangeHandler:
         for unread in batch.unread:
             log.event("record_unread", pass_id=unread.pass_id, error=unread.problem)
         changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]
-        entries, unfit, rechecks = self._validated(changed, deadline=deadline)
+        entries, invalid, rechecks = self._validated(changed, deadline=deadline)
         rechecks += [self._recheck(unread.pass_id, unread.written_at) for unread in batch.unread]
         rechecks += self._refused_before([e for e in batch.entries if isinstance(e, PassChange) and not e.count])
         if rechecks:
@@ -189,17 +209,20 @@ class ChangeHandler:
                 break
             settled.append(entry)
         refused = [entry for entry in settled if isinstance(entry, RefusedRecord)]
-        repaired = self._recheck_repaired([u for u in unfit if u.refused in refused], deadline=deadline)
+        repaired = self._recheck_repaired([u for u in invalid if u.refused in refused], deadline=deadline)
         self._count(settled, rechecks=len(rechecks) + len(repaired))
         for pass_type_identifier, target in targets.items():
             self._send_pushes(pass_type_identifier, target, deadline=deadline)
-        self._keep([record for record in refused if record.pass_id not in repaired])
+        self._send_refusals([record for record in refused if record.pass_id not in repaired])
         return [unsettled.sequence_number] if unsettled else []
 
     def _refused_before(self, unchanged: Sequence[PassChange]) -> list[Recheck]:
-        """A pass that was written with the content that it had is looked at again where that content was refused: its
-        template may have been repaired since. Not here, because a stamp removes the refusal: if this ended between the
-        stamp and its pushes, the batch that comes again would find nothing to do.
+        """Make rechecks for passes that were written again with the same refused content.
+
+        Their template may have been repaired in the meantime.
+
+        They are not stamped here, because a stamp removes the refusal: if this invocation ended between the stamp and
+        its pushes, the retried batch would find nothing to do.
         """
         refused = self.store.versions.refused([change.pass_id for change in unchanged]) if unchanged else set()
         return [
@@ -208,11 +231,16 @@ class ChangeHandler:
 
     def _validated(
         self, entries: Sequence[Entry], *, deadline: float
-    ) -> tuple[list[Entry], list[_Unfit], list[Recheck]]:
-        """The entries to settle, with those that do not fit their template as refusals; and what cannot be said now."""
-        templates = self._templates_until(deadline, max_age_seconds=TEMPLATE_AGE_SECONDS)
+    ) -> tuple[list[Entry], list[_InvalidChange], list[Recheck]]:
+        """Validate entries.
+
+        Returns:
+            The entries to settle, with refusals for invalid items; the invalid changes; and rechecks for items that
+            could not be validated now.
+        """
+        templates = self._templates_until(deadline, max_age_seconds=self.limits.template_age_seconds)
         validated: list[Entry] = []
-        unfit: list[_Unfit] = []
+        invalid: list[_InvalidChange] = []
         unvalidated: list[Recheck] = []
         for entry in entries:
             if isinstance(entry, RefusedRecord) or entry.item is None:
@@ -222,24 +250,24 @@ class ChangeHandler:
                 warnings = templates.validate(entry.item)
             except RefusedError as error:
                 refused = _refused(entry, entry.item, error)
-                unfit.append(_Unfit(refused, entry.item))
+                invalid.append(_InvalidChange(refused, entry.item))
                 validated.append(refused)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this pass's alone
+            except Exception as error:  # noqa: BLE001 - any error affects only this pass
                 log.event("pass_not_validated", pass_id=entry.pass_id, error=loggable(error))
                 unvalidated.append(self._recheck(entry.pass_id, entry.written_at))
             else:
                 validated.append(entry)
                 if warnings:
-                    told = [str(warning) for warning in warnings[:MAX_WARNINGS]]
-                    log.event("pass_item_warned", pass_id=entry.pass_id, warnings=told)
-        return validated, unfit, unvalidated
+                    shown_warnings = [str(warning) for warning in warnings[:MAX_WARNINGS]]
+                    log.event("pass_item_warned", pass_id=entry.pass_id, warnings=shown_warnings)
+        return validated, invalid, unvalidated
 
     def _templates_until(self, deadline: float, *, max_age_seconds: float) -> _BatchTemplates:
-        return _BatchTemplates(self.templates, self.images, max_age_seconds, deadline - VALIDATION_RESERVE_SECONDS)
+        read_until = deadline - self.limits.validation_reserve_seconds
+        return _BatchTemplates(self.templates, self.images, max_age_seconds, read_until)
 
     def _settle(self, entry: Entry, targets: Targets) -> None:
-        """Stamp a change and find who must be told, or record a refusal; what raises anything unforeseen is left to the
-        queue.
+        """Stamp a change and find its devices, or record a refusal. After an unexpected error the pass is rechecked.
 
         Raises:
             TransientError: DynamoDB or SQS did not carry it out.
@@ -251,17 +279,17 @@ class ChangeHandler:
                 self._stamp(entry, targets)
         except TransientError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this pass's alone
+        except Exception as error:  # noqa: BLE001 - any error affects only this pass
             log.event("change_failed", pass_id=_name(entry), error=loggable(error))
             if entry.pass_id is not None:
                 written_at = entry.written_at if isinstance(entry, PassChange) else 0.0
                 self.queue.send([self._recheck(entry.pass_id, written_at)])
 
     def _stamp(self, change: PassChange, targets: Targets) -> None:
-        """Stamp the pass, then find who must be told.
+        """Stamp the pass, then find the devices to push to.
 
-        A deletion that is handed out again may be older than the item: whether it is gone is asked, not believed.
-        What it is recognized by holds that answer, so that another one is stamped anew.
+        A deletion that is delivered again may be older than the current item, so the item is read to check it. The
+        result is part of the record's identity, so that a different result is stamped again.
         """
         deleted = change.deleted and self.store.passes.for_authorization(change.pass_id) is None
         record = f"{change.last_record} deleted" if deleted else change.last_record
@@ -284,34 +312,37 @@ class ChangeHandler:
                 delay_seconds=grace,
             )
         elif change.first_issue and not version.changed_since_issue:
-            pass  # whoever registered already has downloaded exactly this content
+            pass  # devices that have registered already have downloaded exactly this content
         else:
             self._find_devices(change, targets, modified_at=version.announced)
 
     def _refuse(self, refused: RefusedRecord) -> None:
-        """Record a refusal beside the version. A key that is not a pass_id has no version, and never was a pass."""
+        """Record a refusal with the version. A key that is not a pass_id has no version and never was a pass."""
         if refused.pass_id is not None:
             refusal = Refusal(str(refused.error), refused.template, int(self.clock()))
-            self.store.versions.send_refusals(refused.pass_id, refusal, changes=refused.count)
+            self.store.versions.record_refusal(refused.pass_id, refusal, changes=refused.count)
         log.event("pass_item_refused", pass_id=refused.key, error=str(refused.error))
 
-    def _recheck_repaired(self, unfit: Sequence[_Unfit], *, deadline: float) -> set[PassId]:
-        """After a refusal was recorded, look at the template as it is now: one that was repaired in the meantime may
-        have been published before the refusal could be seen. What fits now, or cannot be said, is looked at again.
+    def _recheck_repaired(self, invalid: Sequence[_InvalidChange], *, deadline: float) -> set[PassId]:
+        """After recording refusals, validate again with the current templates: a repaired template may have been
+        published before the refusal was visible. Items that are valid now, or cannot be validated, are rechecked.
+
+        Returns:
+            The passes that are rechecked.
 
         Raises:
-            QueueError: SQS did not take a recheck; the batch must come again.
+            QueueError: SQS did not accept a recheck; the batch must be retried.
         """
         templates = self._templates_until(deadline, max_age_seconds=0.0)
         repaired: set[PassId] = set()
-        for one in unfit:
+        for change in invalid:
             try:
-                templates.validate(one.item)
+                templates.validate(change.item)
             except RefusedError:
                 continue
-            except Exception as error:  # noqa: BLE001 - whatever it is, the recheck finds out
-                log.event("pass_not_validated", pass_id=one.item.pass_id, error=loggable(error))
-            repaired.add(one.item.pass_id)
+            except Exception as error:  # noqa: BLE001 - the recheck will find the cause
+                log.event("pass_not_validated", pass_id=change.item.pass_id, error=loggable(error))
+            repaired.add(change.item.pass_id)
         if repaired:
             self.queue.send([self._recheck(pass_id, 0.0, RecheckReason.REFUSED) for pass_id in sorted(repaired)])
         return repaired
@@ -324,18 +355,18 @@ class ChangeHandler:
         counts = {"ChangedPasses": len(settled) - refused, "RefusedItems": refused}
         self.metrics.put({**counts, **({"Rechecks": rechecks} if rechecks else {})}, Unit.COUNT)
 
-    def _keep(self, refused: Sequence[RefusedRecord]) -> None:
-        """Put refusals where a person looks, once the batch is settled. They are on record already, so a failure of
-        this is only logged: the batch must not come again for it.
+    def _send_refusals(self, refused: Sequence[RefusedRecord]) -> None:
+        """Send refusals to the dead letter queue after the batch is settled. They are recorded already, so a failure is
+        only logged and the batch is not retried.
         """
         try:
             if refused:
                 self.queue.send_refusals(refused, at=self.clock())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the batch is settled
+        except Exception as error:  # noqa: BLE001 - the batch is settled already
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
     def _find_devices(self, change: PassChange, targets: Targets, *, modified_at: int) -> None:
-        room = MAX_DIRECT_DEVICES - sum(len(target.devices) for target in targets.values())
+        room = self.limits.max_direct_devices - sum(len(target.devices) for target in targets.values())
         if room <= 0:
             self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id(), modified_at)])
             return
@@ -353,17 +384,17 @@ class ChangeHandler:
             target.changed_at = min(target.changed_at, change.written_at)
 
     def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
-        """Push once to each device; who could not be told now is told from the queue."""
+        """Push once to each device, and queue a push task for the devices that were not reached."""
         try:
             result = self.push_sender.send(
                 pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the devices are told from the queue
+        except Exception as error:  # noqa: BLE001 - the devices are pushed to by a push task
             log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
             result = SendResult(frozenset(target.devices))
         everyone = tuple(sorted(target.devices))
         task = NotifyDevices(pass_type_identifier, everyone, target.changed_at, log.request_id())
-        for left, delay in put_off(task, result, seconds=RETRY_SECONDS, now=self.clock()):
+        for left, delay in deferred_tasks(task, result, seconds=self.limits.retry_seconds, now=self.clock()):
             self.queue.send(in_chunks(left), delay_seconds=delay, until=deadline)
 
 

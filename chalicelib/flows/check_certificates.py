@@ -1,6 +1,6 @@
-"""How long the certificates of a stage still hold: what the alarm looks at that comes before phones refuse its passes.
+"""Measures the days until a stage's certificates expire, so that an alarm is raised before phones refuse its passes.
 
-A secret that cannot be used at all counts as expired, so that the one alarm finds it too.
+A secret that cannot be used at all counts as expired, so the same alarm covers it.
 """
 
 from collections.abc import Callable
@@ -14,17 +14,17 @@ from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 
 WARNING_DAYS = 30
-"""From so many days left on a person is told."""
+"""The alarm is raised when fewer days are left."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateExpiry:
-    """What measures.
+    """Measures the validity of certificates.
 
     Args:
-        secrets: which pass types there are.
-        metrics: `CertificateDaysLeft`, for each pass type; its minimum by stage is the first to end.
-        signer_for: the signer of a pass type; raises ConfigurationError where it has none.
+        secrets: list the pass types.
+        metrics: get `CertificateDaysLeft` per pass type; the minimum of a stage is the first certificate to expire.
+        signer_for: returns the signer of a pass type; raises ConfigurationError if its secret cannot be used.
     """
 
     secrets: Secrets
@@ -32,10 +32,13 @@ class CertificateExpiry:
     signer_for: Callable[[str], Signer]
 
     def measure(self, now: datetime) -> None:
-        """Write the days left of every pass type, whatever becomes of the others.
+        """Write the days left for every pass type; one that fails does not affect the others.
+
+        Args:
+            now: the current time, with a time zone.
 
         Raises:
-            SecretsError: Secrets Manager did not answer for one; the others are measured, and the trigger tries again.
+            SecretsError: Secrets Manager did not answer for a pass type. The others are measured, and Lambda retries.
         """
         unanswered: SecretsError | None = None
         for pass_type_identifier in self.secrets.pass_types():
@@ -57,7 +60,7 @@ class CertificateExpiry:
             raise
         except ConfigurationError as error:
             problem = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever a damaged secret raises, the other pass types are measured
-            problem = f"the secret cannot be read: {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - a damaged secret can raise anything; others are still measured
+            problem = f"the secret cannot be read: {type(error).__name__}; import the certificate again"
         log.event("certificate_unusable", pass_type_identifier=pass_type_identifier, error=problem)
         return 0

@@ -1,7 +1,7 @@
-"""Devices report what went wrong on their side: device -> API -> one structured log line per message.
+"""Devices report errors: device -> API -> one structured log line per message.
 
-The call needs no token and log lines are paid for, so what one request may write is bounded; the method has a throttle
-of its own (`infra/deploy/resources.json`).
+The call needs no token and log lines cost money, so the output of one request is limited. The API method is also
+throttled (`infra/deploy/resources.json`).
 """
 
 import json
@@ -12,17 +12,18 @@ from chalicelib.telemetry import log
 MAX_MESSAGES = 100
 MAX_MESSAGE_BYTES = 4096
 MAX_LOGGED_BYTES = 16_384
-"""Of all lines that one request writes."""
+"""Limit for all lines of one request."""
 LINE_BYTES = 128
-"""Of a line beside the message, as `log.event` writes it: event, request id, and the punctuation of JSON."""
+"""Bytes of a line without its message, as `log.event` writes it: event, request id and the punctuation of JSON."""
 
 
 def log_messages(messages: Sequence[str]) -> None:
-    """Writes what devices say, as data: JSON escapes control characters, and nothing in it is trusted.
+    """Log messages of a device as data: JSON escapes control characters, and the content is not trusted.
 
-    Once a message does not fit into `MAX_LOGGED_BYTES`, it and all behind it are left out, and one line says how many.
+    The first message that does not fit into `MAX_LOGGED_BYTES` and all after it are left out, and one line says how
+    many.
     """
-    left = MAX_LOGGED_BYTES - LINE_BYTES  # the last line, which counts, has its place
+    left = MAX_LOGGED_BYTES - LINE_BYTES  # reserves space for the line that counts the rest
     for position, message in enumerate(messages):
         left -= len(json.dumps(message)) + LINE_BYTES
         if left < 0:

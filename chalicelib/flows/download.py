@@ -1,4 +1,4 @@
-"""A device downloads a pass: device -> API -> the pass, signed, unless the device has it already."""
+"""A device downloads a pass: device -> API -> the signed pass, or 304 if the device already has this version."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ class Download:
     """The answer to a download.
 
     Args:
-        pkpass: the signed archive; None where the device has this version already.
-        validators: what the device names this version by when it comes back.
+        pkpass: the signed archive; None if the device already has this version.
+        validators: of this version; the device repeats them in its next request.
     """
 
     pkpass: bytes | None = field(repr=False)
@@ -30,10 +30,13 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Downloader:
-    """What answers a download.
+    """Answers downloads.
 
     Args:
-        failures: what follows a download that is not served, though the request may have it.
+        store: the tables.
+        keys: the stage's keys, from which tokens are derived.
+        builder: builds and signs the pass.
+        failures: schedules a recheck after an authorized download that failed.
         window_seconds: W of the update protocol.
     """
 
@@ -52,22 +55,30 @@ class Downloader:
         web_service_url: str,
         now: float,
     ) -> Download:
-        """The pass as it is now. `now` is epoch seconds.
+        """Build the current pass, unless the conditions match its version.
 
         The version is read before the item, so the content is never older than its stamp: each change that the stamp
-        counts was in the table before the stamp was written. The other way round, a change and its stamp between the
-        two reads would give old content the new `Last-Modified`, and the device's next call would end as 304.
+        counts was in the table before the stamp was written. In the opposite order, a change and its stamp between the
+        two reads would give old content the new `Last-Modified`, and the device's next request would get 304.
 
-        A token that is derived from our keys is checked without a read, and the item is read once: 2 units with the
-        version's. Any other token can only be the one in the item. It is read first, by itself and together with the
-        version, so how long a refusal takes does not depend on the item: 3 units.
+        A token derived from the stage's keys is checked without a read, and the item is read once: 2 read units
+        including the version. Any other token can only be the item's own. The item's token is read first, alone and
+        together with the version, so the duration of a refusal does not depend on the item: 3 read units.
 
-        The token that was presented is the one that stands in the pass: an installed pass can never change its own.
+        The pass contains the token that the request presented, because an installed pass can never change its token.
+
+        Args:
+            pass_id: of the pass.
+            authorization: the `Authorization` header.
+            conditions: the request's conditional headers.
+            web_service_url: `webServiceURL` of the pass.
+            now: epoch seconds.
 
         Raises:
-            UnauthorizedError: unknown or deleted pass, or a token that is not its own.
-            RefusedError: the item cannot become a pass; nothing half-built leaves.
-            StoreError, ConfigurationError: it could not be read, or not be signed.
+            UnauthorizedError: unknown or deleted pass, or wrong token.
+            RefusedError: the item cannot become a pass.
+            StoreError: DynamoDB did not answer.
+            ConfigurationError: the pass cannot be signed.
         """
         presented = read_header(authorization)
         derived = self.keys.accepts(presented, pass_id, own=None)
@@ -93,7 +104,7 @@ class Downloader:
         except UnauthorizedError:
             raise
         except Exception as error:
-            if derived or state is not None:  # the token was checked: a stranger cannot cause pushes
+            if derived or state is not None:  # only after the token was checked: a stranger must not cause pushes
                 self.failures.note(pass_id, error, state=state, item=item)
             raise
         log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
@@ -102,9 +113,9 @@ class Downloader:
         )
 
     def _authorized(self, pass_id: PassId, presented: AuthenticationToken) -> VersionState:
-        """Check the token against the item's own."""
+        """Read the version and check the token against the item's own."""
         stored = self.store.passes.for_download(pass_id)
         check(self.keys, pass_id, stored.attributes if stored else None, presented=presented)
         if stored is None:
-            raise UnauthorizedError  # as `check` has done already
+            raise UnauthorizedError  # `check` has raised already; for the type checker
         return stored.state

@@ -1,8 +1,10 @@
-"""A download failed on our side: the phone has taken the new tag and would not be told again, so its pass is looked at
-again, and its devices are pushed to once it can be made.
+"""Schedules a recheck of a pass after a download that the service failed to answer.
 
-Only for requests whose authentication token or link is valid: a stranger must not be able to cause pushes. What can be
-coalesced is: a recheck waits in the queue for a while, and until then no other is asked for.
+The device has already stored the new tag, so it would not learn of the change again. The recheck pushes to the pass's
+devices once the pass can be built.
+
+Only requests with a valid authentication token or link count, so that a stranger cannot cause pushes. Failures are
+coalesced: a recheck waits in the queue, and no other is requested until it is due.
 """
 
 from collections import OrderedDict
@@ -22,20 +24,20 @@ if TYPE_CHECKING:
     from chalicelib.passes.item import PassItem
 
 DELAY_SECONDS = 60
-"""How long a recheck waits, so that a burst of failed downloads leads to one."""
+"""Delay of a recheck, so that a burst of failed downloads leads to one recheck."""
 MAX_REMEMBERED = 4096
-"""Passes of which an execution environment remembers that it asked."""
+"""Limit for the recheck requests that an execution environment remembers."""
 
 
 class FailedDownloads:
-    """What follows a failed download. One lives as long as its execution environment.
+    """Handles failed downloads. An instance lives as long as its execution environment.
 
     Args:
-        store: where refusals and requests are noted, where DynamoDB answers.
-        queue: where rechecks wait; opened at the first failure, since a download that is served needs none.
-        builder: whose templates and images a refused item is tried with once more.
+        store: refusals and recheck requests are recorded there if DynamoDB answers.
+        queue: returns the push queue; called at the first failure, since successful downloads need no queue.
+        builder: a refused item is validated again with its templates and images.
         clock: epoch seconds.
-        delay_seconds: how long a recheck waits in the queue, at most 900.
+        delay_seconds: delay of a recheck in the queue, at most 900.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class FailedDownloads:
     ) -> None:
         self._store = store
         self._queue = queue
-        self._press = builder
+        self._builder = builder
         self._clock = clock
         self._delay_seconds = delay_seconds
         self._requests: OrderedDict[PassId, RecheckRequest] = OrderedDict()
@@ -57,43 +59,45 @@ class FailedDownloads:
     def note(
         self, pass_id: PassId, error: Exception, *, state: VersionState | None, item: "PassItem | None" = None
     ) -> None:
-        """Have the pass looked at again. It raises nothing: the request fails with the error that it has.
+        """Request a recheck of the pass, or record why its item is refused. It raises no errors of its own.
 
         Args:
-            pass_id: what was asked for, by somebody who may have it.
-            error: why it was not served.
-            state: of the pass, as it was read for this request; None where it could not be read.
-            item: as it was parsed; None where it was not.
+            pass_id: of the requested pass; the caller is authorized for it.
+            error: the reason why the download failed.
+            state: of the pass, as read for this request; None if it could not be read.
+            item: of the pass; None if it was not parsed.
         """
         try:
             if isinstance(error, RefusedError):
                 self._refuse(pass_id, error, state=state, item=item)
             else:
                 self._request(pass_id, state)
-        except Exception as failure:  # noqa: BLE001 - the answer must be the failure of the download itself
+        except Exception as failure:  # noqa: BLE001 - the caller must get the error of the download itself
             log.event("recheck_not_requested", pass_id=pass_id, error=loggable(failure))
 
     def _refuse(
         self, pass_id: PassId, error: RefusedError, *, state: VersionState | None, item: "PassItem | None"
     ) -> None:
-        """The item cannot become a pass: record it as the stream would, then look whether it still is so."""
+        """Record that the item cannot become a pass, as the stream handler does, and recheck it if its template was
+        repaired in the meantime.
+        """
         refusal = Refusal(str(error), item.template if item is not None else "", int(self._clock()))
         known = state.refusal if state is not None else None
         if known is not None and (known.reason, known.template) == (refusal.reason, refusal.template):
             return
-        self._store.versions.send_refusals(pass_id, refusal, changes=0)
+        self._store.versions.record_refusal(pass_id, refusal, changes=0)
         log.event("pass_item_refused", pass_id=pass_id, error=str(error))
         if item is None:
             return
         from chalicelib.passes.rendering import prove_rendering
 
         try:
-            prove_rendering(self._press.templates.get(item.template, max_age_seconds=0.0), item)
-            if item.images and self._press.images is not None:
-                self._press.images.require(item.images.values())
+            prove_rendering(self._builder.templates.get(item.template, max_age_seconds=0.0), item)
+            if item.images and self._builder.images is not None:
+                self._builder.images.require(item.images.values())
         except RefusedError:
             return
-        except Exception as later:  # noqa: BLE001 - whatever it is, the recheck finds out
+        except Exception as later:  # noqa: BLE001 - the recheck will find the cause
             log.event("pass_not_validated", pass_id=pass_id, error=loggable(later))
         self._request(pass_id, state)
 
@@ -114,8 +118,8 @@ class FailedDownloads:
             self._store.versions.request_recheck(pass_id, request)
 
     def _is_pending(self, pass_id: PassId, state: VersionState | None, now: float) -> bool:
-        """Whether a recheck that was asked for is certainly still to come: its message is not out of its delay yet, or
-        nothing was stamped since.
+        """Return True if an earlier request's recheck is certainly still due: its message is still delayed, or the pass
+        was not stamped since.
         """
         known = (self._requests.get(pass_id), state.recheck_request if state is not None else None)
         for request in known:

@@ -1,4 +1,4 @@
-"""A device asks which of its passes changed since its last tag: device -> API -> serial numbers and a new tag."""
+"""A device requests the passes that changed since its last tag: device -> API -> serial numbers and a new tag."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,12 @@ from chalicelib.updates.protocol import Tag
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What to tell the device: the serial numbers to fetch, and the tag to come back with."""
+    """Answer to a device.
+
+    Args:
+        serial_numbers: passes to download.
+        last_updated: tag that the device sends with its next request.
+    """
 
     serial_numbers: tuple[str, ...]
     last_updated: Tag
@@ -19,9 +24,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Lister:
-    """What answers a device's question.
+    """Lists changed passes.
 
     Args:
+        store: the tables.
         window_seconds: W of the update protocol: how far a tag stays behind the clock.
     """
 
@@ -31,17 +37,20 @@ class Lister:
     def list_changed(
         self, *, device: DeviceLibraryIdentifier | None, pass_type_identifier: str, tag: Tag | None, now: float
     ) -> Listing | None:
-        """Name the device's passes of one type that changed since the tag, all of them without one; None for nothing.
+        """List the device's passes of one type that changed since the tag, or all of them without a tag.
 
-        An unknown device costs one read, and a name that no device can have (`device` is None) none.
+        An unknown device costs one read, an invalid device library identifier (`device` is None) costs no read.
 
         Args:
-            device: who asks.
-            pass_type_identifier: of which type.
-            tag: what the device sent back from its last call, None without one. One that this service cannot have
-                handed out counts as none.
-            now: epoch seconds, read before this call: it stands before every read here, so that what is stamped
-                during the call is still ahead of the tag.
+            device: that sent the request; None if its identifier is invalid.
+            pass_type_identifier: type of the passes.
+            tag: of the device's previous call; None without one. A tag that this service cannot have issued is
+                ignored.
+            now: epoch seconds, taken before this call and so before every read: a pass that is stamped during the call
+                is still ahead of the new tag.
+
+        Returns:
+            The listing; None if no pass changed.
 
         Raises:
             StoreError: DynamoDB did not answer.

@@ -1,4 +1,4 @@
-"""A person opens a download link: browser -> API -> the pass, signed, with the token that it will live with."""
+"""A person opens a download link: browser -> API -> the signed pass with its permanent authentication token."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ from chalicelib.updates.protocol import Version, VersionState
 
 @dataclass(frozen=True, slots=True)
 class OpenedLink:
-    """What a link leads to.
+    """Pass behind a valid link.
 
     Args:
-        link: what it grants.
+        link: the pass that the link grants and its expiry.
         pkpass: the signed archive.
-        validators: what a device names this version by when it comes for updates.
+        validators: of this version; a device repeats them when it requests updates.
     """
 
     link: Link
@@ -31,10 +31,13 @@ class OpenedLink:
 
 @dataclass(frozen=True, slots=True)
 class LinkOpener:
-    """What answers a download link.
+    """Opens download links.
 
     Args:
-        failures: what follows a download that is not served, though the link grants it.
+        store: the tables.
+        keys: the stage's keys, which links are authenticated with and tokens are derived from.
+        builder: builds and signs the pass.
+        failures: schedules a recheck after a download that failed although the link grants it.
         window_seconds: W of the update protocol.
     """
 
@@ -45,19 +48,20 @@ class LinkOpener:
     window_seconds: int
 
     def open(self, *, token: str, web_service_url: str, now: float, asked_for: str) -> OpenedLink:
-        """The pass as it is now: its version is read, then its item; neither where the link is invalid.
+        """Build the current pass. Its version is read before its item; an invalid link costs no read.
 
         Args:
-            token: the end of the link.
-            web_service_url: what the pass names to phones.
+            token: the last segment of the link.
+            web_service_url: `webServiceURL` of the pass.
             now: epoch seconds.
-            asked_for: whether the pass itself is handed out or only shown, for the log.
+            asked_for: `pass` or `page`, for the log.
 
         Raises:
-            LinkError: it is none.
-            LinkEndedError: it has expired, or the pass is gone.
-            RefusedError: the item cannot become a pass; nothing half-built leaves.
-            StoreError, ConfigurationError: it could not be read, or not be signed.
+            LinkError: invalid link.
+            LinkEndedError: the link has expired, or the pass was deleted.
+            RefusedError: the item cannot become a pass.
+            StoreError: DynamoDB did not answer.
+            ConfigurationError: the pass cannot be signed.
         """
         link = read_link(self.keys, token, now=now)
         state: VersionState | None = None
@@ -66,7 +70,7 @@ class LinkOpener:
             state = self.store.versions.state(link.pass_id)
             attributes = self.store.passes.content(link.pass_id)
             if attributes is None:
-                raise LinkEndedError(f"download link: pass {link.pass_id} is gone")  # noqa: TRY301
+                raise LinkEndedError(f"download link: pass {link.pass_id} was deleted")  # noqa: TRY301
             item = PassItem.parse(attributes)
             pkpass = self.builder.build(
                 item,

@@ -1,13 +1,13 @@
-"""A person signs up with a pass: device -> API -> what they gave, kept with the pass, and the token signed in answer.
+"""A person signs up with a pass: device -> API -> the person's data with the pass, and the signed token as the answer.
 
-That a pass is personalized is also noted beside its version, where no pipeline's PutItem can undo it: a phone that has
-signed a person up must never be asked to do it again.
+The versions table also records that a pass is personalized, where a pipeline's PutItem cannot undo it: a device must
+never be asked again to sign up a person.
 
-Apple documents no authorization for this call, so anybody who can reach the API can make it. Two things follow. What is
-signed is a `PersonalizationToken`, which cannot be a pass's manifest (`domain/personalization.py`). And without the
-pass's token every refusal is the same 401, after the same time: unknown pass, wrong token, a pass that asks for nothing
-or not for this, one that is personalized already. With the token, the error says what is wrong. The log says it always.
-The setting `PersonalizeAuthorization=required` refuses every call without the token.
+Apple documents no authorization for this call, so anyone who can reach the API can make it. This has two consequences.
+Only a `PersonalizationToken` is signed, which cannot be the manifest of a pass (`passes/personalization.py`). And
+without the pass's token every refusal is the same 401 after the same time: for an unknown pass, a wrong token, a pass
+that requires no or other data, a pass that is personalized already. With the token, the error says what is wrong. The
+log always does. The setting `PersonalizeAuthorization=required` refuses every call without the token.
 """
 
 import time
@@ -37,7 +37,7 @@ from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
 
 REFUSAL_SECONDS = 0.25
-"""How long a refusal without the pass's token takes at least: longer than the reads that some of them end after."""
+"""Minimum duration of a refusal without the pass's token: longer than the reads that precede some refusals."""
 _REASONS: tuple[tuple[type[RefusedError], str], ...] = (
     (PersonalizationTokenError, "token"),
     (PersonalizationError, "info"),
@@ -45,18 +45,21 @@ _REASONS: tuple[tuple[type[RefusedError], str], ...] = (
     (AlreadyPersonalizedError, "already_personalized"),
     (UnauthorizedError, "unauthorized"),
 )
-"""Values of the metric's dimension `Reason`; the first that fits counts, and `other` where none does."""
+"""Values of the metric's dimension `Reason`: the first that matches, else `other`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Personalizer:
-    """Answers a sign-up.
+    """Answers sign-ups.
 
     Args:
-        authorization: whether a call without the pass's token is refused.
+        store: the tables.
+        keys: the stage's keys, from which tokens are derived.
+        builder: has the templates and the signers.
+        authorization: decides if a call without the pass's token is refused.
         metrics: counts refusals, `PersonalizationsRefused` by `Reason`.
         clock: monotonic, in seconds.
-        sleep: waits for so many seconds.
+        sleep: waits for the given seconds.
     """
 
     store: Store
@@ -69,11 +72,11 @@ class Personalizer:
 
     @contextmanager
     def counting_refusals(self) -> Iterator[None]:
-        """Counts and logs whatever refuses a sign-up inside, from the body's form on."""
+        """Count and log every refusal of a sign-up inside the block, including those of an invalid body."""
         try:
             yield
         except RefusedError as error:
-            # A refusal that was made to look like the others names its reason as the cause.
+            # A refusal that looks like the others has its reason as its cause.
             reason = _reason_of(error.__cause__ if isinstance(error.__cause__, RefusedError) else error)
             log.event("personalization_refused", reason=reason, error=str(error.__cause__ or error))
             self.metrics.count("PersonalizationsRefused", 1, reason=reason)
@@ -82,23 +85,26 @@ class Personalizer:
     def personalize(
         self, *, pass_id: PassId, authorization: str | None, personalization: Personalization, now: float
     ) -> bytes:
-        """Keep what the person gave, and sign Wallet's token with the pass's certificate.
+        """Store the person's data, and sign Wallet's token with the pass's certificate.
 
-        Wallet fetches the pass right after the answer, so it is stamped here and not only by the stream: with the old
-        stamp, the fetch would end as "not modified".
+        Wallet downloads the pass right after the answer, so it is stamped here and not only by the stream handler: with
+        the old stamp, the download would get 304.
 
         Args:
-            authorization: the header, checked where it is sent; Apple documents none for this call.
+            pass_id: of the pass.
+            authorization: the header, checked if it is sent; Apple documents none for this call.
+            personalization: the person's data and the token to sign.
             now: epoch seconds.
 
         Returns:
             A detached PKCS#7 signature of the token, DER.
 
         Raises:
-            UnauthorizedError: without the pass's token, any refusal; its cause says which. Nothing was written.
-            NotPersonalizableError, AlreadyPersonalizedError, PersonalizationError: the same, with the pass's token.
-            RefusedError: the same; the item cannot become a pass.
-            StoreError, ConfigurationError: it may have been carried out, or it could not be signed.
+            UnauthorizedError: any refusal without the pass's token; its cause says which. Nothing was written.
+            NotPersonalizableError, AlreadyPersonalizedError, PersonalizationError: a refusal with the pass's token.
+            RefusedError: the item cannot become a pass. Nothing was written.
+            StoreError: DynamoDB did not answer; it may have been carried out.
+            ConfigurationError: the token cannot be signed. Nothing was written.
         """
         started = self.clock()
         authorized = False
@@ -121,12 +127,12 @@ class Personalizer:
         if stored is None or attributes is None:
             raise NotPersonalizableError
         item = PassItem.parse(attributes)
-        asked = self.builder.templates.get(item.template).personalization
-        if asked is None:
+        required = self.builder.templates.get(item.template).personalization
+        if required is None:
             raise NotPersonalizableError
         if stored.state.personalized:
             raise AlreadyPersonalizedError
-        personalization.validate(asked)
+        personalization.validate(required)
         signature = self.builder.signer_for(pass_id.pass_type_identifier).sign_token(
             personalization.token, at=datetime.fromtimestamp(now, UTC)
         )

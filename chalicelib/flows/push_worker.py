@@ -1,69 +1,73 @@
-"""The push queue is drained: devices that could not be woken at once, passes that many hold, passes that are gone."""
+"""Carries out the push tasks in the push queue.
+
+They are pushes to devices that were not reached at once, fan-outs of passes that many devices hold, removals of the
+registrations of deleted passes, and rechecks of passes.
+"""
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chalicelib.aws.queue import MAX_DELAY_SECONDS, Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import TransientError, loggable
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows.send_pushes import PushSender, SendResult, put_off
+from chalicelib.flows.send_pushes import PushSender, SendResult, deferred_tasks
 from chalicelib.telemetry import log
-from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of
+from chalicelib.updates.attempts import MAX_ATTEMPTS
 from chalicelib.updates.fan_outs import FanOutProgress, Idle, claim
+from chalicelib.updates.messages import InvalidMessage, QueueMessage
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
     PushTask,
     Recheck,
     RemoveRegistrations,
-    decode,
     in_chunks,
 )
 
 if TYPE_CHECKING:
     from chalicelib.flows.recheck import Rechecker
 
-FAN_OUT_PAGE = 5000
-REMOVAL_PAGE = 100
 RESERVE_SECONDS = 3.0
-"""What must remain before the deadline for another page."""
+"""Time before the deadline in which no further page is read."""
 RECHECK_RESERVE_SECONDS = 20.0
-"""What must remain before the deadline for another recheck: S3 and DynamoDB may be slow to refuse an answer."""
+"""Time before the deadline in which no further recheck starts: S3 and DynamoDB can be slow to answer."""
 FIRST_RETRY_SECONDS = 5
 MISCONFIGURED_RETRY_SECONDS = 900
-"""A wrong credential is not worth hammering APNs with; a person must act first."""
+"""With a wrong credential, frequent retries are useless: a person must act first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the push queue.
+class WorkerLimits:
+    """Page sizes.
 
     Args:
-        message_id: what a partial batch response names it by.
-        receipt_handle: what it is postponed by.
-        receive_count: how often it was handed out, this time included.
-        task: what to do.
-        attempts: how often the order was put off in messages before this one.
+        fan_out_page: registrations that are read at once for a fan-out.
+        removal_page: registrations that are read at once for a removal.
     """
 
-    message_id: str
-    receipt_handle: str
-    receive_count: int
-    task: PushTask
-    attempts: int = 0
+    fan_out_page: int = 5000
+    removal_page: int = 100
+
+
+DEFAULT_LIMITS = WorkerLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class PushWorker:
-    """What carries out orders.
+    """Carries out push tasks.
 
     Args:
-        rechecker: what looks at passes again; made when the first message asks for it.
+        store: the tables.
+        queue: the push queue and the dead letters.
+        push_sender: sends pushes.
+        rechecker: returns the rechecker; called at the first recheck.
+        clock: epoch seconds.
+        limits: page sizes.
     """
 
     store: Store
@@ -71,24 +75,25 @@ class PushWorker:
     push_sender: PushSender
     rechecker: "Callable[[], Rechecker]"
     clock: Callable[[], float] = time.time
+    limits: WorkerLimits = DEFAULT_LIMITS
 
-    def handle(self, records: Sequence[Mapping[str, Any]], *, deadline: float) -> list[str]:
-        """Carry out a batch of messages, each by itself.
+    def handle(self, received: Sequence[QueueMessage | InvalidMessage], *, deadline: float) -> list[str]:
+        """Carry out a batch of messages independently of each other.
 
         Args:
-            records: the `Records` of the Lambda event.
+            received: messages of the batch (`chalicelib/http/events.py`).
             deadline: monotonic seconds by which all must end.
 
         Returns:
-            The ids of the messages that must come again (AWS, "Reporting batch item failures").
+            The ids of the messages that must be delivered again (AWS, "Reporting batch item failures").
         """
-        messages: list[Message] = []
+        messages: list[QueueMessage] = []
         failed: list[str] = []
-        for record in records:
-            try:
-                messages.append(_read(record))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
-                failed.extend(self._bury(record, error))
+        for message in received:
+            if isinstance(message, InvalidMessage):
+                failed.extend(self._bury(message))
+            else:
+                messages.append(message)
         early = [message for message in messages if self._is_early(message.task)]
         failed.extend(message.message_id for message in early if not self._deferred(message, deadline=deadline))
         messages = [message for message in messages if message not in early]
@@ -104,35 +109,38 @@ class PushWorker:
                         self._fan_out(message, message.task, deadline=deadline)
                     case RemoveRegistrations():
                         self._remove_registrations(message.task, deadline=deadline)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
+            except Exception as error:  # noqa: BLE001 - any error affects only this message
                 log.event("push_task_failed", message_id=message.message_id, error=loggable(error))
                 self._postpone(message, seconds=retry_seconds(message.receive_count))
                 failed.append(message.message_id)
         return failed
 
     def _is_early(self, task: PushTask) -> bool:
-        """Whether the time of an order that waits for longer than SQS can delay a message has not come."""
+        """Return True if a push task is not due yet, because it waits for longer than SQS can delay a message."""
         return isinstance(task, NotifyDevices | RemoveRegistrations) and task.not_before > self.clock()
 
-    def _deferred(self, message: Message, *, deadline: float) -> bool:
-        """Send the order again as a new message, delayed until its time or for as long as SQS can; whether it is sent.
+    def _deferred(self, message: QueueMessage, *, deadline: float) -> bool:
+        """Send the push task again as a new message, delayed until it is due or for as long as SQS can.
 
-        A message that is only hidden for so long would count as in flight, of which a queue has 120,000 at most.
-        Nothing was attempted, so the number of attempts stays.
+        A message that is only hidden for that time would count as in flight, and a queue has at most 120,000 of these.
+        Nothing was attempted, so the number of attempts does not change.
+
+        Returns:
+            True if it was sent.
         """
         task = message.task
         seconds = task.not_before - self.clock() if isinstance(task, NotifyDevices | RemoveRegistrations) else 0.0
         try:
             delay = max(1, min(math.ceil(seconds), MAX_DELAY_SECONDS))
             self.queue.send([task], delay_seconds=delay, until=deadline - RESERVE_SECONDS, attempts=message.attempts)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's alone
+        except Exception as error:  # noqa: BLE001 - any error affects only this message
             log.event("defer_failed", message_id=message.message_id, error=loggable(error))
             return False
         return True
 
-    def _send_pushes(self, messages: Sequence[Message], *, deadline: float) -> list[str]:
-        """All orders of a pass type in one go: a device that stands in several gets one push."""
-        by_type: dict[str, list[tuple[Message, NotifyDevices]]] = defaultdict(list)
+    def _send_pushes(self, messages: Sequence[QueueMessage], *, deadline: float) -> list[str]:
+        """Push for all push tasks of a pass type together: a device in several of them gets one push."""
+        by_type: dict[str, list[tuple[QueueMessage, NotifyDevices]]] = defaultdict(list)
         for message in messages:
             if isinstance(message.task, NotifyDevices):
                 by_type[message.task.pass_type_identifier].append((message, message.task))
@@ -145,7 +153,7 @@ class PushWorker:
                 result = self.push_sender.send(
                     pass_type_identifier, devices, changed_at=changed_at, deadline=deadline, changes=changes
                 )
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is these messages' alone
+            except Exception as error:  # noqa: BLE001 - any error affects only these messages
                 log.event(
                     "pushes_failed", pass_type_identifier=pass_type_identifier, changes=changes, error=loggable(error)
                 )
@@ -157,10 +165,15 @@ class PushWorker:
             )
         return failed
 
-    def _settled(self, message: Message, task: NotifyDevices, result: SendResult, *, deadline: float) -> bool:
-        """Whether the message may go. What is left of one that got on becomes a message of its own, so that nobody
-        is pushed to twice; one that got nowhere comes again, later each time, and after the queue's limit of receives
-        it is a dead letter.
+    def _settled(self, message: QueueMessage, task: NotifyDevices, result: SendResult, *, deadline: float) -> bool:
+        """Requeue what is left of a push task.
+
+        If the task made progress, the rest becomes a new message, so that no device gets two pushes. Otherwise the
+        message is delivered again, after an increasing delay, until the queue's limit of receives makes it a dead
+        letter.
+
+        Returns:
+            True if the message is settled, False if it must be delivered again.
         """
         delay = (
             MISCONFIGURED_RETRY_SECONDS
@@ -168,7 +181,7 @@ class PushWorker:
             else retry_seconds(message.attempts + message.receive_count)
         )
         now = self.clock()
-        pieces = put_off(task, result, seconds=delay, now=now)
+        pieces = deferred_tasks(task, result, seconds=delay, now=now)
         if not pieces:
             return True
         retry_delays = [seconds for left, seconds in pieces if left.not_before <= now]
@@ -178,7 +191,7 @@ class PushWorker:
             return False
         try:
             for left, seconds in pieces:
-                # Waiting for hours, since APNs refuses a push token, is not an attempt of what is tried again.
+                # Devices that wait for hours, because APNs refuses their push token, do not count as an attempt.
                 attempts = message.attempts + 1 if left.not_before <= now else message.attempts
                 self.queue.send([left], delay_seconds=seconds, until=deadline, attempts=attempts)
         except TransientError as error:
@@ -186,41 +199,40 @@ class PushWorker:
             return False
         return True
 
-    def _bury(self, record: Mapping[str, Any], error: Exception) -> list[str]:
-        """End a message that is not one of this service's: it becomes a dead letter at once, as it is.
+    def _bury(self, message: InvalidMessage) -> list[str]:
+        """Move an invalid message to the dead letter queue at once, unchanged.
 
         Returns:
-            Its id, where it must come again because SQS did not take the dead letter.
+            Its id, if it must be delivered again because SQS did not accept the dead letter.
         """
-        message_id = str(record.get("messageId", ""))
-        log.event("push_task_refused", message_id=message_id, error=loggable(error))
+        log.event("push_task_refused", message_id=message.message_id, error=message.problem)
         try:
-            self.queue.bury([str(record.get("body") or "(empty)")])
+            self.queue.bury([message.body])
         except TransientError as failure:
-            log.event("push_task_not_kept", message_id=message_id, error=str(failure))
-            return [message_id]
+            log.event("push_task_not_kept", message_id=message.message_id, error=str(failure))
+            return [message.message_id]
         return []
 
     def _recheck(self, task: Recheck, message_id: str, *, deadline: float) -> bool:
-        """Whether the pass was looked at, so that the batch's other messages for it need nothing more."""
+        """Recheck a pass; True if it was read, so that other rechecks of it in this batch are unnecessary."""
         if time.monotonic() >= deadline - RECHECK_RESERVE_SECONDS:
-            raise TransientError(f"pass {task.pass_id}: no time was left to look at it again")
+            raise TransientError(f"pass {task.pass_id}: no time left to recheck it")
         return self.rechecker().recheck(task, message_id=message_id, deadline=deadline)
 
-    def _postpone(self, message: Message, *, seconds: int) -> None:
-        """Let it come again after a while; where that cannot be said, after the queue's own time."""
+    def _postpone(self, message: QueueMessage, *, seconds: int) -> None:
+        """Have a message delivered again after a delay; if SQS fails, after the queue's visibility timeout."""
         try:
             self.queue.postpone(message.receipt_handle, seconds=seconds)
         except TransientError as error:
             log.event("postpone_failed", message_id=message.message_id, error=str(error))
 
-    def _fan_out(self, message: Message, task: FanOut, *, deadline: float) -> None:
-        """Page through the devices that hold a pass, and order them to be woken, in pieces that run side by side.
+    def _fan_out(self, message: QueueMessage, task: FanOut, *, deadline: float) -> None:
+        """Page through the devices that hold a pass, and send push tasks for them that run in parallel.
 
-        `domain/fan_outs.py` has the rules of which message does so, and why.
+        `updates/fan_outs.py` has the rules that decide which message does this.
 
         Raises:
-            TransientError: the message must come again.
+            TransientError: the message must be delivered again.
         """
         after: DeviceLibraryIdentifier | None = task.after
         progress: FanOutProgress | None = None
@@ -232,13 +244,13 @@ class PushWorker:
         began = after
         while time.monotonic() < deadline - RESERVE_SECONDS:
             try:
-                page = self.store.registrations.page(task.pass_id, after=after, limit=FAN_OUT_PAGE)
-                wake = NotifyDevices(task.pass_id.pass_type_identifier, page.devices, task.changed_at, task.change)
-                self.queue.send(in_chunks(wake), until=deadline - RESERVE_SECONDS)
+                page = self.store.registrations.page(task.pass_id, after=after, limit=self.limits.fan_out_page)
+                notify = NotifyDevices(task.pass_id.pass_type_identifier, page.devices, task.changed_at, task.change)
+                self.queue.send(in_chunks(notify), until=deadline - RESERVE_SECONDS)
             except TransientError:
                 if after == began:
                     raise
-                break  # who is ordered to be woken already is not to be ordered again
+                break  # devices that have a push task already must not get another
             found = {"pass_id": task.pass_id, "devices": len(page.devices), "shown": log.first_ids(page.devices)}
             log.event("devices_found", **found, changes=task.change)
             after = page.devices[-1] if page.devices else after
@@ -249,11 +261,11 @@ class PushWorker:
         if progress is not None:  # the new message may take over at once
             self._save(task, before=progress, after=replace(progress, holder=""))
 
-    def _claim(self, message: Message, task: FanOut, *, modified_at: int) -> FanOutProgress | None:
-        """Take on a fan-out; None where there is nothing to be done.
+    def _claim(self, message: QueueMessage, task: FanOut, *, modified_at: int) -> FanOutProgress | None:
+        """Claim a fan-out for a message; None if there is nothing to do.
 
         Raises:
-            TransientError: another message carries it on.
+            TransientError: another message has claimed it.
         """
         state = self.store.versions.fan_out_state(task.pass_id)
         claimed = claim(
@@ -267,7 +279,7 @@ class PushWorker:
             log.event("fan_out_ended", pass_id=task.pass_id, modified_at=modified_at, announced=state.announced)
             return None
         if claimed is Idle.WAIT:
-            raise FanOutHeldError(f"pass {task.pass_id}: another message carries this fan-out on")
+            raise FanOutHeldError(f"pass {task.pass_id}: another message carries out this fan-out")
         self._save(task, before=state.progress, after=claimed)
         return claimed
 
@@ -285,21 +297,21 @@ class PushWorker:
         """Write a fan-out's progress.
 
         Raises:
-            TransientError: it was not written, or another message or a newer change took over in the meantime.
+            TransientError: it was not written, or another message or a newer change has taken over.
         """
         if not self.store.versions.advance_fan_out(task.pass_id, before=before, after=after):
-            raise FanOutHeldError(f"pass {task.pass_id}: another message or a newer change took the fan-out over")
+            raise FanOutHeldError(f"pass {task.pass_id}: another message or a newer change has taken over this fan-out")
 
     def _remove_registrations(self, task: RemoveRegistrations, *, deadline: float) -> None:
-        """Remove the registrations of a pass that was deleted, unless it came back in its grace period.
+        """Remove the registrations of a deleted pass, unless it was created again in its grace period.
 
-        A later stamp that is announced says that it came back, or was deleted again and has a new period.
+        A later announced stamp means that it was created again, or deleted again with a new grace period.
 
-        The registrations are read before the item: those that are seen while it is still gone are of its former life,
-        and one that is made anew after that has another time.
+        The registrations are read before the item: if the item is still missing then, they belong to the deleted pass,
+        and a later registration has another time.
         """
         while time.monotonic() < deadline - RESERVE_SECONDS:
-            page = self.store.registrations.page(task.pass_id, after=None, limit=REMOVAL_PAGE)
+            page = self.store.registrations.page(task.pass_id, after=None, limit=self.limits.removal_page)
             if self.store.passes.for_authorization(task.pass_id) is not None:
                 return
             announced = self.store.versions.fan_out_state(task.pass_id).announced
@@ -314,19 +326,9 @@ class PushWorker:
 
 
 class FanOutHeldError(TransientError):
-    """Another message carries a fan-out on; this one must come again to see whether it is done."""
+    """Another message carries out the fan-out; this one must be delivered again to check that it was completed."""
 
 
 def retry_seconds(receive_count: int) -> int:
-    """How long a message waits after its nth receive: 5 s, doubled each time, at most a quarter of an hour."""
+    """Return the delay after the nth receive of a message: 5 s, doubled each time, at most 15 minutes."""
     return int(min(FIRST_RETRY_SECONDS * 2 ** min(receive_count - 1, 16), MISCONFIGURED_RETRY_SECONDS))
-
-
-def _read(record: Mapping[str, Any]) -> Message:
-    return Message(
-        message_id=str(record["messageId"]),
-        receipt_handle=str(record["receiptHandle"]),
-        receive_count=int(record["attributes"]["ApproximateReceiveCount"]),
-        task=decode(record["body"]),
-        attempts=attempts_of(record["body"]),
-    )

@@ -1,9 +1,8 @@
-"""A pass is looked at again: its newest item is read, and once the pass can be made, it is stamped and its devices are
-pushed to.
+"""Rechecks a pass: reads its newest item and, once the pass can be built, stamps it and pushes to its devices.
 
-This is how everything comes back that could not be settled when it happened: a stream record that could not be
-handled, an item that was refused until its template was repaired, a download that failed on our side. The order of
-writing and reading is the one that `updates/protocol.py` demands.
+Rechecks settle what could not be settled before: a stream record that could not be handled, an item that was refused
+until its template was repaired, a download that the service failed to answer. Writes and reads are in the order that
+`updates/protocol.py` requires.
 """
 
 import time
@@ -25,15 +24,15 @@ from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, RecheckS
 from chalicelib.updates.push_tasks import FanOut, Recheck, RecheckReason, RemoveRegistrations
 
 TEMPLATE_AGE_SECONDS = 5.0
-"""How old the template may be that a pass is made from at first; after a write it is read again."""
-MAX_LOOKS = 10
-"""How often an item is read that changes all the time between two looks."""
+"""Maximum age of the template at the first attempt to build the pass; after a write it is read again."""
+MAX_READS = 10
+"""Reads of an item that keeps changing between two reads."""
 _PLACEHOLDER_TOKEN = AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """There is no item."""
+    """The item does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """The pass can be made."""
+    """The pass can be built."""
 
 
 Found = Gone | Refused | Good
@@ -54,14 +53,17 @@ Found = Gone | Refused | Good
 
 @dataclass(frozen=True, slots=True)
 class Rechecker:
-    """What looks at passes again.
+    """Rechecks passes.
 
     Args:
-        builder: makes passes; what it raises says whether a pass can be made.
+        store: the tables.
+        queue: the push queue and the dead letters.
+        metrics: count rechecks by outcome.
+        builder: builds passes, to find out if a pass can be built.
         clock: epoch seconds.
-        max_stamp_seconds: how long a stamp may be under way, which the window W of the update protocol rests on: the
-            push function's timeout.
-        deletion_grace_seconds: how long the registrations of a pass are kept that turns out to be deleted.
+        max_stamp_seconds: longest duration of a stamp, which the window W of the update protocol is based on: the push
+            function's timeout.
+        deletion_grace_seconds: how long the registrations of a deleted pass are kept.
     """
 
     store: Store
@@ -73,19 +75,19 @@ class Rechecker:
     deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
 
     def recheck(self, task: Recheck, *, message_id: str, deadline: float) -> bool:
-        """Carry out one recheck; of several for one pass, some find that it is unnecessary.
+        """Carry out a recheck, unless an earlier one has made it unnecessary.
 
         Args:
-            task: what is asked for.
-            message_id: of the message that brought it. A message that comes again after its stamp was set, since its
-                function ended there, goes on from that stamp.
+            task: the recheck.
+            message_id: of its message. A message that is delivered again after its stamp was set, because its
+                invocation ended there, continues from that stamp.
             deadline: monotonic seconds by which it must end.
 
         Returns:
-            Whether the pass was looked at; False where that was unnecessary.
+            True if the pass was read, False if that was unnecessary.
 
         Raises:
-            ConfigurationError, TransientError: the pass cannot be made at the moment; the message must come again.
+            ConfigurationError, TransientError: the pass cannot be built now; the message must be delivered again.
         """
         state = self.store.versions.state(task.pass_id)
         stamped = state.recheck_stamp is not None and state.recheck_stamp.message_id == message_id
@@ -102,26 +104,26 @@ class Rechecker:
                 self._count("stamped")
             case Gone():
                 grace = self.deletion_grace_seconds
-                remove_device = RemoveRegistrations(task.pass_id, announced, not_before=self.clock() + grace)
-                self.queue.send([remove_device], delay_seconds=grace, until=deadline)
+                removal = RemoveRegistrations(task.pass_id, announced, not_before=self.clock() + grace)
+                self.queue.send([removal], delay_seconds=grace, until=deadline)
                 self._count("gone")
             case Refused():
                 self._count("refused")
-                self._keep(task.pass_id, found)
+                self._send_refusal(task.pass_id, found)
         return True
 
     def _settle(
         self, task: Recheck, state: VersionState, *, message_id: str, stamped: bool, deadline: float
     ) -> tuple[Found, Version | None]:
-        """Read the item, write what it has come to, and read it again, until both agree.
+        """Read the item, write the result, and read it again, until both agree.
 
         Returns:
-            What it has come to, and the version of the last stamp; None where the pass was never stamped.
+            The result, and the version of the last stamp; None if the pass was never stamped.
         """
         version = state.version
         gone = version is not None and version.deleted
         written: Found | None = Good() if stamped and not gone else None
-        for _ in range(MAX_LOOKS):
+        for _ in range(MAX_READS):
             found = self._look(task, template_age_seconds=0.0 if written else TEMPLATE_AGE_SECONDS)
             if type(found) is type(written) or (gone and written is None and isinstance(found, Gone)):
                 return found, version
@@ -129,7 +131,7 @@ class Rechecker:
                 case Refused():
                     changes = 1 if task.reason is RecheckReason.UNSETTLED and written is None else 0
                     refusal = Refusal(str(found.error), found.template, int(self.clock()))
-                    self.store.versions.send_refusals(task.pass_id, refusal, changes=changes)
+                    self.store.versions.record_refusal(task.pass_id, refusal, changes=changes)
                 case Gone() | Good():
                     # A pass that was never stamped may have been downloaded in an earlier form: it counts as changed.
                     changes = 1 if state.version is not None else 2
@@ -138,11 +140,13 @@ class Rechecker:
                         task, message_id=message_id, changes=changes, deleted=deleted, deadline=deadline
                     )
             written = found
-        raise TransientError(f"pass {task.pass_id}: its item keeps changing while it is looked at again")
+        raise TransientError(f"pass {task.pass_id}: its item keeps changing during the recheck")
 
     def _look(self, task: Recheck, *, template_age_seconds: float) -> Found:
-        """What the item has come to now. After a failed download it need only be possible to make the pass, since the
-        download asks no more; else the item is held to Apple's format, as by the stream.
+        """Read the item and try to build the pass.
+
+        After a failed download it is enough that the pass can be built, as for the download itself. Otherwise the item
+        is also validated against Apple's format, as by the stream handler.
         """
         attributes = self.store.passes.content(task.pass_id)
         if attributes is None:
@@ -165,8 +169,8 @@ class Rechecker:
         return Good()
 
     def _stamp(self, task: Recheck, *, message_id: str, changes: int, deleted: bool, deadline: float) -> Version:
-        """Stamp, and stamp again where it took longer than a stamp may be under way: a tag that was handed out in the
-        meantime may be later than the first.
+        """Stamp the pass, again if that took longer than a stamp may take: a tag that was issued in the meantime may be
+        later than the first stamp.
         """
         while True:
             now = self.clock()
@@ -187,8 +191,8 @@ class Rechecker:
             if time.monotonic() >= deadline:
                 raise TransientError(f"pass {task.pass_id}: its stamp took too long")
 
-    def _keep(self, pass_id: PassId, refused: Refused) -> None:
-        """Put the refusal where a person looks; it is on record, so a failure of this is only logged."""
+    def _send_refusal(self, pass_id: PassId, refused: Refused) -> None:
+        """Send the refusal to the dead letter queue; it is recorded already, so a failure is only logged."""
         log.event("pass_item_refused", pass_id=pass_id, error=str(refused.error))
         record = RefusedRecord(str(pass_id), "", refused.error, pass_id, refused.template)
         try:

@@ -1,7 +1,7 @@
-"""A device adds a pass, or removes it: device -> API -> devices and registrations.
+"""A device adds or removes a pass: device -> API -> devices and registrations.
 
-Registering writes the registration before it reads the pass's version: "write yours, then read theirs", as
-`updates/protocol.py` explains.
+Registering writes the registration before it reads the version of the pass, as `updates/protocol.py` explains: "write
+yours, then read theirs".
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from chalicelib.updates.push_tasks import NotifyDevices
 
 @dataclass(frozen=True, slots=True)
 class Registrar:
-    """What a device's additions and removals change."""
+    """Registers and unregisters devices."""
 
     store: Store
     keys: AuthenticationKeys
@@ -32,34 +32,34 @@ class Registrar:
         push_token: PushToken,
         now: float,
     ) -> bool:
-        """Note that the device holds the pass and where it is reached. `now` is epoch seconds, as the call came in.
+        """Record that the device holds the pass, and its push token. `now` is the time of the request in epoch seconds.
 
         Returns:
-            Whether it is the first time; False where the device had registered for the pass before.
+            True if the device registered for the pass for the first time, False if it was registered before.
 
         Raises:
             UnauthorizedError: nothing was written.
-            StoreError, QueueError: it may have been carried out; the same call again completes it.
+            StoreError, QueueError: it may have been carried out partly; repeating the call completes it.
         """
         authorize(self.store, self.keys, pass_id, authorization=authorization)
         first_time = self.store.registrations.create(device, pass_id, push_token=push_token, at=now)
         if not first_time:
             self.store.registrations.refresh(device, pass_id, push_token=push_token, at=now)
         version = self.store.versions.get(pass_id)
-        # A pass that was deleted in the meantime keeps its registrations, this one too, until its grace period is over;
-        # its return, which is stamped after this, is pushed to all of them.
+        # A pass that was deleted in the meantime keeps its registrations, including this one, until its grace period
+        # ends. If it is created again, it is stamped after this, and all of them get a push.
         if version is not None and version.changed_since_issue and not version.deleted:
-            # The change may lie between the device's download and this call: whoever pushed it may have missed this.
+            # The change may have come between the device's download and this call, so its pushes may have missed it.
             self.queue.send([NotifyDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
         log.event("registered", pass_id=pass_id, device=device, first_time=first_time)
         return first_time
 
     def unregister(self, *, device: DeviceLibraryIdentifier, pass_id: PassId, authorization: str | None) -> None:
-        """Note that the device no longer holds the pass. Repeating it changes nothing.
+        """Record that the device no longer holds the pass. Repeating it changes nothing.
 
         Raises:
             UnauthorizedError: nothing was written.
-            StoreError: it may have been carried out; the same call again completes it.
+            StoreError: it may have been carried out partly; repeating the call completes it.
         """
         authorize(self.store, self.keys, pass_id, authorization=authorization)
         self._remove(device, pass_id)

@@ -1,6 +1,6 @@
-"""Push to devices, and act on what APNs says of each: a device that is gone is forgotten, what is unsettled is named.
+"""Sends pushes and handles APNs' responses: removes unregistered devices and returns those to retry.
 
-A push says only "something of this pass type changed", so a device gets one for each pass type, however many of its
+A push only says that something of a pass type changed, so a device gets one push per pass type, even if several of its
 passes changed.
 """
 
@@ -31,27 +31,27 @@ from chalicelib.updates.removals import (
 )
 
 MAX_REMOVAL_ATTEMPTS = 20
-"""How often a device that is gone is looked at again, while it changes or holds more passes than one request takes."""
+"""Attempts to remove a device whose row keeps changing, or that holds more passes than one request can remove."""
 MAX_LOGGED_DELIVERIES = 20
-"""Deliveries of a larger wake are counted, not logged one by one: a line costs a third of what a push does."""
+"""Deliveries of a larger send are counted, not logged one by one: a line takes a third of the time of a push."""
 BAD_REQUEST_STATUS = 400
-"""Of BadDeviceToken, which every token gets in the wrong environment; every other answer that removes has 410."""
+"""Status of BadDeviceToken, which every token gets in the wrong environment. Other responses that remove have 410."""
 MANY_REFUSED_ALIKE = 3
-"""So many devices, all refused with one reason that is not known, and the reason concerns the sender."""
+"""If at least so many devices are all refused with the same unknown reason, the reason concerns the sender."""
 SETTLE_SECONDS = 1.0
-"""How long after the deadline devices are still removed and marked; what is left by then is pushed to again."""
+"""Time after the deadline in which devices are still removed and marked; the others are pushed to again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """How waking some devices ended.
+    """Result of a send.
 
     Args:
-        unsettled: the devices that must still be told, by another attempt.
-        misconfigured: whether that attempt is in vain until a person acts: a credential or topic is wrong.
-        waits: seconds that APNs asked to wait (`Retry-After`) before some of them are pushed to again.
-        rejected: devices beside those, whose push token APNs refuses and which are pushed to again much later
-            (`domain/removals.py`).
+        unsettled: devices that must be pushed to again.
+        misconfigured: True if retries fail until a person acts, because a credential or topic is wrong.
+        waits: seconds that APNs asked to wait (`Retry-After`), for some of the unsettled devices.
+        rejected: other devices, whose push token APNs refuses; they are pushed to again much later
+            (`updates/removals.py`).
     """
 
     unsettled: frozenset[DeviceLibraryIdentifier]
@@ -60,14 +60,19 @@ class SendResult:
     rejected: frozenset[DeviceLibraryIdentifier] = frozenset()
 
 
-def put_off(task: NotifyDevices, result: SendResult, *, seconds: int, now: float) -> list[tuple[NotifyDevices, int]]:
-    """What is left of an order after an attempt: orders, each with the seconds that it is to be delayed by.
+def deferred_tasks(
+    task: NotifyDevices, result: SendResult, *, seconds: int, now: float
+) -> list[tuple[NotifyDevices, int]]:
+    """Make the push tasks for the rest of a push task after an attempt.
 
     Args:
-        task: as it was attempted.
-        result: how that ended.
-        seconds: how long devices wait of which nothing else is known.
+        task: as attempted.
+        result: of the attempt.
+        seconds: delay of devices without a known delay of their own.
         now: epoch seconds.
+
+    Returns:
+        Push tasks with their delay in seconds.
     """
     left = [device for device in task.devices if device in result.unsettled]
     asked_to_wait = tuple(device for device in left if device in result.waits)
@@ -87,20 +92,20 @@ def put_off(task: NotifyDevices, result: SendResult, *, seconds: int, now: float
 
 
 def _hold_nothing(_: Sequence[HeldRemovals]) -> None:
-    raise TransientError("removals cannot be held here")
+    raise TransientError("removals cannot be held: this function has no queue for them")
 
 
 @dataclass(slots=True)
 class _Send:
-    """How the pushes of one send ended.
+    """Outcomes of one send.
 
     Args:
-        ended: how many, by kind and by reason as metrics have it.
-        answers: how many, by status and reason.
-        gone: those whose devices may be gone, with their devices.
-        reached: devices that were marked as refused and have been reached.
-        unsettled: devices that must still be told.
-        waits: those of them that APNs asked to let wait, with the seconds.
+        ended: number of pushes by kind and by reason (as in metrics).
+        answers: number of pushes by status and reason.
+        gone: outcomes that say that a device may be unregistered, with the devices.
+        reached: devices that were marked as refused and got a push now.
+        unsettled: devices that must be pushed to again.
+        waits: seconds that APNs asked to wait, for some of the unsettled devices.
     """
 
     ended: Counter[tuple[OutcomeKind, str]] = field(default_factory=Counter)
@@ -126,7 +131,7 @@ class _Send:
         return sum(count for (kind, _), count in self.ended.items() if kind is OutcomeKind.DELIVERED)
 
     def counts(self) -> Counter[tuple[OutcomeKind, str]]:
-        """How many ended how. One unknown refusal of the whole send counts as a wrong credential or topic."""
+        """Count outcomes. If the whole send got one unknown refusal, it counts as a wrong credential or topic."""
         if len(self.answers) == 1:
             (((status, reason), count),) = self.answers.items()
             if count >= MANY_REFUSED_ALIKE and is_unknown_refusal(status, reason):
@@ -136,15 +141,15 @@ class _Send:
 
 @dataclass(frozen=True, slots=True)
 class PushSender:
-    """What pushes.
+    """Sends pushes to devices.
 
     Args:
-        store: where devices' push tokens are.
-        metrics: pushes by outcome and reason, new connections, and the time from a change to its last push here.
-        client_for: the APNs client of a pass type; raises ConfigurationError or TransientError where it has none.
+        store: the tables, with the devices' push tokens.
+        metrics: count pushes by outcome and reason, new connections, and the time from a change to its last push.
+        client_for: returns the APNs client of a pass type; raises ConfigurationError or TransientError if it cannot.
         clock: epoch seconds.
-        hold: keeps removals for an operator; raises TransientError where it cannot.
-        noted: when a client's delivery was last noted, in epoch seconds by its identity; for the life of the sandbox.
+        hold: holds removals for an operator; raises TransientError if it cannot.
+        noted: epoch seconds of the last recorded delivery by identity of the client.
     """
 
     store: Store
@@ -163,18 +168,18 @@ class PushSender:
         deadline: float,
         changes: str = "",
     ) -> SendResult:
-        """Push once to each of these devices, and remove those that are gone, as far as `domain/removals.py` allows.
+        """Push once to each device, and remove unregistered devices if `updates/removals.py` allows it.
 
         Args:
             pass_type_identifier: the topic.
-            devices: whom to tell; those that unregistered in the meantime are passed over.
-            changed_at: epoch seconds of the change that they are told of.
+            devices: to push to; devices that unregistered in the meantime are skipped.
+            changed_at: epoch seconds of the change.
             deadline: monotonic seconds by which pushing must end.
-            changes: what they are told of, by the ids that orders carry, with spaces between; empty for the changes of
-                this invocation.
+            changes: ids of the changes, as in push tasks, separated by spaces; empty for the changes of this
+                invocation.
 
         Raises:
-            StoreError: the push tokens could not be read; nobody was pushed to.
+            StoreError: the push tokens could not be read; no push was sent.
         """
         named = {"changes": changes} if changes else {}
         by_token = self._reach(devices)
@@ -194,19 +199,19 @@ class PushSender:
             kind = OutcomeKind.CONFIGURATION if isinstance(error, ConfigurationError) else OutcomeKind.LATER
             self.metrics.count("Pushes", len(by_token), outcome=kind.value, reason=reason)
             self.metrics.put({"DeferredPercent": 100}, Unit.PERCENT)
-            self._measure_put_off(changed_at)
+            self._measure_deferred_tasks(changed_at)
             everyone = frozenset(device.identifier for found in by_token.values() for device in found)
             return SendResult(everyone, misconfigured=isinstance(error, ConfigurationError))
         pushes = [Push(token, pass_type_identifier) for token in by_token]
         send = _Send()
         connections = client.connections
         for outcome in client.push(pushes, deadline=deadline):
-            found = by_token[outcome.push.push_token]
+            devices_of_push = by_token[outcome.push.push_token]
             if outcome.kind is not OutcomeKind.DELIVERED or len(by_token) <= MAX_LOGGED_DELIVERIES:
-                _note(outcome, found, named)
-            send.add(outcome, found, self._unsettled_by(outcome, found))
+                _log_outcome(outcome, devices_of_push, named)
+            send.add(outcome, devices_of_push, self._unsettled_by(outcome, devices_of_push))
         ended = send.counts()
-        rejected, held = self._judge_all(
+        rejected, held = self._handle_all(
             send, client, pass_type_identifier, changed_at=changed_at, until=deadline + SETTLE_SECONDS
         )
         unsettled = send.unsettled
@@ -218,7 +223,7 @@ class PushSender:
             self.metrics.count("ApnsConnections", opened)
         self.metrics.put({"DeferredPercent": 100 * len(unsettled | rejected) / len(devices)}, Unit.PERCENT)
         if unsettled:
-            self._measure_put_off(changed_at)
+            self._measure_deferred_tasks(changed_at)
         if kinds[OutcomeKind.DELIVERED]:
             self.metrics.put({"PushLatency": (self.clock() - changed_at) * 1000}, Unit.MILLISECONDS)
         log.event(
@@ -239,15 +244,15 @@ class PushSender:
             rejected=frozenset(rejected),
         )
 
-    def _measure_put_off(self, changed_at: float) -> None:
-        """Writes how long ago the change was whose pushes are put off once more.
+    def _measure_deferred_tasks(self, changed_at: float) -> None:
+        """Write the age of the change whose pushes are deferred once more.
 
-        SQS's own `ApproximateAgeOfOldestMessage` leaves out messages that were received three times or more.
+        SQS's own `ApproximateAgeOfOldestMessage` ignores messages that were received three times or more.
         """
         self.metrics.put({"DeferredAge": (self.clock() - changed_at) * 1000}, Unit.MILLISECONDS)
 
     def _reach(self, devices: Collection[DeviceLibraryIdentifier]) -> dict[PushToken, list[Device]]:
-        """The devices by push token. Two rows with one token are one phone, restored from a backup: one push."""
+        """Read devices by push token. Two rows with one token are one phone restored from a backup: one push."""
         by_token: dict[PushToken, list[Device]] = defaultdict(list)
         for chunk in _chunks(sorted(devices), DEVICES_PER_REQUEST):
             for device in self.store.devices.with_push_tokens(chunk):
@@ -255,25 +260,25 @@ class PushSender:
         return by_token
 
     def _unsettled_by(self, outcome: Outcome, devices: list[Device]) -> list[DeviceLibraryIdentifier]:
-        """The devices of one push that must still be told after it; those that may be gone are judged at the end."""
+        """Return the devices that need another push; those that may be unregistered are handled at the end."""
         if outcome.kind in (OutcomeKind.DELIVERED, OutcomeKind.GONE):
             return []
         return [device.identifier for device in devices]
 
-    def _judge_all(
+    def _handle_all(
         self, send: "_Send", client: Client, pass_type_identifier: str, *, changed_at: float, until: float
     ) -> tuple[set[DeviceLibraryIdentifier], int]:
-        """Act on what a send shows of its devices: remove, mark or hold those that may be gone, unmark those reached.
+        """Remove, mark or hold devices that may be unregistered, and unmark devices that got a push.
 
         Args:
-            send: how all pushes ended; devices that must be pushed to again are added to its `unsettled`.
-            client: what pushed.
+            send: all outcomes; devices that must be pushed to again are added to its `unsettled`.
+            client: that pushed.
             pass_type_identifier: the topic.
             changed_at: epoch seconds of the change.
-            until: monotonic seconds after which nothing more is written; devices that are left are pushed to again.
+            until: monotonic seconds after which nothing is written; the remaining devices are pushed to again.
 
         Returns:
-            The devices that are pushed to again much later, and how many are held.
+            The devices that are pushed to again much later, and the number of held devices.
         """
         self._note_delivery(client, send)
         send.unsettled.update(device.identifier for device in send.reached if not self._unmarked(device, until=until))
@@ -287,14 +292,14 @@ class PushSender:
         held: dict[str, list[HeldDevice]] = defaultdict(list)
         for outcome, devices in send.gone:
             for device in devices:
-                match _judge(outcome, device, evidence):
+                match _verdict(outcome, device, evidence):
                     case Verdict.HOLD:
                         reason = f"{outcome.status} {outcome.reason}"
                         held[reason].append(HeldDevice(device.identifier, device.updated_at))
                     case Verdict.WAIT:
                         self._mark(device, until=until)
                         rejected.add(device.identifier)
-                    case Verdict.REMOVE if time.monotonic() >= until or not self._left(device, outcome):
+                    case Verdict.REMOVE if time.monotonic() >= until or not self._removed(device, outcome):
                         send.unsettled.add(device.identifier)
         for reason, devices_held in held.items():
             removals = HeldRemovals(pass_type_identifier, reason, tuple(devices_held), changed_at)
@@ -303,7 +308,7 @@ class PushSender:
         return rejected, sum(len(devices_held) for devices_held in held.values())
 
     def _note_delivery(self, client: Client, send: "_Send") -> None:
-        """Note now and then that this client delivers. Without the note, a removal may have to wait or be held."""
+        """Record at intervals that this client delivers. Without the record, a removal may have to wait or be held."""
         now = self.clock()
         if not send.delivered or now - self.noted.get(client.identity, -math.inf) < NOTE_DELIVERY_SECONDS:
             return
@@ -315,7 +320,7 @@ class PushSender:
             self.noted[client.identity] = now
 
     def _evidence(self, client: Client, send: "_Send") -> SendEvidence:
-        """What the send shows; the last delivery is read only where a token was refused and nothing was delivered."""
+        """Collect the evidence of a send. The last delivery is read only if a token was refused and none delivered."""
         rejected = sum(outcome.status == BAD_REQUEST_STATUS for outcome, _ in send.gone)
         last_delivery: float | None = None
         if rejected and not send.delivered:
@@ -330,9 +335,9 @@ class PushSender:
         )
 
     def _unmarked(self, device: Device, *, until: float) -> bool:
-        """Take the mark away from a device that was reached; whether that is done.
+        """Remove the mark of a device that got a push; True if that is done.
 
-        One that kept its mark could be removed soon after it was reached.
+        A device that keeps its mark could be removed soon after a delivered push.
         """
         if time.monotonic() >= until:
             return False
@@ -344,7 +349,7 @@ class PushSender:
         return True
 
     def _mark(self, device: Device, *, until: float) -> None:
-        """Mark a device that is refused for the first time. One that is not marked now is at its next refusal."""
+        """Mark a device that is refused for the first time. If that fails, its next refusal marks it."""
         if device.rejected_at is not None or time.monotonic() >= until:
             return
         try:
@@ -353,7 +358,7 @@ class PushSender:
             log.event("mark_rejected_failed", device=device.identifier, error=str(error))
 
     def _held(self, removals: HeldRemovals) -> bool:
-        """Keep removals for an operator; whether they are kept."""
+        """Hold removals for an operator; True if they are held."""
         try:
             self.hold([removals])
         except TransientError as error:
@@ -368,8 +373,8 @@ class PushSender:
         )
         return True
 
-    def _left(self, device: Device, outcome: Outcome) -> bool:
-        """Forget a device that was gone at the time that APNs names, or else as it was when it was pushed to."""
+    def _removed(self, device: Device, outcome: Outcome) -> bool:
+        """Remove a device that was unregistered at APNs' timestamp, or without one at the time of the push."""
         gone_at = outcome.timestamp if outcome.timestamp is not None else device.updated_at
         try:
             return remove_device(self.store, device, gone_at=gone_at)
@@ -378,7 +383,7 @@ class PushSender:
             return False
 
 
-def _judge(outcome: Outcome, device: Device, evidence: SendEvidence) -> Verdict:
+def _verdict(outcome: Outcome, device: Device, evidence: SendEvidence) -> Verdict:
     if outcome.status == BAD_REQUEST_STATUS:
         return judge_rejected(evidence, rejected_at=device.rejected_at)
     return judge_unregistered(evidence)
@@ -388,11 +393,11 @@ def remove_device(store: Store, device: Device, *, gone_at: int) -> bool:
     """Remove a device's rows, unless it has another push token by now or registered after `gone_at`.
 
     Args:
-        device: as it was read when it was pushed to.
+        device: as read before the push.
         gone_at: epoch milliseconds (Apple, "Handling notification responses from APNs": `timestamp`).
 
     Returns:
-        False where the device registered the same push token after `gone_at`: it is there and was not told.
+        False if the device registered the same push token after `gone_at`: it exists and needs another push.
 
     Raises:
         TransientError: DynamoDB did not carry it out, or the row kept changing.
@@ -400,17 +405,17 @@ def remove_device(store: Store, device: Device, *, gone_at: int) -> bool:
     for _ in range(MAX_REMOVAL_ATTEMPTS):
         row = store.devices.get(device.identifier)
         if row is None or row.push_token != device.push_token:
-            return True  # with a new token it registered anew, and that call looked for changes itself
+            return True  # it registered again with a new token, and that call checked for changes
         if row.updated_at > gone_at:
             return False
         if store.devices.remove(row):
             log.event(
                 "device_removed", device=device.identifier, passes=log.first_ids(row.passes), held=len(row.passes)
             )
-    raise TransientError("a device that is gone could not be removed: its row kept changing")
+    raise TransientError("an unregistered device could not be removed: its row kept changing; the push is retried")
 
 
-def _note(outcome: Outcome, devices: list[Device], named: Mapping[str, str]) -> None:
+def _log_outcome(outcome: Outcome, devices: list[Device], named: Mapping[str, str]) -> None:
     for device in devices:
         log.event(
             "pushed",

@@ -1,4 +1,4 @@
-"""Stamping a pass's version, as `updates/protocol.py` demands: by whatever has changed what devices get."""
+"""Stamps the version of a pass after its content has changed, as `updates/protocol.py` requires."""
 
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import TransientError
@@ -16,18 +16,21 @@ def stamp(
     record: str = "",
     recheck: RecheckStamp | None = None,
 ) -> Version:
-    """Two conditional updates and no read: `now` where that is later, else one more than what is there.
+    """Set the stamp to `now` if that is later, else to the current stamp plus one: at most two conditional updates.
 
     Args:
-        store: where versions are.
-        pass_id: which pass.
+        store: the tables.
+        pass_id: of the pass.
         now: epoch seconds.
-        changes: how many are stamped.
-        deleted: whether the pass is gone.
-        record: the stream record that is stamped, where the caller then tells every device that holds the pass
-            (`domain/fan_outs.py`); empty where it does not. A record that is handed out again keeps its stamp, unless
-            a refusal was recorded since.
-        recheck: kept with the stamp, where it is a recheck that stamps; it, too, then tells every device.
+        changes: number of content changes that are stamped.
+        deleted: True if the item was deleted.
+        record: identifies the stream record that is stamped, if the caller then pushes to every device that holds the
+            pass (`updates/fan_outs.py`); else empty. A record that is delivered again keeps its stamp, unless a refusal
+            was recorded since.
+        recheck: stored with the stamp of a recheck, whose caller also pushes to every device; else None.
+
+    Returns:
+        The new version.
 
     Raises:
         StoreError: DynamoDB did not carry it out.
@@ -45,7 +48,7 @@ def stamp(
 
 
 class StampLostError(TransientError):
-    """Somebody removed the version between two updates; the batch comes again and stamps anew."""
+    """The version was removed between two updates; the batch must be retried and stamps again."""
 
     def __init__(self, pass_id: PassId) -> None:
         super().__init__(f"pass {pass_id}: its version was removed while it was being stamped")

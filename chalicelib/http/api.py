@@ -1,129 +1,44 @@
-"""HTTP at the border: requests parsed into values, results and errors turned into responses.
+"""The device API over HTTP: parses requests into values and turns results into responses.
 
-What the gateway hands over is Chalice's request; what leaves is Chalice's response. No route decides anything here.
+It takes Chalice's requests and returns Chalice's responses. It makes no decisions about passes.
 """
 
-import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from chalice.app import CaseInsensitiveMapping, Request, Response
 
-from chalicelib.core.errors import PasswireError, RefusedError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, IdentifierError, PassId, PushToken
-from chalicelib.core.links import LinkEndedError, LinkError
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.device_logs import MAX_MESSAGE_BYTES, MAX_MESSAGES
-from chalicelib.passes.personalization import (
-    AlreadyPersonalizedError,
-    NotPersonalizableError,
-    Personalization,
-    PersonalizationError,
-)
+from chalicelib.http.errors import BadRequestError, TooLargeError
+from chalicelib.http.responses import JSON, PKPASS, empty, error_response
+from chalicelib.passes.personalization import Personalization
 from chalicelib.settings import PathParameters, Settings
-from chalicelib.telemetry import log
 from chalicelib.updates.conditional import Conditions
 
 if TYPE_CHECKING:
     from chalicelib.flows.download import Download
     from chalicelib.flows.listing import Listing
 
-PKPASS = "application/vnd.apple.pkpass"
 MAX_REGISTRATION_BODY_BYTES = 4096
 MAX_PERSONALIZATION_BODY_BYTES = 8192
 MAX_LOG_BODY_BYTES = 2 * MAX_MESSAGES * MAX_MESSAGE_BYTES
-"""Quotes, commas and escapes included."""
-JSON = {"Content-Type": "application/json"}
-
-
-class BadRequestError(RefusedError):
-    """400: the request is not what the protocol asks for."""
-
-
-class TooLargeError(RefusedError):
-    """413: the body is larger than anything that the protocol asks for."""
-
-
-View = Callable[..., Response]
-
-
-def error_handler(respond: Callable[[PasswireError, HTTPStatus], Response]) -> Callable[[View], View]:
-    """What turns the errors of a view into responses that `respond` makes: no secret, nothing of our inside."""
-
-    def handle_errors(view: View) -> View:
-        @functools.wraps(view)
-        def answer(*args: str, **path_parameters: str) -> Response:
-            try:
-                return view(*args, **path_parameters)
-            except PasswireError as error:
-                status = status_of(error)
-                log.event("request_failed", status=status.value, error=str(error))
-                return respond(error, status)
-
-        return answer
-
-    return handle_errors
-
-
-handle_errors = error_handler(lambda error, status: error_response(status, _public_message(error, status)))
-"""For the calls of devices: a clear status, and a sentence as JSON."""
-
-_STATUS: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
-    (UnauthorizedError, HTTPStatus.UNAUTHORIZED),
-    (BadRequestError, HTTPStatus.BAD_REQUEST),
-    (PersonalizationError, HTTPStatus.BAD_REQUEST),
-    (NotPersonalizableError, HTTPStatus.NOT_FOUND),
-    (LinkError, HTTPStatus.NOT_FOUND),
-    (LinkEndedError, HTTPStatus.GONE),
-    (AlreadyPersonalizedError, HTTPStatus.CONFLICT),
-    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-"""What is not named here is ours or a pipeline's to repair, not the device's: 500, and a line in the log says what."""
-
-
-def status_of(error: PasswireError) -> HTTPStatus:
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-_CODES = {
-    HTTPStatus.BAD_REQUEST: "BadRequestError",
-    HTTPStatus.UNAUTHORIZED: "UnauthorizedError",
-    HTTPStatus.NOT_FOUND: "NotFoundError",
-    HTTPStatus.METHOD_NOT_ALLOWED: "MethodNotAllowedError",
-    HTTPStatus.CONFLICT: "ConflictError",
-    HTTPStatus.GONE: "GoneError",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "RequestEntityTooLargeError",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "InternalServerError",
-    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailableError",
-}
-"""Written out, because the phrases of `HTTPStatus` differ between versions of Python. Chalice and resources.json use
-the same codes.
-"""
-
-
-def error_response(status: HTTPStatus, message: str) -> Response:
-    """A short JSON error in the form that Chalice's own errors have."""
-    return Response({"Code": _CODES[status], "Message": message}, status_code=status.value, headers={**JSON})
-
-
-def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
-    """A response without a body; Chalice would send a None as `null`."""
-    return Response("", status_code=status.value, headers={**(headers or {})})
+"""Includes quotes, commas and escapes."""
 
 
 def unknown_route(request: Request, routes: Mapping[str, Mapping[str, object]]) -> Response:
-    """What came in by the gateway's catch-all: 405 where the path is a route's, for other methods, else 404.
+    """Answer a request for no route: 405 if the path has routes for other methods, else 404.
 
-    API Gateway sends a method that a route does not have to the catch-all too, so both are told apart here.
+    API Gateway sends both kinds of requests to the catch-all route, so they are distinguished here.
     """
     path = (request.uri_params or {}).get("proxy", "").split("/")
     allowed = sorted({method for route, methods in routes.items() if _matches(route, path) for method in methods})
     if not allowed:
-        return error_response(HTTPStatus.NOT_FOUND, "there is nothing at this path")
+        return error_response(HTTPStatus.NOT_FOUND, "there is no resource at this path")
     response = error_response(HTTPStatus.METHOD_NOT_ALLOWED, f"use {', '.join(allowed)}")
     response.headers["Allow"] = ", ".join(allowed)
     return response
@@ -137,10 +52,10 @@ def _matches(route: str, path: list[str]) -> bool:
 
 
 def pass_id(settings: Settings, pass_type_identifier: str, serial_number: str) -> PassId:
-    """The pass that a path names.
+    """Parse the pass id in a path.
 
     Raises:
-        UnauthorizedError: no pass can have this name, so it is unknown.
+        UnauthorizedError: invalid pass id. It is treated as an unknown pass.
     """
     try:
         return PassId(path_parameter(settings, pass_type_identifier), path_parameter(settings, serial_number))
@@ -149,10 +64,10 @@ def pass_id(settings: Settings, pass_type_identifier: str, serial_number: str) -
 
 
 def device(settings: Settings, device_library_identifier: str) -> DeviceLibraryIdentifier:
-    """The device that a path names.
+    """Parse the device library identifier in a path.
 
     Raises:
-        BadRequestError: no device can have this name.
+        BadRequestError: invalid device library identifier.
     """
     try:
         return DeviceLibraryIdentifier(path_parameter(settings, device_library_identifier))
@@ -161,7 +76,7 @@ def device(settings: Settings, device_library_identifier: str) -> DeviceLibraryI
 
 
 def known_device(settings: Settings, device_library_identifier: str) -> DeviceLibraryIdentifier | None:
-    """The device that a path names; None where no device can have this name, and so none is known by it."""
+    """Parse the device library identifier in a path; None if it is invalid, since no such device is known."""
     try:
         return device(settings, device_library_identifier)
     except BadRequestError:
@@ -169,7 +84,7 @@ def known_device(settings: Settings, device_library_identifier: str) -> DeviceLi
 
 
 def path_parameter(settings: Settings, value: str) -> str:
-    """A path parameter, percent-decoded exactly once: by the gateway or here. Empty where it is not UTF-8."""
+    """Return a path parameter, percent-decoded exactly once, by the gateway or here; empty if it is not UTF-8."""
     if settings.path_parameters is PathParameters.DECODED:
         return value
     try:
@@ -179,35 +94,39 @@ def path_parameter(settings: Settings, value: str) -> str:
 
 
 def ignore_media_types(request: Request) -> None:
-    """Keeps Chalice from refusing a request for its `Accept` (400) or `Content-Type` (415).
+    """Keep Chalice from refusing a request for its `Accept` (400) or `Content-Type` (415) header.
 
-    Devices send `Accept: */*` or nothing; RFC 9110, section 12.5.1, lets a server disregard the header. A
-    `Content-Type` says nothing about a request without a body, and a body must be JSON whatever it is called: what is
-    not JSON gets 400 from the route that reads it.
+    Devices send `Accept: */*` or no such header; RFC 9110, section 12.5.1, lets a server disregard it. `Content-Type`
+    is meaningless without a body. A body must be JSON under any media type: the route that reads it answers 400 if it
+    is not.
     """
     headers = {name: value for name, value in request.headers.items() if name != "content-type"}
     request.headers = CaseInsensitiveMapping({**headers, "accept": "*/*"})
 
 
 def authorization(request: Request) -> str | None:
+    """Return the `Authorization` header; None if it is missing."""
     return header(request, "authorization")
 
 
 def conditions(request: Request) -> Conditions:
+    """Return the conditional headers of a download."""
     return Conditions(
         if_none_match=header(request, "if-none-match"), if_modified_since=header(request, "if-modified-since")
     )
 
 
 def query_parameter(request: Request, name: str) -> str | None:
+    """Return a query parameter; None if it is missing."""
     return request.query_params.get(name) if request.query_params is not None else None
 
 
 def push_token(request: Request) -> PushToken:
-    """`{"pushToken": "..."}`.
+    """Read the push token from the body `{"pushToken": "..."}`.
 
     Raises:
-        TooLargeError, BadRequestError: the body is too large, or not that.
+        TooLargeError: the body is too large.
+        BadRequestError: the body has another form, or the push token is invalid.
     """
     body = _json(request, max_bytes=MAX_REGISTRATION_BODY_BYTES)
     token = body.get("pushToken") if isinstance(body, dict) else None
@@ -220,10 +139,11 @@ def push_token(request: Request) -> PushToken:
 
 
 def log_messages(request: Request) -> list[str]:
-    """`{"logs": ["...", ...]}`, or the bare array that one client sends.
+    """Read messages from the body `{"logs": ["...", ...]}`, or from a bare array, which some clients send.
 
     Raises:
-        TooLargeError, BadRequestError: too much of it, or not that.
+        TooLargeError: the body or a message is too large, or there are too many messages.
+        BadRequestError: the body has another form.
     """
     body = _json(request, max_bytes=MAX_LOG_BODY_BYTES)
     messages = body.get("logs") if isinstance(body, dict) else body
@@ -235,19 +155,21 @@ def log_messages(request: Request) -> list[str]:
 
 
 def personalization(request: Request) -> Personalization:
-    """What Wallet posts when a person signs up.
+    """Read the body that Wallet posts when a person signs up.
 
     Raises:
-        TooLargeError, PersonalizationError: the body is too large, or not that.
+        TooLargeError: the body is too large.
+        BadRequestError: the body is not JSON.
+        PersonalizationError: the body has another form.
     """
     return Personalization.parse(_json(request, max_bytes=MAX_PERSONALIZATION_BODY_BYTES))
 
 
 def web_service_url(settings: Settings, request: Request) -> str:
-    """The URL that the pass names to phones: the configured one, else the one that this request came in by.
+    """Return the `webServiceURL` of passes: the configured one, else the URL that this request was sent to.
 
-    What precedes the route in the request's path belongs to the URL: the stage's name, or the base path mapping of a
-    custom domain, which may have any name and several segments. So segments are counted off from the end.
+    The part of the request's path before the route belongs to the URL: the name of the stage, or the base path mapping
+    of a custom domain, which may have any name and several segments. Therefore segments are counted from the end.
     """
     if settings.web_service_url:
         return settings.web_service_url
@@ -257,7 +179,7 @@ def web_service_url(settings: Settings, request: Request) -> str:
 
 
 def listing(result: "Listing | None") -> Response:
-    """200 with what to fetch and the tag to come back with; 204 where there is nothing, which is no error."""
+    """Build the response with the passes to download and the next tag; 204 without any."""
     if result is None:
         return empty(HTTPStatus.NO_CONTENT)
     return Response(
@@ -267,7 +189,10 @@ def listing(result: "Listing | None") -> Response:
 
 
 def download(result: "Download", *, method: str) -> Response:
-    """The pass, or 304 with the same validators; `HEAD` gets all but the body (RFC 9110, section 9.3.2)."""
+    """Build the response with the pass, or 304 with the same validators.
+
+    `HEAD` gets all but the body (RFC 9110, section 9.3.2).
+    """
     headers = {"Cache-Control": "private, no-cache", **result.validators.headers}
     if result.pkpass is None:
         return empty(HTTPStatus.NOT_MODIFIED, headers)
@@ -275,14 +200,14 @@ def download(result: "Download", *, method: str) -> Response:
 
 
 def signature(der: bytes) -> Response:
-    """A signature, as raw bytes."""
+    """Build the response with a signature (DER) as raw bytes."""
     return Response(der, headers={"Content-Type": "application/octet-stream", "Cache-Control": "private, no-store"})
 
 
-def _json(request: Request, *, max_bytes: int) -> Any:  # noqa: ANN401 - what it is, is for the caller to find out
+def _json(request: Request, *, max_bytes: int) -> Any:  # noqa: ANN401 - any JSON value; callers check its form
     raw = request.raw_body or b""
     if len(raw) > max_bytes:
-        raise TooLargeError(f"the body has {len(raw)} bytes, {max_bytes} at most")
+        raise TooLargeError(f"the body has {len(raw)} bytes; the limit is {max_bytes}")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -290,14 +215,6 @@ def _json(request: Request, *, max_bytes: int) -> Any:  # noqa: ANN401 - what it
 
 
 def header(request: Request, name: str) -> str | None:
+    """Return a header by its lower-case name; None if it is missing."""
     value: str | None = request.headers.get(name)
     return value
-
-
-def _public_message(error: PasswireError, status: HTTPStatus) -> str:
-    """What a stranger may read: refusals say what is wrong with the request, all else only that it is not theirs."""
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "the pass cannot be made at the moment; its issuer has been told"
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        return "try again later"
-    return str(error)

@@ -7,9 +7,8 @@ batch.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
-from chalicelib.core.attributes import plain_item
 from chalicelib.core.errors import RefusedError, limited, shown
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.item import ItemError, PassItem, parse_pass_id
@@ -24,31 +23,33 @@ class StreamRecord:
     """One record of the passes table's stream (AWS, "DynamoDB Streams: Record"), images as plain Python values.
 
     Args:
+        key: the item's `pass_id` as written; `(without key)` if the record has none.
         sequence_number: identity of the record in a partial batch response.
         written_at: epoch seconds of the write, with the precision of the stream.
         old: the item before the write; None if it is new.
         new: the item after the write; None if it was deleted.
     """
 
+    key: str
     sequence_number: str
     written_at: float
     old: Mapping[str, object] | None
     new: Mapping[str, object] | None
 
-    @classmethod
-    def parse(cls, record: Mapping[str, Any]) -> Self:
-        """Read one element of a Lambda event's `Records`.
 
-        Raises:
-            RefusedError: an image is not in DynamoDB's form.
-        """
-        change = record["dynamodb"]
-        return cls(
-            sequence_number=str(change.get("SequenceNumber", "")),
-            written_at=float(change.get("ApproximateCreationDateTime", 0)),
-            old=plain_item(change["OldImage"]) if "OldImage" in change else None,
-            new=plain_item(change["NewImage"]) if "NewImage" in change else None,
-        )
+@dataclass(frozen=True, slots=True)
+class InvalidRecord:
+    """A record of the stream that is not in DynamoDB's form.
+
+    Args:
+        key: the item's `pass_id` as written; `(without key)` if the record has none.
+        sequence_number: identity of the record in a partial batch response; empty if it has none.
+        problem: name of the error's type, without the content of the record.
+    """
+
+    key: str
+    sequence_number: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,8 @@ class Batch:
     corrected: list[RefusedRecord] = field(default_factory=list)
 
 
-def read_batch(records: Iterable[Mapping[str, Any]]) -> Batch:
-    """Read the `Records` of a Lambda event in the stream's order. It raises no errors.
+def read_batch(records: Iterable[StreamRecord | InvalidRecord]) -> Batch:
+    """Read a batch of records in the stream's order. It raises no errors.
 
     The last record of a pass decides its result: a refusal after a change replaces it and counts both, and so does a
     change after a refusal.
@@ -150,8 +151,8 @@ def read_batch(records: Iterable[Mapping[str, Any]]) -> Batch:
     entries: dict[str, Entry] = {}
     unread: dict[str, UnreadRecord] = {}
     corrected: list[RefusedRecord] = []
-    for raw in records:
-        read = _read(raw)
+    for record in records:
+        read = _unread(record) if isinstance(record, InvalidRecord) else _read(record)
         match read:
             case UnreadRecord():
                 unread.setdefault(str(read.pass_id), read)
@@ -171,36 +172,34 @@ def read_batch(records: Iterable[Mapping[str, Any]]) -> Batch:
     )
 
 
-def _read(raw: Mapping[str, Any]) -> Entry | UnreadRecord | None:
+def _read(record: StreamRecord) -> Entry | UnreadRecord | None:
     """Read one record as a change (with count 0 if the content is the same), a refusal or an unread record."""
-    written_at = 0.0
     try:
-        record = StreamRecord.parse(raw)
-        written_at = record.written_at
         return change_of(record)
     except ItemError as error:
-        return _refused(raw, error)
+        template = record.new.get("template") if record.new is not None else None
+        return RefusedRecord(
+            key=shown(record.key, most=MAX_KEY_CHARACTERS),
+            sequence_number=record.sequence_number,
+            error=error,
+            pass_id=_pass_id(record.key),
+            template=shown(template) if isinstance(template, str) else "",
+        )
     except Exception as error:  # noqa: BLE001 - no error may affect the other records
-        pass_id = _pass_id(_key(raw))
-        if pass_id is None:
-            problem = RefusedError(f"a stream record cannot be read: {type(error).__name__}")
-            return _refused(raw, problem)
-        return UnreadRecord(pass_id, limited(type(error).__name__), written_at)
+        invalid = InvalidRecord(record.key, record.sequence_number, limited(type(error).__name__))
+        return _unread(invalid, written_at=record.written_at)
 
 
-def _refused(raw: Mapping[str, Any], error: RefusedError) -> RefusedRecord:
-    key = _key(raw)
+def _unread(record: InvalidRecord, *, written_at: float = 0.0) -> RefusedRecord | UnreadRecord:
+    """Have the pass of an invalid record rechecked; without a valid key, refuse the record."""
+    pass_id = _pass_id(record.key)
+    if pass_id is not None:
+        return UnreadRecord(pass_id, record.problem, written_at)
     return RefusedRecord(
-        key=shown(key, most=MAX_KEY_CHARACTERS),
-        sequence_number=str(_at(raw, "dynamodb", "SequenceNumber") or ""),
-        error=error,
-        pass_id=_pass_id(key),
-        template=shown(_at(raw, "dynamodb", "NewImage", "template", "S") or ""),
+        key=shown(record.key, most=MAX_KEY_CHARACTERS),
+        sequence_number=record.sequence_number,
+        error=RefusedError(f"a stream record cannot be read: {record.problem}"),
     )
-
-
-def _key(raw: Mapping[str, Any]) -> str:
-    return str(_at(raw, "dynamodb", "Keys", "pass_id", "S") or WITHOUT_KEY)
 
 
 def _pass_id(key: str) -> PassId | None:
@@ -208,13 +207,6 @@ def _pass_id(key: str) -> PassId | None:
         return PassId.parse(key)
     except RefusedError:
         return None
-
-
-def _at(value: object, *path: str) -> object:
-    """Return the value at a path of nested mappings; None if a part of the path is missing or not a mapping."""
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def _refused_after(earlier: Entry, refused: RefusedRecord) -> RefusedRecord:

@@ -1,4 +1,4 @@
-"""`backup`, `restore`: a stage's data in a file or in S3, and back."""
+"""`backup` and `restore`: write a stage's data to a file or to S3, and restore it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,45 +14,47 @@ from infra.operate.backup import file
 from infra.operate.backup.errors import BackupError
 from infra.operate.backup.file import KINDS
 from infra.operate.backup.location import Location
-from infra.operate.backup.stage import BackedUpStage, Done
+from infra.operate.backup.stage import BackedUpStage, OnProgress
 from infra.stage.stage import Stage
 
-HOLDS = "it holds push tokens and what people's phones are called: keep it as you keep the tables"
+CONFIDENTIAL = "contains push tokens and device library identifiers; protect it as you protect the tables"
 
 
 def backup(
     to: Annotated[
-        str, typer.Option("--to", metavar="FILE|s3://BUCKET/KEY", help="Where it goes; nothing is there yet.")
+        str, typer.Option("--to", metavar="FILE|s3://BUCKET/KEY", help="Where to write the backup; must not exist.")
     ],
     stage: StageOption = "dev",
     suffix: Annotated[
         str,
-        typer.Option(help="Read tables whose names end so: those restored to a point in time (docs/guides/backup.md)."),
+        typer.Option(help="Read the tables with this suffix, restored to a point in time (docs/guides/backup.md)."),
     ] = "",
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Write all tables and templates of a stage into one file, while it runs; secrets are not in it.
+    """Write all tables and templates of a running stage to one file. Secrets are not included.
 
     Example: python -m infra backup --stage dev --to dev.jsonl.gz
     """
     location = Location.parse(to)
     progress = standard_error()
     backed_up = BackedUpStage(Stage.open(stage), suffix=suffix)
-    with _counting("backing up", progress) as (done, uploaded), location.written(uploaded) as path:
-        contents = backed_up.back_up(path, done=done)
-    progress.print(f"{to}: {HOLDS}")
+    with _counting("backing up", progress) as (on_items, on_bytes), location.written(on_bytes) as path:
+        contents = backed_up.back_up(path, on_progress=on_items)
+    progress.print(f"{to}: {CONFIDENTIAL}")
     _print(contents.counts, as_json=as_json)
 
 
 def restore(
-    source: Annotated[str, typer.Option("--from", metavar="FILE|s3://BUCKET/KEY", help="What `backup` wrote.")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="FILE|s3://BUCKET/KEY", help="A backup that `backup` wrote.")
+    ],
     stage: StageOption = "dev",
     *,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup back into a stage: passes as they were, and every phone told. Interrupted, it is begun again.
+    """Restore a backup into a stage and notify the phones whose passes differ. If interrupted, run it again.
 
     Example: python -m infra restore --stage dev --from dev.jsonl.gz
     """
@@ -63,33 +65,33 @@ def restore(
         contents = file.verify(path)
         passes = contents.counts["passes"]
         question = (
-            f"{source} was made of stage {contents.stage} at {contents.begun_at}. Write its {passes:,} passes over "
-            f"those of stage {stage}, and wake the phones whose passes differ?"
+            f"{source} is a backup of stage {contents.stage} from {contents.begun_at}. Overwrite the passes of stage "
+            f"{stage} with its {passes:,} passes, and notify the phones whose passes differ?"
         )
         if not yes and not typer.confirm(printable(question), err=True):
             raise BackupError("declined; nothing was written")
-        with _counting("restoring", progress) as (done, _):
+        with _counting("restoring", progress) as (on_items, _):
             try:
-                restored.restore(path, done=done)
+                restored.restore(path, on_progress=on_items)
             except KeyboardInterrupt:
-                progress.print("interrupted; the same command begins again, and does not undo what is restored")
+                progress.print("interrupted; restored items are kept. Run the same command again to restore the rest")
                 raise
     _print(contents.counts, as_json=as_json)
 
 
 @contextmanager
-def _counting(what: str, console: PlainConsole) -> Iterator[tuple[Done, Callable[[int], object]]]:
-    """A line that counts what is done, by kind, and the bytes that go to S3."""
-    columns = (SpinnerColumn(), TextColumn(what), TextColumn("{task.description}"), TimeElapsedColumn())
+def _counting(activity: str, console: PlainConsole) -> Iterator[tuple[OnProgress, Callable[[int], object]]]:
+    """Show a line that counts items by kind, and bytes uploaded to S3; yield a callback for each."""
+    columns = (SpinnerColumn(), TextColumn(activity), TextColumn("{task.description}"), TimeElapsedColumn())
     counts = dict.fromkeys((*KINDS, "bytes uploaded"), 0)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def done(kind: str, count: int) -> None:
+        def on_items(kind: str, count: int) -> None:
             counts[kind] += count
             bar.update(task, description=", ".join(f"{number:,} {name}" for name, number in counts.items() if number))
 
-        yield done, lambda count: done("bytes uploaded", count)
+        yield on_items, lambda count: on_items("bytes uploaded", count)
 
 
 def _print(counts: Mapping[str, int], *, as_json: bool) -> None:

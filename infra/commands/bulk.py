@@ -1,4 +1,4 @@
-"""`pass import`, `pass export`: many passes at once."""
+"""`pass import` and `pass export`: write and read many passes at once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,7 @@ def import_file(
     ],
     stage: StageOption = "dev",
     pass_type: Annotated[
-        str | None, typer.Option("--type", help="Pass type of rows that have a serial number alone.")
+        str | None, typer.Option("--type", help="Pass type of rows that contain only a serial number.")
     ] = None,
     template: Annotated[str | None, typer.Option(help="Template of rows that name none.")] = None,
     mapping: Annotated[
@@ -30,17 +30,17 @@ def import_file(
         typer.Option(
             "--map",
             metavar="COLUMN=TARGET",
-            help="What a column is, where its name does not say it: serial_number, a field's key, overrides.KEY, "
-            "attributes.NAME, ...; nothing after = leaves it out.",
+            help="Target of a column, if its name differs: serial_number, a field's key, overrides.KEY, "
+            "attributes.NAME, ...; nothing after = ignores the column.",
         ),
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.1, help="Rows to write a second, at most.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Maximum number of rows per second.")] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the rows of a file as passes; each replaces the pass that was there. Wrong rows go to FILE.rejected.
+    """Write the rows of a file as passes. A row replaces an existing pass. Refused rows go to FILE.rejected.
 
-    Interrupted, the same command goes on where it was. Ends with 1 where rows were refused.
+    If interrupted, run the same command again to resume. Exit code 1: rows were refused.
 
     Example: python -m infra pass import tickets.csv --type pass.com.acme.boarding --template boarding --map Gate=gate
     """
@@ -81,11 +81,11 @@ def export_file(
     stage: StageOption = "dev",
     *,
     with_tokens: Annotated[
-        bool, typer.Option("--with-tokens", help="Authentication tokens of passes that have one of their own, too.")
+        bool, typer.Option("--with-tokens", help="Include authentication tokens of items that have one.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write all passes into a file that `pass import` reads. It is there whole or not at all, for its owner alone.
+    """Write all passes to a file that `pass import` can read. Only its owner can read the file.
 
     Example: python -m infra pass export passes.csv --stage dev
     """
@@ -102,17 +102,17 @@ def export_file(
             on_rows=lambda count: bar.advance(task, count),
         )
     if as_json:
-        done = {"passes": exported.passes, "tokens_left_out": exported.tokens_left_out, "file": str(file)}
-        write_json(done)
+        write_json({"passes": exported.passes, "tokens_left_out": exported.tokens_left_out, "file": str(file)})
     else:
-        write_line(f"{exported.passes:,} passes are in {file}")
+        write_line(f"{exported.passes:,} passes written to {file}")
     if exported.tokens_left_out:
         console.print(
             styled(
                 "warning",
                 "yellow",
-                f": {exported.tokens_left_out:,} passes have an authentication token of their own, which the file does "
-                "not hold: importing it over them would shut their phones out; export --with-tokens for that",
+                f": the file does not contain the authentication tokens of {exported.tokens_left_out:,} passes; if it "
+                "is imported over these passes, their phones can no longer authenticate. To include the tokens, export "
+                "--with-tokens",
             )
         )
 
@@ -120,7 +120,7 @@ def export_file(
 def _split(entry: str) -> tuple[str, str]:
     column, equals, target = entry.rpartition("=")
     if not equals:
-        raise typer.BadParameter(f"{entry!r}: write COLUMN=TARGET", param_hint="--map")
+        raise typer.BadParameter(f"{entry!r} is not a mapping; write COLUMN=TARGET", param_hint="--map")
     return column, target
 
 
@@ -128,13 +128,13 @@ def _print(imported: Imported, *, as_json: bool) -> None:
     rejects = str(imported.rejects) if imported.rejects else None
     if as_json:
         numbers = {"written": imported.written, "skipped": imported.skipped, "rejected": imported.rejected}
-        took = {"seconds": round(imported.seconds, 3), "rows_per_second": round(imported.rows_per_second, 1)}
-        write_json({**numbers, **took, "rejects": rejects})
+        rate = {"seconds": round(imported.seconds, 3), "rows_per_second": round(imported.rows_per_second, 1)}
+        write_json({**numbers, **rate, "rejects": rejects})
         return
-    earlier = f", {imported.skipped:,} settled by an earlier run" if imported.skipped else ""
+    earlier = f", {imported.skipped:,} finished by an interrupted run" if imported.skipped else ""
     write_line(
         f"{imported.written:,} written, {imported.rejected:,} refused{earlier}, "
         f"in {imported.seconds:.1f} s ({imported.rows_per_second:,.0f} rows/s)"
     )
     if rejects:
-        write_line(f"refused rows are in {rejects}, each with its line and why; mend them there and import that file")
+        write_line(f"refused rows are in {rejects}, each with its line and the reason; fix them there and import it")

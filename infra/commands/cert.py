@@ -1,4 +1,4 @@
-"""`cert`: the certificates of a stage's pass types, from Apple's portal to the functions."""
+"""`cert`: manages the certificates of a stage's pass types."""
 
 import os
 import sys
@@ -20,8 +20,8 @@ from infra.operate.certificates.files import Password, read
 from infra.operate.certificates.stage import StageCertificates, Status
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
-WIDTH_OF_A_PIPE = 300
-"""Whoever reads a pipe wants each row on one line."""
+PIPE_WIDTH = 300
+"""Characters per line if the output is not a terminal: wide enough that no row is wrapped."""
 
 app = typer.Typer(name="cert", help="Certificates: request, import, status, rotate.", no_args_is_help=True)
 PassTypeArgument = Annotated[str, typer.Argument(metavar="PASS_TYPE", help="Such as pass.com.acme.boarding.")]
@@ -29,7 +29,7 @@ FilesArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...",
-        help="All that you have, in any order: .cer, .pem, .p12, the key, WWDR intermediates, `AuthKey_*.p8`.",
+        help="Any of these, in any order: .cer, .pem, .p12, the key, WWDR intermediates, `AuthKey_*.p8`.",
         exists=True,
         dir_okay=False,
     ),
@@ -38,14 +38,14 @@ PasswordFileOption = Annotated[
     Path | None,
     typer.Option(
         "--password-file",
-        help=f"Holds the password of a .p12 or key; else {PASSWORD_VARIABLE} of the environment, else it is asked for.",
+        help=f"File with the password of a .p12 or key. Default: the variable {PASSWORD_VARIABLE}, else a prompt.",
         exists=True,
         dir_okay=False,
     ),
 ]
 KeyIdOption = Annotated[
     str | None,
-    typer.Option("--apns-key-id", help="Id of the APNs key, where its file is not called `AuthKey_<id>.p8`."),
+    typer.Option("--apns-key-id", help="Id of the APNs key, if its file is not named `AuthKey_<id>.p8`."),
 ]
 
 
@@ -54,34 +54,35 @@ def request(
     pass_type: PassTypeArgument,
     stage: StageOption = "dev",
     output: Annotated[
-        Path | None, typer.Option(help="Where the request goes; PASS_TYPE.csr if not given. Nothing is overwritten.")
+        Path | None, typer.Option(help="File to create. Default: PASS_TYPE.csr. Never overwritten.")
     ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key, and the signing request (CSR) that Apple's portal makes a certificate of.
+    """Generate a key and a certificate signing request (CSR) for Apple's developer portal.
 
-    The key waits in Secrets Manager and lies on nobody's disk: whoever of the team gets the certificate can import it.
-    Repeated, the request is the same one.
+    The key is stored in Secrets Manager, not on disk, so that any team member can import the certificate. Running the
+    command again writes the same request.
 
     Example: python -m infra cert request pass.com.acme.boarding --stage prod
     """
     progress = standard_error()
-    with progress.status("making the key"):
-        made = StageCertificates(stage).request(pass_type)
+    with progress.status("generating the key"):
+        content = StageCertificates(stage).request(pass_type)
     target = output or Path(f"{pass_type}.csr")
     try:
         with open_private(target, "xb") as file:
-            file.write(made)
+            file.write(content)
     except FileExistsError:
-        if target.read_bytes() != made:
-            raise CertificateError(f"{target} is there and is something else; give another --output") from None
+        if target.read_bytes() != content:
+            raise CertificateError(f"{target} exists with other content; give another --output") from None
     if as_json:
         write_json({"pass_type_identifier": pass_type, "request": str(target)}, indent=None)
         return
     write_line(str(target))
     progress.print(
-        "next: upload it at developer.apple.com/account, Certificates, +, Pass Type ID Certificate; then run: "
+        "next: upload it at developer.apple.com/account (Certificates, +, Pass Type ID Certificate), download the "
+        "certificate, and run: "
         f"python -m infra cert import {pass_type} pass.cer --stage {stage}"
     )
 
@@ -96,10 +97,10 @@ def import_(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Store a pass type's first certificate, once all that belongs to it is there and fits together.
+    """Store a pass type's first certificate, after checking that certificate, key and intermediate match.
 
-    The key is that of `cert request`, unless a file holds it; the intermediate is Apple's G4, unless a file holds
-    another. With an APNs key, pushes are sent with it; else with the certificate.
+    The key is that of `cert request` unless a file contains one. The intermediate is Apple's G4 unless a file contains
+    another. Pushes are sent with the APNs key if there is one, else with the certificate.
 
     Example: python -m infra cert import pass.com.acme.boarding pass.cer AuthKey_4SVKWF966R.p8 --stage prod
     """
@@ -119,10 +120,10 @@ def rotate(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace a certificate, its key, its intermediate or the APNs key; what is not given stays.
+    """Replace a certificate, its key, its intermediate or the APNs key; what is not given is kept.
 
-    It must be of the same pass type and team, and not end before the one that is there. Functions use it within five
-    minutes; no device notices.
+    A certificate must be of the same pass type and team, and must not expire before the current one. Functions use it
+    within five minutes. Devices need nothing new.
 
     Example: python -m infra cert rotate pass.com.acme.boarding renewed.cer --stage prod
     """
@@ -130,74 +131,74 @@ def rotate(
     with standard_error().status("storing"):
         stored = StageCertificates(stage).replace(pass_type, material, now=datetime.now(UTC))
     _show([stored], as_json=as_json)
-    standard_error().print(f"every function uses it within {KEEP_SECONDS / 60:.0f} minutes")
+    standard_error().print(f"all functions use it within {KEEP_SECONDS / 60:.0f} minutes")
 
 
 @app.command()
 def status(
     pass_types: Annotated[
-        list[str] | None, typer.Argument(metavar="[PASS_TYPE]...", help="All of the stage if not given.")
+        list[str] | None, typer.Argument(metavar="[PASS_TYPE]...", help="Default: all of the stage.")
     ] = None,
     stage: StageOption = "dev",
-    days: Annotated[int, typer.Option(help="Fail where no more than so many days are left.")] = WARNING_DAYS,
+    days: Annotated[int, typer.Option(help="Fail if a certificate expires within this many days.")] = WARNING_DAYS,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show whose certificates there are, how pushes are sent, and when certificate and intermediate end.
+    """List certificates: team, expiry of certificate and intermediate, and what pushes are sent with.
 
-    Exit code 0: all hold for more than --days. 1: one does not, or cannot be used, or there is none.
+    Exit code 0: all are valid for more than --days. 1: one is not, or is unusable, or the stage has none.
 
     Example: python -m infra cert status --stage prod --days 45 --json
     """
-    with standard_error().status("looking"):
+    with standard_error().status("reading certificates"):
         found = StageCertificates(stage).status(pass_types or [], now=datetime.now(UTC))
     if not found:
-        raise CertificateError(f"stage {stage} has no certificate; to begin, run: python -m infra cert request")
+        raise CertificateError(f"stage {stage} has no certificate; to request one, run: python -m infra cert request")
     _show(found, as_json=as_json)
-    if any(one.days_left is None or one.days_left <= days for one in found):
+    if any(row.days_left is None or row.days_left <= days for row in found):
         raise typer.Exit(1)
 
 
 def _show(found: list[Status], *, as_json: bool) -> None:
     if as_json:
-        write_json([asdict(one) for one in found], default=datetime.isoformat)
+        write_json([asdict(row) for row in found], default=datetime.isoformat)
         return
     names = ("pass type", "team", "certificate until", "intermediate until", "days left", "pushes with")
     table = Table(*(Column(name, overflow="fold") for name in names), box=None)
-    for one in found:
-        if one.certificate_ends_at and one.intermediate_ends_at:
-            days_left = one.days_left or 0
+    for row in found:
+        if row.certificate_ends_at and row.intermediate_ends_at:
+            days_left = row.days_left or 0
             color = "red" if days_left < 0 else "yellow" if days_left <= WARNING_DAYS else "green"
             table.add_row(
-                one.pass_type_identifier,
-                one.team_identifier,
-                f"{one.certificate_ends_at:%Y-%m-%d}",
-                f"{one.intermediate_ends_at:%Y-%m-%d}",
+                row.pass_type_identifier,
+                row.team_identifier,
+                f"{row.certificate_ends_at:%Y-%m-%d}",
+                f"{row.intermediate_ends_at:%Y-%m-%d}",
                 styled(str(days_left), color),
-                one.pushes_with,
+                row.pushes_with,
             )
     console = standard_output()
-    console.width = console.width if console.is_terminal else WIDTH_OF_A_PIPE
+    console.width = console.width if console.is_terminal else PIPE_WIDTH
     if table.row_count:
         console.print(table)
-    for one in found:
-        if one.problem:
-            console.print(styled("unusable:", "red", f" {one.problem}"))
+    for row in found:
+        if row.problem:
+            console.print(styled("unusable:", "red", f" {row.problem}"))
 
 
 def _password(file: Path | None) -> Password:
-    """Where a password comes from: never from the command line, which every process of the machine can read."""
+    """Return the source of passwords. Never an argument: every process of the machine can read arguments."""
 
-    def give(name: str) -> str:
+    def read_password(name: str) -> str:
         if file is not None:
             return file.read_text().rstrip("\r\n")
         if PASSWORD_VARIABLE in os.environ:
             return os.environ[PASSWORD_VARIABLE]
         if not sys.stdin.isatty():
-            raise CertificateError(f"{name}: is encrypted; give --password-file, or set {PASSWORD_VARIABLE}")
+            raise CertificateError(f"{name}: encrypted; give --password-file, or set {PASSWORD_VARIABLE}")
         try:
             return str(typer.prompt(f"password of {printable(name)}", hide_input=True, err=True))
-        except typer.Abort:  # how a question ends that is answered by Ctrl-C
+        except typer.Abort:  # raised by Ctrl-C at the prompt
             raise KeyboardInterrupt from None
 
-    return give
+    return read_password

@@ -1,4 +1,4 @@
-"""`doctor`: finds what keeps devices from being updated."""
+"""`doctor`: checks a stage for everything that keeps devices from being updated."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
 
 
 def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Find everything that silently keeps devices from being updated. Exit code 1 for a fault, 0 for warnings alone.
+    """Check a stage for everything that makes devices silently not update. Exit code 1: a fault was found.
 
     Example: python -m infra doctor --stage prod
     """
@@ -27,7 +27,9 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     progress = standard_error()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("", total=len(CHECKS))
-        results = run_checks(doctor, done=lambda result: bar.update(task, advance=1, description=result.check.name))
+        results = run_checks(
+            doctor, on_progress=lambda result: bar.update(task, advance=1, description=result.check.name)
+        )
     if as_json:
         write_json(_described(stage, results))
     else:
@@ -39,7 +41,7 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 def _show(results: Sequence[Result], console: PlainConsole) -> None:
     for result in results:
         worst = _worst(result)
-        console.print(styled(f"{worst.value if worst else 'ok':8}", COLORS[worst], f" {result.check.question}"))
+        console.print(styled(f"{worst.value if worst else 'ok':8}", COLORS[worst], f" {result.check.title}"))
         for finding in result.findings:
             console.print(styled(f"  {finding.severity.value}:", COLORS[finding.severity], f" {finding.found}"))
             console.print(f"    to do: {finding.fix}")
@@ -48,7 +50,7 @@ def _show(results: Sequence[Result], console: PlainConsole) -> None:
 
 
 def _worst(result: Result) -> Severity | None:
-    """Return the worst severity of a check's findings, or None without findings."""
+    """Return the worst severity of the findings; None without findings."""
     return next((s for s in Severity if any(finding.severity is s for finding in result.findings)), None)
 
 

@@ -1,27 +1,24 @@
-"""`pass history`: one pass, followed through the logs."""
+"""`pass history`: shows what happened to one pass."""
 
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from chalicelib.core.identifiers import PassId
-from infra.commands.options import JsonOption, SinceOption, StageOption, read_since
+from infra.commands.options import JsonOption, PassArgument, SinceOption, StageOption, read_since
 from infra.core.terminal import standard_error, write_json, write_line
 from infra.operate.history import Entry, History
 from infra.stage.stage import Stage
 
 
 def history(
-    pass_: Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")],
+    pass_: PassArgument,
     stage: StageOption = "dev",
     since: SinceOption = "24h",
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what happened to a pass: stamps, pushes and what APNs said, registrations, lists, downloads.
+    """Show what happened to a pass: stamps, pushes with APNs' responses, registrations, lists and downloads.
 
-    Devices stand there as short hashes. What happened within the last seconds may not have reached the logs yet.
+    Devices are shown as short hashes. Events of the last few seconds may not be in the logs yet.
 
     Example: python -m infra pass history pass.com.acme.boarding/7K2M9Q --stage dev --since 7d
     """
@@ -34,13 +31,18 @@ def history(
         write_json([_described(entry) for entry in entries])
         return
     for entry in entries:
-        write_line(f"{_time(entry.at)}  {entry.said}")
+        write_line(f"{_time(entry.at)}  {entry.description}")
     if not entries:
-        console.print(f"the logs say nothing of pass {pass_id} since {_time(begin)}")
+        console.print(f"the logs contain no events of pass {pass_id} since {_time(begin)}")
 
 
 def _described(entry: Entry) -> dict[str, object]:
-    return {"at": _time(entry.at), "event": entry.event, "said": entry.said, "fields": dict(entry.fields)}
+    return {
+        "at": _time(entry.at),
+        "event": entry.event,
+        "description": entry.description,
+        "fields": dict(entry.fields),
+    }
 
 
 def _time(at: float) -> str:

@@ -1,4 +1,4 @@
-"""`image`: images of single passes, such as members' photos."""
+"""`image`: uploads images of single passes, such as photos of members."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,14 +20,16 @@ def image() -> None:
 
 @app.command()
 def put(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="PNGs, as thumbnail@2x.png.", dir_okay=False)],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="PNGs, such as thumbnail@2x.png.", dir_okay=False)
+    ],
     stage: StageOption = "dev",
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload images for single passes, and print the key of each, which an item's `images` names.
+    """Upload images for single passes, and print their keys for the attribute `images` of items.
 
-    A key is the hash of the content: the same image has the same key, in every stage.
+    A key is the hash of the content: the same image has the same key in every stage.
 
     Example: python -m infra image put photos/ada/thumbnail@2x.png --stage dev
     """

@@ -7,6 +7,7 @@ import typer
 
 from infra.core.moments import FORMS, MomentError, parse_moment
 
+PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 StageOption = Annotated[
     str, typer.Option("--stage", help="Name of the stage; part of the name of each of its resources.")
 ]

@@ -1,4 +1,4 @@
-"""`pass`: single passes, issued, handed out, changed, looked at, deleted."""
+"""`pass`: issues, links, changes, shows, lists and deletes single passes."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
 from infra.commands.dialogue import Terminal
-from infra.commands.options import JsonOption, StageOption
+from infra.commands.options import JsonOption, PassArgument, StageOption, YesOption
 from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.cli_values import CliValueError, read_fields, read_lifetime, read_overrides
@@ -26,7 +26,7 @@ from infra.operate.passes.table import PassTable
 from infra.stage.stage import Stage
 
 MAX_PAGE_SIZE = 1000
-"""Items to read at once where most of them may not be what is looked for."""
+"""Items per page if a filter is given, which may match few of them."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,28 +37,28 @@ app = typer.Typer(
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )
-PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
+
 FieldOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--field", metavar="KEY=TEXT", help="A field's value; KEY:=JSON for a number, or a map of Apple's field keys."
+        "--field", metavar="KEY=TEXT", help="Value of a field; KEY:=JSON for a number or a map of Apple's field keys."
     ),
 ]
 OverrideOption = Annotated[
     str, typer.Option("--override", metavar="JSON", help="Top-level keys of pass.json, as a JSON object.")
 ]
-ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link works: 15m, 12h, 7d.")]
-QrOption = Annotated[bool, typer.Option("--qr", help="Show the link as a QR code in the terminal, too.")]
-LinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for scripts.")]
+ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link is valid: 15m, 12h, 7d.")]
+QrOption = Annotated[bool, typer.Option("--qr", help="Also show the link as a QR code in the terminal.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")]
 
 
 class DeclinedError(RefusedError):
-    """Whoever was asked said no."""
+    """The user declined a question; nothing was done."""
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """What commands about passes work on."""
+    """Access to the passes of a stage."""
 
     table: PassTable
     links: Links
@@ -73,24 +73,23 @@ class _Stage:
 def issue(  # noqa: PLR0913 - options of a command
     pass_: Annotated[str, typer.Argument(metavar="[PASS]", help="`<passTypeIdentifier>/<serialNumber>`")] = "",
     *,
-    template: Annotated[str, typer.Option(help="What the pass is made from.")],
-    pass_type: Annotated[str, typer.Option("--type", help="Instead of PASS: its passTypeIdentifier.")] = "",
-    serial: Annotated[str, typer.Option(help="With --type; a new one is made if not given.")] = "",
+    template: Annotated[str, typer.Option(help="Name of the template.")],
+    pass_type: Annotated[str, typer.Option("--type", help="Instead of PASS: the passTypeIdentifier.")] = "",
+    serial: Annotated[str, typer.Option(help="With --type: the serial number. Default: a new one.")] = "",
     field: FieldOption = None,
     override: OverrideOption = "{}",
     reuse_serial: Annotated[
-        bool, typer.Option("--reuse-serial", help="Allow the serial number of a pass that was deleted.")
+        bool, typer.Option("--reuse-serial", help="Allow the serial number of a deleted pass.")
     ] = False,
     expires: ExpiresOption = "7d",
     qr: QrOption = False,
     stage: StageOption = "dev",
     as_json: JsonOption = False,
 ) -> None:
-    """Issue a pass: write its item, and print a link that hands it out.
+    """Issue a pass: write its item and print a download link.
 
-    Nothing is written where the pass is there already, or does not fit its template. The serial number of a deleted
-    pass is refused, since the holder of that pass could fetch the new one; --reuse-serial allows it for the same
-    person.
+    Nothing is written if the pass exists already or does not match its template. The serial number of a deleted pass is
+    refused, since the holder of that pass could download the new one; --reuse-serial allows it for the same person.
 
     Example: python -m infra pass issue --type pass.com.acme.boarding --template boarding --field gate=A7 --qr
     """
@@ -113,16 +112,16 @@ def link(
     stage: StageOption = "dev",
     as_json: JsonOption = False,
 ) -> None:
-    """Print a new link for a pass that is there, however it was written.
+    """Print a new download link for an existing pass.
 
     Example: python -m infra pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
     """
     pass_id, lifetime = PassId.parse(pass_), _given("--expires", read_lifetime, expires)
-    with standard_error().status("making a link"):
+    with standard_error().status("creating a link"):
         found = _Stage.of(stage)
         found.table.validate(pass_id)
-        made = found.links.make(pass_id, lifetime=lifetime)
-    _print_link(f"pass {pass_id}", pass_id, made, qr=qr, as_json=as_json)
+        new_link = found.links.make(pass_id, lifetime=lifetime)
+    _print_link(f"pass {pass_id}", pass_id, new_link, qr=qr, as_json=as_json)
 
 
 @app.command()
@@ -134,7 +133,7 @@ def update(
     stage: StageOption = "dev",
     as_json: JsonOption = False,
 ) -> None:
-    """Change single values of a pass that is there; everything else of its item stays.
+    """Change single values of an existing pass; the rest of its item is kept.
 
     Example: python -m infra pass update pass.com.acme.boarding/7K2M9Q --field gate=B22 --stage dev
     """
@@ -146,7 +145,7 @@ def update(
 
 @app.command()
 def void(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Have phones show a pass as void. It stays there, and can be made good again with `unvoid`.
+    """Make phones show a pass as void. `unvoid` reverses this.
 
     Example: python -m infra pass void pass.com.acme.boarding/7K2M9Q --stage dev
     """
@@ -155,21 +154,21 @@ def void(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
 
 @app.command()
 def unvoid(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Have phones show a void pass as good again.
+    """Make phones show a void pass as valid again.
 
     Example: python -m infra pass unvoid pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    _update("made good again", pass_, ItemChange(voided=False), stage, as_json=as_json)
+    _update("unvoided", pass_, ItemChange(voided=False), stage, as_json=as_json)
 
 
 @app.command()
 def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Show a pass: its item, its version, and how many devices hold it. No secret, no device and no person is shown.
+    """Show the item and the version of a pass and the number of its devices, without secrets and personal data.
 
     Example: python -m infra pass show pass.com.acme.boarding/7K2M9Q --stage dev
     """
     pass_id = PassId.parse(pass_)
-    with standard_error().status("looking"):
+    with standard_error().status("reading the pass"):
         state = _Stage.of(stage).table.state(pass_id)
     modified = f"{datetime.fromtimestamp(state.version.modified_at, UTC):%Y-%m-%dT%H:%M:%SZ}" if state.version else None
     shown = {
@@ -191,16 +190,17 @@ def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption
 def list_(
     pass_type: Annotated[str | None, typer.Option("--type", help="Only passes of this passTypeIdentifier.")] = None,
     template: Annotated[str | None, typer.Option(help="Only passes of this template.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many to list.")] = 50,
-    after: Annotated[str | None, typer.Option(metavar="PASS", help="Go on behind this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of passes.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="PASS", help="Start after this pass.")] = None,
     *,
     stage: StageOption = "dev",
     as_json: LinesOption = False,
 ) -> None:
-    """List passes, in the table's own order.
+    """List passes in the table's order.
 
-    The table has no index to ask: it is read from its start, and every item that is read costs, listed or not. What
-    was read and what it cost is said at the end, and on Ctrl-C. A write of the last second may be missing.
+    There is no index: the table is read from its beginning, and each item read costs, whether it is listed or not. The
+    number of items read and their cost are printed at the end, also after Ctrl-C. Writes of the last second may be
+    missing.
 
     Example: python -m infra pass list --type pass.com.acme.boarding --limit 20 --json
     """
@@ -218,10 +218,10 @@ def list_(
         with progress.status("reading") as status:
             for page in pages:
                 read, units = read + page.read, units + page.units
-                few = page.passes[: limit - listed]
-                for item in few:
+                passes = page.passes[: limit - listed]
+                for item in passes:
                     _print_listed(item, as_json=as_json)
-                listed, last = listed + len(few), few[-1]["pass_id"] if few else last
+                listed, last = listed + len(passes), passes[-1]["pass_id"] if passes else last
                 status.update(f"reading, {read:,} items, {listed:,} passes found")
                 if listed == limit:
                     break
@@ -230,31 +230,31 @@ def list_(
     finally:
         progress.print(f"{listed:,} passes listed, {read:,} items read for {units:,.1f} read units")
         if last is not None:
-            progress.print(f"more may come behind the last: --after '{last}'")
+            progress.print(f"there may be more passes; to continue: --after '{last}'")
 
 
 @app.command()
 def delete(
     pass_: PassArgument,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
     stage: StageOption = "dev",
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a pass for good. Phones that hold it keep it as it is, since Apple lets nobody take a pass away.
+    """Delete a pass permanently. Phones keep their copy: a pass cannot be removed from a phone remotely.
 
     Example: python -m infra pass delete pass.com.acme.boarding/7K2M9Q --stage dev
     """
     pass_id = PassId.parse(pass_)
-    with standard_error().status("looking"):
+    with standard_error().status("reading the pass"):
         table = _Stage.of(stage).table
         state = table.state(pass_id)
     with Terminal(stage=stage, yes=yes) as dialogue:
         if state.devices:
-            good = state.attributes.get("voided") is not True
+            valid = state.attributes.get("voided") is not True
             dialogue.on_progress(
-                f"{_devices(state.devices)} it: the pass stays there as it is, and no change of it is told any more"
-                + ("; `pass void` it first to have it shown as void" if good else "")
+                f"{_devices(state.devices)} the pass: it stays there unchanged, and receives no more updates"
+                + ("; to have it shown as void, run `pass void` first" if valid else "")
             )
         if not dialogue.allows(f"delete pass {pass_id}?"):
             raise DeclinedError("declined; nothing was deleted")
@@ -262,11 +262,11 @@ def delete(
     if as_json:
         write_json({"pass_id": str(pass_id), "devices": state.devices})
     else:
-        write_line(f"deleted pass {pass_id}; its download links lead nowhere any more")
+        write_line(f"deleted pass {pass_id}; its download links no longer work")
 
 
 def plain(value: object) -> object:
-    """A value of DynamoDB's that JSON has no form for."""
+    """Convert a value of DynamoDB that JSON cannot contain."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
@@ -282,25 +282,25 @@ def _update(done: str, pass_: str, change: ItemChange, stage: str, *, as_json: b
     if as_json:
         write_json({"pass_id": str(pass_id), "devices": devices})
     else:
-        write_line(f"{done} pass {pass_id}; {_devices(devices)} it, and each is told if what it shows has changed")
+        write_line(f"{done} pass {pass_id}; {_devices(devices)} it, and each is notified if its content has changed")
 
 
 def _print_warnings(warnings: list[Finding]) -> None:
-    """What phones will leave out, or show otherwise than written."""
+    """Print warnings about values that phones leave out or show differently."""
     console = standard_error()
     for warning in warnings:
         console.print(styled("warning", "yellow", f": {warning}"))
 
 
 def _devices(count: int) -> str:
-    return "1 device holds" if count == 1 else f"{count:,} devices hold"
+    return "1 device has" if count == 1 else f"{count:,} devices have"
 
 
 def _print_link(done: str, pass_id: PassId, link: DownloadLink, *, qr: bool, as_json: bool) -> None:
-    """The link alone goes to the output, so that `$(...)` is it."""
+    """Print a link. Standard output contains only the link, so that a shell can use `$(...)`."""
     console = standard_error()
     expires_at = f"{link.expires_at:%Y-%m-%dT%H:%M:%SZ}"
-    console.print(f"{done}; until {expires_at} this link hands it out to whoever has it:")
+    console.print(f"{done}; until {expires_at}, anyone with this link can download the pass:")
     if as_json:
         write_json({"pass_id": str(pass_id), "link": link.url, "expires_at": expires_at})
     else:
@@ -325,7 +325,7 @@ def _print_listed(item: dict[str, object], *, as_json: bool) -> None:
 
 def _pass_id(pass_: str, pass_type: str, serial: str) -> PassId:
     if bool(pass_) == bool(pass_type) or (serial and not pass_type):
-        raise typer.BadParameter("name the pass either as PASS, or by --type with or without --serial")
+        raise typer.BadParameter("give either PASS, or --type with or without --serial")
     return PassId.parse(pass_) if pass_ else PassId(pass_type, serial or new_serial_number())
 
 
@@ -343,7 +343,7 @@ def _given(option: str, read: Callable[[T], R], values: T) -> R:
 
 
 def _readable(value: object) -> str:
-    """A printable text as it is, anything else as JSON."""
+    """Return printable text as it is, and anything else as JSON."""
     if isinstance(value, str) and value.isprintable():
         return value
     return json.dumps(value, default=plain, ensure_ascii=False)

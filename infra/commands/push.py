@@ -1,4 +1,4 @@
-"""`push`: what waits, what was given up, and pushing by hand."""
+"""`push`: shows queues, repeats what was given up, pushes by hand, and decides on held removals."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,16 +15,14 @@ from infra.operate.pushes import Decided, Pushes
 from infra.stage.stage import Stage
 
 app = typer.Typer(name="push", help="Pushes: status, redrive, send, removals.", no_args_is_help=True)
-removals = typer.Typer(name="removals", help="Removals of devices that are held: list, accept, discard.")
+removals = typer.Typer(name="removals", help="Held removals of devices: list, accept, discard.")
 app.add_typer(removals)
-TypeOption = Annotated[
-    str | None, typer.Option("--type", help="A pass type identifier; without it, removals of every type.")
-]
+TypeOption = Annotated[str | None, typer.Option("--type", help="Only removals of this pass type. Default: all.")]
 
 
 @app.command()
 def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Show what waits in the queues, and what lies in the dead-letter queues.
+    """Show the state of the queues and the contents of the dead-letter queues.
 
     Example: python -m infra push status --stage dev
     """
@@ -44,7 +42,7 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     for summary, count in letters.most_common():
         console.print(f"{count:6} x {summary}")
     if letters:
-        console.print("`push redrive` carries out again what can be")
+        console.print("`push redrive` repeats what can be repeated")
 
 
 @app.command()
@@ -56,9 +54,9 @@ def redrive(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Carry out again what was given up: orders of the dead-letter queue, batches of the stream-failure queue.
+    """Repeat what was given up: push tasks in the dead-letter queue and batches in the stream-failure queue.
 
-    The passes of refused items are looked at again: what has been repaired is pushed, what has not is refused again.
+    Passes whose items were refused are rechecked: valid ones are pushed, and the others are refused again.
 
     Example: python -m infra push redrive --stage dev
     """
@@ -70,8 +68,8 @@ def redrive(
         write_json({**asdict(done), "kept": dict(done.kept)})
         return
     write_line(
-        f"{done.tasks} orders are back in the push queue, {done.batches} stream batches were handed over again, "
-        f"{done.rechecks} passes of refused items are looked at again"
+        f"{done.tasks} push tasks returned to the push queue, {done.batches} stream batches processed again, "
+        f"{done.rechecks} passes with refused items to be rechecked"
     )
     for reason, count in done.kept.items():
         write_line(f"{count:6} x kept: {reason}")
@@ -86,21 +84,21 @@ def send(
     changed_since: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Instead: every pass that changed since 30m, 24h, 7d ago or 2026-12-24T18:30:00Z."
+            metavar="TIME", help="Instead: every pass that changed since 30m, 24h or 7d ago, or 2026-12-24T18:30:00Z."
         ),
     ] = None,
     stage: StageOption = "dev",
 ) -> None:
-    """Push to every device that holds a pass, whether it changed or not; what changed is then theirs to ask.
+    """Push to every device that has a pass, whether the pass changed or not.
 
-    With --changed-since, as after an outage in which downloads failed: each pass that changed since then gets a new
-    Last-Modified, so that phones are told of it again and download it again, and one that cannot be made at the moment
-    is pushed once it can be. All versions are read to find them.
+    Use --changed-since after an outage in which downloads failed: each pass that changed since then gets a new
+    Last-Modified, so that phones are notified and download it again. A pass that cannot be built now is pushed when it
+    can be. This reads all versions.
 
     Example: python -m infra push send pass.com.acme.boarding/7K2M9Q --stage dev
     """
     if bool(passes) == (changed_since is not None):
-        raise typer.BadParameter("name the passes either as PASS... or by --changed-since")
+        raise typer.BadParameter("give either PASS... or --changed-since")
     if changed_since is not None:
         _send_changed_since(changed_since, stage)
         return
@@ -108,7 +106,7 @@ def send(
     for text in passes or ():
         pass_id = PassId.parse(text)
         pushes.send(pass_id)
-        write_line(f"asked for a push to every device that holds {pass_id}")
+        write_line(f"requested a push to every device that has pass {pass_id}")
 
 
 def _send_changed_since(text: str, stage: str) -> None:
@@ -117,24 +115,24 @@ def _send_changed_since(text: str, stage: str) -> None:
     moment = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
     console = standard_error()
     try:
-        with console.status(f"asking for what changed since {moment}") as shown:
+        with console.status(f"requesting pushes of passes changed since {moment}") as shown:
 
             def on_progress(step: int) -> None:
                 nonlocal count
                 count += step
-                shown.update(f"asking for what changed since {moment}, {count:,} passes")
+                shown.update(f"requesting pushes of passes changed since {moment}, {count:,} passes")
 
             pushes.recheck_changed_since(since, on_progress=on_progress)
     finally:
-        write_line(f"asked for a push to every device that holds one of the {count:,} passes changed since {moment}")
+        write_line(f"requested a push to every device that has one of the {count:,} passes changed since {moment}")
 
 
 @removals.callback(invoke_without_command=True)
 def list_removals(context: typer.Context, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Show the removals of devices that are held, by pass type and reason.
+    """Show held removals of devices by pass type and reason.
 
-    APNs refused the push tokens of so many devices at once that none was removed: the push host or the credential may
-    belong to the wrong environment, or APNs has a problem. Find out which before you accept them.
+    Removals are held when APNs refuses the push tokens of many devices at once: the push host or the credentials may
+    belong to the wrong environment, or APNs may have a problem. Find the cause before you accept them.
 
     Example: python -m infra push removals --stage dev
     """
@@ -149,7 +147,8 @@ def list_removals(context: typer.Context, stage: StageOption = "dev", *, as_json
         write_line(f"{count.devices:6} x {count.pass_type_identifier}, APNs: {count.reason}, oldest change {since}")
     if held:
         write_line(
-            "if the devices are gone: push removals accept; if host or credential were wrong: push removals discard"
+            "if the devices no longer exist: push removals accept; if host or credentials were wrong: "
+            "push removals discard"
         )
     else:
         write_line("no removals are held")
@@ -157,9 +156,9 @@ def list_removals(context: typer.Context, stage: StageOption = "dev", *, as_json
 
 @removals.command()
 def accept(stage: StageOption = "dev", *, pass_type_identifier: TypeOption = None, as_json: JsonOption = False) -> None:
-    """Remove the devices whose removal is held. One that registered again since then stays, and is pushed to.
+    """Remove the devices whose removal is held. A device that has registered since is kept, and a push is sent to it.
 
-    Removed devices are not told of changes until they register again, which phones do not do by themselves.
+    Removed devices are not notified of changes until they register again, which phones do not do by themselves.
 
     Example: python -m infra push removals accept --type pass.com.acme.boarding --stage dev
     """
@@ -193,7 +192,7 @@ def _print_decided(done: Decided, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(done))
         return
-    write_line(f"{done.removed} devices are removed, {done.pushed} are pushed to again, {done.gone} were gone already")
+    write_line(f"{done.removed} devices removed, {done.pushed} to be pushed to again, {done.gone} no longer existed")
 
 
 def _pushes(stage: str) -> Pushes:

@@ -1,4 +1,4 @@
-"""`schema`: the contract of a pass item, for pipelines that check before they write."""
+"""`schema`: prints the JSON Schema of pass items, for pipelines that validate before they write."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +15,14 @@ from infra.operate.templates.folder import read_checked, template_name
 def schema(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[NAME.pass]", help="A template's folder, to allow its fields alone; any if not given."),
+        typer.Argument(
+            metavar="[NAME.pass]", help="A template's folder, to allow only its fields. Default: any field."
+        ),
     ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the JSON Schema (2020-12) of a pass item; with --json on one line.
+    """Print the JSON Schema (2020-12) of a pass item; with --json, on one line.
 
     Example: python -m infra schema chalicelib/templates/boarding.pass
     """

@@ -1,4 +1,4 @@
-"""`template`: what designers make, checked, seen and pushed."""
+"""`template`: checks, previews, pushes, pulls and lists templates."""
 
 import json
 import time
@@ -30,7 +30,7 @@ from infra.stage.stage import Stage
 
 DEFAULT_RATE = 50.0
 SETTLE_SECONDS = KEEP_SECONDS + 2
-"""After so long no sandbox makes passes of the old revision."""
+"""After this time no execution environment builds passes from the old revision."""
 PREVIEWS = PROJECT / ".passwire" / "preview"
 SAMPLE_PASS_ID = "pass.example.preview/PREVIEW-1"
 COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
@@ -42,14 +42,14 @@ FolderArgument = Annotated[
 
 
 class PullForm(Enum):
-    """What a pulled template is written as."""
+    """Form of the folder of a pulled template."""
 
     PASS = "pass"
     DESIGNER = "pkpasstemplate"
 
 
 class TemplateRefusedError(RefusedError):
-    """A template with errors: nothing was stored."""
+    """A template has errors; nothing was stored."""
 
 
 @app.command()
@@ -60,7 +60,7 @@ def check(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Check folders against Apple's format, and say what to do about each fault; 1 where there is an error.
+    """Check folders against Apple's format, and print each problem with its remedy. Exit code 1: an error was found.
 
     Example: python -m infra template check chalicelib/templates/boarding.pass
     """
@@ -77,13 +77,13 @@ def check(
 @app.command()
 def preview(
     folder: FolderArgument,
-    language: Annotated[str, typer.Option(help="Of the person who looks, as en or de.")] = "en",
+    language: Annotated[str, typer.Option(help="Language of the page, such as en or de.")] = "en",
     item: Annotated[
-        Path | None, typer.Option(help="A JSON file with a pass item's attributes: fields, overrides, voided.")
+        Path | None, typer.Option(help="JSON file with attributes of a pass item: fields, overrides, voided.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the page goes; .passwire/preview/ if not given.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.")] = None,
 ) -> None:
-    """Draw a pass of a folder as an HTML page, front and back.
+    """Write an HTML page that shows a pass of a template, front and back.
 
     Example: python -m infra template preview chalicelib/templates/boarding.pass --language de
     """
@@ -114,15 +114,15 @@ def push(
     stage: StageOption = "dev",
     *,
     notify: Annotated[
-        bool, typer.Option("--notify", help="Touch all passes of the template, so that phones get its new look.")
+        bool, typer.Option("--notify", help="Touch all passes of the template, so that phones download them again.")
     ] = False,
-    rate: Annotated[float, typer.Option(min=0.1, help="Passes to touch a second, at most.")] = DEFAULT_RATE,
+    rate: Annotated[float, typer.Option(min=0.1, help="Maximum number of passes to touch per second.")] = DEFAULT_RATE,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a folder, and make it what passes are made from within 5 seconds, without a deploy.
+    """Check a folder and store it as the template that passes are built from. Takes effect within 5 seconds.
 
-    Passes whose items were refused for this template are looked at again: those that can be made now are pushed.
-    With --notify its passes are touched at --rate a second; interrupted, the same command goes on where it was.
+    Passes whose items were refused because of this template are rechecked, and pushed if they are valid now. With
+    --notify, all passes of the template are touched; if interrupted, run the same command again to resume.
 
     Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
     """
@@ -134,15 +134,15 @@ def push(
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
-        pushed = bucket.push(name, files, uploaded=lambda count: bar.advance(task, count))
+        pushed = bucket.push(name, files, on_progress=lambda count: bar.advance(task, count))
     progress.print(
         f"template {name}: revision {pushed.revision} "
-        + ("is current already" if pushed.unchanged else "is current now")
+        + ("was current already" if pushed.unchanged else "is current now")
     )
     rechecked = _recheck_refused(Pushes(deployed), name, progress)
     touched = None
     if notify:
-        progress.print(f"waiting {SETTLE_SECONDS:.0f} s until every sandbox has it")
+        progress.print(f"waiting {SETTLE_SECONDS:.0f} s until all functions use it")
         time.sleep(SETTLE_SECONDS)
         touched = _notify(deployed, name, pushed.revision, rate, progress)
     if as_json:
@@ -152,14 +152,14 @@ def push(
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a template that was pushed.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a pushed template.")],
     stage: StageOption = "dev",
-    into: Annotated[Path, typer.Option(help="Where the folder NAME.pass goes.", file_okay=False, exists=True)] = Path(),
+    into: Annotated[Path, typer.Option(help="Parent of the new folder.", file_okay=False, exists=True)] = Path(),
     as_: Annotated[
-        PullForm, typer.Option("--as", help="pass, or pkpasstemplate: what Pass Designer opens, NAME.pkpasstemplate.")
+        PullForm, typer.Option("--as", help="pass: NAME.pass; pkpasstemplate: for Pass Designer.")
     ] = PullForm.PASS,
 ) -> None:
-    """Get the folder of a template as it was last pushed.
+    """Write a template to a folder as it was last pushed.
 
     Example: python -m infra template pull boarding --stage dev --into designs
     """
@@ -168,7 +168,7 @@ def pull(
 
 @app.command(name="list")
 def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """List the templates of a stage: those that were pushed, and those that come with the app.
+    """List the templates of a stage: pushed ones, and those packaged with the app.
 
     Example: python -m infra template list --stage dev
     """
@@ -177,8 +177,8 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
         (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
         for template in pushed
     ]
-    there = {template.name for template in pushed}
-    rows += [(name, "packaged", None) for name in packaged_names() if name not in there]
+    pushed_names = {template.name for template in pushed}
+    rows += [(name, "packaged", None) for name in packaged_names() if name not in pushed_names]
     rows.sort(key=lambda row: row[0])
     if as_json:
         keys = ("template", "revision", "pushed_at")
@@ -189,36 +189,37 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
 
 
 def _warn_of_lost_fields(before: Template | None, after: Template, console: PlainConsole) -> None:
-    """A pass whose item writes a field that is gone can be made no more."""
+    """Warn of fields that the new revision lacks: items that contain them are refused."""
     lost = sorted(set(before.places) - set(after.places)) if before else []
     if lost:
         console.print(
             styled(
                 "warning",
                 "yellow",
-                f": the fields {', '.join(lost)} are gone: passes whose items still write them are refused; put them "
-                "back, or have the pipeline leave them out",
+                f": the fields {', '.join(lost)} were removed: items that contain them are refused; restore "
+                "the fields, or remove them from the pipeline",
             )
         )
 
 
 def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
-    """Bring back what was refused for this template, also where it was current already: an earlier push may have been
-    interrupted here.
+    """Request a recheck of the passes that were refused because of this template.
+
+    This is done even if the revision was current already: an earlier push may have been interrupted before it.
     """
-    with console.status("looking for refused passes") as shown:
-        count = pushes.recheck_refused(name, on_progress=lambda _: shown.update("asking for refused passes again"))
+    with console.status("reading refused passes") as shown:
+        count = pushes.recheck_refused(name, on_progress=lambda _: shown.update("requesting rechecks"))
     if count:
-        console.print(f"{count:,} passes whose items were refused are looked at again")
+        console.print(f"{count:,} passes whose items were refused will be rechecked")
     return count
 
 
 def _notify(stage: Stage, name: str, revision: str, rate: float, console: PlainConsole) -> int:
-    """Touch the template's passes, and say how far it came, at the end as after Ctrl-C."""
+    """Touch the template's passes, and print their number, also after Ctrl-C."""
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} passes touched"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("touch", total=None)
-        started, advice = datetime.now(UTC), "; interrupted: repeat the command to go on"
+        started, advice = datetime.now(UTC), "; interrupted, run the same command again to resume"
         try:
             touch(
                 stage,
@@ -226,7 +227,7 @@ def _notify(stage: Stage, name: str, revision: str, rate: float, console: PlainC
                 template=name,
                 revision=revision,
                 rate=rate,
-                touched=lambda count: bar.advance(task, count),
+                on_progress=lambda count: bar.advance(task, count),
             )
             advice = ""
         finally:
@@ -244,11 +245,15 @@ def _findings(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
 
 
 def _readable(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
-    """A folder without errors."""
+    """Read a folder without errors.
+
+    Raises:
+        TemplateRefusedError: the template has errors.
+    """
     name, findings, files = _findings(folder)
     errors = [str(finding) for finding in findings if finding.severity is Severity.ERROR]
     if errors:
-        raise TemplateRefusedError("\n  ".join([f"template {name} has errors, nothing was done:", *errors]))
+        raise TemplateRefusedError("\n  ".join([f"template {name} has errors; nothing was stored:", *errors]))
     return name, findings, files
 
 
@@ -258,7 +263,7 @@ def _attributes(path: Path | None) -> dict[str, object]:
     try:
         attributes = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise RefusedError(f"{path}: cannot be read as a pass item: {error}") from None
+        raise RefusedError(f"{path}: not a readable pass item: {error}") from None
     if not isinstance(attributes, dict):
         raise RefusedError(f'{path}: must be a JSON object such as {{"fields": {{"gate": "B22"}}}}')
     return attributes
@@ -268,7 +273,7 @@ def _show(folder: str, findings: list[Finding], console: PlainConsole) -> None:
     for finding in findings:
         console.print(styled(finding.severity.value, COLORS[finding.severity], f": {finding}"))
     if not findings:
-        console.print(f"{folder}: no faults")
+        console.print(f"{folder}: no problems found")
 
 
 def _described(finding: Finding) -> dict[str, str]:

@@ -20,6 +20,16 @@ class MomentError(RefusedError):
     """A text that names no moment; the message says how one is written."""
 
 
+def parse_duration(text: str) -> float | None:
+    """Parse a duration such as `30s`, `10m`, `2h`, `7d` or `2w`.
+
+    Returns:
+        Seconds, or None if the text is not a duration.
+    """
+    match = AGO.fullmatch(text)
+    return float(int(match[1]) * SECONDS[match[2]]) if match else None
+
+
 def parse_moment(text: str, *, now: float) -> float:
     """Read `10m`, `2h`, `7d` before now, or a date or time of ISO 8601.
 
@@ -33,8 +43,8 @@ def parse_moment(text: str, *, now: float) -> float:
     Raises:
         MomentError: it is neither.
     """
-    if ago := AGO.fullmatch(text):
-        return max(0.0, now - int(ago[1]) * SECONDS[ago[2]])
+    if (ago := parse_duration(text)) is not None:
+        return max(0.0, now - ago)
     try:
         moment = datetime.fromisoformat(text)
         return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -1,8 +1,8 @@
 """AWS's rules that the embedded AWS does not have by itself, and where this project enforces each of them.
 
-`python -m infra.local.aws_rules` prints the table. There are three places: the rig that plays Lambda and SQS
+`python -m infra.local.aws_rules` prints the table. There are three places: the rig that simulates Lambda and SQS
 (`tests/faults/rig.py`), the layer inside the embedded AWS (`strict_aws.py`, in the local run too), and checks on the
-translated template (`tests/stack/infra/deploy/test_template_rules.py`). A test holds that every named test exists.
+translated template (`tests/stack/infra/deploy/test_template_rules.py`). A test checks that every named test exists.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Rule:
     """A rule of AWS.
 
     Args:
-        name: A1 to A20 for those that broke something; a word for the smaller ones.
+        name: A1 to A20 for rules that have broken something; a word for smaller ones.
         rule: what AWS does.
-        source: where AWS or its users say so.
-        enforced_by: tests that fail where it is not met, as pytest names them.
-        left_out: what the suite does not show of it; empty for nothing.
+        source: the page of AWS or of its users.
+        enforced_by: ids of the tests that fail if the rule is violated.
+        left_out: the part of it that the suite does not check; may be empty.
     """
 
     name: str
@@ -158,7 +158,7 @@ RULES = (
             STRICT + "test_invocation_of_more_than_six_megabytes_is_refused",
             OPERATIONS + "test_stream_batch_that_is_larger_than_an_invocation_is_redriven",
         ),
-        "The rig and the in-process service refuse larger events too; answers of more than 6 MB likewise.",
+        "The rig and the in-process service refuse larger events too; and answers of more than 6 MB.",
     ),
     Rule(
         "A14",
@@ -188,7 +188,7 @@ RULES = (
         "A new RestApi has a new address, and phones keep the address of their passes permanently.",
         "API Gateway guide; Apple, webServiceURL",
         (),
-        "What no emulator can show. The deployer's own tests hold that it refuses to replace it unasked.",
+        "No emulator shows this. The deployer's tests check that it does not replace the API without consent.",
     ),
     Rule(
         "A18",
@@ -225,7 +225,7 @@ RULES = (
     ),
     Rule(
         "compression",
-        "API Gateway compresses zips in vain, and SAM does not deploy the API again for the setting.",
+        "API Gateway compresses zips without any gain, and SAM does not deploy the API again for the setting.",
         "API Gateway guide, gzip compression",
         (TEMPLATE + "test_api_does_not_compress_responses",),
     ),
@@ -237,7 +237,7 @@ RULES = (
     ),
     Rule(
         "frozen environments",
-        "Lambda freezes an execution environment between invocations; its monotonic clock may stand still.",
+        "Lambda freezes an execution environment between invocations; its monotonic clock may stop.",
         "Lambda guide, lambda-runtime-environment",
         (
             "tests/stack/test_credentials.py::test_rotated_secret_is_read_by_whichever_clock_has_moved",
@@ -263,7 +263,7 @@ RULES = (
 
 
 def table() -> str:
-    """The rules as a table in Markdown."""
+    """Return the rules as a Markdown table."""
     lines = ["| rule | what AWS does | source | enforced by | left out |", "| --- | --- | --- | --- | --- |"]
     for rule in RULES:
         tests = ", ".join(f"`{test.partition('::')[2]}`" for test in rule.enforced_by)

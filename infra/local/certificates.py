@@ -1,7 +1,6 @@
-"""Development certificates in the shape of Apple's: enough to sign passes and to push to the simulator, never to Apple.
+"""Development certificates in the form of Apple's, which sign passes and authenticate pushes to the APNs stand-in only.
 
-Every subject says that it is not Apple's. Keys and certificates live in a folder of the local run and are made anew
-with it.
+Every subject says that it is not Apple's. Each local run makes new keys and certificates in its folder.
 """
 
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from infra.core.private_files import open_private
 NOT_APPLE = "Passwire development, not Apple"
 LIFETIME = timedelta(days=397)
 BACKDATE = timedelta(hours=1)
-"""For clocks that are behind."""
+"""How far in the past a certificate begins, for clocks that are behind."""
 KEY_ID = "DEVKEY0001"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -29,17 +28,17 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 @dataclass(frozen=True, slots=True)
 class DevelopmentChain:
-    """Where each file is. Certificates and keys are PEM.
+    """The paths of the certificates and keys, all PEM.
 
     Args:
-        root: a root of our own, to be trusted for everything here.
-        intermediate: what stands in for Apple's WWDR certificate; signed by `root`.
+        root: the root to trust for all of them.
+        intermediate: the counterpart of Apple's WWDR certificate, signed by `root`.
         pass_type_certificate: signs passes and authenticates pushes; signed by `intermediate`.
         pass_type_key: its key.
         apns_server_certificate: for localhost and 127.0.0.1; signed by `root`.
         apns_server_key: its key.
         provider_key: an ES256 key as Apple's `.p8` files hold it, whose id is `KEY_ID`.
-        provider_public_key: what the simulator verifies provider tokens with.
+        provider_public_key: verifies provider tokens in the APNs stand-in.
     """
 
     root: Path
@@ -60,11 +59,11 @@ class _Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """What stands in for Apple's developer portal: it issues pass type certificates, for any key.
+    """A counterpart of Apple's developer portal: issues pass type certificates for any key.
 
     Args:
-        root: a root of its own.
-        intermediate: what stands in for Apple's WWDR certificate.
+        root: its root.
+        intermediate: the counterpart of Apple's WWDR certificate.
     """
 
     root: _Issuer
@@ -72,7 +71,7 @@ class Portal:
 
     @classmethod
     def open(cls, *, lifetime: timedelta = LIFETIME) -> Self:
-        """A new one, whose intermediate has the name of every other's."""
+        """Make a portal with new keys; the intermediates of all portals have the same name."""
         root = _certificate_authority("Root CA", issuer=None)
         return cls(root, _certificate_authority("WWDR stand-in", issuer=root, unit="G4", lifetime=lifetime))
 
@@ -84,7 +83,7 @@ class Portal:
         team_identifier: str,
         lifetime: timedelta = LIFETIME,
     ) -> x509.Certificate:
-        """A pass type certificate that began a little while ago."""
+        """Issue a pass type certificate, valid since an hour ago."""
         return _issue(
             x509.Name(
                 [
@@ -103,7 +102,7 @@ class Portal:
 
 
 def make_development_chain(folder: Path, *, pass_type_identifier: str, team_identifier: str) -> DevelopmentChain:
-    """Make all of it in `folder`, which is created if need be; whatever is there is replaced."""
+    """Make all keys and certificates in `folder`, which is created if missing; existing files are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     portal = Portal.open()
     pass_type_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -222,7 +221,7 @@ def _key_pem(key: PrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Private from the first moment: a key must not be readable between its creation and a chmod."""
+    """Write a private file. It is created private, since a key must not be readable until a later chmod."""
     path.unlink(missing_ok=True)
     with open_private(path, "xb") as file:
         file.write(content)

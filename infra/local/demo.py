@@ -1,4 +1,4 @@
-"""The whole loop, told as a timeline: a pass is issued, added, changed, pushed, listed, downloaded, and seen."""
+"""Plays the whole loop as a timeline: a pass is issued, added, changed, pushed, listed, downloaded, and shown."""
 
 import secrets
 import subprocess
@@ -24,7 +24,7 @@ LINK_LIFETIME = timedelta(hours=1)
 
 
 class Timeline:
-    """Says each step with the seconds since the start and the seconds that it took."""
+    """Reports each step with the seconds since the start and its own duration."""
 
     def __init__(self, on_progress: Callable[[str], None]) -> None:
         self._on_progress = on_progress
@@ -37,18 +37,18 @@ class Timeline:
 
 
 def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None]) -> Path:
-    """Play the loop on a running stack, and clean up after it.
+    """Play the loop on a running local run, and clean up after it.
 
     Args:
-        stack: where.
+        stack: the local run.
         folder: for the final `.pkpass`.
-        on_progress: takes a line of the timeline.
+        on_progress: called with each line of the timeline.
 
     Returns:
         The final pass.
 
     Raises:
-        LocalError, PhoneError: a step did not do what it must.
+        LocalError, PhoneError: a step failed.
     """
     stack.use()
     passes = aws.resource("dynamodb").Table(stack.tables["passes"])
@@ -71,9 +71,11 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
         push = _wait_for_push(stack, phone)
         timeline.step(f"APNs:     an empty push {push['body']} for topic {push['topic']} arrives over HTTP/2")
         messages = phone.wakes(stack.pass_type_identifier)
-        timeline.step("phone:    asks what changed, downloads just that pass, freshly signed")
+        timeline.step("phone:    lists the changed passes and downloads that one, newly signed")
         if not messages:
-            raise LocalError("the phone saw no change; the demo failed")
+            raise LocalError(
+                f"the phone shows no change of {pass_id} after the push; the logs of the functions say why"
+            )
         for message in messages:
             timeline.step(f'phone:    shows "{message}"')
         final = folder / f"{pass_id.serial_number}.pkpass"
@@ -90,10 +92,10 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
 
 
 def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
-    """What openssl says of a pass's signature, the second opinion on ours.
+    """Verify a pass's signature with openssl; returns the line that openssl prints.
 
     Raises:
-        LocalError: it does not accept it.
+        LocalError: openssl refuses the signature.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "check.pkpass"
@@ -107,7 +109,7 @@ def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
     for name in ("check.pkpass", "manifest.json", "signature"):
         (folder / name).unlink()
     if done.returncode:
-        raise LocalError(f"openssl does not accept the pass's signature: {done.stderr.strip()}")
+        raise LocalError(f"openssl refuses the pass's signature: {done.stderr.strip()}")
     return done.stderr.strip()
 
 
@@ -122,4 +124,6 @@ def _wait_for_push(stack: LocalRun, phone: Phone) -> dict[str, str]:
             if push["token"] == phone.push_token:
                 return dict(push)
         time.sleep(0.02)
-    raise LocalError(f"no push arrived within {PUSH_TIMEOUT_SECONDS:.0f} s")
+    raise LocalError(
+        f"no push arrived at the APNs stand-in within {PUSH_TIMEOUT_SECONDS:.0f} s; the logs of the functions say why"
+    )

@@ -1,9 +1,9 @@
-"""Starts ministack, with one thing fixed and AWS's refusals added (`strict_aws.py`); runs on ministack's own Python, so
-it imports nothing of ours but that.
+"""Starts ministack with one function replaced and AWS's refusals added. It runs on ministack's Python, and of this
+project it imports `strict_aws.py` only.
 
-A Query of ministack takes its key condition apart anew for every row of the partition, on every page: with 100,000
-rows that is 4 seconds a page, in which nothing else is answered. Here a condition on the partition key alone, whose
-rows were found by that key already, is one comparison.
+A Query of ministack parses its key condition again for every row of the partition, on every page: with 100,000 rows
+that takes 4 seconds per page, in which nothing else is answered. With the replacement, a condition on the partition key
+alone is one comparison.
 """
 
 import importlib.util
@@ -13,14 +13,14 @@ import re
 import sys
 from pathlib import Path
 
-from ministack import app  # type: ignore[import-not-found]  # not installed beside our tools
-from ministack.services import (  # type: ignore[import-not-found]  # likewise
+from ministack import app  # type: ignore[import-not-found]  # installed in an environment of its own
+from ministack.services import (  # type: ignore[import-not-found]  # as above
     cloudformation,
     dynamodb,
     secretsmanager,
     sqs,
 )
-from ministack.services.cloudformation import (  # type: ignore[import-not-found]  # likewise
+from ministack.services.cloudformation import (  # type: ignore[import-not-found]  # as above
     changesets,
     handlers,
     provisioners,
@@ -28,11 +28,11 @@ from ministack.services.cloudformation import (  # type: ignore[import-not-found
 
 PARTITION = re.compile(r"\s*(#?\w+)\s*=\s*(:\w+)\s*")
 
-_evaluate = dynamodb._evaluate_condition  # noqa: SLF001 - there is no public way
+_evaluate = dynamodb._evaluate_condition  # noqa: SLF001 - it has no public name
 
 
 def evaluate(expr, item, attr_values, attr_names, slot="ConditionExpression"):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - ministack's signature
-    """As ministack's own."""
+    """Evaluate a condition as ministack does."""
     if slot == "KeyConditionExpression" and (found := PARTITION.fullmatch(expr)):
         name, value = found.groups()
         return item.get(attr_names.get(name, name)) == attr_values.get(value)
@@ -42,16 +42,16 @@ def evaluate(expr, item, attr_values, attr_names, slot="ConditionExpression"):  
 dynamodb._evaluate_condition = evaluate  # noqa: SLF001
 
 STRICT = "PASSWIRE_STRICT_AWS"
-"""JSON of the `Limits` that differ from their defaults; missing for ministack as it is."""
+"""JSON of the `Limits` that differ from their defaults; not set for ministack without AWS's refusals."""
 
 
 def add_refusals(limits: str) -> None:
-    """Make it refuse what AWS refuses."""
+    """Make ministack refuse what AWS refuses; `limits` is JSON."""
     spec = importlib.util.spec_from_file_location("strict_aws", Path(__file__).with_name("strict_aws.py"))
     assert spec is not None  # noqa: S101 - the file is beside this one
-    assert spec.loader is not None  # noqa: S101 - likewise
+    assert spec.loader is not None  # noqa: S101 - as above
     strict = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = strict  # dataclasses look themselves up there
+    sys.modules[spec.name] = strict  # dataclasses look up their module there
     spec.loader.exec_module(strict)
 
     wanted = strict.Limits()

@@ -1,7 +1,7 @@
-"""The embedded AWS: ministack in a virtual environment and a process of its own, and what it does unlike AWS.
+"""Installs and starts the embedded AWS, ministack, and finishes what it leaves out of a deployed stack.
 
-It pins its own botocore, so it cannot share ours; and it runs functions on its own Python, so it is built with the one
-that packages the app.
+It pins its own botocore, so it has a virtual environment of its own. It runs functions on its own Python, so that
+environment is made with the Python that packages the app.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ START_TIMEOUT_SECONDS = 60.0
 
 
 class LocalError(PasswireError):
-    """The local run cannot go on; the message says why in one sentence."""
+    """The local run cannot continue; the message says why in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Ministack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes any AWS SDK talk to it."""
+        """The environment variables with which an AWS SDK uses it."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": REGION,
@@ -61,7 +61,7 @@ class Ministack:
 
 
 def install(on_progress: Callable[[str], None]) -> Path:
-    """Make the virtual environment if it is not there as pinned; its Python.
+    """Make the virtual environment unless it exists as pinned; returns the path of its Python.
 
     Raises:
         LocalError: pip could not install it.
@@ -87,16 +87,16 @@ def running(
     on_progress: Callable[[str], None],
     strict: Mapping[str, object] | None = NO_CHANGES,
 ) -> Iterator[Ministack]:
-    """An embedded AWS for as long as the context lasts; it forgets everything afterwards.
+    """Run an embedded AWS while the context lasts; its data is lost at the end.
 
     Args:
         folder: for its log and its files.
-        port: to listen on; None for any that is free.
-        on_progress: takes a line of progress.
-        strict: limits of `strict_aws.py` that differ from their defaults; None for an AWS that refuses less.
+        port: the port to listen on; None for a free one.
+        on_progress: called with each line of progress.
+        strict: limits of `strict_aws.py` that differ from their defaults; None to leave its refusals out.
 
     Raises:
-        LocalError: the port is taken, or it did not start.
+        LocalError: the port is in use, or ministack did not start.
     """
     if port is not None and not port_is_free(port):
         raise LocalError(f"port {port} is in use; stop what listens there or choose another with --port")
@@ -110,7 +110,7 @@ def running(
         own["PASSWIRE_STRICT_AWS"] = json.dumps(dict(strict))
     with log.open("wb") as output:
         process = start_tethered(
-            [str(python), "-P", str(STARTER)],  # -P: what stands beside the starter is not for it to import
+            [str(python), "-P", str(STARTER)],  # -P: it must not import the modules of the starter's folder
             environment={**ministack.environment, **own},
             cwd=folder,
             stdout=output,
@@ -124,13 +124,13 @@ def running(
 
 
 def finish_gateway(stage: Stage, ministack: Ministack) -> str:
-    """Do what ministack leaves out of a deployed API, and tell the function where it is reached.
+    """Finish a deployed API, and set the function's web service URL.
 
-    It ignores the API's binary media types and the catch-all's method, which stand in the template; and its events do
-    not name the host that a request came in by, as AWS's do.
+    Ministack ignores the binary media types and the method of the catch-all path, which are in the template. Its events
+    do not contain the host of a request, as AWS's do.
 
     Returns:
-        The API's base URL, which `/v1/...` follows.
+        The API's base URL, to which `/v1/...` is appended.
     """
     api_id = stage.outputs["RestAPIId"]
     gateway = aws.client("apigateway")
@@ -150,7 +150,7 @@ def finish_gateway(stage: Stage, ministack: Ministack) -> str:
 
 
 def finish_tables(stage: Stage) -> None:
-    """Set what stands in the template and ministack leaves out: expiry, and recovery to a point in time."""
+    """Set expiry and point-in-time recovery, which ministack ignores in the template."""
     dynamodb = aws.client("dynamodb")
     for table in stage.tables.values():
         dynamodb.update_continuous_backups(
@@ -163,14 +163,17 @@ def finish_tables(stage: Stage) -> None:
 
 
 def finish_functions(stage: Stage) -> None:
-    """Set what stands in the template and ministack leaves out: which functions may send into their own queue."""
+    """Set which functions may send to their own queue, which ministack ignores in the template."""
     for logical_id, properties in additions().items():
         if "RecursiveLoop" in properties:
             set_function(stage.functions[snake_case(logical_id)], {"RecursiveLoop": properties["RecursiveLoop"]})
 
 
 def set_binary_media_types(ministack: Ministack, api_id: str, types: list[str]) -> None:
-    """A JSON list as the patch's value, which boto3 would refuse; AWS takes them from the template."""
+    """Set an API's binary media types.
+
+    Ministack wants a JSON list as the value of the patch, which boto3 refuses. AWS reads the types from the template.
+    """
     body = json.dumps({"patchOperations": [{"op": "replace", "path": "/binaryMediaTypes", "value": types}]})
     request = AWSRequest(method="PATCH", url=f"{ministack.endpoint_url}/restapis/{api_id}", data=body)
     SigV4Auth(get_session().get_credentials(), "apigateway", REGION).add_auth(request)
@@ -181,9 +184,9 @@ def _wait(ministack: Ministack, process: "subprocess.Popen[bytes]", log: Path) -
     until = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise LocalError(f"the embedded AWS ended at its start; its log is {log}")
+            raise LocalError(f"the embedded AWS ended while it started; see its log {log}")
         with contextlib.suppress(httpx.TransportError):
             httpx.get(f"{ministack.endpoint_url}/_ministack/health", trust_env=False).raise_for_status()
             return
         time.sleep(0.1)
-    raise LocalError(f"the embedded AWS did not answer within {START_TIMEOUT_SECONDS:.0f} s; its log is {log}")
+    raise LocalError(f"the embedded AWS did not answer within {START_TIMEOUT_SECONDS:.0f} s; see its log {log}")

@@ -1,9 +1,9 @@
-"""A simulated iPhone: keeps passes, tags and validators as Wallet does, and speaks only HTTP to the web service.
+"""A simulated iPhone: keeps passes, tags and validators as Wallet does, and uses the web service by HTTP only.
 
-It stands in for the one thing that cannot run here. What it leaves out: it does not verify the pass's signature, does
-not retry failed calls with growing waits, and draws nothing. What it does as devices were seen to do: it uses the
-`webServiceURL` and `authenticationToken` of the pass itself, appends `/v1`, keeps one tag for each pass type, sends
-`If-Modified-Since` with the date that it was given, and replaces a pass only by one that it got with 200.
+It replaces the only part that cannot run here. It verifies each pass with `verification.py`. Unlike a phone, it trusts
+any root, does not retry failed calls, and displays nothing. As real devices do, it uses the `webServiceURL` and
+`authenticationToken` of the pass, appends `/v1`, keeps a tag per pass type, sends `If-Modified-Since` with the date of
+the last download, and replaces a pass only by one that it got with 200.
 """
 
 import io
@@ -21,6 +21,7 @@ import httpx
 from chalicelib.core.errors import PasswireError
 from chalicelib.passes.format.keys import FIELD_GROUPS, STYLES
 from chalicelib.passes.strings import parse_strings, pick_language
+from infra.local.verification import verify_pass
 
 PKPASS = "application/vnd.apple.pkpass"
 SAFARI = (
@@ -30,12 +31,12 @@ SAFARI = (
 
 
 class PhoneError(PasswireError):
-    """The web service answered what a phone cannot go on with."""
+    """The web service gave an answer with which a phone cannot continue."""
 
 
 @dataclass(frozen=True)
 class InstalledPass:
-    """A pass on the phone, with what it was downloaded with."""
+    """A pass on the phone, and the validator of its download."""
 
     content: dict[str, Any]
     strings: dict[str, str] = field(repr=False)
@@ -44,15 +45,19 @@ class InstalledPass:
 
     @classmethod
     def open(cls, archive: bytes, *, language: str, last_modified: str | None) -> Self:
-        """Read a `.pkpass`."""
+        """Read a `.pkpass`.
+
+        Raises:
+            PassError: the pass is not validly signed.
+        """
         with zipfile.ZipFile(io.BytesIO(archive)) as members:
-            content = json.loads(members.read("pass.json"))
-            folders = {name.partition("/")[0] for name in members.namelist()}
-            picked = pick_language(
-                [name.removesuffix(".lproj") for name in folders if name.endswith(".lproj")], language
-            )
-            name = f"{picked}.lproj/pass.strings"
-            strings = parse_strings(members.read(name)) if name in members.namelist() else {}
+            files = {name: members.read(name) for name in members.namelist()}
+        verify_pass(files)
+        content = json.loads(files["pass.json"])
+        folders = {name.partition("/")[0] for name in files}
+        picked = pick_language([name.removesuffix(".lproj") for name in folders if name.endswith(".lproj")], language)
+        name = f"{picked}.lproj/pass.strings"
+        strings = parse_strings(files[name]) if name in files else {}
         return cls(content, strings, archive, last_modified)
 
     @property
@@ -64,12 +69,12 @@ class InstalledPass:
         return str(self.content["serialNumber"])
 
     def fields(self) -> dict[str, dict[str, Any]]:
-        """The fields by key, of whatever style the pass has."""
+        """The fields of the pass by key, for any style."""
         style: dict[str, Any] = next((self.content[style] for style in STYLES if style in self.content), {})
         return {member["key"]: member for group in FIELD_GROUPS for member in style.get(group, [])}
 
     def changes_since(self, older: "InstalledPass") -> list[str]:
-        """What the phone shows on its lock screen (Apple, "PassFieldContent": `changeMessage`)."""
+        """The messages that the phone shows on its lock screen (Apple, "PassFieldContent": `changeMessage`)."""
         before = older.fields()
         messages = []
         for key, now in self.fields().items():
@@ -84,12 +89,12 @@ class InstalledPass:
 
 @dataclass
 class Phone:
-    """One device. Every method is something that a person or APNs does to it.
+    """One device. Each method is an action of a person or of APNs.
 
     Args:
-        language: of the texts that it shows, as in `de.lproj`.
-        device_library_identifier: what it calls itself towards this service.
-        push_token: where APNs reaches it.
+        language: the language of its texts, as in `de.lproj`.
+        device_library_identifier: its identifier for this service.
+        push_token: its address at APNs.
     """
 
     language: str = "en"
@@ -106,38 +111,38 @@ class Phone:
         self._http.close()
 
     def opens(self, link: str) -> HTTPStatus:
-        """The person scans or taps a download link, and then "Add".
+        """The person opens a download link and taps "Add".
 
         Returns:
-            As `adds`.
+            The status of the registration, as `adds`.
 
         Raises:
-            PhoneError: the link leads to no pass, or the service refused.
+            PhoneError: the link does not return a pass, or the service refused a request.
         """
         response = self._http.get(link, headers={"User-Agent": SAFARI})
         _expect(response, HTTPStatus.OK)
         if response.headers["Content-Type"] != PKPASS:
-            raise PhoneError(f"the link leads to {response.headers['Content-Type']}, not to a pass")
+            raise PhoneError(f"the link returns {response.headers['Content-Type']}, not a pass")
         return self.adds(response.content, last_modified=response.headers.get("Last-Modified"))
 
     def adds(self, archive: bytes, *, last_modified: str | None = None) -> HTTPStatus:
-        """The person taps "Add": the pass is kept, and the web service is told.
+        """The person taps "Add": store the pass and register it.
 
         Returns:
-            201 where the service did not know of it, 200 where it did.
+            201 for a new registration, 200 for an existing one.
 
         Raises:
-            PhoneError: the service refused.
+            PhoneError: the service refused the request.
         """
         added = InstalledPass.open(archive, language=self.language, last_modified=last_modified)
         self.passes[added.pass_type_identifier, added.serial_number] = added
         return self.registers(added)
 
     def registers(self, installed: InstalledPass) -> HTTPStatus:
-        """Tell the service where this device is reached.
+        """Register the pass with the push token.
 
         Raises:
-            PhoneError: the service refused.
+            PhoneError: the service refused the request.
         """
         response = self._http.post(
             self._registration_url(installed), json={"pushToken": self.push_token}, headers=_authorization(installed)
@@ -145,22 +150,22 @@ class Phone:
         return _expect(response, HTTPStatus.CREATED, HTTPStatus.OK)
 
     def removes(self, pass_type_identifier: str, serial_number: str) -> None:
-        """The person deletes the pass.
+        """The person deletes the pass: unregister it.
 
         Raises:
-            PhoneError: the service refused.
+            PhoneError: the service refused the request.
         """
         removed = self.passes.pop((pass_type_identifier, serial_number))
         _expect(self._http.delete(self._registration_url(removed), headers=_authorization(removed)), HTTPStatus.OK)
 
     def wakes(self, pass_type_identifier: str) -> list[str]:
-        """An empty push came: ask what changed, download just that.
+        """An empty push arrives: list the changed passes and download those.
 
         Returns:
             The change messages that the person sees.
 
         Raises:
-            PhoneError: the service refused.
+            PhoneError: the service refused the request.
         """
         messages: list[str] = []
         for serial_number in self.asks_what_changed(pass_type_identifier):
@@ -171,10 +176,10 @@ class Phone:
         return messages
 
     def asks_what_changed(self, pass_type_identifier: str) -> Sequence[str]:
-        """The list call, with the tag of the last one.
+        """List the changed passes since the tag of the last list call.
 
         Raises:
-            PhoneError: the service refused.
+            PhoneError: the service refused the request.
         """
         url = next(_web_service_url(p) for (kind, _), p in self.passes.items() if kind == pass_type_identifier)
         tag = self.tags.get(pass_type_identifier)
@@ -191,10 +196,10 @@ class Phone:
         return serial_numbers
 
     def downloads(self, installed: InstalledPass) -> InstalledPass | None:
-        """Fetch the pass unless it is the one that is here already.
+        """Download the pass if it was modified; returns it, or None.
 
         Raises:
-            PhoneError: the service refused.
+            PhoneError: the service refused the request.
         """
         headers = _authorization(installed)
         if installed.last_modified is not None:

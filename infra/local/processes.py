@@ -1,4 +1,4 @@
-"""Child processes of the local run: none may outlive the process that started it, however that ends."""
+"""Child processes of the local run, which end when the process that started them ends, even by a signal."""
 
 import ctypes
 import os
@@ -27,7 +27,7 @@ def start_tethered(
 ) -> "subprocess.Popen[bytes]":
     """Start a command in a process group of its own that the kernel ends when this process ends.
 
-    It runs through a Python of ours that asks the kernel for that and then becomes the command.
+    A Python process asks the kernel for that and then becomes the command (`tether`).
     """
     return subprocess.Popen(
         [sys.executable, "-c", _TETHER, str(os.getpid()), str(cwd), *command],
@@ -41,17 +41,17 @@ def start_tethered(
 
 
 def tether() -> None:
-    """Runs in the child: `python -c ... PARENT CWD COMMAND...`."""
+    """Become a command that ends with its parent. Runs in the child: `python -c ... PARENT CWD COMMAND...`."""
     parent, cwd, *command = sys.argv[1:]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before the kernel was asked
+    if os.getppid() != int(parent):  # the parent ended before the request to the kernel
         sys.exit(0)
     os.chdir(cwd)
-    os.execvp(command[0], command)  # noqa: S606 - becoming the command is the point
+    os.execvp(command[0], command)  # noqa: S606 - the process becomes the command
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and whatever it has started in its group, and wait until they have."""
+    """Stop a process and its process group, and wait for its end."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sent)
@@ -65,14 +65,14 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on."""
+    """Find a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
-    """Whether something could listen on this port now."""
+    """Return true if a process could listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,6 +1,6 @@
-"""The whole service on this machine: certificates, embedded AWS, the deployed stack, secrets, the stand-in for APNs.
+"""Runs the whole service on this machine: certificates, embedded AWS, deployed stack, secrets, stand-in for APNs.
 
-What an outside program needs to drive it stands in `local.json` of its folder, from when it is ready until it stops.
+While it is ready, `local.json` in its folder contains everything that another program needs to use it.
 """
 
 import contextlib
@@ -31,24 +31,24 @@ LOCK = "lock"
 
 @dataclass(frozen=True)
 class LocalRun:
-    """What `local.json` says; URLs without a slash at their end, files as absolute paths.
+    """A running local run, as described in `local.json`. URLs end without a slash, paths are absolute.
 
     Args:
-        api_url: the base that `/v1/...` follows.
+        api_url: the base URL, to which `/v1/...` is appended.
         aws_endpoint_url: of every AWS service.
         region: of the embedded AWS.
         tables: names by role: passes, versions, registrations, devices.
         queues: URLs by role: push, dead_letter, stream_failure, held_removals.
-        templates_bucket: where templates are pushed to.
-        pass_type_identifier: one whose certificate is there.
-        template: one that a pass item can name.
-        apns_url: where the service pushes to.
-        apns_control_url: where the pushes that arrived are listed, and answers programmed.
-        ca_file: the root to trust for `apns_url` and for the signatures.
+        templates_bucket: the bucket of the templates.
+        pass_type_identifier: the pass type that has a certificate.
+        template: a template for pass items.
+        apns_url: the URL to which the service sends pushes.
+        apns_control_url: lists received pushes and programs answers (`infra/local/apns/control.py`).
+        ca_file: the root certificate to trust for `apns_url` and for signatures.
         certificates: of the signing chain: root, intermediate, pass_type.
         functions: names of the Lambda functions by role: api, push, push_worker, check_certificates.
-        stage: whose secrets stand under `passwire/<stage>/`.
-        credentials: environment variables with which an AWS SDK talks to it.
+        stage: the stage; its secrets are under `passwire/<stage>/`.
+        credentials: environment variables with which an AWS SDK uses it.
     """
 
     api_url: str
@@ -69,7 +69,7 @@ class LocalRun:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """The stack that runs in `folder`; None where none does, whatever a run that was killed left there."""
+        """Return the local run of `folder`, or None if none runs there; files of a killed run are ignored."""
         try:
             with (folder / LOCK).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -80,27 +80,27 @@ class LocalRun:
         return None
 
     def use(self) -> None:
-        """Make the AWS SDK of this process talk to it."""
+        """Make the AWS SDK of this process use it, by its environment variables."""
         os.environ.update(self.credentials)
 
 
 @contextlib.contextmanager
 def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | None = None) -> Iterator[LocalRun]:
-    """Bring everything up, and take everything down at the end.
+    """Start everything, and stop it at the end of the context.
 
     Args:
-        folder: for certificates, logs and `local.json`; made if need be.
-        on_progress: takes a line of progress.
-        port: of the embedded AWS; None for any that is free.
+        folder: for certificates, logs and `local.json`; created if missing.
+        on_progress: called with each line of progress.
+        port: the port of the embedded AWS; None for a free one.
 
     Raises:
-        LocalError: something is in the way; nothing is left running.
-        DeployError, PackagingError: the stack could not be deployed; nothing is left running.
+        LocalError: a local run exists in the folder, the port is in use, or the embedded AWS did not start.
+        DeployError, PackagingError: the stack could not be deployed. Nothing keeps running after an error.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as cleanup:
-        cleanup.enter_context(_only_one(folder))
+        cleanup.enter_context(_locked(folder))
         (folder / DESCRIPTION).unlink(missing_ok=True)  # of a run that was killed
         environment = dict(os.environ)
         cleanup.callback(_restore_environment, environment)
@@ -110,7 +110,7 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
         )
         ministack = cleanup.enter_context(running(folder / "ministack", port=port, on_progress=on_progress))
         os.environ.update(ministack.environment)
-        simulator = cleanup.enter_context(
+        apns = cleanup.enter_context(
             ApnsStandIn.start(
                 certificate=chain.apns_server_certificate,
                 private_key=chain.apns_server_key,
@@ -121,7 +121,7 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
         stage = Deployer(STAGE, on_progress=on_progress).deploy(
             lambda: build_package(STAGE, folder / "package"),
             parameters={
-                "ApnsUrl": simulator.apns_url,
+                "ApnsUrl": apns.apns_url,
                 "ApnsCa": chain.root.read_text(),
                 "PathParameters": "decoded",
             },
@@ -130,7 +130,7 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
         _put_secrets(chain)
         finish_tables(stage)
         finish_functions(stage)
-        description = _describe(stage, ministack, simulator, chain, api_url=finish_gateway(stage, ministack))
+        description = _describe(stage, ministack, apns, chain, api_url=finish_gateway(stage, ministack))
         _write(folder / DESCRIPTION, asdict(description))
         cleanup.callback((folder / DESCRIPTION).unlink, missing_ok=True)
         on_progress("ready")
@@ -156,7 +156,7 @@ def _put_secrets(chain: DevelopmentChain) -> None:
 
 
 def _describe(
-    stage: Stage, ministack: Ministack, simulator: ApnsStandIn, chain: DevelopmentChain, *, api_url: str
+    stage: Stage, ministack: Ministack, apns: ApnsStandIn, chain: DevelopmentChain, *, api_url: str
 ) -> LocalRun:
     return LocalRun(
         api_url=api_url,
@@ -167,8 +167,8 @@ def _describe(
         templates_bucket=stage.templates_bucket,
         pass_type_identifier=PASS_TYPE_IDENTIFIER,
         template=TEMPLATE,
-        apns_url=simulator.apns_url,
-        apns_control_url=simulator.control_url,
+        apns_url=apns.apns_url,
+        apns_control_url=apns.control_url,
         ca_file=str(chain.root),
         certificates={
             "root": str(chain.root),
@@ -182,21 +182,23 @@ def _describe(
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """A lock that ends with this process."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock the folder until the context or this process ends."""
     with (folder / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LocalError(f"a local stack runs already; {folder / DESCRIPTION} says where") from None
+            raise LocalError(
+                f"a local run is active in {folder} already; stop it, or use it as {DESCRIPTION} there describes"
+            ) from None
         yield
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """All of it or nothing: whoever waits for the file must not read half."""
-    half = path.with_suffix(".half")
-    half.write_text(json.dumps(content, indent=2) + "\n")
-    half.rename(path)
+    """Write a file at once, so that no reader finds unfinished of it."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.rename(path)
 
 
 def _restore_environment(environment: dict[str, str]) -> None:

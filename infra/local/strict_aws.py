@@ -1,8 +1,8 @@
-"""What real AWS refuses and ministack lets through: patches that run inside ministack's process.
+"""Makes ministack refuse what AWS refuses: patches that run inside ministack's process.
 
-`aws_rules.py` lists the rules with their sources. This module runs on ministack's own Python and imports nothing of
-ours and nothing outside the standard library. Times are shorter than AWS's, so that a test can wait for them; `Limits`
-holds them, and `PUT /_passwire/strict` changes them while ministack runs.
+`aws_rules.py` lists the rules with their sources. This module runs on ministack's own Python and imports nothing but
+the standard library. Times are shorter than AWS's, so that a test can wait for them; `Limits` contains them, and
+`PUT /_passwire/strict` changes them while ministack runs.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 CONTROL_PATH = "/_passwire/strict"
@@ -36,7 +37,7 @@ ItemKey = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Limits:
-    """How strict it is. Zero switches a rule off.
+    """The limits of the rules. Zero switches a rule off.
 
     Args:
         read_units_per_second: per partition key (AWS: 3,000).
@@ -46,10 +47,10 @@ class Limits:
         queue_name_seconds: how long the name of a deleted queue is not free (AWS: 60).
         secret_name_seconds: how long the name of a secret that was deleted by force is not free (AWS: not documented).
         log_reads_per_second: FilterLogEvents per account (AWS: 5).
-        invocation_bytes: what a synchronous invocation takes (AWS: 6 MB).
+        invocation_bytes: the largest payload of a synchronous invocation (AWS: 6 MB).
         existing_names: whether a change set that would create an existing name is refused.
-        api_rate: requests per second that the API's stage takes (AWS: as the stage is configured).
-        api_burst: how many of them at once.
+        api_rate: requests per second that the API's stage accepts (AWS: as the stage is configured).
+        api_burst: the number of them that may come at once.
         record_units: whether consumed units are counted by table and partition key.
     """
 
@@ -67,10 +68,10 @@ class Limits:
     record_units: bool = False
 
     def change(self, values: Json) -> None:
-        """Set what `values` names.
+        """Set the limits in `values`.
 
         Raises:
-            KeyError: it names something that is not a limit.
+            KeyError: a name in it is not a limit.
         """
         if unknown := values.keys() - asdict(self).keys():
             raise KeyError(f"not a limit: {', '.join(sorted(unknown))}")
@@ -79,11 +80,11 @@ class Limits:
 
 
 class TokenBucket:
-    """Fills at a rate up to a burst; may go into debt, since what an answer costs is known only afterwards.
+    """Fills at a rate up to a burst. Its level may be negative, since the cost of an answer is known only afterwards.
 
     Args:
         rate: tokens per second.
-        burst: how many it holds, at least one.
+        burst: its capacity, at least one token.
         now: monotonic seconds.
     """
 
@@ -94,7 +95,7 @@ class TokenBucket:
         self.at = now
 
     def admits(self, now: float) -> bool:
-        """Whether a whole token is left at `now`."""
+        """Return true if at least one token is left at `now`."""
         self.level = min(self.burst, self.level + (now - self.at) * self.rate)
         self.at = now
         return self.level >= 1
@@ -105,20 +106,20 @@ class TokenBucket:
 
 @dataclass(slots=True)
 class Names:
-    """Names that are not free yet, by when they were given up (monotonic seconds)."""
+    """Names that cannot be used again yet, with the times at which they were deleted (monotonic seconds)."""
 
-    given_up: dict[str, float] = field(default_factory=dict)
+    deleted_at: dict[str, float] = field(default_factory=dict)
 
-    def give_up(self, name: str) -> None:
-        self.given_up[name] = time.monotonic()
+    def mark_deleted(self, name: str) -> None:
+        self.deleted_at[name] = time.monotonic()
 
     def is_free(self, name: str, *, after: float) -> bool:
-        at = self.given_up.get(name)
+        at = self.deleted_at.get(name)
         return at is None or time.monotonic() - at >= after
 
 
 class DynamoDb:
-    """Transaction conflicts, and units per partition key and second."""
+    """Refuses writes that conflict with a transaction, and limits units per partition key and second."""
 
     def __init__(self, limits: Limits, module: Module, inner: Handler) -> None:
         self._limits = limits
@@ -154,7 +155,7 @@ class DynamoDb:
             data = json.loads(body)
             return await meet(data, carry_out)
         except _Malformed:
-            return await carry_out()  # ministack says what is wrong
+            return await carry_out()  # ministack refuses it
 
     # ------------------------------------------------------------ requests
 
@@ -166,7 +167,7 @@ class DynamoDb:
         return await carry_out()
 
     async def _query(self, data: Json, carry_out: Callable[..., Awaitable[Response]]) -> Response:
-        """By the size of its answer: what it reads and does not answer is left out."""
+        """Count the units of a Query by the size of its answer; items that it reads and filters out are not counted."""
         key = self._partition(data)
         if key is None:
             return await carry_out()
@@ -211,7 +212,7 @@ class DynamoDb:
     async def _without(
         self, data: Json, unprocessed: Json, name: str, kind: str, carry_out: Callable[..., Awaitable[Response]]
     ) -> Response:
-        """Carry out what was admitted, and name the rest."""
+        """Carry out the admitted part, and return the rest as unprocessed."""
         if not unprocessed:
             return await carry_out()
         self._count("UnprocessedItems")
@@ -306,7 +307,7 @@ class DynamoDb:
         return table_name, pk, sk
 
     def _partition(self, data: Json) -> ItemKey | None:
-        """The partition of a Query that has the form of ours; None for any other."""
+        """The partition of a Query that has the form of this service's queries; None for any other."""
         name, _, value = (part.strip() for part in data.get("KeyConditionExpression", "").partition("="))
         value = value.split(" ")[0]
         table = self._module._tables.get(data["TableName"])
@@ -375,7 +376,7 @@ def _units(size: int, unit: int) -> int:
 
 
 class EventSourceMappings:
-    """Mappings settle slowly and refuse updates meanwhile; invocations have a largest payload."""
+    """Keeps changed mappings in Creating or Updating for a time, and limits the payload of invocations."""
 
     def __init__(self, limits: Limits, inner: Handler) -> None:
         self._limits = limits
@@ -412,13 +413,13 @@ class EventSourceMappings:
         return await self._inner(method, path, headers, body, query)
 
     def _state(self, uuid: str) -> str | None:
-        """Creating or Updating; None once it has settled."""
+        """The state Creating or Updating, or None if the mapping has settled."""
         state, at = self._changed.get(uuid, ("", 0.0))
         return state if state and time.monotonic() - at < self._limits.settling_seconds else None
 
 
 class Secrets:
-    """The name of a deleted secret is not free at once."""
+    """Refuses the name of a deleted secret for a time."""
 
     def __init__(self, limits: Limits, module: Module, inner: Handler) -> None:
         self._limits = limits
@@ -434,7 +435,7 @@ class Secrets:
             return _json_error("InvalidRequestException", message, 400)
         response = await self._inner(method, path, headers, body, query)
         if action == "DeleteSecret" and response[0] == OK and data.get("ForceDeleteWithoutRecovery"):
-            self._names.give_up(json.loads(response[2])["Name"])
+            self._names.mark_deleted(json.loads(response[2])["Name"])
         return response
 
     def _scheduled(self, name: str) -> bool:
@@ -445,7 +446,7 @@ class Secrets:
 
 
 class Queues:
-    """The name of a deleted queue is not free at once, for CloudFormation neither."""
+    """Refuses the name of a deleted queue for a time, also to CloudFormation."""
 
     def __init__(self, limits: Limits, sqs: Module, provisioners: Module) -> None:
         self._limits = limits
@@ -464,7 +465,7 @@ class Queues:
 
         def delete_queue(data: Json, url: str) -> object:
             answer = delete(data, url)
-            self._names.give_up(self._url(url.rpartition("/")[2]))
+            self._names.mark_deleted(self._url(url.rpartition("/")[2]))
             return answer
 
         def create_in_stack(logical_id: str, props: Json, stack_name: str) -> object:
@@ -476,7 +477,7 @@ class Queues:
             existed = physical_id in self._sqs._queues
             answer = stack_delete(physical_id, props)
             if existed:
-                self._names.give_up(self._url(physical_id.rpartition("/")[2]))
+                self._names.mark_deleted(self._url(physical_id.rpartition("/")[2]))
             return answer
 
         self._sqs._HANDLERS.update(CreateQueue=create_queue, DeleteQueue=delete_queue)
@@ -495,7 +496,7 @@ class Queues:
 
 
 class ChangeSets:
-    """A change set that would create a name that exists is refused (early validation, since November 2025)."""
+    """Refuses a change set that would create an existing name (early validation, since November 2025)."""
 
     def __init__(self, limits: Limits, cloudformation: Module, changesets: Module, handlers: Module) -> None:
         self._limits = limits
@@ -507,6 +508,16 @@ class ChangeSets:
     def install(self) -> None:
         actions = self._handlers._ACTION_HANDLERS
         create, describe = actions["CreateChangeSet"], actions["DescribeEvents"]
+        delete = self._handlers._delete_stack_async
+
+        async def delete_stack(stack_name: str, *arguments: object, **options: object) -> None:
+            """Note when a stack was deleted, which AWS tells and ministack does not."""
+            stack = self._cloudformation._stacks.get(stack_name)
+            await delete(stack_name, *arguments, **options)
+            if stack is not None:
+                stack["DeletionTime"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        self._handlers._delete_stack_async = delete_stack
 
         def create_change_set(params: Json) -> Response:
             known = set(self._cloudformation._change_sets)
@@ -566,7 +577,7 @@ class ChangeSets:
         ]
 
     def _existing(self, change_set: Json) -> Iterator[tuple[str, str, str]]:
-        """Logical id, type and name of what is to be added and exists."""
+        """The logical ids, types and names of resources that would be added and exist."""
         resolved = self._changesets._resolve_props_for_diff(
             change_set["_template"], change_set["_resolved_params"], change_set["StackName"], change_set["StackId"]
         )
@@ -578,7 +589,7 @@ class ChangeSets:
                 yield logical_id, resource_type, name
 
     def _existing_name(self, resource_type: str, properties: Json) -> str | None:
-        """The name that the resource would get, where one of its type has it already."""
+        """The name of the resource if another one of its type has it already, else None."""
         if resource_type == "AWS::SQS::Queue":
             sqs, name = self._changesets._sqs, properties.get("QueueName")
             return name if isinstance(name, str) and name in sqs._queue_name_to_url else None
@@ -593,7 +604,7 @@ def _json_error(code: str, message: str, status: int) -> Response:
 
 
 class Strict:
-    """All of it, around one ministack.
+    """Applies all rules to one ministack.
 
     Args:
         limits: how strict it is at the start.

@@ -1,1 +1,1 @@
-"""Operating a deployed stage: passes, templates, certificates, pushes, logs, backups, and the doctor."""
+"""Operates a deployed stage: passes, templates, certificates, pushes, logs, backups, and the doctor."""

@@ -1,15 +1,16 @@
-"""What happened to one pass, from the functions' structured logs: stamps, pushes, lists, downloads, registrations.
+"""The history of one pass, read from the functions' logs: stamps, pushes, lists, downloads and registrations.
 
-Lines that name the pass are looked for first. Pushes do not: one push to a phone tells of all that changed in a batch.
-They are found by the change's id, the request id of the invocation that stamped it, which `found` ties to the devices
-that hold the pass, and which travels with what goes through the queue (`changes`).
+Log lines that name the pass are searched first. Lines about pushes do not name passes, since one push to a phone covers
+all changes of a batch. They are found by the id of a change, which is the request id of the invocation that stamped it:
+the event `devices_found` relates that id to the devices that have the pass, and push tasks carry it through the queue
+(`changes`).
 """
 
 import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,36 +19,28 @@ from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
 from infra.stage import aws
 from infra.stage.stage import Stage
 
-WAKING = ("pushed", "pushes_sent", "push_impossible")
+PUSH_EVENTS = ("pushed", "pushes_sent", "push_impossible")
 CHANGES_PER_QUERY = 7
-"""So many fit into the 1024 characters of a filter pattern."""
+"""Number of ids that fit into the 1024 characters of a filter pattern (AWS, "FilterLogEvents")."""
 MAX_PATTERN = 900
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened.
+    """One event in the history of a pass.
 
     Args:
-        at: when, epoch seconds.
-        event: the log event.
-        said: what it means, in a sentence.
-        fields: the line's.
+        at: when it happened, epoch seconds.
+        event: name of the log event.
+        description: what happened, in a sentence.
+        fields: the fields of the log line.
     """
 
     at: float
     event: str
-    said: str
+    description: str
     fields: Mapping[str, object]
-
-
-@dataclass(slots=True)
-class _Told:
-    """Whom a change of the pass was to be told to: how many devices, and those that lines name."""
-
-    count: int = 0
-    named: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +53,57 @@ class _LoggedEvent:
         return str(self.fields.get("event"))
 
     def changes(self) -> list[str]:
-        """The ids of what the line is about."""
+        """Return the ids of the changes that the line is about."""
         return str(self.fields.get("changes") or self.fields.get("request_id") or "").split()
 
 
 class History:
-    """The logs of a deployed stage."""
+    """Reads the history of passes from the logs of a deployed stage.
+
+    Args:
+        stage: the stage.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._groups = {role: f"/aws/lambda/{name}" for role, name in stage.functions.items()}
         self._logs = aws.client("logs")
 
     def of(self, pass_id: PassId, *, since: float) -> list[Entry]:
-        """What the logs know of a pass since a time (epoch seconds), in the order in which it happened."""
+        """Return the events of a pass.
+
+        Args:
+            pass_id: the pass.
+            since: start of the period, epoch seconds.
+
+        Returns:
+            The events in the order in which they happened.
+        """
         named = [
             line
             for line in self._lines(self._groups.values(), phrases(str(pass_id)), since)
-            if line.fields.get("pass_id") == str(pass_id) or str(pass_id) in _listed(line.fields.get("passes"))
+            if line.fields.get("pass_id") == str(pass_id) or str(pass_id) in _as_list(line.fields.get("passes"))
         ]
-        told = _told(named)
-        pushes = list(self._pushes(pass_id, told, since=min((line.at for line in named), default=since)))
+        devices = _devices_by_change(named)
+        pushes = list(self._pushes(pass_id, devices, since=min((line.at for line in named), default=since)))
         lines = sorted([*named, *pushes], key=lambda line: line.at)
-        return [Entry(line.at, line.event, _said(line), line.fields) for line in lines]
+        return [Entry(line.at, line.event, describe(line.fields), line.fields) for line in lines]
 
-    def _pushes(self, pass_id: PassId, told: Mapping[str, _Told], *, since: float) -> Iterator[_LoggedEvent]:
+    def _pushes(self, pass_id: PassId, devices: Mapping[str, set[str]], *, since: float) -> Iterator[_LoggedEvent]:
         groups = [group for role, group in self._groups.items() if role in ("push", "push_worker")]
-        ids = sorted(told)
+        ids = sorted(devices)
         for start in range(0, len(ids), CHANGES_PER_QUERY):
-            pattern = any_of(ids[start : start + CHANGES_PER_QUERY])
-            due = {change: told[change] for change in ids[start : start + CHANGES_PER_QUERY]}
-            for line in self._lines(groups, pattern, since):
-                if line.event in WAKING and line.fields.get("pass_type_identifier") == pass_id.pass_type_identifier:
-                    ours = [due[change] for change in line.changes() if change in due]
-                    if ours and _concerns(line, ours):
+            chunk = ids[start : start + CHANGES_PER_QUERY]
+            for line in self._lines(groups, any_of(chunk), since):
+                if (
+                    line.event in PUSH_EVENTS
+                    and line.fields.get("pass_type_identifier") == pass_id.pass_type_identifier
+                ):
+                    changes = [change for change in line.changes() if change in chunk]
+                    if changes and _is_about(line, [devices[change] for change in changes]):
                         yield line
 
     def _lines(self, groups: Iterable[str], pattern: str, since: float) -> Iterator[_LoggedEvent]:
-        """The JSON lines that match; what the pattern lets through too much is for the caller to leave out."""
+        """Yield the JSON lines that match a filter pattern, which may match more than the caller needs."""
         pages = self._logs.get_paginator("filter_log_events")
         for group in groups:
             try:
@@ -105,26 +112,28 @@ class History:
                         if (fields := _fields(event["message"])) is not None:
                             yield _LoggedEvent(event["timestamp"] / 1000, fields)
             except self._logs.exceptions.ResourceNotFoundException:
-                continue  # a function that never ran has no log
+                continue  # a function that never ran has no log group
 
 
-def _told(lines: Iterable[_LoggedEvent]) -> dict[str, _Told]:
-    """By change: whom it was to be told to. A phone that registers for a changed pass is told too."""
-    told: dict[str, _Told] = defaultdict(_Told)
+def _devices_by_change(lines: Iterable[_LoggedEvent]) -> dict[str, set[str]]:
+    """Return the devices to notify of each change, as far as lines name them.
+
+    A phone that registers for a pass that has changed meanwhile is notified too.
+    """
+    devices: dict[str, set[str]] = defaultdict(set)
     for line in lines:
         if line.event not in ("devices_found", "registered"):
             continue
-        devices = line.fields.get("shown") if line.event == "devices_found" else [line.fields.get("device")]
+        found = line.fields.get("shown") if line.event == "devices_found" else [line.fields.get("device")]
         for change in line.changes():
-            told[change].count += int(line.fields.get("devices", 1))
-            told[change].named.update(map(str, _listed(devices)))
-    return told
+            devices[change].update(map(str, _as_list(found)))
+    return devices
 
 
-def _concerns(line: _LoggedEvent, ours: list[_Told]) -> bool:
-    """Whether a line of waking is about the pass: of a device that holds it, or of many that are only counted."""
+def _is_about(line: _LoggedEvent, devices: list[set[str]]) -> bool:
+    """Return True if a line about a push names one of these devices, or only counts devices."""
     if line.event == "pushed":
-        return any(line.fields.get("device") in told.named for told in ours)
+        return any(line.fields.get("device") in named for named in devices)
     if line.event == "pushes_sent":
         return sum(_counts(line).values()) > MAX_LOGGED_DELIVERIES
     return True
@@ -135,79 +144,91 @@ def _counts(line: _LoggedEvent) -> dict[str, int]:
     return {str(kind): int(count) for kind, count in outcomes.items()} if isinstance(outcomes, dict) else {}
 
 
-def _said(line: _LoggedEvent) -> str:
-    """The line in a sentence; of an event that has none here, its fields."""
-    if (sentence := _SENTENCES.get(line.event)) is not None:
-        return sentence(defaultdict(lambda: "?", {n: value for n, value in line.fields.items() if value is not None}))
-    rest = (f"{name}={value}" for name, value in line.fields.items() if name not in ("event", "request_id", "pass_id"))
-    return " ".join([line.event, *rest])
+def describe(fields: Mapping[str, Any]) -> str:
+    """Describe an event of a pass in a sentence.
+
+    Args:
+        fields: the fields of a log line, with `event`. Of missing fields, the sentence says `?`.
+
+    Returns:
+        A sentence; for an event without one, its name and fields.
+    """
+    event = str(fields.get("event"))
+    if (sentence := _SENTENCES.get(event)) is not None:
+        return sentence(defaultdict(lambda: "?", {name: value for name, value in fields.items() if value is not None}))
+    rest = (f"{name}={value}" for name, value in fields.items() if name not in ("event", "request_id", "pass_id"))
+    return " ".join([event, *rest])
 
 
-def _stamped(told: Mapping[str, Any]) -> str:
-    if told["deleted"] is True:
+def _stamped(fields: Mapping[str, Any]) -> str:
+    if fields["deleted"] is True:
         return "deleted by a pipeline"
-    what = "issued" if told["revision"] == 1 else "changed"
-    if told["reason"] != "?":
-        what = "looked at again and stamped"
-    at = datetime.fromtimestamp(int(told["modified_at"]), UTC)
-    return f"{what}: revision {told['revision']}, Last-Modified {at:%Y-%m-%dT%H:%M:%SZ}"
+    action = "issued" if fields["revision"] == 1 else "changed"
+    if fields["reason"] != "?":
+        action = "rechecked and stamped"
+    at = datetime.fromtimestamp(int(fields["modified_at"]), UTC)
+    return f"{action}: revision {fields['revision']}, Last-Modified {at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _found(told: Mapping[str, Any]) -> str:
-    named = _listed(told["shown"])
-    more = ", ..." if int(told["devices"]) > len(named) else ""
-    return f"to be told: {_devices(told['devices'])} ({', '.join(map(str, named))}{more})"
+def _found(fields: Mapping[str, Any]) -> str:
+    named = _as_list(fields["shown"])
+    more = ", ..." if int(fields["devices"]) > len(named) else ""
+    return f"{_devices(fields['devices'])} to notify ({', '.join(map(str, named))}{more})"
 
 
-def _pushed(told: Mapping[str, Any]) -> str:
-    reason = " ".join(str(told[name]) for name in ("status", "reason") if told[name] != "?")
-    match told["outcome"]:
+def _pushed(fields: Mapping[str, Any]) -> str:
+    reason = " ".join(str(fields[name]) for name in ("status", "reason") if fields[name] != "?")
+    match fields["outcome"]:
         case "delivered":
-            return f"APNs accepted the push to device {told['device']}, which is no word that it arrived"
+            return f"APNs accepted the push to device {fields['device']}; acceptance does not mean delivery"
         case "gone":
-            return f"APNs says that device {told['device']} is gone ({reason})"
+            return f"APNs reported device {fields['device']} as unregistered ({reason})"
         case "configuration":
-            return f"APNs refused our credential for device {told['device']} ({reason}); the push is kept"
-    return f"the push to device {told['device']} is put off ({reason or 'no answer'}); it is tried again"
+            return f"APNs refused the credentials for device {fields['device']} ({reason}); the push is kept"
+    return f"the push to device {fields['device']} was deferred ({reason or 'no answer'}) and will be repeated"
 
 
-def _woken(told: Mapping[str, Any]) -> str:
-    counts = ", ".join(f"{count:,} {_OUTCOMES.get(kind, kind)}" for kind, count in told["outcomes"].items())
-    return f"pushed to {_devices(told['devices'])} of this pass type at once: {counts}"
+def _pushes_sent(fields: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{count:,} {_OUTCOMES.get(kind, kind)}" for kind, count in fields["outcomes"].items())
+    return f"pushed to {_devices(fields['devices'])} of this pass type at once: {counts}"
 
 
-def _downloaded(told: Mapping[str, Any]) -> str:
-    return f"downloaded, {told['bytes']} bytes" if told["modified"] is True else "asked for by a phone that has it"
+def _downloaded(fields: Mapping[str, Any]) -> str:
+    return f"downloaded, {fields['bytes']} bytes" if fields["modified"] is True else "requested by a phone that has it"
 
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "stamped": _stamped,
     "devices_found": _found,
     "pushed": _pushed,
-    "pushes_sent": _woken,
-    "push_impossible": lambda told: f"{_devices(told['devices'])} could not be pushed to: {told['error']}",
-    "registered": lambda told: (
-        f"device {told['device']} {'added the pass' if told['first_time'] is True else 'registered again'}"
+    "pushes_sent": _pushes_sent,
+    "push_impossible": lambda fields: f"{_devices(fields['devices'])} could not be pushed to: {fields['error']}",
+    "registered": lambda fields: (
+        f"device {fields['device']} {'added the pass' if fields['first_time'] is True else 'registered again'}"
     ),
-    "unregistered": lambda told: f"device {told['device']} removed the pass",
-    "device_removed": lambda told: f"device {told['device']} is forgotten: APNs says that it is gone",
-    "listed": lambda told: f"device {told['device']} asked what changed: this pass, one of {told['named']}",
+    "unregistered": lambda fields: f"device {fields['device']} removed the pass",
+    "device_removed": lambda fields: f"device {fields['device']} was deleted: APNs reported it as unregistered",
+    "listed": lambda fields: (
+        f"device {fields['device']} requested the list of changed passes: this pass is one of {fields['named']}"
+    ),
     "downloaded": _downloaded,
-    "link_opened": lambda told: f"its link was opened, for the {told['asked_for']}",
+    "link_opened": lambda fields: f"its download link was opened, for the {fields['asked_for']}",
     "personalized": lambda _: "a person signed up with it",
-    "pass_item_refused": lambda told: f"refused, no phone is notified: {told['error']}",
-    "record_unread": lambda told: f"a stream record could not be read ({told['error']}); the pass is looked at again",
-    "pass_not_validated": lambda told: f"could not be validated ({told['error']}); the pass is looked at again",
-    "recheck_requested": lambda _: "a download failed on our side; the pass is looked at again",
-    "recheck_not_requested": lambda told: f"a download failed on our side, and nothing was noted: {told['error']}",
-    "recheck_unnecessary": lambda _: "was to be looked at again, which others had done",
+    "pass_item_refused": lambda fields: f"invalid item, no phone is notified: {fields['error']}",
+    "record_unread": lambda fields: f"a stream record is unreadable ({fields['error']}); the pass will be rechecked",
+    "pass_not_validated": lambda fields: f"could not be validated ({fields['error']}); the pass will be rechecked",
+    "recheck_requested": lambda _: "a download failed on the server; the pass will be rechecked",
+    "recheck_not_requested": lambda fields: (
+        f"a download failed on the server, and no recheck could be requested: {fields['error']}"
+    ),
+    "recheck_unnecessary": lambda _: "a recheck found nothing to do",
 }
-"""By log event."""
+"""Sentences by log event."""
 _OUTCOMES: Mapping[str, str] = {
-    "delivered": "accepted by APNs, which is no word that they arrived",
-    "gone": "gone",
-    "configuration": "kept, our credential was refused",
-    "later": "put off",
+    "delivered": "accepted by APNs, which does not mean delivered",
+    "gone": "unregistered",
+    "configuration": "kept because APNs refused the credentials",
+    "later": "deferred",
 }
 
 
@@ -215,7 +236,7 @@ def _devices(count: object) -> str:
     return f"{count} device" if count == 1 else f"{count} devices"
 
 
-def _listed(value: object) -> list[Any]:
+def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
@@ -228,7 +249,10 @@ def _fields(message: str) -> dict[str, Any] | None:
 
 
 def phrases(text: str) -> str:
-    """A filter for lines that hold a text, of what of it stands in JSON as it is (AWS, "Filter pattern syntax")."""
+    """Return a filter pattern for lines that contain a text (AWS, "Filter pattern syntax").
+
+    The pattern contains those parts of the text that JSON does not escape.
+    """
     chosen: list[str] = []
     room = MAX_PATTERN
     for phrase in _PLAIN.findall(text):
@@ -240,6 +264,6 @@ def phrases(text: str) -> str:
 
 
 def any_of(changes: Iterable[str]) -> str:
-    """A filter for lines of these changes: by the invocation's own id, or among those that orders brought."""
+    """Return a filter pattern for lines about any of these changes, by request id or by the ids in push tasks."""
     either = (f'($.request_id = "{change}") || ($.changes = "*{change}*")' for change in changes)
     return f"{{ {' || '.join(either)} }}"

@@ -1,4 +1,4 @@
-"""What a stage's functions write, as one stream: from CloudWatch Logs, as an operator would read it."""
+"""Reads the logs of a stage's functions from CloudWatch Logs as one stream."""
 
 import json
 import time
@@ -14,20 +14,20 @@ from infra.stage import aws
 from infra.stage.stage import Stage
 
 POLL_SECONDS = 2.0
-"""Between two looks at all functions. FilterLogEvents allows five requests per second and account, for everybody."""
+"""Pause between two reads of all functions. FilterLogEvents allows an account 5 requests per second in total."""
 LATE_SECONDS = 10.0
-"""How long after its moment a line may appear; that far back is looked at again."""
-OF_LAMBDA = ("INIT_START", "START RequestId", "END RequestId", "REPORT RequestId")
+"""Lines may appear this long after their timestamp, so that period is read again."""
+LAMBDA_LINES = ("INIT_START", "START RequestId", "END RequestId", "REPORT RequestId")
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a function wrote.
+    """One line in a function's log.
 
     Args:
-        at: when, in milliseconds.
+        at: its timestamp, epoch milliseconds.
         function: the function's role.
-        text: as it was written.
+        text: the line as written.
     """
 
     at: int
@@ -36,21 +36,21 @@ class LogLine:
 
     @property
     def readable(self) -> str:
-        """`2026-11-25T12:00:01Z push   stamped pass_id=...`; empty for Lambda's own lines and for metrics.
+        """The line for people: `2026-11-25T12:00:01Z push   stamped pass_id=...`; empty for Lambda's and metrics.
 
-        A line that no code of ours wrote may have several lines; no control character is in it but their ends.
+        Text that Passwire did not write may contain line feeds and tabs; other control characters are escaped.
         """
         text = printable_lines(_readable(self.text))
         return f"{self.moment:%Y-%m-%dT%H:%M:%SZ} {printable(self.function):6} {text}" if text else ""
 
     @property
     def moment(self) -> datetime:
-        """When, in UTC."""
+        """The timestamp in UTC."""
         return datetime.fromtimestamp(self.at / 1000, UTC)
 
     @property
     def as_json(self) -> str:
-        """One JSON object: the line's own, with time and function; any other as its `message`."""
+        """The line as a JSON object with time and function; text that is not JSON is its `message`."""
         try:
             fields = json.loads(self.text)
         except ValueError:
@@ -60,12 +60,12 @@ class LogLine:
 
 
 def read_logs(stage: Stage, *, since: int, follow: bool) -> Iterator[LogLine]:
-    """Lines of all functions in order, and with `follow` those that come, for ever.
+    """Yield the lines of all functions in order.
 
     Args:
-        stage: whose functions.
-        since: the moment of the first, in milliseconds.
-        follow: go on.
+        stage: the stage of the functions.
+        since: timestamp of the first line, epoch milliseconds.
+        follow: continue with new lines, without end.
     """
     client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
     seen: dict[tuple[str, str, int, str], int] = {}
@@ -73,7 +73,7 @@ def read_logs(stage: Stage, *, since: int, follow: bool) -> Iterator[LogLine]:
         fresh: list[LogLine] = []
         for role, function in stage.functions.items():
             for event in _events(client, f"/aws/lambda/{function}", since):
-                # the embedded AWS gives events no id of their own
+                # the embedded AWS gives events no ids
                 identity = (role, str(event.get("logStreamName")), int(event["timestamp"]), event["message"])
                 if identity not in seen:
                     seen[identity] = int(event["timestamp"])
@@ -96,8 +96,8 @@ def _events(client: Any, group: str, since: int) -> Iterator[dict[str, Any]]:  #
 
 
 def _readable(line: str) -> str:
-    """One of our lines as `event name=value`; any other as it is."""
-    if line.startswith(OF_LAMBDA):
+    """Format a structured line as `event name=value ...`; return other text as it is."""
+    if line.startswith(LAMBDA_LINES):
         return ""
     try:
         fields = json.loads(line)
@@ -111,6 +111,6 @@ def _readable(line: str) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value as it is where that is one printable word, else as JSON: nothing that a device said moves the cursor."""
+    """Return a value as it is if it is one printable word, else as JSON, so that no control character is printed."""
     text = str(value)
     return text if isinstance(value, str) and text.isprintable() and " " not in text else json.dumps(value)

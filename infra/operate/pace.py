@@ -1,17 +1,21 @@
-"""Holding a rate: so many a second, whatever else takes its time."""
+"""Limits the rate of an activity."""
 
 import time
 
 
 class Pace:
-    """Lets so many a second through; what was missed while something else was slow is not caught up in a burst."""
+    """Limits an activity to a rate, without a burst after a delay.
+
+    Args:
+        rate: units per second.
+    """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._due = time.monotonic()
 
     def wait(self, count: int) -> None:
-        """Sleep until as many may go on."""
+        """Sleep until this number of units may proceed."""
         now = time.monotonic()
         if self._due > now:
             time.sleep(self._due - now)

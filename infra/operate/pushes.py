@@ -1,6 +1,6 @@
-"""What an operator does with pushes: see what waits and what was given up, send it again, push by hand.
+"""Operates a stage's pushes: shows queues, repeats what was given up, pushes by hand, and decides on held removals.
 
-Queues hold device library identifiers and streams hold items; neither is ever shown.
+Queues contain device library identifiers and streams contain items; neither is ever printed.
 """
 
 import base64
@@ -34,29 +34,29 @@ from infra.stage import aws
 from infra.stage.stage import Stage
 
 LOOK_SECONDS = 60
-"""How long messages that are looked at stay hidden from others, should this process end before it gives them back."""
+"""How long messages that are read stay hidden from others, if this process ends before it makes them visible again."""
 DECIDE_SECONDS = 1800
-"""How long held removals stay hidden while they are decided on; those that are left are visible again after it."""
+"""How long held removals stay hidden while they are processed; unprocessed ones become visible after it."""
 RECEIVED_AT_ONCE = 10
 READ_SECONDS = 30.0
 RECORDS_PER_INVOCATION = 100
 BYTES_PER_INVOCATION = 5_000_000
-"""Lambda takes a payload of 6 MB (AWS, "Lambda quotas"), and the push function handles a batch of 100 in its time."""
+"""Lambda accepts a payload of 6 MB (AWS, "Lambda quotas"); the push function processes 100 records in its timeout."""
 
 
 class PushesError(PasswireError):
-    """What was asked for could not be done; the message says why."""
+    """An operation on pushes failed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue in numbers.
+    """State of a queue.
 
     Args:
-        waiting: messages that can be received now.
-        in_flight: messages that are being worked on.
-        delayed: messages that will be there later.
-        oldest_seconds: age of the oldest, None where CloudWatch has no figure.
+        waiting: number of messages that can be received now.
+        in_flight: number of messages that are being processed.
+        delayed: number of messages that can be received later.
+        oldest_seconds: age of the oldest message; None if CloudWatch has no figure.
     """
 
     waiting: int
@@ -67,13 +67,13 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """What a redrive did.
+    """Result of a redrive.
 
     Args:
-        tasks: orders that are back in the push queue.
-        rechecks: passes that the push worker looks at again, since their items were refused.
-        batches: stream batches that were handed to the push function again.
-        kept: by reason, what stayed where it was.
+        tasks: number of push tasks returned to the push queue.
+        rechecks: number of passes that will be rechecked, since their items were refused.
+        batches: number of stream batches that the push function processed again.
+        kept: number of messages that stayed in their queue, by reason.
     """
 
     tasks: int
@@ -84,13 +84,13 @@ class Redriven:
 
 @dataclass(frozen=True, slots=True)
 class HeldCount:
-    """Removals that are held, of one pass type and one reason.
+    """Held removals of one pass type and reason.
 
     Args:
-        pass_type_identifier: the topic that was pushed to.
+        pass_type_identifier: the topic of the pushes.
         reason: APNs' status and reason.
-        devices: how many.
-        oldest_change: epoch seconds of the first change that one of them was not told of.
+        devices: number of devices.
+        oldest_change: time of the first change of which a device was not notified, epoch seconds.
     """
 
     pass_type_identifier: str
@@ -101,12 +101,12 @@ class HeldCount:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a decision on held removals did.
+    """Result of a decision on held removals.
 
     Args:
-        removed: devices that were removed.
-        pushed: devices that are pushed to again.
-        gone: devices that were there no more.
+        removed: number of devices removed.
+        pushed: number of devices to which a push is sent again.
+        gone: number of devices that no longer existed.
     """
 
     removed: int
@@ -115,44 +115,48 @@ class Decided:
 
 
 class Pushes:
-    """The push side of a deployed stage."""
+    """Operates the pushes of a deployed stage.
+
+    Args:
+        stage: the stage.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._sqs = aws.client("sqs")
 
     def queues(self) -> dict[str, QueueState]:
-        """Every queue by role."""
+        """Return the state of every queue by role."""
         return {role: self._state(url) for role, url in self._stage.queues.items()}
 
     def dead_letters(self, queues: Mapping[str, QueueState]) -> Counter[str]:
-        """What lies in the dead-letter and stream-failure queues, summed up in sentences without secrets.
+        """Count the messages in the dead-letter and stream-failure queues by description, without secrets.
 
         Args:
-            queues: how full they are; what is empty is not looked into.
+            queues: state of the queues by role; empty queues are not read.
         """
         found: Counter[str] = Counter()
         for role in ("dead_letter", "stream_failure"):
             if not queues[role].waiting:
                 continue
-            with_handles = list(self._received(role))
-            found.update(_summary(message["Body"]) for message in with_handles)
-            for message in with_handles:
-                self._give_back(role, message)
+            messages = list(self._received(role))
+            found.update(_summary(message["Body"]) for message in messages)
+            for message in messages:
+                self._make_visible(role, message)
         return found
 
     def redrive(self, *, discard_refused: bool, on_progress: Callable[[int], None]) -> Redriven:
-        """Carry out again what was given up.
+        """Repeat what was given up.
 
-        Orders go back to the push queue. A stream batch is read from the stream again, which keeps it for 24 hours, and
-        handed to the push function. The pass of a refused item is looked at again, once however often it was refused:
-        if its item or its template has been repaired, its devices are pushed to; if not, it is refused again, which
-        leaves a new dead letter.
+        Push tasks return to the push queue. A stream batch is read again from the stream, which keeps it for 24 hours,
+        and sent to the push function. The pass of a refused item is rechecked once, however often it was refused: if
+        its item or its template is valid now, its devices are notified; otherwise it is refused again, which creates a
+        new dead letter.
 
         Args:
-            discard_refused: delete the dead letters of refused items instead. Their refusals stay on record beside
-                their versions, so the next write or the next push of the template brings them back all the same.
-            on_progress: is told of each message that was dealt with, by number.
+            discard_refused: delete the dead letters of refused items instead. Refusals stay on record with the
+                versions, so that the next write of the item or the next push of the template rechecks the pass anyway.
+            on_progress: called with the number of messages processed.
         """
         tasks = batches = 0
         rechecks: set[PassId] = set()
@@ -172,14 +176,14 @@ class Pushes:
                 self._delete("dead_letter", message)
             else:
                 kept[_summary(body)] += 1
-                self._give_back("dead_letter", message)
+                self._make_visible("dead_letter", message)
             on_progress(number)
         for number, message in enumerate(list(self._received("stream_failure")), 1):
             try:
-                self._hand_over(message["Body"])
+                self._process_batch(message["Body"])
             except PushesError as error:
                 kept[str(error)] += 1
-                self._give_back("stream_failure", message)
+                self._make_visible("stream_failure", message)
             else:
                 self._delete("stream_failure", message)
                 batches += 1
@@ -187,17 +191,17 @@ class Pushes:
         return Redriven(tasks, len(rechecks), batches, kept)
 
     def recheck_refused(self, template: str, *, on_progress: Callable[[int], object]) -> int:
-        """Have the passes looked at again whose items were refused and name this template.
+        """Request a recheck of the passes of a template whose items were refused.
 
-        The versions are read strongly consistently, after the template was published: a refusal that this does not see
-        is recorded later than that, and whoever records it reads the template again afterwards.
+        The versions are read with strong consistency after the template was published. A refusal that is recorded later
+        is not missed either: the function that records it reads the template again afterwards.
 
         Args:
-            template: its name.
-            on_progress: takes the count of each step.
+            template: name of the template.
+            on_progress: called with the number of passes of each step.
 
         Returns:
-            How many passes.
+            The number of passes.
         """
         filters = {
             "FilterExpression": "refused.#template = :template AND NOT deleted = :true",
@@ -207,15 +211,14 @@ class Pushes:
         return self._recheck_all(RecheckReason.REFUSED, filters, on_progress)
 
     def recheck_changed_since(self, since: float, *, on_progress: Callable[[int], object]) -> int:
-        """Have every pass looked at again that has changed since a time: each gets a new stamp, and its devices are
-        pushed to.
+        """Request a recheck of every pass that has changed since a time: it gets a new stamp, and its devices a push.
 
         Args:
-            since: epoch seconds.
-            on_progress: takes the count of each step.
+            since: start of the period, epoch seconds.
+            on_progress: called with the number of passes of each step.
 
         Returns:
-            How many passes.
+            The number of passes.
         """
         filters = {
             "FilterExpression": "modified_at >= :since AND NOT deleted = :true",
@@ -226,7 +229,7 @@ class Pushes:
     def _recheck_all(
         self, reason: RecheckReason, filters: Mapping[str, Any], on_progress: Callable[[int], object]
     ) -> int:
-        """A recheck for each pass whose version matches. Interrupted, it may be repeated."""
+        """Request a recheck of each pass whose version matches; can be repeated after an interruption."""
         change, total = f"by-hand-{uuid4()}", 0
         pages = aws.client("dynamodb").get_paginator("scan")
         for page in pages.paginate(
@@ -247,15 +250,15 @@ class Pushes:
         failed = self._sqs.send_message_batch(QueueUrl=self._stage.queues["push"], Entries=entries).get("Failed", [])
         if failed:
             raise PushesError(
-                f"SQS did not take {len(failed)} of {len(entries)} messages ({failed[0].get('Code')}); "
+                f"SQS refused {len(failed)} of {len(entries)} messages ({failed[0].get('Code')}); "
                 "run the same command again"
             )
 
     def send(self, pass_id: PassId) -> None:
-        """Have every device that holds a pass pushed to, changed or not.
+        """Request a push to every device that is registered for a pass, changed or not.
 
         Raises:
-            PushesError: nobody holds it.
+            PushesError: no device is registered for the pass.
         """
         found = aws.client("dynamodb").query(
             TableName=self._stage.tables["registrations"],
@@ -269,18 +272,18 @@ class Pushes:
         self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
 
     def held_removals(self) -> list[HeldCount]:
-        """The removals that are held, by pass type and reason. A device that is held several times counts once."""
+        """Return the held removals by pass type and reason; a device that is held several times counts once."""
         devices: dict[tuple[str, str], set[DeviceLibraryIdentifier]] = defaultdict(set)
         oldest: dict[tuple[str, str], float] = {}
-        with_handles = list(self._received("held_removals"))
-        for message in with_handles:
+        messages = list(self._received("held_removals"))
+        for message in messages:
             held = _held(message["Body"])
             if held is not None:
                 key = (held.pass_type_identifier, held.reason)
                 devices[key].update(device.identifier for device in held.devices)
                 oldest[key] = min(oldest.get(key, held.changed_at), held.changed_at)
-        for message in with_handles:
-            self._give_back("held_removals", message)
+        for message in messages:
+            self._make_visible("held_removals", message)
         return [
             HeldCount(*key, devices=len(devices[key]), oldest_change=oldest[key]) for key in sorted(devices, key=str)
         ]
@@ -290,19 +293,19 @@ class Pushes:
     ) -> Decided:
         """Remove the devices whose removal is held, with their registrations.
 
-        A device that registered since it was pushed to is there: it stays, and is pushed to again.
+        A device that has registered since the refused push is kept, and a push is sent to it again.
 
         Args:
-            store: of the stage.
-            pass_type_identifier: of which type; None for all.
-            on_progress: called with the number of devices that are settled.
+            store: store of the stage.
+            pass_type_identifier: only removals of this type; None for all.
+            on_progress: called with the number of devices processed.
 
         Raises:
-            StoreError: DynamoDB did not carry it out; what is left is still held.
+            StoreError: DynamoDB refused a request; the remaining removals are still held.
         """
         removed = pushed = gone = 0
         for message, held in self._held_messages(pass_type_identifier):
-            stayed: list[DeviceLibraryIdentifier] = []
+            kept: list[DeviceLibraryIdentifier] = []
             for device in held.devices:
                 row = store.devices.get(device.identifier)
                 if row is None:
@@ -310,19 +313,19 @@ class Pushes:
                 elif _remove(store, row, updated_at=device.updated_at):
                     removed += 1
                 else:
-                    stayed.append(device.identifier)
+                    kept.append(device.identifier)
                     pushed += 1
                 on_progress(removed + pushed + gone)
-            self._push_again(held, stayed)
+            self._push_again(held, kept)
             self._delete("held_removals", message)
         return Decided(removed, pushed, gone)
 
     def discard_removals(self, *, pass_type_identifier: str | None, on_progress: Callable[[int], None]) -> Decided:
-        """Forget the removals that are held, and push to their devices again.
+        """Discard held removals, and push to their devices again.
 
         Args:
-            pass_type_identifier: of which type; None for all.
-            on_progress: called with the number of devices that are settled.
+            pass_type_identifier: only removals of this type; None for all.
+            on_progress: called with the number of devices processed.
         """
         pushed = 0
         for message, held in self._held_messages(pass_type_identifier):
@@ -333,18 +336,18 @@ class Pushes:
         return Decided(removed=0, pushed=pushed, gone=0)
 
     def _held_messages(self, pass_type_identifier: str | None) -> Iterator[tuple[dict[str, Any], HeldRemovals]]:
-        """The messages of held removals of one type, or of all; the others are given back."""
+        """Yield the messages of held removals of one type, or of all; other messages become visible again."""
         for message in list(self._received("held_removals", hidden_seconds=DECIDE_SECONDS)):
             held = _held(message["Body"])
             if held is not None and pass_type_identifier in (None, held.pass_type_identifier):
                 yield message, held
             else:
-                self._give_back("held_removals", message)
+                self._make_visible("held_removals", message)
 
     def _push_again(self, held: HeldRemovals, devices: list[DeviceLibraryIdentifier]) -> None:
         task = NotifyDevices(held.pass_type_identifier, tuple(devices), time(), change=f"by-hand-{uuid4()}")
-        for piece in in_chunks(task):
-            self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(piece))
+        for chunk in in_chunks(task):
+            self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(chunk))
 
     def _state(self, url: str) -> QueueState:
         names = ("", "NotVisible", "Delayed")
@@ -368,14 +371,14 @@ class Pushes:
         return int(newest["Maximum"]) if newest else None
 
     def _received(self, role: str, *, hidden_seconds: int = LOOK_SECONDS) -> Iterator[dict[str, Any]]:
-        """Each message of a queue once; they are hidden from others until they are given back."""
+        """Yield each message of a queue once, and hide it from others for a time."""
         seen: set[str] = set()
         while True:
             messages = self._sqs.receive_message(
                 QueueUrl=self._stage.queues[role],
                 MaxNumberOfMessages=RECEIVED_AT_ONCE,
                 VisibilityTimeout=hidden_seconds,
-                WaitTimeSeconds=1,  # asks all of SQS's servers
+                WaitTimeSeconds=1,  # long polling queries all servers of SQS
             ).get("Messages", [])
             new = [message for message in messages if message["MessageId"] not in seen]
             if not new:
@@ -383,7 +386,7 @@ class Pushes:
             seen.update(message["MessageId"] for message in new)
             yield from new
 
-    def _give_back(self, role: str, message: Mapping[str, Any]) -> None:
+    def _make_visible(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.change_message_visibility(
             QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
         )
@@ -391,34 +394,32 @@ class Pushes:
     def _delete(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.delete_message(QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"])
 
-    def _hand_over(self, body: str) -> None:
-        """Read a batch that Lambda gave up from the stream, and invoke the push function with it, piece by piece.
+    def _process_batch(self, body: str) -> None:
+        """Read a batch that Lambda gave up from the stream, and invoke the push function with it in chunks.
 
-        The range that Lambda notes may hold more records than the batch: those of the neighbours that it was processed
-        beside (ParallelizationFactor) are in it too.
-
-        AWS, "Retaining discarded batches": the message holds where the batch is, not the batch.
+        The message contains the position of the batch, not its records (AWS, "Retaining discarded batches"). The range
+        may contain more records than the batch: those that were processed concurrently (ParallelizationFactor).
 
         Raises:
-            PushesError: it is not there any more, or the function failed again.
+            PushesError: the batch is no longer in the stream, or the function failed again.
         """
         try:
-            where = json.loads(body)["DDBStreamBatchInfo"]
-            position = {name: where[name] for name in ("streamArn", "shardId", "startSequenceNumber")}
+            batch = json.loads(body)["DDBStreamBatchInfo"]
+            position = {name: batch[name] for name in ("streamArn", "shardId", "startSequenceNumber")}
         except (ValueError, KeyError, TypeError):
             raise PushesError("a message that Lambda did not write") from None
         records = self._records(
             position["streamArn"],
             position["shardId"],
             position["startSequenceNumber"],
-            str(where.get("endSequenceNumber", position["startSequenceNumber"])),
+            str(batch.get("endSequenceNumber", position["startSequenceNumber"])),
         )
-        for piece in in_pieces(records):
+        for chunk in in_invocations(records):
             answer = aws.client("lambda").invoke(
-                FunctionName=self._stage.functions["push"], Payload=_event(piece).encode()
+                FunctionName=self._stage.functions["push"], Payload=_event(chunk).encode()
             )
             if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
-                raise PushesError("a stream batch that the push function failed on again: see `logs`")
+                raise PushesError("a stream batch on which the push function failed again: see `logs`")
 
     def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
         streams = aws.client("dynamodbstreams")
@@ -428,51 +429,51 @@ class Pushes:
             )["ShardIterator"]
         except (streams.exceptions.TrimmedDataAccessException, streams.exceptions.ResourceNotFoundException):
             raise PushesError(
-                "a stream batch older than the 24 hours that the stream keeps: write its items anew"
+                "a stream batch older than the 24 hours that the stream keeps: write its items again"
             ) from None
         found: list[dict[str, Any]] = []
         until = monotonic() + READ_SECONDS
         while iterator and monotonic() < until:
             page = streams.get_records(ShardIterator=iterator)
             for record in page["Records"]:
-                found.append(_as_lambda_has_it(record))
+                found.append(_as_lambda_record(record))
                 if int(record["dynamodb"]["SequenceNumber"]) >= int(last):
                     return found
-            iterator = page.get("NextShardIterator")  # an empty page is no end: AWS, "GetRecords"
-        raise PushesError("a stream batch that could not be read to its end: try again")
+            iterator = page.get("NextShardIterator")  # a page may be empty before the end: AWS, "GetRecords"
+        raise PushesError("a stream batch that could not be read completely: try again")
 
 
-def in_pieces(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """The records in their order, in events that one invocation takes: at most 100 records and 5 MB.
+def in_invocations(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Split records into chunks for one invocation each, in order: at most 100 records and 5 MB.
 
-    A single record is never larger: DynamoDB's items have at most 400 KB, and a record two images.
+    A single record is never larger: an item has at most 400 KB, and a record contains two images of it.
     """
-    piece: list[Mapping[str, Any]] = []
+    chunk: list[Mapping[str, Any]] = []
     size = 0
     for record in records:
-        length = len(json.dumps(record).encode()) + 2  # and the separator
-        if piece and (len(piece) == RECORDS_PER_INVOCATION or size + length > BYTES_PER_INVOCATION):
-            yield piece
-            piece, size = [], 0
-        piece.append(record)
+        length = len(json.dumps(record).encode()) + 2  # with the separator
+        if chunk and (len(chunk) == RECORDS_PER_INVOCATION or size + length > BYTES_PER_INVOCATION):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(record)
         size += length
-    if piece:
-        yield piece
+    if chunk:
+        yield chunk
 
 
 def _event(records: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps({"Records": list(records)})
 
 
-def _as_lambda_has_it(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of the stream's API in the form of a Lambda event: times as numbers, bytes as base64."""
+def _as_lambda_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a record of the stream's API to that of a Lambda event: times as numbers, bytes as base64."""
 
     def plain(value: object) -> object:
         if isinstance(value, datetime):
             return value.timestamp()
         if isinstance(value, bytes):
             return base64.b64encode(value).decode()
-        raise PushesError(f"a stream record holds a {type(value).__name__}")
+        raise PushesError(f"a stream record contains a {type(value).__name__}")
 
     return dict(json.loads(json.dumps({**record, "eventSource": "aws:dynamodb"}, default=plain)))
 
@@ -485,7 +486,7 @@ def _task(body: str) -> PushTask | None:
 
 
 def _remove(store: Store, row: Device | None, *, updated_at: int) -> bool:
-    """Remove a device with its registrations, in as many requests as that takes; False where it registered since."""
+    """Remove a device with its registrations; return False if it has registered since."""
     while row is not None and row.updated_at == updated_at:
         store.devices.remove(row)
         row = store.devices.get(row.identifier)
@@ -500,8 +501,9 @@ def _held(body: str) -> HeldRemovals | None:
 
 
 def _recheck(body: str) -> Recheck | None:
-    """What a refused item's dead letter asks for. One of an older version says nothing of when it was refused, and its
-    refusal is not on record beside the version, so its pass is looked at in any case.
+    """Return the recheck for the dead letter of a refused item, or None for other messages.
+
+    Older versions wrote no time of refusal and no record with the version, so that pass is rechecked unconditionally.
     """
     try:
         letter = json.loads(body)
@@ -513,7 +515,7 @@ def _recheck(body: str) -> Recheck | None:
 
 
 def _refused(body: str) -> tuple[str, str] | None:
-    """The pass and the error of a refused item."""
+    """Return the pass and the error of a refused item's dead letter, or None for other messages."""
     try:
         content = json.loads(body)
         return str(content["refused"]), str(content["error"])
@@ -522,7 +524,7 @@ def _refused(body: str) -> tuple[str, str] | None:
 
 
 def _summary(body: str) -> str:
-    """What a message is, without whom it concerns."""
+    """Describe a message without the devices that it names."""
     match _task(body):
         case NotifyDevices() as task:
             return f"pushes of {task.pass_type_identifier} that were given up"
@@ -531,8 +533,8 @@ def _summary(body: str) -> str:
         case RemoveRegistrations() as task:
             return f"removal of the registrations of pass {task.pass_id} that was given up"
         case Recheck() as task:
-            return f"pass {task.pass_id} could not be made until its recheck was given up"
+            return f"recheck of pass {task.pass_id} that was given up"
     if refused := _refused(body):
         return f"refused: {refused[1]}"
     given_up = "DDBStreamBatchInfo" in body
-    return "a batch of the passes stream that was given up" if given_up else "a message that this service did not write"
+    return "batch of the passes stream that was given up" if given_up else "message that this service did not write"

@@ -1,4 +1,4 @@
-"""Where the service under test is."""
+"""Fixtures of the conformance tests: the service under test and a device."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.conformance.service import Device, Service
 
 @pytest.fixture(scope="session")
 def service(request: pytest.FixtureRequest) -> Service:
-    """As the environment says; without a word from it, the session's own stack."""
+    """The service that the environment names, else the session's local run."""
 
     def local_json() -> Path:
         named = os.environ.get("CONFORMANCE_LOCAL_JSON")

@@ -1,4 +1,4 @@
-"""What is tested, seen from outside: an API by HTTP and, where there is one, a passes table by DynamoDB's API.
+"""The service under test from outside: its API by HTTP and, if it has one, its passes table by DynamoDB's API.
 
 Nothing of `chalicelib` is imported here. Any implementation of Apple's web service can be tested:
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pass:
-    """A pass that exists, and the token that its holder has."""
+    """An existing pass and the authentication token in it."""
 
     pass_type_identifier: str
     serial_number: str
@@ -36,7 +36,7 @@ class Pass:
 
     @property
     def path(self) -> str:
-        """Percent-encoded, as it stands behind `passes/` and `registrations/`."""
+        """The percent-encoded path that follows `passes/` and `registrations/`."""
         return f"{quote(self.pass_type_identifier, safe='')}/{quote(self.serial_number, safe='')}"
 
     @property
@@ -46,7 +46,7 @@ class Pass:
 
 @dataclass
 class Device:
-    """A phone by hand: every call is one request, and every answer is given back as it came."""
+    """A phone whose every call is one request and returns the response."""
 
     http: httpx.Client
     identifier: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -69,7 +69,7 @@ class Device:
         )
 
     def names(self, pass_type_identifier: str, tag: str | None = None) -> list[str]:
-        """The serial numbers of a list call; none where the answer is 204."""
+        """List the serial numbers; empty if the status is 204."""
         response = self.lists(pass_type_identifier, tag)
         assert response.status_code in (200, 204), response.text
         return sorted(response.json()["serialNumbers"]) if response.status_code == 200 else []
@@ -85,7 +85,7 @@ class Device:
 
 
 class Service:
-    """What is tested."""
+    """The service under test."""
 
     def __init__(self, api_url: str, *, known: Pass | None, tables: Any = None, local: Mapping[str, Any]) -> None:  # noqa: ANN401
         self.api_url = api_url
@@ -96,7 +96,7 @@ class Service:
 
     @classmethod
     def from_environment(cls, local_json: Callable[[], Path]) -> Self:
-        """As the environment says, else the local run that `local_json` names."""
+        """Read the environment; without its variables, use the local run that `local_json` describes."""
         if api_url := os.environ.get("CONFORMANCE_API_URL"):
             known = Pass(*(os.environ[f"CONFORMANCE_{name}"] for name in ("PASS_TYPE", "SERIAL", "TOKEN")))
             return cls(api_url.rstrip("/"), known=known, local={})
@@ -112,7 +112,7 @@ class Service:
 
     @property
     def certificates(self) -> dict[str, str]:
-        """Files of the signing chain."""
+        """The files of the signing chain."""
         self._needs_a_table()
         return dict(self._local["certificates"])
 
@@ -120,7 +120,7 @@ class Service:
         return Device(httpx.Client(base_url=self.api_url, timeout=30, headers={"Accept": "*/*"}))
 
     def a_pass(self, serial_number: str | None = None, **attributes: object) -> Pass:
-        """One that exists: of its own for this call where there is a table, else the one that there is."""
+        """Return an existing pass: a new one if there is a table, else the known one."""
         if self._known is not None and serial_number is None and not attributes:
             return self._known
         self._needs_a_table()
@@ -130,7 +130,7 @@ class Service:
         return made
 
     def writes(self, held: Pass, **attributes: object) -> None:
-        """PutItem, as a pipeline that knows nothing of the service."""
+        """PutItem, as a pipeline does."""
         self._needs_a_table()
         self._table.put_item(
             Item={
@@ -142,7 +142,7 @@ class Service:
         )
 
     def changes(self, held: Pass, **attributes: object) -> None:
-        """A write whose change is visible: what devices are told by has moved on when this returns."""
+        """Change a pass, and wait until its version has changed."""
         before = self.device().downloads(held).headers.get("ETag")
         self.writes(held, **attributes)
         eventually(lambda: self.device().downloads(held).headers.get("ETag") != before, "a new version of the pass")
@@ -157,7 +157,7 @@ class Service:
         return dict(self._table.get_item(Key=key, ConsistentRead=True)["Item"])
 
     def is_registered(self, device: Device, held: Pass) -> bool:
-        """Whether the table of registrations holds it: a list call names no pass that is gone, registered or not."""
+        """Read the registrations table, since a list call leaves out deleted passes even if they are registered."""
         self._needs_a_table()
         table = self._tables.Table(self._local["tables"]["registrations"])
         key = {"pass_id": f"{held.pass_type_identifier}/{held.serial_number}"}
@@ -166,13 +166,13 @@ class Service:
         )
 
     def pushes_to(self, device: Device) -> int:
-        """How many pushes reached the device."""
+        """Count the pushes that reached the device."""
         self._needs_a_table()
         pushes = httpx.get(f"{self._local['apns_control_url']}/pushes").json()
         return sum(push["token"] == device.push_token for push in pushes)
 
     def _is_stamped(self, held: Pass) -> bool:
-        """A pass whose version is known answers "not modified" to what it was just served as."""
+        """Return true once a pass has a version: a conditional download then answers 304."""
         device = self.device()
         etag = device.downloads(held).headers["ETag"]
         return device.downloads(held, **{"If-None-Match": etag}).status_code == 304
@@ -183,7 +183,7 @@ class Service:
 
 
 def eventually(condition: Callable[[], T], what: str) -> T:
-    """Wait for what must happen; how long it takes is not the point."""
+    """Wait until a condition returns a true value, and return that; `what` describes it in the error."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         if result := condition():

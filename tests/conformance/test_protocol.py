@@ -1,6 +1,6 @@
-"""Apple's web service, row by row, from outside: one test a row, named after it.
+"""Apple's web service protocol from outside: one or more tests per row of the protocol, named after it.
 
-R register, U unregister, L list, D download, G log, P personalize, X what is none of these.
+R register, U unregister, L list, D download, G log, P personalize, X anything else.
 """
 
 import base64
@@ -28,7 +28,7 @@ def pass_json(response: httpx.Response) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def settled(service: Service) -> Iterator[tuple[Device, Pass]]:
-    """A device whose pass was registered before the other tests ran: by the time L5 asks, that is a while ago."""
+    """A device and a pass that is registered before the other tests run, long before L5 lists it."""
     device, held = service.device(), service.a_pass()
     assert device.registers(held).status_code == 201
     yield device, held
@@ -48,21 +48,19 @@ def held(service: Service, device: Device, settled: tuple[Device, Pass]) -> Iter
 # ---------------------------------------------------------------- R: register
 
 
-def test_r1_a_first_registration_is_created(service: Service, device: Device) -> None:
+def test_r1_first_registration_returns_201(service: Service, device: Device) -> None:
     held = service.a_pass()
     assert device.registers(held).status_code == 201
     assert device.names(held.pass_type_identifier) == [held.serial_number]
     device.unregisters(held)
 
 
-def test_r2_the_same_registration_again_is_ok(device: Device, held: Pass) -> None:
+def test_r2_repeated_registration_returns_200(device: Device, held: Pass) -> None:
     assert device.registers(held).status_code == 200
     assert device.names(held.pass_type_identifier) == [held.serial_number]
 
 
-def test_r2_a_changed_push_token_replaces_the_old_one_for_every_pass(
-    service: Service, device: Device, held: Pass
-) -> None:
+def test_r2_new_push_token_replaces_the_old_one_for_every_pass(service: Service, device: Device, held: Pass) -> None:
     other = service.a_pass()
     device.registers(other)
     old = Device(device.http, device.identifier, device.push_token)
@@ -79,7 +77,7 @@ def test_r2_a_changed_push_token_replaces_the_old_one_for_every_pass(
     "authorization",
     ["", "ApplePass", "ApplePass {wrong}", "Bearer {token}", "{token}", "Basic {token}", "ApplePass {token}0"],
 )
-def test_r3_without_the_right_authorization_nothing_is_registered(
+def test_r3_registration_with_wrong_authorization_is_refused(
     service: Service, device: Device, authorization: str
 ) -> None:
     target = service.a_pass()
@@ -89,14 +87,14 @@ def test_r3_without_the_right_authorization_nothing_is_registered(
     assert device.lists(target.pass_type_identifier).status_code == 204
 
 
-def test_r3_the_scheme_is_compared_without_case(service: Service, device: Device) -> None:
+def test_r3_authorization_scheme_is_case_insensitive(service: Service, device: Device) -> None:
     target = service.a_pass()
     headers = {"Authorization": f"applepass {target.authentication_token}"}
     assert device.registers(target, headers=headers).status_code == 201
     device.unregisters(target)
 
 
-def test_r3_an_unknown_pass_cannot_be_told_from_a_wrong_token(service: Service, device: Device) -> None:
+def test_r3_unknown_pass_and_wrong_token_get_the_same_answer(service: Service, device: Device) -> None:
     known = service.a_pass()
     wrong = Pass(known.pass_type_identifier, known.serial_number, "0" * 32)
     unknown = Pass(known.pass_type_identifier, known.serial_number + "-unknown", known.authentication_token)
@@ -119,7 +117,7 @@ def test_r3_an_unknown_pass_cannot_be_told_from_a_wrong_token(service: Service, 
     ],
     ids=["empty", "no json", "array", "no token", "number", "empty token", "long token", "large body"],
 )
-def test_r4_a_body_without_a_push_token_is_refused(
+def test_r4_registration_without_a_push_token_is_refused(
     service: Service, device: Device, content: bytes, status: int
 ) -> None:
     target = service.a_pass()
@@ -129,7 +127,7 @@ def test_r4_a_body_without_a_push_token_is_refused(
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "none/", ";"])
-def test_r1_r4_the_body_decides_whatever_its_content_type(
+def test_r1_r4_registration_is_accepted_by_its_body_with_any_content_type(
     service: Service, device: Device, content_type: str | None
 ) -> None:
     target = service.a_pass()
@@ -143,12 +141,12 @@ def test_r1_r4_the_body_decides_whatever_its_content_type(
 # ---------------------------------------------------------------- U: unregister
 
 
-def test_u1_an_unregistered_device_is_told_nothing_more(device: Device, held: Pass) -> None:
+def test_u1_list_is_empty_after_unregistering(device: Device, held: Pass) -> None:
     assert device.unregisters(held).status_code == 200
     assert device.lists(held.pass_type_identifier).status_code == 204
 
 
-def test_u1_the_device_keeps_its_other_passes(service: Service, device: Device, held: Pass) -> None:
+def test_u1_unregistering_keeps_other_passes(service: Service, device: Device, held: Pass) -> None:
     other = service.a_pass()
     device.registers(other)
     assert device.unregisters(held).status_code == 200
@@ -156,12 +154,12 @@ def test_u1_the_device_keeps_its_other_passes(service: Service, device: Device, 
     device.unregisters(other)
 
 
-def test_u2_unregistering_twice_is_ok(device: Device, held: Pass) -> None:
+def test_u2_unregistering_twice_returns_200(device: Device, held: Pass) -> None:
     assert device.unregisters(held).status_code == 200
     assert device.unregisters(held).status_code == 200
 
 
-def test_u3_a_wrong_token_unregisters_nothing(device: Device, held: Pass) -> None:
+def test_u3_unregistering_with_a_wrong_token_is_refused(device: Device, held: Pass) -> None:
     response = device.unregisters(held, headers={"Authorization": "ApplePass " + "0" * 32})
     assert response.status_code == 401
     assert device.names(held.pass_type_identifier) == [held.serial_number]
@@ -170,7 +168,7 @@ def test_u3_a_wrong_token_unregisters_nothing(device: Device, held: Pass) -> Non
 # ---------------------------------------------------------------- L: list
 
 
-def test_l1_without_a_tag_all_passes_of_the_type_are_named(service: Service, device: Device, held: Pass) -> None:
+def test_l1_list_without_a_tag_contains_all_passes_of_the_type(service: Service, device: Device, held: Pass) -> None:
     other = service.a_pass()
     device.registers(other)
     response = device.lists(held.pass_type_identifier)
@@ -181,7 +179,7 @@ def test_l1_without_a_tag_all_passes_of_the_type_are_named(service: Service, dev
     device.unregisters(other)
 
 
-def test_l2_a_change_is_named_to_every_tag_handed_out_before(service: Service, device: Device, held: Pass) -> None:
+def test_l2_list_contains_a_change_for_every_earlier_tag(service: Service, device: Device, held: Pass) -> None:
     tags = [device.lists(held.pass_type_identifier).json()["lastUpdated"]]
     for gate in ("B1", "B2"):
         service.changes(held, fields={"gate": gate})
@@ -189,7 +187,7 @@ def test_l2_a_change_is_named_to_every_tag_handed_out_before(service: Service, d
         tags.append(device.lists(held.pass_type_identifier).json()["lastUpdated"])
 
 
-def test_l3_a_device_or_type_that_is_unknown_has_nothing(service: Service, device: Device, held: Pass) -> None:
+def test_l3_list_of_an_unknown_device_or_type_returns_204(service: Service, device: Device, held: Pass) -> None:
     assert service.device().lists(held.pass_type_identifier).status_code == 204
     response = device.lists("pass.com.example.unknown")
     assert response.status_code == 204
@@ -213,14 +211,14 @@ def test_l3_a_device_or_type_that_is_unknown_has_nothing(service: Service, devic
         "01",
     ],
 )
-def test_l4_a_tag_that_cannot_be_read_counts_as_none(device: Device, held: Pass, tag: str) -> None:
+def test_l4_invalid_tag_is_ignored(device: Device, held: Pass, tag: str) -> None:
     assert device.names(held.pass_type_identifier, tag) == [held.serial_number]
 
 
 # ---------------------------------------------------------------- D: download
 
 
-def test_d1_a_download_is_the_pass_with_its_validators(device: Device, held: Pass) -> None:
+def test_d1_download_returns_the_pass_with_its_validators(device: Device, held: Pass) -> None:
     response = device.downloads(held)
     assert response.status_code == 200
     assert response.headers["Content-Type"] == PKPASS
@@ -233,7 +231,7 @@ def test_d1_a_download_is_the_pass_with_its_validators(device: Device, held: Pas
     assert content["authenticationToken"] == held.authentication_token
 
 
-def test_d1_two_changes_at_once_still_get_two_times(service: Service, device: Device, held: Pass) -> None:
+def test_d1_two_changes_within_a_second_get_different_times(service: Service, device: Device, held: Pass) -> None:
     times = [parsedate_to_datetime(device.downloads(held).headers["Last-Modified"])]
     for gate in ("C1", "C2", "C3"):
         service.changes(held, fields={"gate": gate})
@@ -241,7 +239,7 @@ def test_d1_two_changes_at_once_still_get_two_times(service: Service, device: De
     assert times == sorted(set(times))
 
 
-def test_d2_what_the_device_has_is_not_sent_again(device: Device, held: Pass) -> None:
+def test_d2_download_returns_304_when_not_modified(device: Device, held: Pass) -> None:
     first = device.downloads(held)
     later = parsedate_to_datetime(first.headers["Last-Modified"]) + timedelta(hours=1)
     for name, value in (
@@ -258,13 +256,13 @@ def test_d2_what_the_device_has_is_not_sent_again(device: Device, held: Pass) ->
         assert response.headers["ETag"] == first.headers["ETag"]
 
 
-def test_d2_if_none_match_wins(device: Device, held: Pass) -> None:
+def test_d2_if_none_match_takes_precedence(device: Device, held: Pass) -> None:
     first = device.downloads(held)
     headers = {"If-Modified-Since": first.headers["Last-Modified"], "If-None-Match": '"another"'}
     assert device.downloads(held, **headers).status_code == 200
 
 
-def test_d2_an_older_version_is_replaced(service: Service, device: Device, held: Pass) -> None:
+def test_d2_download_returns_the_pass_when_modified(service: Service, device: Device, held: Pass) -> None:
     first = device.downloads(held)
     service.changes(held, fields={"gate": "D7"})
     for name, validator in (("If-Modified-Since", "Last-Modified"), ("If-None-Match", "ETag")):
@@ -278,11 +276,11 @@ def test_d2_an_older_version_is_replaced(service: Service, device: Device, held:
         *("Thu, 1 Jan 99999999999999999999 00:00:00 GMT", "Thu, 1 Jan 2026 00:00:00 +9999999999999999999", ",", "()"),
     ],
 )
-def test_d3_a_date_that_cannot_be_read_counts_as_none(device: Device, held: Pass, date: str) -> None:
+def test_d3_invalid_date_is_ignored(device: Device, held: Pass, date: str) -> None:
     assert device.downloads(held, **{"If-Modified-Since": date}).status_code == 200
 
 
-def test_d4_a_wrong_token_and_an_unknown_pass_get_nothing(service: Service, device: Device) -> None:
+def test_d4_download_with_a_wrong_token_or_of_an_unknown_pass_is_refused(service: Service, device: Device) -> None:
     known = service.a_pass()
     wrong = device.downloads(Pass(known.pass_type_identifier, known.serial_number, "0" * 32))
     unknown = device.downloads(Pass(known.pass_type_identifier, "unknown", known.authentication_token))
@@ -290,7 +288,7 @@ def test_d4_a_wrong_token_and_an_unknown_pass_get_nothing(service: Service, devi
     assert wrong.content == unknown.content
 
 
-def test_d4_a_deleted_pass_is_gone_with_its_registrations(service: Service, device: Device, held: Pass) -> None:
+def test_d4_deleted_pass_loses_its_registrations(service: Service, device: Device, held: Pass) -> None:
     service.deletes(held)
     assert device.downloads(held).status_code == 401
     eventually(lambda: device.lists(held.pass_type_identifier).status_code == 204, "the end of the pass")
@@ -299,7 +297,7 @@ def test_d4_a_deleted_pass_is_gone_with_its_registrations(service: Service, devi
     assert device.names(held.pass_type_identifier) == []
 
 
-def test_d5_head_is_get_without_the_body(device: Device, held: Pass) -> None:
+def test_d5_head_returns_the_headers_of_get(device: Device, held: Pass) -> None:
     get, head = device.downloads(held), device.downloads(held, method="HEAD")
     assert head.status_code == 200
     assert head.content == b""
@@ -308,7 +306,7 @@ def test_d5_head_is_get_without_the_body(device: Device, held: Pass) -> None:
 
 
 @pytest.mark.parametrize("accept", ["*/*", PKPASS, "application/json", "text/html,*/*;q=0.8", None])
-def test_d6_the_pass_is_the_same_whatever_is_accepted(device: Device, held: Pass, accept: str | None) -> None:
+def test_d6_download_ignores_the_accept_header(device: Device, held: Pass, accept: str | None) -> None:
     request = device.http.build_request("GET", f"/v1/passes/{held.path}", headers=held.authorization)
     del request.headers["Accept"]
     if accept is not None:
@@ -316,14 +314,14 @@ def test_d6_the_pass_is_the_same_whatever_is_accepted(device: Device, held: Pass
     response = device.http.send(request)
     assert response.status_code == 200
     assert response.headers["Content-Type"] == PKPASS
-    # Without the header, API Gateway decides on its own to send the pass as base64 text.
+    # Without the header, API Gateway sends the pass as base64 text.
     content = (
         base64.b64decode(response.content) if accept is None and response.content[:4] == b"UEsD" else response.content
     )
     assert content[:4] == b"PK\x03\x04"
 
 
-def test_d7_a_void_or_expired_pass_is_served_as_such(service: Service, device: Device) -> None:
+def test_d7_voided_and_expired_passes_are_served(service: Service, device: Device) -> None:
     void = service.a_pass(voided=True)
     assert pass_json(device.downloads(void))["voided"] is True
     expired = service.a_pass(overrides={"expirationDate": "2020-01-01T00:00:00Z"})
@@ -350,7 +348,7 @@ def test_d7_a_void_or_expired_pass_is_served_as_such(service: Service, device: D
     ],
     ids=lambda value: str(value[:20]) if isinstance(value, bytes) else str(value),
 )
-def test_g1_logs_are_taken_within_bounds(device: Device, content: bytes, status: int) -> None:
+def test_g1_logs_are_accepted_within_limits(device: Device, content: bytes, status: int) -> None:
     response = device.http.post("/v1/log", content=content, headers={"Content-Type": "application/json"})
     assert response.status_code == status
 
@@ -363,7 +361,7 @@ SIGN_UP = {
 }
 
 
-def test_p1_a_person_signs_up_and_the_token_comes_back_signed(service: Service, device: Device, tmp_path: Path) -> None:
+def test_p1_personalize_returns_the_signed_token(service: Service, device: Device, tmp_path: Path) -> None:
     held = service.a_pass(template="rewards")
     device.registers(held)
     before = device.downloads(held)
@@ -414,20 +412,20 @@ def test_p1_a_person_signs_up_and_the_token_comes_back_signed(service: Service, 
     ],
     ids=["empty", "array", "no info", "no token", "empty token", "no e-mail", "half a name", "blank", "number", "long"],
 )
-def test_p2_what_the_pass_asks_for_must_be_there(service: Service, device: Device, content: object) -> None:
+def test_p2_personalize_requires_the_fields_of_the_pass(service: Service, device: Device, content: object) -> None:
     held = service.a_pass(template="rewards")
     assert device.personalizes(held, content, **held.authorization).status_code == 400
     assert "personalization" not in service.item(held)
 
 
-def test_p2_a_pass_that_asks_for_nothing_cannot_be_personalized(service: Service, device: Device) -> None:
+def test_p2_pass_without_personalization_cannot_be_personalized(service: Service, device: Device) -> None:
     held = service.a_pass()
     unknown = Pass(held.pass_type_identifier, "unknown", held.authentication_token)
     assert device.personalizes(held, SIGN_UP, **held.authorization).status_code == 404
     assert device.personalizes(unknown, SIGN_UP, **unknown.authorization).status_code == 401
 
 
-def test_p2_without_the_token_every_refusal_is_the_same(service: Service, device: Device) -> None:
+def test_p2_refusals_without_the_token_are_identical(service: Service, device: Device) -> None:
     held, personalized, asked = service.a_pass(), service.a_pass(template="rewards"), service.a_pass(template="rewards")
     unknown = Pass(held.pass_type_identifier, "unknown", held.authentication_token)
     assert device.personalizes(personalized, SIGN_UP).status_code == 200
@@ -445,7 +443,7 @@ def test_p2_without_the_token_every_refusal_is_the_same(service: Service, device
     ['{"pass.json": "da39a3ee5e6b4b0d3255bfef95601890afd80709"}', '{"a":"b"}', "a b", "ä", "\ud800", "x" * 1025],
     ids=["manifest", "object", "space", "not ASCII", "lone surrogate", "long"],
 )
-def test_p2_a_token_that_could_be_a_manifest_is_not_signed(service: Service, device: Device, token: str) -> None:
+def test_p2_token_that_could_be_a_manifest_is_not_signed(service: Service, device: Device, token: str) -> None:
     held = service.a_pass(template="rewards")
     content = json.dumps({**SIGN_UP, "personalizationToken": token})
     for headers in ({}, held.authorization):
@@ -458,7 +456,7 @@ def test_p2_a_token_that_could_be_a_manifest_is_not_signed(service: Service, dev
     assert "personalization" not in service.item(held)
 
 
-def test_p2_nobody_signs_up_twice(service: Service, device: Device) -> None:
+def test_p2_second_personalization_is_refused(service: Service, device: Device) -> None:
     held = service.a_pass(template="rewards")
     assert device.personalizes(held, SIGN_UP).status_code == 200
     other = {**SIGN_UP, "requiredPersonalizationInfo": {"fullName": "Eve", "emailAddress": "eve@example.com"}}
@@ -474,7 +472,7 @@ def test_p2_nobody_signs_up_twice(service: Service, device: Device) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream"]
 )
-def test_x2_a_content_type_without_a_body_means_nothing(service: Service, device: Device, content_type: str) -> None:
+def test_x2_content_type_without_a_body_is_ignored(service: Service, device: Device, content_type: str) -> None:
     held = service.a_pass()
     assert device.registers(held).status_code == 201
     declared = {"Content-Type": content_type}
@@ -488,7 +486,7 @@ def test_x2_a_content_type_without_a_body_means_nothing(service: Service, device
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/passes", "/v1/passes/a", "/v1/unknown/a/b", "/unknown"])
-def test_x1_an_unknown_path_is_not_found(device: Device, path: str) -> None:
+def test_x1_unknown_path_returns_404(device: Device, path: str) -> None:
     response = device.http.get(path)
     assert response.status_code == 404
     assert response.json()
@@ -504,14 +502,14 @@ def test_x1_an_unknown_path_is_not_found(device: Device, path: str) -> None:
         ("GET", "/v1/passes/pass.com.example/1/personalize"),
     ],
 )
-def test_x1_another_method_is_not_allowed(device: Device, method: str, path: str) -> None:
+def test_x1_unsupported_method_returns_405(device: Device, method: str, path: str) -> None:
     response = device.http.request(method, path)
     assert response.status_code == 405
     assert response.json()
     assert response.headers["Allow"]
 
 
-# ---------------------------------------------------------------- serial numbers are any string
+# ---------------------------------------------------------------- serial numbers
 
 
 @pytest.mark.parametrize(
@@ -528,7 +526,7 @@ def test_x1_another_method_is_not_allowed(device: Device, method: str, path: str
         "a;b,c@d:e",
     ],
 )
-def test_serial_numbers_are_any_string(service: Service, device: Device, serial_number: str) -> None:
+def test_any_string_is_a_serial_number(service: Service, device: Device, serial_number: str) -> None:
     held = service.a_pass(serial_number)
     assert device.registers(held).status_code == 201
     assert device.names(held.pass_type_identifier) == [serial_number]
@@ -537,10 +535,10 @@ def test_serial_numbers_are_any_string(service: Service, device: Device, serial_
     service.deletes(held)
 
 
-# ---------------------------------------------------------------- last, since it takes the longest to come true
+# ---------------------------------------------------------------- last, since it waits longest
 
 
-def test_l5_a_tag_is_exclusive(service: Service, settled: tuple[Device, Pass]) -> None:
+def test_l5_tag_is_exclusive(service: Service, settled: tuple[Device, Pass]) -> None:
     device, held = settled
 
     def nothing_since() -> str | None:

@@ -1,4 +1,4 @@
-"""What a stranger, a broken phone or a scanner sends: the right status, a short JSON error, and nothing written."""
+"""Requests of strangers, broken phones and scanners get the right status and a short JSON error, and write nothing."""
 
 import json
 import uuid
@@ -16,7 +16,7 @@ TOKEN = {"pushToken": "f00d" * 16}
 
 
 class Stranger:
-    """Calls the API by hand, about one pass that exists."""
+    """Sends requests about an existing pass."""
 
     def __init__(self, stack: LocalRun, *, serial_number: str, authentication_token: str) -> None:
         self.device = uuid.uuid4().hex
@@ -35,7 +35,7 @@ class Stranger:
         return self.calls("POST", self.registration, content=content, headers={**authorization, **JSON, **headers})
 
     def left_nothing(self) -> bool:
-        """Whether no table knows of the device."""
+        """Return true if no table contains the device."""
         tables = boto3.resource("dynamodb")
         key = {"device_library_identifier": self.device}
         device = tables.Table(self._stack.tables["devices"]).get_item(Key=key, ConsistentRead=True)
@@ -89,16 +89,16 @@ def refuses(stranger: Stranger, response: httpx.Response, status: int) -> None:
     ],
     ids=lambda value: value[:24].decode(errors="replace") or "empty" if isinstance(value, bytes) else str(value),
 )
-def test_a_registration_that_is_none_is_refused(stranger: Stranger, body: bytes, status: int) -> None:
+def test_invalid_registration_is_refused(stranger: Stranger, body: bytes, status: int) -> None:
     refuses(stranger, stranger.registers(body), status)
 
 
-def test_a_registration_that_is_no_json_is_refused_whatever_it_is_called(stranger: Stranger) -> None:
+def test_registration_that_is_not_json_is_refused_with_any_content_type(stranger: Stranger) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
         refuses(stranger, stranger.registers(b"pushToken=a", **{"Content-Type": content_type}), 400)
 
 
-def test_a_registration_may_name_the_charset_of_its_json(stranger: Stranger) -> None:
+def test_registration_may_name_the_charset_of_its_json(stranger: Stranger) -> None:
     content_type = {"Content-Type": "application/json; charset=utf-8"}
     assert stranger.registers(json.dumps(TOKEN).encode(), **content_type).status_code == 201
 
@@ -115,14 +115,14 @@ def test_a_registration_may_name_the_charset_of_its_json(stranger: Stranger) -> 
     ],
     ids=["none", "scheme alone", "wrong", "other scheme", "no scheme", "right and more"],
 )
-def test_nothing_is_told_or_written_without_the_right_token(stranger: Stranger, authorization: dict[str, str]) -> None:
+def test_wrong_token_reveals_and_writes_nothing(stranger: Stranger, authorization: dict[str, str]) -> None:
     headers = {name: value.format(token=stranger.authentication_token) for name, value in authorization.items()}
     refuses(stranger, stranger.calls("POST", stranger.registration, json=TOKEN, headers=headers), 401)
     refuses(stranger, stranger.calls("DELETE", stranger.registration, headers=headers), 401)
     refuses(stranger, stranger.calls("GET", stranger.download, headers=headers), 401)
 
 
-def test_an_unknown_pass_answers_as_a_wrong_token_does(stranger: Stranger) -> None:
+def test_unknown_pass_and_wrong_token_get_the_same_answer(stranger: Stranger) -> None:
     headers = {"Authorization": "ApplePass wrong"}
     wrong = stranger.calls("GET", stranger.download, headers=headers)
     unknown = stranger.calls("GET", stranger.download + "-unknown", headers=headers)
@@ -143,22 +143,22 @@ def test_an_unknown_pass_answers_as_a_wrong_token_does(stranger: Stranger) -> No
     ],
     ids=["empty", "text", "object", "no list", "no strings", "too many", "too long", "huge"],
 )
-def test_logs_that_are_none_are_refused(stranger: Stranger, body: bytes, status: int) -> None:
+def test_invalid_logs_are_refused(stranger: Stranger, body: bytes, status: int) -> None:
     refuses(stranger, stranger.calls("POST", "/v1/log", content=body, headers=JSON), status)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", None])
-def test_logs_are_taken_whatever_their_media_type(stranger: Stranger, content_type: str | None) -> None:
+def test_logs_are_accepted_with_any_media_type(stranger: Stranger, content_type: str | None) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     assert stranger.calls("POST", "/v1/log", content=b'{"logs": ["a\\u001b[2Jb"]}', headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v2/log", "/v1/passes/a/b/c/d"])
-def test_an_unknown_route_is_not_found(stranger: Stranger, path: str) -> None:
+def test_unknown_route_returns_404(stranger: Stranger, path: str) -> None:
     refuses(stranger, stranger.calls("GET", path), 404)
 
 
-def test_a_method_that_a_route_does_not_have_is_not_allowed(stranger: Stranger) -> None:
+def test_unsupported_method_of_a_route_returns_405(stranger: Stranger) -> None:
     for method, path, allowed in (
         ("PUT", stranger.registration, "DELETE, POST"),
         ("GET", "/v1/log", "POST"),

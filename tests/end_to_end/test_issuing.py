@@ -1,4 +1,4 @@
-"""From a certificate to a pass on a phone, and through its life, by commands alone."""
+"""The life of a pass from its template to its deletion, by commands only."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def command(stack: LocalRun, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_a_pass_lives_by_commands_alone(stack: LocalRun, apns: Apns, phone: Phone) -> None:
+def test_commands_issue_show_update_and_delete_a_pass(stack: LocalRun, apns: Apns, phone: Phone) -> None:
     kind = stack.pass_type_identifier
     issued = command(stack, "issue", "--type", kind, "--template", "boarding", "--field", "gate=A7")
     pass_id, link = issued["pass_id"], issued["link"]

@@ -1,4 +1,4 @@
-"""The product's main job, through the deployed stack: API Gateway, Lambdas, DynamoDB, its stream, SQS, HTTP/2, TLS."""
+"""The main loop through the deployed stack: API Gateway, Lambdas, DynamoDB, its stream, SQS, HTTP/2, TLS."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def holder(pipeline: Pipeline, issuer: Issuer, phone: Phone, serial_number: str)
     pipeline.deletes(pass_id)
 
 
-def test_a_written_item_ends_as_a_change_message_on_the_phone(
+def test_changed_item_shows_a_change_message_on_the_phone(
     holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str
 ) -> None:
     pipeline.writes(serial_number, fields={"gate": "B22"})
@@ -32,14 +32,14 @@ def test_a_written_item_ends_as_a_change_message_on_the_phone(
     assert holder.wakes(pipeline.pass_type_identifier) == ["Gate changed to B22"]
 
 
-def test_unchanged_content_wakes_nobody(holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str) -> None:
+def test_unchanged_content_sends_no_push(holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str) -> None:
     pipeline.writes(serial_number, fields={"gate": "A7"}, the_pipelines_own=1)
     pipeline.writes(serial_number, fields={"gate": "B1"})
     eventually(lambda: apns.pushes_to(holder), "the push of the second write")
     assert len(apns.pushes_to(holder)) == 1
 
 
-def test_a_device_that_apns_calls_gone_is_forgotten(
+def test_device_that_apns_reports_as_unregistered_is_removed(
     holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalRun, serial_number: str
 ) -> None:
     apns.answers(holder, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 1000)
@@ -52,7 +52,7 @@ def test_a_device_that_apns_calls_gone_is_forgotten(
     assert "Item" not in row
 
 
-def test_a_push_that_apns_cannot_take_now_arrives_later(
+def test_push_is_repeated_after_apns_was_unavailable(
     holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str
 ) -> None:
     apns.answers(holder, status=503, reason="ServiceUnavailable")
@@ -62,7 +62,7 @@ def test_a_push_that_apns_cannot_take_now_arrives_later(
     eventually(lambda: [p for p in apns.pushes_to(holder) if p["status"] == 200], "the push from the queue")
 
 
-def test_a_malformed_item_is_named_and_its_neighbours_are_processed(
+def test_invalid_item_is_reported_and_the_rest_of_its_batch_is_processed(
     holder: Phone, pipeline: Pipeline, apns: Apns, stack: LocalRun, serial_number: str
 ) -> None:
     bad = pipeline.writes(f"{serial_number}-bad", fields={"no_such_field": "x"})
@@ -78,7 +78,7 @@ def test_a_malformed_item_is_named_and_its_neighbours_are_processed(
     assert "no_such_field" in str(eventually(refusal, "the refusal in the dead-letter queue"))
 
 
-def test_a_phone_that_removes_the_pass_is_left_alone(
+def test_phone_that_removed_the_pass_gets_no_push(
     holder: Phone, pipeline: Pipeline, apns: Apns, issuer: Issuer, serial_number: str
 ) -> None:
     holder.removes(pipeline.pass_type_identifier, serial_number)

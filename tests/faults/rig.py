@@ -1,9 +1,9 @@
-"""The push side put together as in a Lambda, from real parts: handlers, client, store and queue; the simulator as APNs.
+"""A rig that runs the service's handlers, push client, store and queue, with the stand-in for APNs.
 
-It plays Lambda and SQS by AWS's rules (`infra/local/aws_rules.py`: A1, A6, A7, A13), with the settings of the stage's
-template: how often and how long a batch or a message is delivered again, how deep a function may call itself through
-its queue, how large an invocation's payload may be. What it leaves out is waiting: what would come again in a minute
-comes again at once, and `waited_seconds` says how long it would have taken.
+It simulates Lambda and SQS by AWS's rules (`infra/local/aws_rules.py`: A1, A6, A7, A13), with the settings of the
+stage's template: how often and for how long a batch or a message is delivered again, how often a function may invoke
+itself through its queue, how large an invocation's payload may be. It does not wait: a delivery that would come after a
+minute comes at once, and `waited_seconds` adds up the time.
 """
 
 import contextlib
@@ -22,19 +22,19 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSResponse
 
 from chalicelib.apns.client import Client, Outcome
-from chalicelib.aws import queue
+from chalicelib.aws import session
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.templates import Templates
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import PassId
-from chalicelib.flows import change, push_worker
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
-from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
@@ -57,23 +57,23 @@ BATCH = 10
 INVOCATION_SECONDS = 10.0
 MAX_ROUNDS = 3000
 MAX_DEPTH = 16
-"""How often Lambda lets a function be invoked by what it put into its own queue (Lambda guide, "Recursive loop
+"""How often a function may be invoked by messages that it sent to its own queue (Lambda guide, "Recursive loop
 detection": about 16 times)."""
 UNTIL_TOO_OLD = -1
-"""The value of MaximumRetryAttempts with which only the records' age ends the attempts."""
+"""The value of MaximumRetryAttempts for which only the age of the records ends the attempts."""
 WORKER_SECONDS = 40.0
 REPAIRED = ("late", "corrupt")
-"""Names of templates that are the packaged one once they are no longer broken."""
+"""Names of templates that have the files of the packaged one when they are not broken."""
 _SERIALIZER = TypeSerializer()
 
 
 class Killed(BaseException):
-    """Lambda ended the invocation where it was."""
+    """Lambda ended the invocation."""
 
 
 @dataclass(frozen=True)
 class DeliveryRules:
-    """How work is delivered again, as the stage's template says.
+    """The rules of repeated delivery in the stage's template.
 
     Args:
         retry_attempts: of a batch of the stream after the first; UNTIL_TOO_OLD for no limit.
@@ -105,13 +105,13 @@ class DeliveryRules:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of the pushes that were due.
+    """The results of the expected pushes.
 
     Args:
-        due: devices that had to be told.
-        delivered: devices that were.
-        lost: devices that were not.
-        repeated: pushes that APNs took beyond the first to a device.
+        due: devices that had to get a push.
+        delivered: devices that got one.
+        lost: devices that got no push.
+        repeated: pushes that APNs accepted beyond the first to a device.
     """
 
     due: int
@@ -121,7 +121,7 @@ class Result:
 
 
 class Rig:
-    """One stage's push side, with tables and queues of its own."""
+    """The push side of a stage, with its own tables and queues."""
 
     def __init__(self, apns: SimulatedApns, tables: ScratchTables) -> None:
         self.apns = apns
@@ -138,11 +138,11 @@ class Rig:
         self.due: set[str] = set()
         self.rules = DeliveryRules.of_template()
         self.dropped: list[str] = []
-        """Bodies of messages whose invocation Lambda stopped as a recursive loop."""
+        """The bodies of messages whose invocation Lambda stopped as a recursive loop."""
         self.given_up: list[dict[str, Any]] = []
-        """Records of the stream that were too old, or attempted too often."""
+        """The records of the stream that were too old or attempted too often."""
         self.waited_seconds: dict[str, float] = {}
-        """By message id, how long it would have waited for all its deliveries."""
+        """The time that a message would have waited for all its deliveries, by message id."""
         self._sqs = boto3.client("sqs")
         name = f"faults-{secrets.token_hex(4)}"
         self.dead_letter_queue, self.held_removals_queue = (
@@ -156,25 +156,27 @@ class Rig:
         self._depths: dict[str, int] = {}
         self._postponed: dict[str, int] = {}
         self._visible_from: dict[str, float] = {}
-        """By message id, of those whose order has a time before which it is not carried out: when SQS hands them out,
-        by the rig's clock."""
+        """The times at which SQS delivers messages whose push task has an earliest time, by message id."""
         self._delayed: list[tuple[float, str]] = []
-        """Such messages that were received too early: from when on, and their bodies."""
+        """Such messages that were received too early: the earliest time and the body."""
         self.client = self.new_client()
-        self.new_sandbox()
+        self.new_environment()
 
     def new_client(self, **options: Any) -> Client:  # noqa: ANN401 - Client's own
         return self.apns.client(**options)
 
-    def new_sandbox(self) -> None:
-        """As after a cold start: nothing is kept but what is in tables and queues."""
-        self.store = self.tables.store()
+    def new_environment(self) -> None:
+        """Start a new execution environment, which caches nothing."""
+        self.dynamodb, self.sqs = session.client("dynamodb"), session.client("sqs")
+        self.store = self.tables.store(client=self.dynamodb)
         self.queue = Queue(
             push_queue_url=self.push_queue,
             dead_letter_queue_url=self.dead_letter_queue,
             held_removals_queue_url=self.held_removals_queue,
+            client=self.sqs,
+            pause_seconds=0,
         )
-        self._watch(self.queue._sqs)
+        self._watch(self.sqs)
         push_sender = PushSender(
             self.store,
             Metrics("faults"),
@@ -189,25 +191,36 @@ class Rig:
             self.store, self.queue, Metrics("faults"), builder, clock=self.clock, max_stamp_seconds=INVOCATION_SECONDS
         )
         self.changes = ChangeHandler(
-            self.store, self.queue, push_sender, Metrics("faults"), templates=templates, clock=self.clock
+            self.store,
+            self.queue,
+            push_sender,
+            Metrics("faults"),
+            templates=templates,
+            clock=self.clock,
+            limits=ChangeLimits(max_direct_devices=DIRECT_DEVICES),
         )
         self.push_worker = PushWorker(
-            self.store, self.queue, push_sender, rechecker=lambda: rechecker, clock=self.clock
+            self.store,
+            self.queue,
+            push_sender,
+            rechecker=lambda: rechecker,
+            clock=self.clock,
+            limits=WorkerLimits(fan_out_page=PAGE),
         )
         self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 
     def _signer_for(self, _: str) -> Signer:
         if self.certificate_ended:
-            raise ConfigurationError("the certificate has ended")
+            raise ConfigurationError("the certificate has expired")
         return self._signer
 
     def clock(self) -> float:
         return time.time() + self.skew
 
-    # ------------------------------------------------------------ the story
+    # ------------------------------------------------------------ events
 
     def has_a_pass(self, serial_number: str, *, devices: int) -> PassId:
-        """One that so many devices hold, written straight into the tables, and known in its first version."""
+        """Write a pass with its registrations into the tables, in its first version."""
         pass_id = PassId(PASS_TYPE_IDENTIFIER, serial_number)
         holders = [f"{serial_number}-{number:04d}" for number in range(devices)]
         tokens = {holder: secrets.token_hex(32) for holder in holders}
@@ -230,7 +243,7 @@ class Rig:
     def record(
         self, pass_id: PassId, *, gate: str = "B22", template: str = "boarding", **wrong: object
     ) -> dict[str, Any]:
-        """The stream's record of a change of the gate."""
+        """Make the stream's record of a change of the gate."""
         new = {"pass_id": str(pass_id), "template": template, "fields": {"gate": gate, **wrong}}
         old = {**new, "fields": {"gate": "A7"}}
         return {
@@ -250,7 +263,7 @@ class Rig:
         between: Callable[[int], None] = lambda _: None,
         attempt_seconds: float = 1.0,
     ) -> None:
-        """As Lambda delivers a batch: until it is settled, each time from where it failed; or until it is given up.
+        """Deliver a batch as Lambda does: from the failed record again, until it is settled or given up.
 
         Args:
             records: of the stream.
@@ -265,21 +278,23 @@ class Rig:
                 self.given_up += records
                 return
             try:
-                failed = self.changes.handle(records, deadline=time.monotonic() + INVOCATION_SECONDS)
+                failed = self.changes.handle(
+                    stream_records({"Records": records}), deadline=time.monotonic() + INVOCATION_SECONDS
+                )
             except TransientError:
                 pass
             except Killed:
-                self.new_sandbox()
+                self.new_environment()
             else:
                 numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
                 records = records[numbers.index(failed[0]) :] if failed else []
             if not records:
                 return
             between(attempt)
-        raise AssertionError("the batch is never settled")
+        raise AssertionError("the batch does not settle")
 
     def drains(self, *, between: Callable[[int], None] = lambda _: None) -> None:
-        """As Lambda drains the queue: until nothing is left in it but orders whose time has not come."""
+        """Deliver messages as Lambda does, until only push tasks whose time has not come are left."""
         self._put_back_what_is_due()
         for attempt in range(MAX_ROUNDS):
             messages = self._sqs.receive_message(
@@ -304,9 +319,11 @@ class Rig:
             assert len(json.dumps({"Records": records})) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
             self._depth = max((self._depths.get(message["MessageId"], 1) for message in messages), default=0)
             try:
-                failed = self.push_worker.handle(records, deadline=time.monotonic() + WORKER_SECONDS)
+                failed = self.push_worker.handle(
+                    queue_messages({"Records": records}), deadline=time.monotonic() + WORKER_SECONDS
+                )
             except Killed:
-                self.new_sandbox()
+                self.new_environment()
                 failed = [record["messageId"] for record in records]
             for record in records:
                 if record["messageId"] not in failed:
@@ -315,32 +332,32 @@ class Rig:
                     seconds = self._postponed.pop(record["receiptHandle"], self.rules.visibility_seconds)
                     self._wait(record["messageId"], seconds)
             between(attempt)
-        raise AssertionError("the queue is never empty")
+        raise AssertionError("the queue does not become empty")
 
     def holds_removals(self) -> list[HeldRemovals]:
-        """What an operator is to decide on. It stays where it is."""
+        """Read the held removals, which stay in their queue until an operator decides."""
         found = self._sqs.receive_message(
             QueueUrl=self.held_removals_queue, MaxNumberOfMessages=10, VisibilityTimeout=0
         )
         return [read_held(message["Body"]) for message in found.get("Messages", [])]
 
     def operator(self) -> Pushes:
-        """Who decides on it."""
+        """The operator's tool for held removals."""
         queues = {"held_removals": self.held_removals_queue, "push": self.push_queue}
         return Pushes(cast("Stage", SimpleNamespace(queues=queues)))
 
     def devices_of(self, pass_id: PassId) -> int:
-        """How many are registered for a pass."""
+        """Count the devices that are registered for a pass."""
         return len(self.store.registrations.page(pass_id, after=None, limit=10_000).devices)
 
     def deletion(self, pass_id: PassId) -> dict[str, Any]:
-        """The stream's record of a deletion."""
+        """Make the stream's record of a deletion."""
         record = self.record(pass_id)
         del record["dynamodb"]["NewImage"]
         return record
 
     def insertion(self, pass_id: PassId) -> dict[str, Any]:
-        """The stream's record of an insertion, after the write itself."""
+        """Write an item, and make the stream's record of its insertion."""
         record = self.record(pass_id)
         del record["dynamodb"]["OldImage"]
         self.tables.write(pass_id, {"pass_id": str(pass_id), "template": "boarding"})
@@ -348,14 +365,14 @@ class Rig:
 
     @property
     def longest_wait_seconds(self) -> float:
-        """How long the message that waited longest would have waited."""
+        """The longest time that a message would have waited."""
         return max(self.waited_seconds.values(), default=0.0)
 
     def _wait(self, message_id: str, seconds: float) -> None:
         self.waited_seconds[message_id] = self.waited_seconds.get(message_id, 0.0) + seconds
 
     def _too_early(self, message: dict[str, Any]) -> bool:
-        """Whether SQS would not have handed this message out yet; it is kept until its time."""
+        """Return true, and keep the message, if SQS would not deliver it yet."""
         visible_from = self._visible_from.get(message["MessageId"], 0.0)
         if visible_from <= self.clock():
             return False
@@ -370,7 +387,7 @@ class Rig:
             self._sqs.send_message(QueueUrl=self.push_queue, MessageBody=body)
 
     def _stopped_as_loop(self, message: dict[str, Any]) -> bool:
-        """Whether Lambda stops the invocation for this message; its pushes are lost then."""
+        """Return true if Lambda stops the invocation for this message, whose pushes are then lost."""
         if self.rules.may_recurse or self._depths.get(message["MessageId"], 1) <= MAX_DEPTH:
             return False
         self.dropped.append(message["Body"])
@@ -378,7 +395,7 @@ class Rig:
         return True
 
     def _watch(self, sqs: Any) -> None:  # noqa: ANN401 - botocore's
-        """Note what the code under test sends and postpones, and let it happen at once."""
+        """Record the messages that are sent and postponed, and remove their delays."""
         delays: list[int] = []
         waiting: list[bool] = []
 
@@ -408,7 +425,7 @@ class Rig:
         return str(attributes["QueueArn"])
 
     def downloads(self, pass_id: PassId) -> bool:
-        """A phone downloads a pass of which it holds an older version; whether it is served."""
+        """A phone downloads a pass of which it has an older version; returns true if it gets one."""
         try:
             download = self.downloader.download(
                 pass_id=pass_id,
@@ -422,17 +439,17 @@ class Rig:
         return download.pkpass is not None
 
     def asks_for_rechecks(self, pass_ids: Iterable[PassId]) -> None:
-        """What `template push` does with the passes whose refusal is on record."""
+        """Queue rechecks as `template push` does for passes with a recorded refusal."""
         refused = sorted(self.store.versions.refused(list(pass_ids)))
         self.queue.send([Recheck(pass_id, RecheckReason.REFUSED, self.clock()) for pass_id in refused])
 
     def receives_foreign(self, *bodies: str) -> None:
-        """What others have put into the push queue."""
+        """Put foreign messages into the push queue."""
         for body in bodies:
             self._sqs.send_message(QueueUrl=self.push_queue, MessageBody=body)
 
     def writes(self, pass_id: PassId, **attributes: object) -> None:
-        """A pipeline's PutItem; what the stream tells of it is for the story to say."""
+        """A pipeline's PutItem; the scenario makes the record of the stream."""
         item = {"pass_id": str(pass_id), "template": "boarding", **attributes}
         boto3.resource("dynamodb").Table(self.tables.names["passes"]).put_item(Item=item)
 
@@ -446,11 +463,11 @@ class Rig:
         repeated = sum(count - 1 for token, count in taken.items() if token in self.due)
         return Result(len(self.due), len(told), len(self.due - told), repeated)
 
-    # ------------------------------------------------------------ what goes wrong
+    # ------------------------------------------------------------ faults
 
     @contextlib.contextmanager
     def services_answer(self, wrong: Callable[[int], tuple[int, str] | None], *, of: str = "") -> Iterator[None]:
-        """The nth request is answered with this status and error code, or (None) as it should be.
+        """Answer the nth request with a status and error code, or normally for None.
 
         Args:
             wrong: by the request's number.
@@ -465,11 +482,7 @@ class Rig:
             body = f'{{"__type": "com.amazonaws#{code}", "message": "injected"}}'.encode()
             return AWSResponse(request.url, status, {"Content-Type": "application/x-amz-json-1.0"}, Raw(body))
 
-        clients = [
-            client
-            for client in (self.store.passes._tables.connection.client, self.queue._sqs)
-            if of in client.meta.service_model.service_name
-        ]
+        clients = [client for client in (self.dynamodb, self.sqs) if of in client.meta.service_model.service_name]
         for client in clients:
             client.meta.events.register_first("before-send.*", answer)
         try:
@@ -480,20 +493,20 @@ class Rig:
 
     @contextlib.contextmanager
     def dies_at_request(self, number: int) -> Iterator[None]:
-        """The sandbox is killed when it is about to make its nth request to DynamoDB or SQS."""
+        """Kill the execution environment before its nth request to DynamoDB or SQS."""
         numbers = iter(range(1, 1_000_000))
 
         def die(**_: object) -> None:
             if next(numbers) == number:
                 raise Killed
 
-        for client in [self.store.passes._tables.connection.client, self.queue._sqs]:
+        for client in [self.dynamodb, self.sqs]:
             client.meta.events.register_first("before-call.*", die)
         yield
 
     @contextlib.contextmanager
     def dies_after_outcomes(self, number: int) -> Iterator[None]:
-        """The sandbox is killed when APNs has answered so many pushes, and before anything is made of that."""
+        """Kill the execution environment after a number of answers of APNs, before they are processed."""
         push = self.client.push
 
         def dying(*arguments: Any, **options: Any) -> Iterator[Outcome]:  # noqa: ANN401 - Client.push's
@@ -507,7 +520,7 @@ class Rig:
 
 
 class RigTemplates(Templates):
-    """The packaged templates, some of which cannot be read: what each raises, as long as it is broken."""
+    """The packaged templates, some of which are broken and raise an error."""
 
     def __init__(self, rig: Rig) -> None:
         super().__init__()
@@ -521,11 +534,8 @@ class RigTemplates(Templates):
 
 @contextlib.contextmanager
 def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
-    """With few devices counting as many, and without waiting for SQS to take a message."""
+    """Make a rig with lower limits of fan-outs and without waits for SQS."""
     apns.recovers()
     apns.forgets()
     with contextlib.ExitStack() as patches:
-        patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", DIRECT_DEVICES))
-        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", PAGE))
-        patches.enter_context(patch.object(queue, "PAUSE_SECONDS", 0))
         yield Rig(apns, patches.enter_context(ScratchTables()))

@@ -1,6 +1,6 @@
-"""Every fault that APNs and AWS produce, as a story on the rig. None of them may lose a push.
+"""The faults of APNs and AWS as scenarios on the rig. None of them may lose a push.
 
-`python -m tests.faults.scenarios` plays them all and prints the table.
+`python -m tests.faults.scenarios` runs all of them and prints the table.
 """
 
 import contextlib
@@ -10,10 +10,8 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from unittest.mock import patch
 
-from chalicelib.apns import client as apns_client
-from chalicelib.apns.client import Push
+from chalicelib.apns.client import Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.aws.templates import TemplateMissingError
 from chalicelib.core.identifiers import PushToken
@@ -25,13 +23,13 @@ from tests.support.simulated_apns import SimulatedApns
 FEW = 40
 MANY = 700
 VERY_MANY = 2500
-"""So many that their orders do not fit into one batch of the worker, where they would be pushed to once."""
+"""Too many for the push tasks of one batch of the worker, in which each device would get one push."""
 ATTEMPTS_IN_TEN_MINUTES = 7
-"""With waits of 5 s that double each time."""
+"""Attempts with waits of 5 s that double each time."""
 HOUR = 3600.0
 DAY = 24 * HOUR
 AWAY = range(4, 60)
-"""Requests: each is tried a few times before the handler gives up, and the batch or message comes again."""
+"""Failed requests: more than the attempts of one invocation, so that the batch or message is delivered again."""
 
 
 def nothing_wrong(rig: Rig) -> None:
@@ -54,7 +52,7 @@ def apns_down_for_ten_minutes(rig: Rig) -> None:
 
 
 def apns_down_for_a_day(rig: Rig) -> None:
-    """A message that got nowhere is delivered again, later each time; it must not be a dead letter before that (A7)."""
+    """An unsettled message is delivered again, later each time, and must not become a dead letter before (A7)."""
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     rig.apns.suffers(down=True)
     rig.delivers([record])
@@ -67,7 +65,7 @@ def apns_down_for_a_day(rig: Rig) -> None:
 
 
 def apns_takes_one_push_at_a_time(rig: Rig) -> None:
-    """Each invocation of the worker gets on a little and sends what is left into its own queue, forty times (A1)."""
+    """Each invocation of the worker does a little and sends the rest to its own queue, forty times (A1)."""
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     left = sorted(rig.due)
     rig.apns.suffers(answer={"status": 503, "reason": "ServiceUnavailable"})
@@ -82,7 +80,7 @@ def apns_takes_one_push_at_a_time(rig: Rig) -> None:
 
 
 def dynamodb_refuses_at_once_for_an_hour(rig: Rig) -> None:
-    """Attempts that fail at once follow each other without a pause that AWS promises (A6)."""
+    """AWS promises no pause between attempts that fail at once (A6)."""
     pass_id = rig.has_a_pass("P", devices=FEW)
     with rig.services_answer(lambda n: (400, "AccessDeniedException") if n <= 700 else None):
         rig.delivers([rig.record(pass_id)], attempt_seconds=HOUR / 700)
@@ -101,19 +99,19 @@ def goaway_every_300_pushes(rig: Rig) -> None:
     rig.drains()
 
 
-def frozen_sandbox(rig: Rig) -> None:
-    """The socket that a thawed sandbox holds is dead, and nobody told it."""
+def frozen_environment(rig: Rig) -> None:
+    """The connection of a thawed execution environment is dead without any sign of it."""
+    rig.client = rig.new_client(timeouts=Timeouts(idle=0.0, ping=0.3))
     rig.delivers([rig.record(rig.has_a_pass("P", devices=1))])
     rig.apns.suffers(black_hole=True)
-    time.sleep(0.2)  # the simulator silences its open connections in its own time
+    time.sleep(0.2)  # the stand-in silences its open connections a little later
     rig.apns.recovers()
-    with patch.object(apns_client, "IDLE_SECONDS", 0.0), patch.object(apns_client, "PING_TIMEOUT_SECONDS", 0.3):
-        rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
+    rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
     rig.drains()
 
 
 def killed_at_each_step(rig: Rig) -> None:
-    """Once before each request that a change with a fan-out makes, and once while draining."""
+    """Killed before each request of a change with a fan-out, and once in the push worker."""
     for number in range(1, 8):
         record = rig.record(rig.has_a_pass(f"P{number}", devices=DIRECT_DEVICES + 20))
         with rig.dies_at_request(number):
@@ -123,7 +121,7 @@ def killed_at_each_step(rig: Rig) -> None:
 
 
 def killed_in_the_middle_of_pushing(rig: Rig) -> None:
-    """Half of the pushes are out; nobody has noted which."""
+    """Half of the pushes were sent, but not recorded."""
     record = rig.record(rig.has_a_pass("P", devices=FEW))
 
     def once(_: int) -> None:
@@ -157,7 +155,7 @@ def dynamodb_and_sqs_answer_500(rig: Rig) -> None:
 
 
 def dynamodb_and_sqs_away_for_long(rig: Rig) -> None:
-    """Longer than all tries of one invocation."""
+    """It lasts longer than all attempts of one invocation."""
     pass_id = rig.has_a_pass("P", devices=MANY)
     with rig.services_answer(lambda n: (500, "InternalServerError") if n in AWAY else None):
         rig.delivers([rig.record(pass_id)])
@@ -165,7 +163,7 @@ def dynamodb_and_sqs_away_for_long(rig: Rig) -> None:
 
 
 def sqs_refuses(rig: Rig) -> None:
-    """For longer than all tries of one invocation, while a batch is handled and again while a page is fanned out."""
+    """It lasts longer than all attempts of one invocation, during a batch and again during a page of a fan-out."""
     pass_id = rig.has_a_pass("P", devices=MANY)
     with rig.services_answer(lambda n: (403, "OverLimit") if n in range(1, 10) else None, of="sqs"):
         rig.delivers([rig.record(pass_id)])
@@ -184,7 +182,7 @@ def malformed_item_among_99(rig: Rig) -> None:
     assert "no_such_field" in letter
 
 
-def credential_rejected_until_mended(rig: Rig) -> None:
+def credential_rejected_until_corrected(rig: Rig) -> None:
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     rig.apns.suffers(answer={"status": 403, "reason": "InvalidProviderToken"})
     rig.delivers([record])
@@ -211,7 +209,7 @@ def certificate_refused_until_replaced(rig: Rig) -> None:
 
 
 def provider_token_expired(rig: Rig) -> None:
-    """A sandbox that slept for an hour holds a token that APNs takes no more."""
+    """An execution environment that was frozen for an hour has a token that APNs refuses."""
     skew = [-HOUR]
     rig.client = rig.new_client(credential=rig.apns.provider_token(), clock=lambda: time.time() + skew[0])
     record = rig.record(rig.has_a_pass("P", devices=FEW))
@@ -221,7 +219,7 @@ def provider_token_expired(rig: Rig) -> None:
 
 
 def clock_jumped_by_an_hour(rig: Rig) -> None:
-    """Ahead, and then back: the stamp goes on strictly, the pushes too."""
+    """The clock is ahead, then back: stamps still increase strictly, and pushes are sent."""
     pass_id = rig.has_a_pass("P", devices=FEW)
     rig.skew = HOUR
     rig.delivers([rig.record(pass_id)])
@@ -236,7 +234,7 @@ def clock_jumped_by_an_hour(rig: Rig) -> None:
 
 
 def every_token_refused_and_discarded(rig: Rig) -> None:
-    """The push host or the credential belongs to the wrong environment, until an operator puts that right."""
+    """The push host or the credential belongs to the wrong environment until an operator corrects it."""
     pass_id = rig.has_a_pass("P", devices=50)
     rig.apns.suffers(answer={"status": 400, "reason": "BadDeviceToken"})
     rig.delivers([rig.record(pass_id)])
@@ -250,7 +248,7 @@ def every_token_refused_and_discarded(rig: Rig) -> None:
 
 
 def half_of_a_fan_out_unregistered(rig: Rig) -> None:
-    """By an error of APNs, which an operator sees and discards."""
+    """APNs reports them wrongly, and an operator discards the held removals."""
     pass_id = rig.has_a_pass("P", devices=50)
     tokens = sorted(rig.due)
     for token in tokens[:25]:
@@ -265,7 +263,7 @@ def half_of_a_fan_out_unregistered(rig: Rig) -> None:
 
 
 def deleted_and_loaded_again(rig: Rig) -> None:
-    """Within the grace period, with the worker at its work in between."""
+    """It returns within the grace period, while the worker runs in between."""
     pass_id = rig.has_a_pass("P", devices=MANY)
     rig.delivers([rig.deletion(pass_id)])
     rig.drains()
@@ -277,7 +275,7 @@ def deleted_and_loaded_again(rig: Rig) -> None:
 
 
 def killed_after_queueing(rig: Rig) -> None:
-    """The push function has queued the fan-out and sent some of its own pushes; the worker is done before the retry."""
+    """The push function has queued the fan-out and sent some pushes; the worker finishes before the retry."""
     record = rig.record(rig.has_a_pass("P", devices=MANY))
 
     def worker(_: int) -> None:
@@ -291,14 +289,14 @@ def killed_after_queueing(rig: Rig) -> None:
 
 
 def killed_in_the_middle_of_a_fan_out(rig: Rig) -> None:
-    """The worker has ordered the pushes of some pages, and not noted the last of them."""
+    """The worker has queued the pushes of some pages, and has not recorded the last page."""
     rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
     with rig.dies_at_request(20):
         rig.drains()
 
 
 def changed_twice_in_a_row(rig: Rig) -> None:
-    """The second change comes before the worker has begun with the first."""
+    """The second change comes before the worker has started the first."""
     pass_id = rig.has_a_pass("P", devices=VERY_MANY)
     rig.delivers([rig.record(pass_id)])
     rig.delivers([rig.record(pass_id, gate="B23")])
@@ -306,7 +304,7 @@ def changed_twice_in_a_row(rig: Rig) -> None:
 
 
 def one_item_that_raises_whatever_it_likes(rig: Rig) -> None:
-    """H1: among good ones, in one shard, and repaired later."""
+    """H1: among valid items in one shard; corrected later."""
     passes = [rig.has_a_pass(f"P{number}", devices=1) for number in range(20)]
     broken = rig.has_a_pass("BROKEN", devices=FEW)
     unread = rig.has_a_pass("UNREAD", devices=FEW)
@@ -322,13 +320,13 @@ def one_item_that_raises_whatever_it_likes(rig: Rig) -> None:
 
 
 def foreign_messages_in_the_queue(rig: Rig) -> None:
-    """H1: each ends as a dead letter, at once, and the orders beside it are carried out."""
+    """H1: each becomes a dead letter at once, and the push tasks beside it are carried out."""
     record = rig.record(rig.has_a_pass("P", devices=MANY))
     devices = ", ".join(["{}"] * 3)
     foreign = (
         "no JSON",
         "[" * 2000 + "]" * 2000,
-        '{"wake": "pass.a", "devices": [' + devices + '], "changed_at": 1}',
+        '{"wake": "pass.a", "devices": [' + devices + '], "changed_at": 1}',  # prose: a foreign message
         '{"fan_out": "pass.a/1", "after": null, "changed_at": ' + "9" * 5000 + "}",
         '{"fan_out": 7, "after": null, "changed_at": NaN}',
     )
@@ -339,7 +337,7 @@ def foreign_messages_in_the_queue(rig: Rig) -> None:
 
 
 def a_refusal_longer_than_sqs_takes(rig: Rig) -> None:
-    """H2: the dead letter is cut; and one that SQS refuses keeps no batch waiting."""
+    """H2: the dead letter is shortened, and one that SQS refuses does not block the batch."""
     records = [rig.record(rig.has_a_pass(f"P{number}", devices=1)) for number in range(20)]
     records.insert(3, rig.record(rig.has_a_pass("LONG", devices=0), gate="x", **{"y" * 300_000: "x"}))
     rig.delivers(records)
@@ -352,7 +350,7 @@ def a_refusal_longer_than_sqs_takes(rig: Rig) -> None:
 
 
 def a_template_that_comes_after_its_items(rig: Rig) -> None:
-    """H3: one pass comes back with the template, one by being written again with the same content."""
+    """H3: one pass is rechecked with its template, another is written again with the same content."""
     pushed, rewritten = rig.has_a_pass("P", devices=MANY), rig.has_a_pass("Q", devices=FEW)
     rig.broken_templates["late"] = TemplateMissingError("template 'late' does not exist")
     for pass_id in (pushed, rewritten):
@@ -371,7 +369,7 @@ def a_template_that_comes_after_its_items(rig: Rig) -> None:
 
 
 def downloads_that_fail_until_the_certificate_is_renewed(rig: Rig) -> None:
-    """H6: told of a change, phones could not fetch it; they are told once more, and once only."""
+    """H6: phones could not download a change after its push; they get exactly one more push."""
     pass_id = rig.has_a_pass("P", devices=FEW)
     rig.writes(pass_id, fields={"gate": "B22"})
     rig.delivers([rig.record(pass_id)])
@@ -379,7 +377,7 @@ def downloads_that_fail_until_the_certificate_is_renewed(rig: Rig) -> None:
     rig.certificate_ended = True
     for number in range(FEW):
         if number % 10 == 0:
-            rig.new_sandbox()
+            rig.new_environment()
         assert not rig.downloads(pass_id)
 
     def renewed(attempt: int) -> None:
@@ -390,13 +388,13 @@ def downloads_that_fail_until_the_certificate_is_renewed(rig: Rig) -> None:
 
 
 def downloads_that_fail_while_dynamodb_is_away(rig: Rig) -> None:
-    """H6: only SQS can be reached, by several execution environments."""
+    """H6: several execution environments reach only SQS."""
     pass_id = rig.has_a_pass("P", devices=FEW)
     rig.writes(pass_id, fields={"gate": "B22"})
     rig.delivers([rig.record(pass_id)])
     rig.apns.forgets()
     for _ in range(3):
-        rig.new_sandbox()
+        rig.new_environment()
         with rig.services_answer(lambda _: (500, "InternalServerError"), of="dynamodb"):
             assert not rig.downloads(pass_id)
             assert not rig.downloads(pass_id)
@@ -408,11 +406,11 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
     "APNs down for ten minutes": apns_down_for_ten_minutes,
     "APNs down for a day": apns_down_for_a_day,
-    "APNs takes one push at a time": apns_takes_one_push_at_a_time,
+    "APNs accepts one push at a time": apns_takes_one_push_at_a_time,
     "DynamoDB refuses at once for an hour": dynamodb_refuses_at_once_for_an_hour,
     "every tenth stream reset": every_tenth_stream_reset,
     "GOAWAY every 300 pushes": goaway_every_300_pushes,
-    "a frozen sandbox": frozen_sandbox,
+    "a frozen execution environment": frozen_environment,
     "Lambda killed at each step": killed_at_each_step,
     "Lambda killed in the middle of pushing": killed_in_the_middle_of_pushing,
     "the same batch delivered twice": same_batch_twice,
@@ -421,7 +419,7 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "DynamoDB and SQS away for longer than one invocation": dynamodb_and_sqs_away_for_long,
     "SQS refuses": sqs_refuses,
     "a malformed item among 99 good ones": malformed_item_among_99,
-    "a credential that is rejected until it is mended": credential_rejected_until_mended,
+    "a credential that is rejected until it is corrected": credential_rejected_until_corrected,
     "a certificate that is refused until it is replaced": certificate_refused_until_replaced,
     "a provider token that expired": provider_token_expired,
     "the clock jumped by an hour, and back": clock_jumped_by_an_hour,
@@ -447,12 +445,11 @@ REPEATS: Mapping[str, int] = {
     "the worker killed in the middle of a fan-out": PAGE,
     "a pass changed twice in a row": DIRECT_DEVICES,
 }
-"""How many at most: pushes that are sent again because nobody can know whether they were taken, or for a second change.
-"""
+"""The largest number of repeated pushes, for those whose result is unknown and for second changes."""
 
 
 def play(name: str, apns: SimulatedApns) -> Result:
-    """One scenario on a rig of its own."""
+    """Run a scenario on a new rig."""
     with a_rig(apns) as rig:
         SCENARIOS[name](rig)
         return rig.result()

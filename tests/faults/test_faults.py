@@ -1,4 +1,4 @@
-"""Pushes through every fault: none is lost, and none repeated where it is known to have been taken."""
+"""No fault loses a push, and no push is repeated after APNs has accepted it and the answer is known."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Running schedules: `python -m tests.schedules.explore` explores many and prints what breaking each guard leads to."""
+"""Plays schedules. `python -m tests.schedules.explore` plays many and prints what each broken guard loses."""
 
 import os
 import sys
@@ -12,7 +12,6 @@ from random import Random
 from unittest.mock import patch
 
 from chalicelib.core.identifiers import PassId
-from chalicelib.flows import change, push_worker
 from chalicelib.telemetry import log
 from tests.schedules.memory import Memory
 from tests.schedules.mutations import MUTATIONS
@@ -25,17 +24,14 @@ MAX_SCHEDULES_PER_MUTATION = 20_000
 
 @contextmanager
 def small_and_silent() -> Iterator[None]:
-    """Few devices count as many, so that fan-outs are cut into pages here too; and nobody reads a million log lines."""
+    """Lower the limits of a fan-out, so that a few devices make several pages; and write no log lines."""
     with ExitStack() as patches:
-        patches.enter_context(patch.object(change, "MAX_DIRECT_DEVICES", 1))
-        patches.enter_context(patch.object(push_worker, "FAN_OUT_PAGE", 1))
-        patches.enter_context(patch.object(push_worker, "REMOVAL_PAGE", 2))
         patches.enter_context(patch.object(log, "event", lambda *_, **__: None))
         yield
 
 
 def schedule_in_memory(random: Random, *, steps: int = STEPS) -> World:
-    """One schedule over tables in memory, played to its end."""
+    """Play a schedule with tables in memory to its end."""
     memory = Memory()
 
     def write(pass_id: PassId, item: dict[str, object] | None) -> None:
@@ -50,11 +46,11 @@ def schedule_in_memory(random: Random, *, steps: int = STEPS) -> World:
 
 
 Loss = tuple[int, str]
-"""The first seed whose schedule loses an update, and what it loses."""
+"""The first seed whose schedule loses an update, and that update."""
 
 
 def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
-    """Of the schedules with these seeds, where one guard is broken or none is."""
+    """Find the loss of the first schedule among these seeds, with one broken guard or with none."""
     with ExitStack() as patches:
         patches.enter_context(small_and_silent())
         if guard is not None:
@@ -67,7 +63,7 @@ def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
 
 @dataclass(frozen=True)
 class Explored:
-    """What was found.
+    """The results of an exploration.
 
     Args:
         as_it_is: with all guards in place.
@@ -79,7 +75,7 @@ class Explored:
 
 
 def explore(schedules: int) -> Explored:
-    """So many schedules as it is, and up to `MAX_SCHEDULES_PER_MUTATION` for each guard, on all cores."""
+    """Play `count` schedules without mutation, and up to `MAX_SCHEDULES_PER_MUTATION` per guard, on all cores."""
     cores = os.cpu_count() or 1
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
         broken = {guard: processes.submit(first_loss, range(MAX_SCHEDULES_PER_MUTATION), guard) for guard in MUTATIONS}

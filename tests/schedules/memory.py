@@ -1,7 +1,6 @@
-"""The four tables in memory: what `chalicelib.aws.tables` promises of each request, without DynamoDB.
+"""The four tables in memory: implements the requests of `chalicelib.aws.tables` without DynamoDB.
 
-Held against the real one by `test_memory.py`. It leaves out what only DynamoDB has: size limits, throttling, pages cut
-by size.
+`test_memory.py` compares it with DynamoDB. It has no size limits, no throttling, and no pages cut by size.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,7 +27,7 @@ class Memory:
     items: dict[PassId, dict[str, object]] = field(default_factory=dict)
     versions: dict[PassId, Version] = field(default_factory=dict)
     revisions: dict[PassId, int] = field(default_factory=dict)
-    """As the rows hold them: a pass that was only ever refused has one, and no version."""
+    """Refusals by pass; a pass whose every item was refused has one and no version."""
     refusals: dict[PassId, Refusal] = field(default_factory=dict)
     requests: dict[PassId, RecheckRequest] = field(default_factory=dict)
     recheck_stamps: dict[PassId, RecheckStamp] = field(default_factory=dict)
@@ -48,7 +47,7 @@ class Memory:
         )
 
     def store(self) -> Store:
-        """As the flows know it."""
+        """The store that the flows use."""
         return Store(
             cast("Passes", MemoryPasses(self)),
             cast("Versions", MemoryVersions(self)),
@@ -96,7 +95,7 @@ class MemoryVersions:
     def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
         return {pass_id for pass_id in pass_ids if pass_id in self.rows.refusals}
 
-    def send_refusals(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
+    def record_refusal(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
         self.rows.refusals[pass_id] = refusal
         self.rows.revisions[pass_id] = self.rows.revisions.get(pass_id, 0) + changes
         if (version := self.rows.versions.get(pass_id)) is not None:
@@ -207,7 +206,7 @@ class MemoryRegistrations:
     def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> RegistrationPage:
         held = self.rows.registrations.get(pass_id, {})
         behind = sorted(device for device in held if after is None or device > after)
-        # DynamoDB stops at the limit without looking whether there is more
+        # DynamoDB stops at the limit and does not check whether there are more rows
         return RegistrationPage({device: held[device] for device in behind[:limit]}, more=len(behind) >= limit)
 
 

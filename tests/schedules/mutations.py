@@ -1,7 +1,7 @@
-"""Each guard of the update protocol, broken on purpose: what checks the check.
+"""Breaks each guard of the update protocol on purpose, to test the tests of the schedules.
 
-A property test that finds nothing may be looking at nothing. Each entry takes one guard out of the real code; the test
-of the schedules must then find a lost update.
+A property test that finds nothing may check nothing. Each mutation removes one guard from the code under test, and the
+schedules must then find a lost update.
 """
 
 from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ def read_before_write_at_registration() -> Mutation:
 
 
 def item_read_before_version_at_download() -> Mutation:
-    """The content may then be older than the stamp that it is served under."""
+    """The content may then be older than the stamp with which it is served."""
 
     def download(self: Downloader, **call: Any) -> Download:  # noqa: ANN401
         authorize(self.store, self.keys, call["pass_id"], authorization=call["authorization"])
@@ -114,7 +114,7 @@ def _stamp_of(state: HeldPass) -> int:
 
 
 def stamp_that_may_stand_still() -> Mutation:
-    """`max(now, modified_at)` instead of strictly increasing."""
+    """Stamps with `max(now, modified_at)` instead of strictly increasing ones."""
 
     def stamp_next(
         self: MemoryVersions,
@@ -147,22 +147,22 @@ def registered_at_left_out() -> Mutation:
             return False
         return tag is None or (self.version.modified_at if self.version is not None else 0) > tag.seconds
 
-    return patch.object(HeldPass, "must_be_named", is_changed_since)
+    return patch.object(HeldPass, "is_changed_since", is_changed_since)
 
 
 def gone_device_removed_whatever_it_did_since() -> Mutation:
-    """A 410 for an old push token takes the rows of the new one with it."""
+    """A 410 for an old push token also removes the rows of the new one."""
 
     def remove_registrations(store: Any, device: Any, *, gone_at: int) -> bool:  # noqa: ANN401
         assert gone_at
         row = store.devices.get(device.identifier)
         return row is None or bool(store.devices.remove(row))
 
-    return patch.object(send_pushes, "remove", remove_registrations)
+    return patch.object(send_pushes, "remove_device", remove_registrations)
 
 
 def registrations_of_a_gone_pass_removed_unseen() -> Mutation:
-    """Without looking whether the pass is back."""
+    """Registrations are removed without a check that the pass is still deleted."""
 
     def remove_registrations(self: PushWorker, task: RemoveRegistrations, *, deadline: float) -> None:
         assert deadline
@@ -173,12 +173,12 @@ def registrations_of_a_gone_pass_removed_unseen() -> Mutation:
 
 
 def registrations_removed_without_grace() -> Mutation:
-    """As soon as the worker sees that the pass is gone."""
+    """Registrations are removed as soon as the worker finds the pass deleted."""
     return patch.object(ChangeHandler, "deletion_grace_seconds", property(lambda _: 0, lambda *_: None))
 
 
 def first_deletion_ends_the_grace_of_the_second() -> Mutation:
-    """The registrations of a pass that was deleted twice go when the first period ends."""
+    """The registrations of a pass that was deleted twice are removed when the first period ends."""
     original = PushWorker._remove_registrations
 
     def remove_registrations(self: PushWorker, task: RemoveRegistrations, *, deadline: float) -> None:
@@ -188,7 +188,7 @@ def first_deletion_ends_the_grace_of_the_second() -> Mutation:
 
 
 def any_stamp_ends_a_fan_out() -> Mutation:
-    """A stamp that announces nothing is taken for a change whose devices are told."""
+    """A stamp that announces no change is taken for a change with a fan-out of its own."""
 
     def fan_out_state(self: MemoryVersions, pass_id: PassId) -> FanOutState:
         version = self.rows.versions.get(pass_id)
@@ -198,7 +198,7 @@ def any_stamp_ends_a_fan_out() -> Mutation:
 
 
 def a_record_that_is_stamped_is_settled() -> Mutation:
-    """A batch that comes again after a crash between the stamp and its fan-out finds nothing to do."""
+    """A batch that is repeated after a crash between stamp and fan-out does nothing."""
     original = ChangeHandler._stamp
 
     def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
@@ -210,7 +210,7 @@ def a_record_that_is_stamped_is_settled() -> Mutation:
 
 
 def fan_out_noted_as_done_before_it_is() -> Mutation:
-    """The progress is written at the claim, for all pages at once."""
+    """Progress is recorded for all pages when the fan-out is claimed."""
 
     def claim_all(state: FanOutState, **message: Any) -> FanOutProgress | Idle:  # noqa: ANN401 - claim's own
         claimed = claim(state, **message)
@@ -220,7 +220,7 @@ def fan_out_noted_as_done_before_it_is() -> Mutation:
 
 
 def failed_pushes_dropped() -> Mutation:
-    """What APNs could not take now is not queued."""
+    """Pushes that APNs did not accept are not queued."""
     return patch.object(send_pushes.PushSender, "_unsettled_by", lambda *_: [])
 
 
@@ -229,7 +229,7 @@ def refusals_not_recorded() -> Mutation:
 
 
 def rewritten_refusals_ignored() -> Mutation:
-    """The same content as before is no change, whether or not it was refused."""
+    """The same content as before is never a change, even after a refusal."""
     return patch.object(ChangeHandler, "_refused_before", lambda *_: [])
 
 
@@ -238,7 +238,7 @@ def template_not_read_again_after_a_refusal() -> Mutation:
 
 
 def item_not_read_again_after_a_recheck() -> Mutation:
-    """A recheck's stamp wipes what the stream has recorded of a newer item in the meantime."""
+    """A recheck's stamp overwrites the refusal of a newer item that the stream recorded meanwhile."""
     original = Rechecker._look
 
     def look(self: Rechecker, task: Recheck, *, template_age_seconds: float) -> Any:  # noqa: ANN401
@@ -248,7 +248,7 @@ def item_not_read_again_after_a_recheck() -> Mutation:
 
 
 def unnecessary_recheck_counts_as_done() -> Mutation:
-    """The other rechecks of its pass in the batch are dropped, one of them after its stamp and before its pushes."""
+    """Other rechecks of the pass in a batch are dropped, even one that has a stamp and has sent no pushes."""
     original = PushWorker._recheck
 
     def recheck(self: PushWorker, task: Recheck, message_id: str, *, deadline: float) -> bool:
@@ -263,7 +263,7 @@ def failed_downloads_forgotten() -> Mutation:
 
 
 def recheck_that_was_asked_for_relied_on_for_long() -> Mutation:
-    """Whether it was carried out in the meantime is not looked at."""
+    """A recheck does not check whether it was carried out in the meantime."""
     return patch.object(RecheckRequest, "is_pending", lambda self, _, *, now: now - self.requested_at < 900)
 
 

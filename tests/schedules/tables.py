@@ -1,9 +1,9 @@
-"""Four tables of a test's own, as the stack's template makes them but without a stream: nobody else reacts to them."""
+"""Four tables for one test, as in the stack's template but without a stream, so that no function processes them."""
 
 import json
 import secrets
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import boto3
 
@@ -17,7 +17,7 @@ _RESOURCES = json.loads((PROJECT / "infra" / "deploy" / "resources.json").read_t
 
 
 class ScratchTables:
-    """They last as long as the context."""
+    """Create the tables, and delete them at the end of the context."""
 
     def __init__(self) -> None:
         self._dynamodb = boto3.client("dynamodb")
@@ -40,8 +40,8 @@ class ScratchTables:
         for name in self.names.values():
             self._dynamodb.delete_table(TableName=name)
 
-    def store(self) -> Store:
-        """The real one."""
+    def store(self, client: Any = None) -> Store:  # noqa: ANN401 - botocore's clients have no types
+        """Make the store over these tables."""
         return Store.connect(
             Settings(
                 stage="scratch",
@@ -51,11 +51,12 @@ class ScratchTables:
                 versions_table=self.names["versions"],
                 registrations_table=self.names["registrations"],
                 devices_table=self.names["devices"],
-            )
+            ),
+            client=client,
         )
 
     def write(self, pass_id: PassId, item: dict[str, object] | None) -> None:
-        """What a pipeline does: PutItem, or DeleteItem for None."""
+        """Write an item as a pipeline does: PutItem, or DeleteItem for None."""
         if item is None:
             self._passes.delete_item(Key={"pass_id": str(pass_id)})
         else:

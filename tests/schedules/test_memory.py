@@ -1,4 +1,4 @@
-"""The tables in memory answer as DynamoDB does: what holds over one holds over the other."""
+"""The tables in memory answer as DynamoDB does, so that results with one apply to the other."""
 
 from dataclasses import replace
 from random import Random
@@ -24,13 +24,13 @@ REQUESTS = 40
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=False))
-def test_every_request_is_answered_as_dynamodb_answers_it(stack: LocalRun, random: Random) -> None:
+def test_tables_in_memory_answer_as_dynamodb_does(stack: LocalRun, random: Random) -> None:
     assert stack
     hold_against_dynamodb(random)
 
 
 def hold_against_dynamodb(random: Random) -> None:
-    """A series of requests that both must answer the same, to whatever DynamoDB the environment names."""
+    """Send the same random requests to both, and compare the answers. The environment names the DynamoDB."""
     memory = Memory()
     with ScratchTables() as tables:
         both = (memory.store(), tables.store())
@@ -50,7 +50,7 @@ def hold_against_dynamodb(random: Random) -> None:
 
 def _carry_out(store: Store, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> object:
     table, method = name.split(".")
-    if name == "devices.forget":  # it is handed what was read before
+    if name == "devices.forget":  # its argument is a row that was read before
         device = store.devices.get(arguments[0])
         if device is None:
             return None
@@ -84,7 +84,7 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("versions.get", (pass_id,), {}),
         ("versions.state", (pass_id,), {}),
         ("versions.refused", (PASSES,), {}),
-        ("versions.refuse", (pass_id, refusal), {"changes": random.choice([0, 1, 2])}),
+        ("versions.record_refusal", (pass_id, refusal), {"changes": random.choice([0, 1, 2])}),
         ("versions.request_recheck", (pass_id, RecheckRequest(number, random.choice([0, 1000]))), {}),
         ("versions.stamp_at", (pass_id,), {"now": random.choice([1000, 1010, 1000 + number]), **stamp}),
         ("versions.stamp_next", (pass_id,), stamp),

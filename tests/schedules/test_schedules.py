@@ -1,4 +1,4 @@
-"""No schedule of concurrent events loses an update; and the search for one finds what breaking a guard would lose."""
+"""Schedules of concurrent events lose no update, and with each guard broken some schedule does."""
 
 from random import Random
 
@@ -13,11 +13,13 @@ from tests.schedules.tables import ScratchTables
 from tests.schedules.world import World
 
 pytestmark = pytest.mark.timeout(600)
-"""Of the fixture that explores: one guard takes some thousand schedules to find."""
+"""The fixture plays some thousand schedules for some guards."""
 SCHEDULES = 2_000
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60
-pytestmark = pytest.mark.timeout(600)  # all schedules are searched before the first test, on a busy machine in minutes
+pytestmark = pytest.mark.timeout(
+    600
+)  # the fixture plays all schedules before the first test, in minutes on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def explored() -> Explored:
     return explore(SCHEDULES)
 
 
-def test_no_schedule_loses_an_update(explored: Explored) -> None:
+def test_schedules_lose_no_update(explored: Explored) -> None:
     assert explored.as_it_is is None
 
 
@@ -35,28 +37,28 @@ def test_no_schedule_loses_an_update(explored: Explored) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 @given(random=st.randoms(use_true_random=False))
-def test_no_schedule_that_hypothesis_thinks_of_loses_an_update(random: Random) -> None:
-    """The same, with decisions that hypothesis makes and can shrink to a short counterexample."""
+def test_schedules_by_hypothesis_lose_no_update(random: Random) -> None:
+    """Hypothesis makes the decisions, and can shrink them to a short counterexample."""
     with small_and_silent():
         assert schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS).lost() == []
 
 
 @pytest.mark.parametrize("guard", MUTATIONS)
 def test_a_broken_guard_is_found(guard: str, explored: Explored) -> None:
-    """What checks the check: without any one of the guards, some schedule loses an update."""
+    """Without any one of the guards, some schedule loses an update: this tests the search itself."""
     assert explored.broken[guard] is not None
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_no_schedule_on_dynamodb_loses_an_update(stack: LocalRun, seed: int) -> None:
-    """Fewer and shorter, over the real store."""
+def test_schedules_on_dynamodb_lose_no_update(stack: LocalRun, seed: int) -> None:
+    """Fewer and shorter schedules, with the service's store and DynamoDB."""
     assert stack
     play_on_dynamodb(seed)
 
 
 def play_on_dynamodb(seed: int) -> None:
-    """A schedule over the real store, on whatever DynamoDB the environment names."""
+    """Play a schedule with the service's store, on the DynamoDB that the environment names."""
     with ScratchTables() as tables, small_and_silent():
-        world = World(Random(seed), tables.store(), tables.write)  # noqa: S311 - a schedule, no secret
+        world = World(Random(seed), tables.store(), tables.write)  # noqa: S311 - not a secret
         world.run(STEPS_ON_DYNAMODB)
         assert world.lost() == []

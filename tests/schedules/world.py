@@ -1,23 +1,22 @@
-"""A world in which everything that can happen to the update protocol happens, one request at a time.
+"""Simulates everything that can happen to the update protocol, one request at a time.
 
 Theory of operation
 -------------------
-The code under test is the real one: `flows/` and `domain/`. Whatever runs at the same time in AWS is an actor, a
-greenlet: an API call, a batch of the stream, a message of the queue, a phone that asks. Every single request to a
-table, to the queue or to APNs is a step: the actor stops in front of it, and a scheduler decides who goes on. Besides,
-the scheduler may let the clock jump, fail a request before or after it took effect, end an actor for good, hand a batch
-or a message out twice, kill a push token, have a phone remove a pass, have a pipeline delete one, damage a phone's tag.
+The code under test is the service's: `flows/` and `updates/`. Everything that runs concurrently in AWS is an actor, a
+greenlet: an API call, a batch of the stream, a message of the queue, a phone. Every request to a table, to the queue or
+to APNs is a step: the actor stops before it, and a scheduler decides which actor continues. The scheduler may also move
+the clock, fail a request before or after it took effect, end an actor permanently, deliver a batch or a message twice,
+invalidate a push token, make a phone remove a pass, make a pipeline delete one, or damage a phone's tag.
 
-Bounds that it keeps, since the protocol asks for them: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
-after `API_TIMEOUT_SECONDS`, clocks disagree by `SKEW_SECONDS` at most, a pass is not deleted again before the stream
-has told of its return, and a phone has no calls open with two push tokens.
+It respects the limits on which the protocol relies: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
+after `API_TIMEOUT_SECONDS`, clocks differ by at most `SKEW_SECONDS`, a pass is not deleted again before the stream has
+reported its return, and a phone has no open calls with two push tokens.
 
-A deleted pass stays away or is loaded again. One that is loaded again within the grace period keeps its phones, and
-what they must have in the end counts as for any other pass. One that stays away for longer is void for its phones.
+A deleted pass stays deleted or is loaded again. If it is loaded again within the grace period, it keeps its phones, and
+the final conditions apply to it as to any other pass. If it stays deleted for longer, its phones lose it.
 
-In the end nothing new happens, no request fails, and everything that is under way comes to its end. Then every phone
-that believes to be registered must have the newest content, and every tag that was handed out before a change must
-still lead to it.
+At the end nothing new happens, no request fails, and all actors run to their ends. Then every phone that believes that
+it is registered must have the newest content, and every tag that was returned before a change must still list it.
 """
 
 import itertools
@@ -44,15 +43,16 @@ from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister
-from chalicelib.flows.push_worker import PushWorker
+from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.flows.stamp import stamp
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template, TemplateError
@@ -73,20 +73,20 @@ FOREVER = math.inf
 _SERIALIZER = TypeSerializer()
 
 
-UNKNOWN = PushToken("nobody-knows")
+UNKNOWN = PushToken("unknown")
 
 
 class StuckError(Exception):
-    """A schedule that does not come to its end: the world is wrong, or the protocol never settles."""
+    """A schedule does not end: the simulation is wrong, or the protocol never settles."""
 
 
 class Crash(BaseException):
-    """An actor ends here: a Lambda was killed, a connection was cut."""
+    """Ends an actor: an invocation was killed or a connection was cut."""
 
 
 @dataclass(eq=False)
 class Actor:
-    """Something that runs beside others."""
+    """An activity that runs concurrently with others."""
 
     name: str
     body: Callable[[], None]
@@ -101,19 +101,19 @@ class Actor:
 
 @dataclass(eq=False)
 class Phone:
-    """A device that follows Apple's protocol, and what it believes."""
+    """A device that follows Apple's protocol, and its state."""
 
     identifier: DeviceLibraryIdentifier
     push_token: PushToken
     content: dict[PassId, int] = field(default_factory=dict)
     last_modified: dict[PassId, str] = field(default_factory=dict)
     wanted: set[PassId] = field(default_factory=set)
-    """Passes that it has and wants to be registered for."""
+    """The passes that it has and wants to be registered for."""
     told: dict[PassId, PushToken | None] = field(default_factory=dict)
-    """What the service last acknowledged: registered with that token, or (None) unregistered. While a call is open or
-    was cut off, it may be either (UNKNOWN)."""
+    """The last acknowledged state by pass: the registered push token, or None if unregistered. It is UNKNOWN during a
+    call and after one that was cut off."""
     registers_from: dict[PassId, int] = field(default_factory=dict)
-    """The step before which it does not get to it: a phone may be out of reach for long."""
+    """The step before which it does nothing, since a phone may be offline for long."""
     calling: set[PassId] = field(default_factory=set)
     tag: str | None = None
     to_fetch: set[PassId] = field(default_factory=set)
@@ -123,7 +123,7 @@ class Phone:
 
 @dataclass(frozen=True)
 class HandedOut:
-    """A tag, and how many writes there had been when its list call began to be answered."""
+    """A tag, and the number of writes before the answer of its list call began."""
 
     phone: Phone
     tag: str
@@ -131,7 +131,7 @@ class HandedOut:
 
 
 class Stepped:
-    """A store whose every request is a step of the world."""
+    """A store whose requests are steps of the schedule."""
 
     def __init__(self, world: "World", inner: object) -> None:
         self._world = world
@@ -156,7 +156,7 @@ class Message:
 
 
 class World:
-    """One schedule.
+    """A schedule and the state that it changes.
 
     Args:
         random: decides; hypothesis can hand in one that it controls.
@@ -174,7 +174,7 @@ class World:
         self._write_item = write
         self._items: dict[PassId, dict[str, object]] = {}
         self._reload: dict[PassId, tuple[int, float]] = {}
-        """Passes that are loaded again: from which step, and until what time."""
+        """Passes that will be loaded again: the first step and the latest time."""
         self._sequence_numbers = itertools.count(1)
         self.written_at: dict[PassId, int] = {}
         self.writes = 0
@@ -236,6 +236,7 @@ class World:
             templates=self.designs,
             clock=self.clock,
             deletion_grace_seconds=GRACE_SECONDS,
+            limits=ChangeLimits(max_direct_devices=1),
         )
         rechecker = Rechecker(
             stepped,
@@ -246,21 +247,28 @@ class World:
             max_stamp_seconds=PUSH_TIMEOUT_SECONDS,
             deletion_grace_seconds=GRACE_SECONDS,
         )
-        self.push_worker = PushWorker(stepped, queue, push_sender, rechecker=lambda: rechecker, clock=self.clock)
+        self.push_worker = PushWorker(
+            stepped,
+            queue,
+            push_sender,
+            rechecker=lambda: rechecker,
+            clock=self.clock,
+            limits=WorkerLimits(fan_out_page=1, removal_page=2),
+        )
         self._versions = store.versions
 
     # ------------------------------------------------------------ templates and certificates
 
     def _make(self, item: PassItem, *, template_age_seconds: float = TEMPLATE_AGE_SECONDS, **_: object) -> bytes:
-        """A pass is what the world wrote; it needs a template and a certificate."""
+        """Build a pass: its content is the item; it needs a template and a certificate."""
         self.designs.get(item.template, max_age_seconds=template_age_seconds)
         self.step()
         if self.certificate_missing:
-            raise ConfigurationError("the certificate has ended")
+            raise ConfigurationError("the certificate has expired")
         return str(content_of(item)).encode()
 
     def breaks_or_repairs_the_template(self) -> None:
-        """A designer takes what items need out of the template, or puts it back and has `template push` bring back what
+        """A designer removes a field from the template, or restores it and has `template push` recheck what
         was refused. Some repairs come without that, by a deployment; a pipeline then writes its items again.
         """
         if not self.designs.broken:
@@ -275,8 +283,8 @@ class World:
             self._brings_back()
 
     def _brings_back(self) -> None:
-        """What `template push` does after it has published the template, as an operator's process: it reads the refused
-        passes and sends a recheck for each, until it has done so.
+        """Recheck refused passes as `template push` does after publishing: an operator's process that reads them and
+        queues a recheck for each, until all are queued.
         """
         self.repairing = True
         done = [False]
@@ -295,14 +303,14 @@ class World:
 
         self.start("repair", body, ended, FOREVER)
 
-    # ------------------------------------------------------------ what actors see
+    # ------------------------------------------------------------ the services that actors use
 
     def clock(self) -> float:
-        """Epoch seconds, as the machine of the current actor has them."""
+        """The clock of the current actor's machine, epoch seconds."""
         return self.now + (self.current.skew if self.current else 0.0)
 
     def step(self) -> None:
-        """Stop; whoever the scheduler chooses goes on."""
+        """Stop here; the scheduler chooses the actor that continues."""
         actor = self.current
         assert actor is not None
         scheduler = greenlet.getcurrent().parent
@@ -310,7 +318,7 @@ class World:
         scheduler.switch()
 
     def request(self, carry_out: Callable[[], object], error: type[TransientError]) -> object:
-        """One request to a service: it may fail, with or without having taken effect."""
+        """Make a request, which may fail before or after it took effect."""
         self.step()
         self.last_request_failed = True
         if self._fails():
@@ -325,7 +333,7 @@ class World:
         return not self.calm and self.random.random() < self.rates.fail
 
     def sends(self, task: PushTask, *, delay_seconds: int = 0) -> None:
-        """A message is in the queue; nobody receives it before its delay is over."""
+        """Put a message into the queue; it is not received before its delay is over."""
         identifier = f"m{self.steps}-{len(self.messages)}-{time.monotonic_ns()}"
         self.messages.append(Message(identifier, encode(task), visible_from=self.now + delay_seconds))
 
@@ -348,14 +356,14 @@ class World:
                     phone.woken = True
             yield Outcome(push, OutcomeKind.DELIVERED, status=200)
 
-    # ------------------------------------------------------------ what happens
+    # ------------------------------------------------------------ events
 
     def start(self, name: str, body: Callable[[], None], ended: Callable[[bool], None], seconds: float) -> None:
         skew = self.random.uniform(-SKEW_SECONDS, SKEW_SECONDS)
         self.actors.append(Actor(name, body, ended, self.now + seconds, skew))
 
     def writes_a_pass(self, pass_id: PassId, *, again: bool = False) -> None:
-        """A pipeline puts an item with content that was never there before, or the same once more."""
+        """A pipeline writes an item with new content, or the same content again."""
         old = self._items.get(pass_id)
         self._reload.pop(pass_id, None)
         if not again or old is None:
@@ -369,7 +377,7 @@ class World:
         self._put(pass_id, old, item)
 
     def deletes_a_pass(self, pass_id: PassId) -> None:
-        """A pipeline removes it, to load it again or for good."""
+        """A pipeline deletes an item, to load it again or permanently."""
         old = self._items.get(pass_id)
         if old is None or self._is_in_stream(pass_id):
             return
@@ -381,7 +389,7 @@ class World:
             self._reload[pass_id] = (self.steps + self.random.choice([1, 10, 40, 80]), until)
 
     def _stays_away(self, pass_id: PassId) -> None:
-        """What phones believe of it is void: they are registered for what is no more."""
+        """Forget what phones believe about a pass that no longer exists."""
         for phone in self.phones:
             phone.wanted.discard(pass_id)
             phone.told.pop(pass_id, None)
@@ -389,7 +397,7 @@ class World:
             phone.last_modified.pop(pass_id, None)
 
     def _reloads(self, *, all_of_them: bool = False) -> None:
-        """Some of the passes that are to be loaded again are, each before its time is over; what is late stays away."""
+        """Load some passes again, each before its latest time; after that it stays deleted."""
         for pass_id, (step, until) in list(self._reload.items()):
             if self.now >= until:
                 del self._reload[pass_id]
@@ -403,7 +411,7 @@ class World:
         )
 
     def is_personalized(self, pass_id: PassId) -> None:
-        """The API stamps a pass whose devices are told by the stream's record, which this world leaves out."""
+        """The API stamps a pass; its devices are notified by the stream's record, which is left out here."""
         if pass_id in self._items:
 
             def body() -> None:
@@ -431,7 +439,7 @@ class World:
         )
 
     def adds_a_pass(self, phone: Phone, pass_id: PassId) -> None:
-        """A person gets the pass and adds it; the call that registers it may come much later."""
+        """A person adds a pass; the registration may come much later."""
         if pass_id not in self._items or pass_id in phone.calling or pass_id in phone.wanted:
             return
         phone.calling.add(pass_id)
@@ -449,7 +457,7 @@ class World:
         phone.wanted.discard(pass_id)
 
     def changes_its_token(self, phone: Phone) -> None:
-        """As after a restore: APNs calls the old one gone, and the phone registers anew for all it holds."""
+        """Give a phone a new push token, as after a restore: the old one is invalid, and it registers again."""
         if phone.calling:
             return
         self.dead_tokens[phone.push_token] = self.now + 2 * SKEW_SECONDS
@@ -457,7 +465,7 @@ class World:
         phone.push_token = PushToken(f"{name}-{int(number) + 1}")
 
     def _deliver(self, shard: int) -> None:
-        """Lambda takes a batch of one shard; the next one waits until this is settled."""
+        """Lambda receives a batch of a shard; the next one waits until this one is settled."""
         records = self.shards[shard]
         batch = records[: self.random.choice([1, 2, 5, 100])]
         self.busy_shards.add(shard)
@@ -466,7 +474,7 @@ class World:
         settled = [0]
 
         def body() -> None:
-            failed = self.changes.handle(batch, deadline=FOREVER)
+            failed = self.changes.handle(stream_records({"Records": batch}), deadline=FOREVER)
             numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
             settled[0] = numbers.index(failed[0]) if failed else len(batch)
 
@@ -478,7 +486,7 @@ class World:
         self.start("push", body, ended, PUSH_TIMEOUT_SECONDS)
 
     def _phones_get_to_it(self, pass_ids: set[str]) -> None:
-        """Those that have yet to register for one of these passes do it now: what races makes the interesting cases."""
+        """Let phones register for these passes now, since races are the interesting cases."""
         for phone in self.phones:
             for pass_id in phone.registers_from:
                 if str(pass_id) in pass_ids:
@@ -493,18 +501,16 @@ class World:
         kept: set[str] = {message.identifier for message in taken}
 
         def body() -> None:
-            failed = self.push_worker.handle(
-                [
-                    {
-                        "messageId": message.identifier,
-                        "receiptHandle": message.identifier,
-                        "attributes": {"ApproximateReceiveCount": str(message.received)},
-                        "body": message.body,
-                    }
-                    for message in taken
-                ],
-                deadline=FOREVER,
-            )
+            records = [
+                {
+                    "messageId": message.identifier,
+                    "receiptHandle": message.identifier,
+                    "attributes": {"ApproximateReceiveCount": str(message.received)},
+                    "body": message.body,
+                }
+                for message in taken
+            ]
+            failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=FOREVER)
             kept.intersection_update(failed)
 
         def ended(crashed: bool) -> None:  # noqa: FBT001
@@ -517,7 +523,7 @@ class World:
         self.start("push_worker", body, ended, WORKER_TIMEOUT_SECONDS)
 
     def _phone_calls(self, phone: Phone, pass_id: PassId) -> None:
-        """Bring the service's knowledge to what the phone wants: register, or unregister."""
+        """Register or unregister what the phone has added or removed."""
         phone.calling.add(pass_id)
         phone.told[pass_id] = UNKNOWN
         wanted, push_token = pass_id in phone.wanted, phone.push_token
@@ -550,14 +556,14 @@ class World:
         self.start("register" if wanted else "unregister", body, ended, API_TIMEOUT_SECONDS)
 
     def _phone_asks(self, phone: Phone) -> None:
-        """The empty push came: list, then download what is named. What fails is tried again."""
+        """An empty push arrived: list and download the changed passes; failed calls are repeated."""
         phone.asking, phone.woken = True, False
         done = [False]
 
         def body() -> None:
             writes = self.writes
             if phone.tag is not None and not self.calm and self.random.random() < self.rates.rare:
-                phone.tag = str(int(self.now) + 10**6)  # it comes back damaged
+                phone.tag = str(int(self.now) + 10**6)  # a damaged tag
             listing = self.lister.list_changed(
                 device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(phone.tag), now=self.clock()
             )
@@ -582,7 +588,7 @@ class World:
         self.start("ask", body, ended, API_TIMEOUT_SECONDS)
 
     def _download(self, phone: Phone, pass_id: PassId, *, since: str | None) -> tuple[int, str] | None:
-        """Apple promises no second attempt where a download is answered with an error, so a phone makes none here.
+        """Apple does not promise that a phone repeats a failed download, so phones do not repeat it here.
 
         Raises:
             TransientError: the service failed, and neither DynamoDB nor SQS took note of that: only then the phone is
@@ -602,7 +608,7 @@ class World:
             return None
         except PasswireError:
             if self.unnoted_failures > unnoted:
-                raise TransientError("nobody noted the failure") from None
+                raise TransientError("the failure was not recorded") from None
             return None
         if download.pkpass is None:
             return None
@@ -614,7 +620,7 @@ class World:
     # ------------------------------------------------------------ the scheduler
 
     def run(self, steps: int) -> None:
-        """Let things happen for so many steps, then let everything settle.
+        """Run a number of steps with events, then let everything settle.
 
         Raises:
             StuckError: it never does.
@@ -627,7 +633,7 @@ class World:
             self._go_on()
         self._reloads(all_of_them=True)
         self.calm = True
-        self.random = Random(0)  # noqa: S311 - how things settle is not what a counterexample is about
+        self.random = Random(0)  # noqa: S311 - counterexamples do not depend on how it settles
         self.certificate_missing = False
         if self.designs.broken:
             self.designs.is_repaired()
@@ -702,7 +708,7 @@ class World:
         return acted
 
     def _settle(self) -> bool:
-        """Whether something is still under way, in a world where nothing new happens."""
+        """Return true while actors or messages are left."""
         self.now += 0.01
         for shard in range(len(self.shards)):
             if self.shards[shard] and shard not in self.busy_shards:
@@ -716,7 +722,7 @@ class World:
         return bool(self.actors or self.messages)
 
     def _go_on(self) -> None:
-        """One actor makes one step; those whose time is over end where they are."""
+        """Let one actor make one step; actors whose time is over end."""
         for actor in [actor for actor in self.actors if actor.dies_at <= self.now]:
             self._end(actor, crashed=True)
         if self.actors:
@@ -744,10 +750,10 @@ class World:
                 self.current = None
         actor.ended(crashed)
 
-    # ------------------------------------------------------------ what must be true in the end
+    # ------------------------------------------------------------ final conditions
 
     def lost(self) -> list[str]:
-        """What phones do not have or are not told, though they follow the protocol; empty where all is well."""
+        """The updates that phones lack although they follow the protocol; empty if none is lost."""
         found = []
         held: dict[Phone, list[PassId]] = defaultdict(list)
         for phone in self.phones:
@@ -785,7 +791,7 @@ class World:
 
 @dataclass
 class WorldQueue:
-    """SQS, as the flows know it; it gives up at once, which is harder on them than trying again `until` would be."""
+    """The queue that the flows use. It never repeats a request until `until`, which is harder for them."""
 
     world: World
 
@@ -802,7 +808,7 @@ class WorldQueue:
         self.world.request(lambda: None, QueueError)
 
     def bury(self, bodies: Sequence[str]) -> None:
-        raise AssertionError(f"nothing in this world is foreign: {bodies}")
+        raise AssertionError(f"the queue contains no foreign messages here: {bodies}")
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:
         assert receipt_handle
@@ -815,12 +821,12 @@ class WorldQueue:
 
 @dataclass
 class WatchedFailures:
-    """What notes failed downloads, watched for those that it could not note: DynamoDB and SQS failed as well."""
+    """Records failed downloads; remembers those that could not be recorded since DynamoDB and SQS failed, too."""
 
     world: World
     inner: FailedDownloads
 
-    def note(self, pass_id: PassId, error: Exception, **what: Any) -> None:  # noqa: ANN401 - as the flow takes it
+    def note(self, pass_id: PassId, error: Exception, **what: Any) -> None:  # noqa: ANN401 - the flow's arguments
         self.world.last_request_failed = False
         sent = len(self.world.messages)
         self.inner.note(pass_id, error, **what)
@@ -829,7 +835,7 @@ class WatchedFailures:
 
 
 class Designs:
-    """The one template, which every execution environment reads for itself and may keep for some seconds."""
+    """The only template, which each execution environment reads and may cache for some seconds."""
 
     def __init__(self, world: World) -> None:
         content = {"generic": {"primaryFields": [{"key": "content", "label": "", "value": 0}]}}
@@ -845,7 +851,7 @@ class Designs:
         self.broken, self._changed_at = False, self._world.now
 
     def get(self, name: str, *, max_age_seconds: float) -> Template:
-        """As it is, or, where it may be older, as it was before its last change."""
+        """Return the template, or, if a cached one is allowed, the one before its last change."""
         found = self._world.request(lambda: self._broken_to(max_age_seconds), TemplateStoreError)
         if found:
             raise TemplateError(name, "pass.json", "has no such field")
@@ -858,7 +864,7 @@ class Designs:
 
 
 def content_of(item: PassItem) -> int:
-    """The number that the world wrote."""
+    """The number in the content that was written."""
     value = item.fields["content"]["value"]
     assert isinstance(value, int)
     return value

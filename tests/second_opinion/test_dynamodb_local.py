@@ -1,4 +1,4 @@
-"""The store on AWS's own DynamoDB Local, where Java and its jar are installed.
+"""Tests of the store with AWS's DynamoDB Local, if Java and its jar are installed.
 
 `npm install --prefix .passwire/dynamodb-local --ignore-scripts amplify-dynamodb-simulator` installs the jar for
 development and testing, which its licence permits; this project does not ship it. PASSWIRE_DYNAMODB_LOCAL names another
@@ -27,7 +27,8 @@ from tests.schedules.tables import ScratchTables
 from tests.schedules.test_memory import hold_against_dynamodb
 from tests.schedules.test_schedules import play_on_dynamodb
 
-FOLDER = PROJECT / ".passwire" / "dynamodb-local" / "node_modules" / "amplify-dynamodb-simulator" / "emulator"
+NPM_PACKAGE = "amplify-dynamodb-simulator"  # prose: its name
+FOLDER = PROJECT / ".passwire" / "dynamodb-local" / "node_modules" / NPM_PACKAGE / "emulator"
 JAR = "DynamoDBLocal.jar"
 START_SECONDS = 60.0
 AT_ONCE = 30
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module", autouse=True)
 def _dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Every AWS client of this module talks to it."""
+    """Start DynamoDB Local for every AWS client of this module."""
     folder = Path(os.environ.get("PASSWIRE_DYNAMODB_LOCAL", FOLDER))
     if not shutil.which("java"):
         pytest.skip("java is not installed")
@@ -79,17 +80,17 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=False))
-def test_every_request_is_answered_as_the_tables_in_memory_answer_it(random: Random) -> None:
+def test_tables_in_memory_answer_as_dynamodb_local_does(random: Random) -> None:
     hold_against_dynamodb(random)
 
 
 @pytest.mark.parametrize("seed", range(100, 108))
-def test_no_schedule_loses_an_update(seed: int) -> None:
+def test_random_schedules_lose_no_update(seed: int) -> None:
     play_on_dynamodb(seed)
 
 
 def test_device_registers_and_unregisters_many_passes_at_once() -> None:
-    """They meet in one device row: conflicts are retried, and nothing is left behind."""
+    """All of them change one device row: conflicts are retried, and no row is left."""
     with ScratchTables() as tables, ThreadPoolExecutor(AT_ONCE) as threads:
         store = tables.store()
         passes = [PassId("pass.com.example", f"P{number}") for number in range(AT_ONCE)]

@@ -1,4 +1,4 @@
-"""Passes of every style, read back and judged by programs that are not ours, where they are installed.
+"""Tests of passes of every style with other programs that read or validate them, if those are installed.
 
 `apt-get install --no-install-recommends libkpimpkpass-dev g++ pkg-config` for KDE's reader; `make bench-pass` installs
 passkit-generator.
@@ -25,7 +25,7 @@ STYLES_OF_2022 = [style for style in samples.STYLES if style != "posterGeneric"]
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """KDE's reader of passes, as a program."""
+    """Build a program from KDE's reader of passes."""
     if not KPKPASS.exists() or not shutil.which("g++") or not shutil.which("pkg-config"):
         pytest.skip("libkpimpkpass-dev, g++ or pkg-config is not installed")
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "Qt5Gui"], capture_output=True, text=True, check=True)
@@ -44,7 +44,7 @@ def read_back(reader: Path, made: bytes, folder: Path, language: str) -> dict[st
 
 
 @pytest.mark.parametrize("style", STYLES_OF_2022)
-def test_kdes_reader_finds_the_fields_the_images_and_the_translations(style: str, reader: Path, tmp_path: Path) -> None:
+def test_kde_reader_finds_fields_images_and_translations(style: str, reader: Path, tmp_path: Path) -> None:
     files = {
         **samples.files_of(style, logoText="greeting"),
         "de.lproj/pass.strings": '"greeting" = "Grüße";'.encode(),
@@ -75,7 +75,7 @@ def refused_by_passkit_generator(pass_json: bytes, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("style", samples.STYLES)
-def test_passkit_generators_validation_takes_the_pass_json_of_every_style(style: str, tmp_path: Path) -> None:
+def test_passkit_generator_accepts_pass_json_of_every_style(style: str, tmp_path: Path) -> None:
     (tmp_path / "made.pkpass").write_bytes(samples.build(samples.files_of(style), voided=True))
     with zipfile.ZipFile(tmp_path / "made.pkpass") as members:
         assert refused_by_passkit_generator(members.read("pass.json"), tmp_path) == []
@@ -87,10 +87,10 @@ KNOWN_TO_BE_BEHIND = [
 ]
 
 
-def test_passkit_generators_validation_takes_every_key_that_ours_does_but_two_of_ios_26(tmp_path: Path) -> None:
+def test_passkit_generator_accepts_every_key_except_two_of_ios_26(tmp_path: Path) -> None:
     assert refused_by_passkit_generator(json.dumps(EVERY_KEY).encode(), tmp_path) == KNOWN_TO_BE_BEHIND
 
 
-def test_passkit_generators_validation_would_say_if_something_were_wrong(tmp_path: Path) -> None:
+def test_passkit_generator_refuses_an_invalid_pass_json(tmp_path: Path) -> None:
     broken = json.dumps({**EVERY_KEY, "voided": "yes"}).encode()
     assert 'pass: "voided" must be a boolean' in refused_by_passkit_generator(broken, tmp_path)

@@ -1,4 +1,4 @@
-"""Requests as AWS's own gateway hands them over, and what each costs in requests to DynamoDB."""
+"""Requests in the form of AWS's gateway, and the number of DynamoDB requests that each makes."""
 
 import json
 import secrets
@@ -21,7 +21,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Caller:
-    """A device, or whoever says to be one."""
+    """A client of the device API, with or without a valid token."""
 
     def __init__(self, service: InProcess, pipeline: Pipeline, issuer: Issuer) -> None:
         self.service = service
@@ -33,7 +33,7 @@ class Caller:
         self.tokens: dict[str, str] = {}
 
     def gets_a_pass(self, serial_number: str | None = None) -> str:
-        """One that exists; its serial number."""
+        """Write an item; returns its serial number."""
         serial_number = serial_number or secrets.token_hex(8)
         self.tokens[serial_number] = self._issuer.token(self._pipeline.writes(serial_number))
         return serial_number
@@ -53,7 +53,7 @@ class Caller:
         return self._calls("GET", PASS, serial_number=serial_number, headers=headers)
 
     def opens(self, serial_number: str, *, query: str = "download") -> Answer:
-        """By a download link."""
+        """Open a download link."""
         token = self._issuer.link_token(PassId(self.pass_type_identifier, serial_number))
         return self.service.calls("GET", LINK, token, query=query)
 
@@ -84,7 +84,7 @@ def caller(stack: LocalRun, pipeline: Pipeline, issuer: Issuer) -> Caller:
 
 
 @pytest.mark.parametrize("serial_number", ["a/b", "a%2Fb", "100%", "%", "a b+c", "grüße-東京", "/", "x" * 200])
-def test_a_serial_number_is_decoded_exactly_once(caller: Caller, serial_number: str) -> None:
+def test_serial_number_is_decoded_once(caller: Caller, serial_number: str) -> None:
     serial_number = caller.gets_a_pass(serial_number)
     assert caller.registers(serial_number).status == 201
     assert caller.lists().json()["serialNumbers"] == [serial_number]
@@ -93,26 +93,26 @@ def test_a_serial_number_is_decoded_exactly_once(caller: Caller, serial_number: 
 
 
 @pytest.mark.parametrize("encoded", ["%ff", "%", "%zz", "a" * 3000])
-def test_a_path_that_names_nothing_is_an_unknown_pass(caller: Caller, encoded: str) -> None:
+def test_path_without_a_serial_number_returns_401(caller: Caller, encoded: str) -> None:
     authorization = {"Authorization": "ApplePass " + "0" * 32}
     answer = caller.service.calls("GET", PASS, caller.pass_type_identifier, encoded, headers=authorization)
     assert answer.status == 401
     assert caller.service.calls("GET", DEVICE, encoded, caller.pass_type_identifier).status == 204
 
 
-def test_the_pass_names_the_url_that_it_was_fetched_by(caller: Caller) -> None:
+def test_pass_contains_the_url_of_its_download(caller: Caller) -> None:
     serial_number = caller.gets_a_pass()
     assert f'"webServiceURL":"https://{DOMAIN}/api"'.encode() in caller.downloads(serial_number).body
 
 
-def test_a_pass_is_served_without_an_accept_header(caller: Caller) -> None:
+def test_download_without_an_accept_header_returns_the_pass(caller: Caller) -> None:
     answer = caller.downloads(caller.gets_a_pass())
     assert answer.status == 200
     assert answer.body[:4] == b"PK\x03\x04"
 
 
-def test_a_wrong_token_costs_what_an_unknown_pass_costs(caller: Caller) -> None:
-    """Neither status, body nor requests to the database tell which passes exist."""
+def test_wrong_token_makes_the_same_requests_as_an_unknown_pass(caller: Caller) -> None:
+    """Status, body and database requests do not reveal which passes exist."""
     serial_number = caller.gets_a_pass()
     caller.tokens.clear()
     counted = caller.service.dynamodb_requests()
@@ -125,20 +125,20 @@ def test_a_wrong_token_costs_what_an_unknown_pass_costs(caller: Caller) -> None:
     assert {status for status, _ in seen[0][0]} == {401}
 
 
-def test_the_item_is_read_only_for_those_who_hold_its_token(caller: Caller) -> None:
-    """An item takes 400 KB, and how long it takes to read one would tell that it is there."""
+def test_item_is_read_only_for_a_valid_token(caller: Caller) -> None:
+    """An item may have 400 KB, and the time to read it would reveal that it exists."""
     serial_number = caller.gets_a_pass()
     counted = caller.service.dynamodb_requests()
     assert caller.downloads(serial_number).status == 200
-    assert dict(counted) == {"GetItem": 2}  # the version, then the item: the token is derived from our keys
+    assert dict(counted) == {"GetItem": 2}  # the version, then the item: the token is derived from the stage's keys
     counted.clear()
     caller.tokens.clear()
     assert caller.downloads(serial_number).status == 401
     assert dict(counted) == {"BatchGetItem": 1}
 
 
-def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
-    """The budget, which `infra cost` multiplies: reading one more than needed is a defect."""
+def test_each_call_makes_the_expected_number_of_requests(caller: Caller) -> None:
+    """The numbers that `passwire cost` multiplies; one more read is a defect."""
     counted = caller.service.dynamodb_requests()
     cost: dict[str, Mapping[str, int]] = {}
 
@@ -155,7 +155,7 @@ def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
     costs("download", caller.downloads(first), 200)
     costs("download by link", caller.opens(first), 200)
     costs("page of a link", caller.opens(first, query=""), 200)
-    costs("link that is none", caller.service.calls("GET", LINK, "none"), 404)
+    costs("invalid link", caller.service.calls("GET", LINK, "none"), 404)
     for serial_number in serial_numbers[1:50]:
         caller.registers(serial_number)
     counted.clear()
@@ -178,6 +178,6 @@ def test_each_call_costs_the_requests_that_it_must(caller: Caller) -> None:
         "download": flows.DOWNLOAD.requests,
         "download by link": flows.DOWNLOAD.requests,
         "page of a link": flows.DOWNLOAD.requests,
-        "link that is none": {},
+        "invalid link": {},
         "log": {},
     }

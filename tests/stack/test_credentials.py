@@ -1,4 +1,4 @@
-"""A stage's credentials in a warm sandbox: several teams side by side, replaced without a deploy, ending, unusable."""
+"""Credentials in a warm execution environment: several teams, rotation, expiry, invalid secrets."""
 
 import contextlib
 import gc
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
@@ -30,17 +31,18 @@ from infra.local.apns import ApnsStandIn
 from infra.local.certificates import KEY_ID, LIFETIME, DevelopmentChain, Portal
 from infra.local.run import LocalRun
 from infra.stage.secrets import put_pass_type
+from tests.support.eventually import eventually
 from tests.support.first_events import EVERY_DAY
-from tests.support.in_process import InProcess, LambdaContext
+from tests.support.in_process import InProcess
 
 TEAM_A, TEAM_B = "TEAMAAAAAA", "TEAMBBBBBB"
-OVER = timedelta(minutes=30)
-"""The life of a certificate that has ended by now."""
+EXPIRED = timedelta(minutes=30)
+"""The lifetime of a certificate that has expired."""
 
 
 @dataclass
 class Clock:
-    """Stands still until told otherwise."""
+    """A clock that a test moves."""
 
     now: float = 1000.0
 
@@ -50,7 +52,7 @@ class Clock:
 
 @dataclass
 class Team:
-    """A team's account with the portal, and the secrets that it puts into the stage."""
+    """A team with certificates of a portal, which it stores as secrets of the stage."""
 
     stack: LocalRun
     identifier: str
@@ -58,7 +60,7 @@ class Team:
     pass_type_identifier: str = field(default_factory=lambda: f"pass.dev.t{secrets.token_hex(4)}")
 
     def stores(self, *, lifetime: timedelta = LIFETIME, of: str | None = None, **more: object) -> Certificate:
-        """A new certificate with a new key."""
+        """Store a new certificate with a new key."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         certificate = self.portal.issue(
             key.public_key(),
@@ -91,7 +93,7 @@ def portal() -> Portal:
 
 @pytest.fixture
 def teams(stack: LocalRun, portal: Portal) -> Iterator[tuple[Team, Team]]:
-    """Two teams with a pass type each; their secrets end with the test."""
+    """Two teams with a pass type each; their secrets are deleted after the test."""
     both = Team(stack, TEAM_A, portal), Team(stack, TEAM_B, Portal.open())
     yield both
     for team in both:
@@ -100,7 +102,7 @@ def teams(stack: LocalRun, portal: Portal) -> Iterator[tuple[Team, Team]]:
 
 @pytest.fixture
 def apns(tmp_path: Path, chain: DevelopmentChain, teams: tuple[Team, Team]) -> Iterator[ApnsStandIn]:
-    """One that trusts both teams' certificates, and the chain's provider key."""
+    """An APNs stand-in that trusts both teams' certificates and the chain's provider key."""
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(b"".join(team.portal.intermediate.certificate.public_bytes(Encoding.PEM) for team in teams))
     with ApnsStandIn.start(
@@ -108,8 +110,8 @@ def apns(tmp_path: Path, chain: DevelopmentChain, teams: tuple[Team, Team]) -> I
         private_key=chain.apns_server_key,
         client_ca=trusted,
         provider_keys={KEY_ID: chain.provider_public_key},
-    ) as simulator:
-        yield simulator
+    ) as stand_in:
+        yield stand_in
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def service(stack: LocalRun, apns: ApnsStandIn, chain: DevelopmentChain, clock: Clock) -> InProcess:
-    """A sandbox that pushes to the simulator, and whose secrets grow old by `clock`."""
+    """An execution environment that pushes to the stand-in, and whose secrets expire by `clock`."""
     service = InProcess(stack, PASSWIRE_APNS_URL=apns.apns_url, PASSWIRE_APNS_CA=chain.root.read_text())
     service.app.services.secrets = Secrets(stage=stack.stage, clock=clock)
     return service
@@ -135,6 +137,10 @@ def pushes(client: Client, topic: str) -> tuple[OutcomeKind, str | None]:
     push = Push(PushToken(secrets.token_hex(32)), topic)
     (outcome,) = client.push([push], deadline=time.monotonic() + 10)
     return outcome.kind, outcome.reason
+
+
+def open_connections(apns: ApnsStandIn) -> int:
+    return int(httpx.get(f"{apns.control_url}/summary").json()["open_connections"])
 
 
 def serial_numbers(signature: bytes) -> set[int]:
@@ -172,8 +178,8 @@ def test_each_team_signs_and_pushes_with_its_own_certificate(
     assert pushes(mine, teams[1].pass_type_identifier)[0] is OutcomeKind.CONFIGURATION
 
 
-def test_a_rotated_secret_is_used_within_five_minutes_and_the_old_connection_is_closed(
-    services: Services, teams: tuple[Team, Team], clock: Clock
+def test_rotated_secret_is_used_within_five_minutes_and_the_old_connection_is_closed(
+    services: Services, teams: tuple[Team, Team], clock: Clock, apns: ApnsStandIn
 ) -> None:
     assert KEEP_SECONDS == 300
     team, name = teams[0], teams[0].pass_type_identifier
@@ -188,17 +194,15 @@ def test_a_rotated_secret_is_used_within_five_minutes_and_the_old_connection_is_
     now = datetime.now(UTC)
     assert first.serial_number in serial_numbers(signer.sign(b"{}", at=now))
     assert second.serial_number in serial_numbers(services.signer_for(name).sign(b"{}", at=now))
-    assert client._line is not None
-    old_socket = client._line._socket
-    assert old_socket.fileno() >= 0
+    assert open_connections(apns) == 1
     successor = services.client_for(name)
-    assert old_socket.fileno() == -1
+    eventually(lambda: open_connections(apns) == 0, "the end of the old connection")
     assert pushes(successor, name) == (OutcomeKind.DELIVERED, None)
     assert services.client_for(name) is successor
 
 
 def test_rotated_secret_is_read_by_whichever_clock_has_moved(stack: LocalRun, teams: tuple[Team, Team]) -> None:
-    """The monotonic clock of a frozen execution environment may stand still; the wall clock may be set back."""
+    """The monotonic clock of a frozen execution environment may stop; the wall clock may be set back."""
     clock, timer = Clock(), Clock()
     secrets = Secrets(stage=stack.stage, clock=clock, timer=timer)
     teams[1].stores()
@@ -212,9 +216,7 @@ def test_rotated_secret_is_read_by_whichever_clock_has_moved(stack: LocalRun, te
         assert secrets.pass_type(teams[0].pass_type_identifier) != before
 
 
-def test_rotations_leave_nothing_behind_in_a_warm_sandbox(
-    services: Services, teams: tuple[Team, Team], clock: Clock
-) -> None:
+def test_rotations_leave_no_old_signers_and_clients(services: Services, teams: tuple[Team, Team], clock: Clock) -> None:
     name = teams[0].pass_type_identifier
     teams[1].stores()
 
@@ -231,10 +233,10 @@ def test_rotations_leave_nothing_behind_in_a_warm_sandbox(
     assert {kind: alive(kind) - before[kind] for kind in before} == {Signer: 1, Client: 1}
 
 
-def test_the_key_that_only_pushes_is_no_part_of_what_signs(
+def test_apns_key_is_not_in_the_secret_that_signs(
     stack: LocalRun, services: Services, teams: tuple[Team, Team], chain: DevelopmentChain, clock: Clock
 ) -> None:
-    """The API function may read the pass type's secret alone; a key that an earlier release put there still pushes."""
+    """The API function may read the pass type's secret only; a key that an earlier release put there is still used."""
     key = {"team_identifier": TEAM_A, "key_id": KEY_ID, "private_key": chain.provider_key.read_text()}
     for team in teams:
         team.stores(apns=key)
@@ -249,8 +251,8 @@ def test_the_key_that_only_pushes_is_no_part_of_what_signs(
     assert pushes(services.client_for(name), name) == (OutcomeKind.DELIVERED, None)
 
 
-def test_a_key_that_pass_types_share_is_one_connection_until_none_of_them_uses_it(
-    services: Services, teams: tuple[Team, Team], chain: DevelopmentChain, clock: Clock
+def test_pass_types_with_the_same_key_share_a_connection_until_none_uses_it(
+    services: Services, teams: tuple[Team, Team], chain: DevelopmentChain, clock: Clock, apns: ApnsStandIn
 ) -> None:
     one, two = teams
     key = {"team_identifier": TEAM_A, "key_id": KEY_ID, "private_key": chain.provider_key.read_text()}
@@ -263,24 +265,24 @@ def test_a_key_that_pass_types_share_is_one_connection_until_none_of_them_uses_i
     clock.now += KEEP_SECONDS
     assert services.client_for(one.pass_type_identifier) is not shared
     assert services.client_for(two.pass_type_identifier) is shared
-    assert shared._line is not None
+    assert open_connections(apns) == 1
     two.stores()
     clock.now += KEEP_SECONDS
     assert services.client_for(two.pass_type_identifier) is not shared
-    assert shared._line is None
+    eventually(lambda: open_connections(apns) == 0, "the end of the shared connection")
 
 
 @pytest.mark.parametrize(
     ("ended", "said"),
     [
-        (lambda team: team.stores(lifetime=OVER), "its certificate is valid from"),
+        (lambda team: team.stores(lifetime=EXPIRED), "its certificate is valid from"),
         (
-            lambda team: Team(team.stack, TEAM_A, Portal.open(lifetime=OVER), team.pass_type_identifier).stores(),
+            lambda team: Team(team.stack, TEAM_A, Portal.open(lifetime=EXPIRED), team.pass_type_identifier).stores(),
             "its WWDR intermediate is valid from",
         ),
     ],
 )
-def test_a_download_fails_clearly_where_the_certificate_or_its_intermediate_has_ended(
+def test_download_with_an_expired_certificate_or_intermediate_logs_the_remedy(
     ended: Callable[[Team], object],
     said: str,
     stack: LocalRun,
@@ -305,33 +307,33 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def test_every_day_the_days_left_of_every_pass_type_are_measured(
+def test_daily_check_measures_the_days_left_of_every_pass_type(
     service: InProcess, teams: tuple[Team, Team], stack: LocalRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     teams[0].stores(lifetime=timedelta(days=20, hours=3))
     short_lived = Team(stack, TEAM_B, Portal.open(lifetime=timedelta(days=10, hours=3)), teams[1].pass_type_identifier)
     short_lived.stores()
-    over, broken, strange = (Team(stack, TEAM_A, teams[0].portal) for _ in range(3))
-    over.stores(lifetime=OVER)
+    expired, broken, mismatched = (Team(stack, TEAM_A, teams[0].portal) for _ in range(3))
+    expired.stores(lifetime=EXPIRED)
     broken.stores(private_key="not a key")
-    strange.stores(of=over.pass_type_identifier)
+    mismatched.stores(of=expired.pass_type_identifier)
     try:
-        service.app.check_certificates(EVERY_DAY, LambdaContext())
+        service.invoke("check_certificates", EVERY_DAY)
     finally:
-        for team in (over, broken, strange):
+        for team in (expired, broken, mismatched):
             team.leaves()
     written = [line for line in logged(capsys) if "CertificateDaysLeft" in line]
     days = {line["PassTypeIdentifier"]: line["CertificateDaysLeft"] for line in written}
     assert days[teams[0].pass_type_identifier] == 20
     assert days[teams[1].pass_type_identifier] == 10, "the intermediate ends first"
-    assert days[over.pass_type_identifier] == -1
-    assert (days[broken.pass_type_identifier], days[strange.pass_type_identifier]) == (0, 0)
+    assert days[expired.pass_type_identifier] == -1
+    assert (days[broken.pass_type_identifier], days[mismatched.pass_type_identifier]) == (0, 0)
     assert days[stack.pass_type_identifier] > 390
     (directive,) = written[0]["_aws"]["CloudWatchMetrics"]
     assert directive["Dimensions"] == [["Stage"], ["Stage", "PassTypeIdentifier"]]
 
 
-def test_the_deployed_function_measures_on_a_schedule_of_its_own(stack: LocalRun) -> None:
+def test_deployed_check_runs_every_day(stack: LocalRun) -> None:
     answer = boto3.client("lambda").invoke(
         FunctionName=stack.functions["check_certificates"], Payload=json.dumps(EVERY_DAY), LogType="Tail"
     )
@@ -347,8 +349,8 @@ def test_the_deployed_function_measures_on_a_schedule_of_its_own(stack: LocalRun
 
 
 @pytest.mark.usefixtures("stack")
-def test_secrets_are_listed_page_by_page_and_only_those_of_the_stage() -> None:
-    """ListSecrets names at most a hundred at once."""
+def test_pass_types_of_the_stage_are_listed_over_several_pages() -> None:
+    """ListSecrets returns at most a hundred secrets per page."""
     client = boto3.client("secretsmanager")
     stage = f"t{secrets.token_hex(4)}"
     wanted = [f"pass.dev.{number:03}" for number in range(103)]
@@ -363,19 +365,18 @@ def test_secrets_are_listed_page_by_page_and_only_those_of_the_stage() -> None:
             client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
-def test_a_pass_type_without_a_secret_is_named(services: Services, teams: tuple[Team, Team]) -> None:
+def test_missing_secret_of_a_pass_type_is_named(services: Services, teams: tuple[Team, Team]) -> None:
     for team in teams:
         team.stores()
-    with pytest.raises(ConfigurationError, match=r"pass-types/pass\.dev\.nobody is missing"):
-        services.signer_for("pass.dev.nobody")
+    with pytest.raises(ConfigurationError, match=r"pass-types/pass\.dev\.unknown is missing"):
+        services.signer_for("pass.dev.unknown")
 
 
 @pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize(
     "text", ["", "[]", "7", "{" * 2000, "[" * 100_000, '{"keys": {}}', '{"keys": [[]]}', '{"certificate": 1}']
 )
-def test_a_secret_in_another_form_is_a_configuration_error(text: str) -> None:
-    """And no other exception, which nobody would expect of it."""
+def test_invalid_secret_is_a_configuration_error(text: str) -> None:
     client = boto3.client("secretsmanager")
     stage = f"t{secrets.token_hex(4)}"
     names = [f"passwire/{stage}/{name}" for name in ("authentication-keys", "pass-types/pass.a")]

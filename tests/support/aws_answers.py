@@ -1,4 +1,4 @@
-"""Answers of AWS that a test makes up, in the form that botocore reads."""
+"""Invented answers of AWS, in the form that botocore reads."""
 
 from collections.abc import Iterable
 

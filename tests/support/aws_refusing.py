@@ -1,4 +1,4 @@
-"""An AWS that says one thing only, in AWS's own words: for what the embedded one never says."""
+"""An AWS that gives one answer to every request, for answers that the embedded one never gives."""
 
 import contextlib
 import threading
@@ -13,14 +13,14 @@ QUERY_ERROR = (
 
 @contextlib.contextmanager
 def refusing(code: str, message: str) -> Iterator[str]:
-    """Its URL; every request is answered with this error."""
+    """Run a server that answers every request with this error; yields its URL."""
     with answering(QUERY_ERROR.format(code=code, message=message), status=403) as url:
         yield url
 
 
 @contextlib.contextmanager
 def answering(text: str, *, status: int) -> Iterator[str]:
-    """The URL of what answers every request with this."""
+    """Run a server that answers every request with this text; yields its URL."""
     body = text.encode()
 
     class Answer(BaseHTTPRequestHandler):
@@ -33,7 +33,7 @@ def answering(text: str, *, status: int) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Tests are silent."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,6 +1,6 @@
-"""Chalice's command line, for an embedded AWS that makes nothing of an API's description: routes one by one instead.
+"""Runs Chalice's command line with the embedded AWS, which ignores an API's description: sets routes one by one.
 
-Run as `python -m tests.support.chalice_on_ministack deploy --stage S`; all else is Chalice's own.
+Use: `python -m tests.support.chalice_on_ministack deploy --stage S`. Everything else is Chalice's.
 """
 
 import sys
@@ -17,7 +17,7 @@ INTEGRATION = "x-amazon-apigateway-integration"
 
 
 def create_api(_: TypedAWSClient, swagger_document: dict[str, Any], endpoint_type: str) -> str:
-    """What ImportRestApi does."""
+    """Do the work of ImportRestApi."""
     api = boto3.client("apigateway").create_rest_api(
         name=swagger_document["info"]["title"],
         binaryMediaTypes=swagger_document["x-amazon-apigateway-binary-media-types"],
@@ -28,7 +28,7 @@ def create_api(_: TypedAWSClient, swagger_document: dict[str, Any], endpoint_typ
 
 
 def update_api(_: TypedAWSClient, rest_api_id: str, swagger_document: dict[str, Any]) -> None:
-    """What PutRestApi does; routes that are gone stay."""
+    """Do the work of PutRestApi, except that removed routes stay."""
     client = boto3.client("apigateway")
     for path, methods in swagger_document["paths"].items():
         where = {"restApiId": rest_api_id, "resourceId": resource_id(client, rest_api_id, path)}
@@ -47,7 +47,7 @@ def update_api(_: TypedAWSClient, rest_api_id: str, swagger_document: dict[str, 
 
 
 def patch_api(_: TypedAWSClient, rest_api_id: str, patch_operations: list[dict[str, str]]) -> None:
-    """What UpdateRestApi does, except that an empty value, which takes a setting away, has nothing to take here."""
+    """Do the work of UpdateRestApi, except for empty values, which would remove settings that do not exist here."""
     if operations := [operation for operation in patch_operations if operation["value"]]:
         boto3.client("apigateway").update_rest_api(restApiId=rest_api_id, patchOperations=operations)
 

@@ -1,4 +1,4 @@
-"""`python -m infra` as another program calls it."""
+"""Calls `python -m infra` as another program does."""
 
 import os
 import pty
@@ -17,14 +17,15 @@ COMMAND = [sys.executable, "-m", "infra"]
 
 
 def infra(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, without a terminal."""
+    """Run a command to its end, without a terminal."""
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
 def interrupt(process: subprocess.Popen[Any]) -> None:
-    """What Ctrl-C does where it waits for an answer; and again, as a person would, where it met the moment before:
-    Python does not see a signal between its last look and the read that then waits.
+    """Send Ctrl-C to a process that waits for an answer, again and again until it ends.
+
+    Python misses a signal that comes between its last check and the read that then waits.
     """
     until = time.monotonic() + 60
     while process.poll() is None:
@@ -35,7 +36,7 @@ def interrupt(process: subprocess.Popen[Any]) -> None:
 
 
 class AtTerminal:
-    """Run it at a terminal, where it asks."""
+    """Runs a command at a terminal, where it asks questions."""
 
     def __init__(self, *arguments: str) -> None:
         self._terminal, theirs = pty.openpty()
@@ -46,10 +47,10 @@ class AtTerminal:
         self.shown = ""
 
     def until(self, text: str) -> None:
-        """Read until it shows this.
+        """Read until it shows a text.
 
         Raises:
-            AssertionError: it ended before.
+            AssertionError: it ended before it showed the text.
         """
         while text not in self.shown:
             try:
@@ -61,7 +62,7 @@ class AtTerminal:
         os.write(self._terminal, text.encode())
 
     def interrupts(self) -> None:
-        """What Ctrl-C does, once it waits for an answer."""
+        """Send Ctrl-C once it waits for an answer."""
         until = time.monotonic() + 60
         while psutil.Process(self.process.pid).status() != psutil.STATUS_SLEEPING:
             assert time.monotonic() < until
@@ -69,11 +70,11 @@ class AtTerminal:
         interrupt(self.process)
 
     def ends(self) -> int:
-        """Its exit code."""
+        """Wait for the end; returns the exit code."""
         try:
             while piece := os.read(self._terminal, 4096):
                 self.shown += piece.decode(errors="replace")
-        except OSError:  # how Linux says that the other side is closed
+        except OSError:  # Linux: the other side is closed
             pass
         os.close(self._terminal)
         return self.process.wait(60)

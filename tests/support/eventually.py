@@ -1,4 +1,4 @@
-"""What happens some time after a test did something: waiting for it, and seeing which pushes arrived."""
+"""Waits for effects that come some time after an action, and reads the pushes that arrived."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Apns:
-    """The simulator, as a test sees it."""
+    """The APNs stand-in of the local run, by its control endpoint."""
 
     def __init__(self, control_url: str) -> None:
         self._control = httpx.Client(base_url=control_url)
@@ -30,7 +30,7 @@ class Apns:
 
 
 def eventually(condition: Callable[[], T], what: str) -> T:
-    """Wait for what must happen; how long it takes is not the point."""
+    """Wait until a condition returns a true value, and return that; `what` describes it in the error."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         if result := condition():

@@ -1,4 +1,4 @@
-"""What the first event of each function is, in a world in which it has something to do."""
+"""The first event of each function, and the passes and registrations that these events are about."""
 
 import json
 import secrets
@@ -34,20 +34,20 @@ EVERY_DAY = {
     "resources": ["arn:aws:events:eu-central-1:123456789012:rule/watch"],
     "detail": {},
 }
-"""As EventBridge sends it (AWS, "Using AWS Lambda with Amazon EventBridge")."""
+"""An event of EventBridge (AWS, "Using AWS Lambda with Amazon EventBridge")."""
 PASSES = 3
-"""How many the device holds."""
+"""The number of passes that the device holds."""
 _SERIALIZER = TypeSerializer()
 
 
 @dataclass(frozen=True)
 class Calls:
-    """A function to call, and with what.
+    """A function and the events to call it with.
 
     Args:
-        function: its role in the stack.
+        function: its role in the local run.
         handler: its name in app.py.
-        events: the first, and those that find it warm.
+        events: the event of the cold start, then those of warm calls.
     """
 
     function: str
@@ -55,13 +55,13 @@ class Calls:
     events: tuple[dict[str, Any], ...]
 
 
-def first_calls(stack: LocalRun, *, warm: int = 0, drained: int = 1) -> dict[str, Calls]:
-    """Each flow's, by name: a phone holds three passes, one of them changes, and another phone adds it.
+def first_calls(stack: LocalRun, *, warm: int = 0, queued_devices: int = 1) -> dict[str, Calls]:
+    """Make the calls of each flow, by name: a phone holds three passes, one changes, and another phone adds it.
 
     Args:
-        stack: where all this is.
-        warm: how many calls there are after the first.
-        drained: how many devices the push queue says to wake, in orders of 500.
+        stack: the local run.
+        warm: the number of calls after the first one.
+        queued_devices: the number of devices in the push queue's event, in push tasks of 500.
     """
     serial_numbers = [secrets.token_hex(8) for _ in range(PASSES)]
     items = [_writes(stack, serial_number) for serial_number in serial_numbers]
@@ -102,13 +102,13 @@ def first_calls(stack: LocalRun, *, warm: int = 0, drained: int = 1) -> dict[str
             "api", "app", tuple(gateway_event("GET", LINK, _link_token(stack, serial_numbers[0])) for _ in calls)
         ),
         "push": Calls("push", "push", tuple(_change(items[0], number) for number in calls)),
-        "push_worker": Calls("push_worker", "push_worker", (_tasks(stack, drained),) * len(calls)),
+        "push_worker": Calls("push_worker", "push_worker", (_tasks(stack, queued_devices),) * len(calls)),
         "check_certificates": Calls("check_certificates", "check_certificates", (EVERY_DAY,) * len(calls)),
     }
 
 
 def environment(stack: LocalRun, function: str) -> dict[str, str]:
-    """What Lambda sets for a function, as it is deployed."""
+    """The environment variables that Lambda sets for the deployed function."""
     configuration = boto3.client("lambda").get_function_configuration(FunctionName=stack.functions[function])
     variables: dict[str, str] = configuration["Environment"]["Variables"]
     return {**variables, **stack.credentials, "AWS_LAMBDA_FUNCTION_NAME": stack.functions[function]}
@@ -136,7 +136,7 @@ def _link_token(stack: LocalRun, serial_number: str) -> str:
 
 
 def _tasks(stack: LocalRun, count: int) -> dict[str, Any]:
-    """A batch from the push queue that wakes so many devices, whose rows are there."""
+    """Make a batch of the push queue for `count` devices, and write their rows."""
     devices = [DeviceLibraryIdentifier(f"{number:032x}") for number in range(count)]
     with boto3.resource("dynamodb").Table(stack.tables["devices"]).batch_writer() as rows:
         for device in devices:
@@ -144,7 +144,7 @@ def _tasks(stack: LocalRun, count: int) -> dict[str, Any]:
                 Item={
                     "device_library_identifier": device.value,
                     "push_token": device.value * 2,
-                    "passes": {f"{stack.pass_type_identifier}/drained"},
+                    "passes": {f"{stack.pass_type_identifier}/queued"},
                     "updated_at": int(time.time() * 1000),
                 }
             )
@@ -164,7 +164,7 @@ def _tasks(stack: LocalRun, count: int) -> dict[str, Any]:
 
 
 def _change(item: dict[str, Any], number: int) -> dict[str, Any]:
-    """As the stream tells it."""
+    """Make the stream's event of a change."""
     old, new = ({**item, "fields": {"gate": f"B{gate}"}} for gate in (number, number + 1))
     return {
         "Records": [

@@ -1,7 +1,7 @@
-"""The app in this process: called with events in AWS's own shape, against the real tables of the session's stack.
+"""Runs the app in this process: calls it with events of AWS's form, with the tables of the session's local run.
 
-What a gateway of AWS hands over differs from what the embedded one does: path parameters are still percent-encoded,
-and with binary media types `*/*` a body comes as base64.
+AWS's gateway differs from the embedded one: its path parameters are percent-encoded, and with the binary media type
+`*/*` it sends bodies as base64.
 """
 
 import base64
@@ -19,19 +19,20 @@ from urllib.parse import parse_qsl
 import boto3
 
 from infra.local.run import LocalRun
+from tests.support.permissions import acting_as
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
-"""Of a synchronous invocation, and of its answer (Lambda quotas)."""
+"""The largest event and answer of a synchronous invocation (Lambda quotas)."""
 DOMAIN = "abc123.execute-api.eu-central-1.amazonaws.com"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the handler gave back to API Gateway.
+    """An answer of the handler to API Gateway.
 
     Args:
-        body: decoded, where it was base64.
-        base64: whether it was, which is how API Gateway knows bytes from text.
+        body: decoded if it was base64.
+        base64: whether it was base64, which API Gateway takes for bytes and anything else for text.
     """
 
     status: int
@@ -44,7 +45,7 @@ class Answer:
 
 
 class LambdaContext:
-    """As far as the app asks."""
+    """Lambda's context, with the members that the app uses."""
 
     def __init__(self, remaining_seconds: float = 20.0) -> None:
         self.aws_request_id = str(uuid.uuid4())
@@ -62,7 +63,7 @@ def gateway_event(
     headers: dict[str, str] | None = None,
     body: bytes | None = None,
 ) -> dict[str, Any]:
-    """A request as AWS's REST API hands it over. `parameters` fill the route's placeholders, percent-encoded."""
+    """Make the event of a request to AWS's REST API. `parameters` fill the route's placeholders, percent-encoded."""
     names = [part[1:-1] for part in route.split("/") if part.startswith("{")]
     path = route
     for name, value in zip(names, parameters, strict=True):
@@ -94,7 +95,7 @@ def gateway_event(
 
 
 class InProcess:
-    """A sandbox of its own, as cold as a new one."""
+    """A new execution environment of the app."""
 
     def __init__(self, stack: LocalRun, **settings: str) -> None:
         function = boto3.client("lambda").get_function_configuration(FunctionName=stack.functions["api"])
@@ -112,19 +113,25 @@ class InProcess:
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
     ) -> Answer:
-        """One request. `parameters` fill the route's placeholders, percent-encoded as in the request's path."""
+        """Make one request. `parameters` fill the route's placeholders, percent-encoded as in the request's path."""
         event = gateway_event(method, route, *parameters, query=query, headers=headers, body=body)
-        assert len(json.dumps(event)) <= MAX_PAYLOAD_BYTES, "more than an invocation takes"
-        answer = self.app.app(event, LambdaContext())
-        assert len(json.dumps(answer)) <= MAX_PAYLOAD_BYTES, "more than an invocation answers"
+        assert len(json.dumps(event)) <= MAX_PAYLOAD_BYTES, "the event is larger than an invocation allows"
+        with acting_as("api_handler"):
+            answer = self.app.app(event, LambdaContext())
+        assert len(json.dumps(answer)) <= MAX_PAYLOAD_BYTES, "the answer is larger than an invocation allows"
         content = answer["body"]
         encoded = bool(answer.get("isBase64Encoded"))
         raw = base64.b64decode(content) if encoded else content.encode()
         several = {name: values[0] for name, values in answer.get("multiValueHeaders", {}).items()}
         return Answer(answer["statusCode"], {**several, **answer["headers"]}, raw, encoded)
 
+    def invoke(self, function: str, event: dict[str, Any], *, remaining_seconds: float = 20.0) -> Any:  # noqa: ANN401
+        """Call a function that AWS triggers: "push", "push_worker" or "check_certificates"; returns its result."""
+        with acting_as(function):
+            return getattr(self.app, function)(event, LambdaContext(remaining_seconds))
+
     def dynamodb_requests(self) -> Counter[str]:
-        """Counts every request to DynamoDB from now on, by operation."""
+        """Count every request to DynamoDB from now on, by operation."""
         counted: Counter[str] = Counter()
         client = self.app.services.store.passes._tables.connection.client
 

@@ -1,4 +1,4 @@
-"""`python -m tests.support.lint_template`: cfn-lint over the template that would be deployed, as Chalice merges it."""
+"""`python -m tests.support.lint_template`: runs cfn-lint on the template as Chalice merges it for a deployment."""
 
 import subprocess
 import sys

@@ -1,37 +1,29 @@
-"""Which IAM actions the service uses on what, as botocore saw it, and which its policies grant.
+"""Compares the IAM actions that the service uses with those that the functions' policies grant. A pytest plugin.
 
-A use is recorded where botocore makes the call, by the functions' own clients, and belongs to the function that is on
-the call stack: by the entry point in app.py, or, where a test calls a flow itself, by the outermost flow. What Lambda
-itself does with a function's role can't be seen from here, and stands in `LAMBDAS_OWN` from AWS's documentation.
+While a test calls an entry point of app.py in its own process (`acting_as`), every call that a client of botocore makes
+is recorded for that function. At the end of a run one more result is reported, `POLICIES_ARE_SUFFICIENT`. It fails if a
+function used an action that its policy does not grant. That holds for a part of the suite and under pytest-xdist, too;
+a run that recorded nothing reports nothing. `tests/stack/infra/test_policies.py` also finds grants that are not used.
+
+What Lambda itself does with a function's role cannot be recorded. `LAMBDAS_OWN` lists it, from AWS's documentation.
 """
 
+import contextlib
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from chalicelib.aws import session
+import botocore
+import pytest
+from botocore.session import Session
 
 CHALICE = Path(__file__).parents[2] / ".chalice"
-TRIGGERS = {"push", "push_worker", "check_certificates"}
-"""The entry points in app.py that are functions of their own; all else there is the API's."""
-FUNCTION_OF_FLOW = {
-    "register": "api_handler",
-    "listing": "api_handler",
-    "download": "api_handler",
-    "personalize": "api_handler",
-    "open_link": "api_handler",
-    "change": "push",
-    "push_worker": "push_worker",
-    "recheck": "push_worker",
-    "check_certificates": "check_certificates",
-}
-"""The functions by the modules of `chalicelib/flows/` that they call; those that are called by these are left out."""
+POLICIES_ARE_SUFFICIENT = "tests/support/permissions.py::policies_grant_everything_that_this_run_used"
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
-"""What the members of TransactWriteItems must be allowed (AWS, "IAM and DynamoDB transactions")."""
+"""The action that each kind of member of TransactWriteItems needs (AWS, "IAM and DynamoDB transactions")."""
 TABLE_ROLE = re.compile(r".*-(passes|versions|registrations|devices)")
 QUEUE_ROLES = {
     "push": "PushQueue",
@@ -59,48 +51,129 @@ LAMBDAS_OWN: Mapping[str, set[tuple[str, str]]] = {
     },
     "check_certificates": LOGGING,
 }
-"""AWS, "Lambda execution role": AWSLambdaBasicExecutionRole, AWSLambdaDynamoDBExecutionRole,
-AWSLambdaSQSQueueExecutionRole, and "Capturing discarded batches"; a log group is made by the stack.
+"""AWS, "Lambda execution role": AWSLambdaBasicExecutionRole, AWSLambdaDynamoDBExecutionRole and
+AWSLambdaSQSQueueExecutionRole; and "Capturing discarded batches". The stack creates the log groups.
 """
 WITHOUT_RESOURCE = {"dynamodb:ListStreams", "secretsmanager:ListSecrets"}
-"""Actions that IAM knows no resource for (AWS, "Service Authorization Reference")."""
+"""Actions for which IAM has no resource types (AWS, "Service Authorization Reference")."""
 
 Use = tuple[str, str]
-"""An action, and what it is done to: a logical id of the stack, or what a pattern of the policy says."""
+"""An action and its resource: a logical id of the stack, or the name that `granted` gives to a pattern of a policy."""
+_function: ContextVar[str | None] = ContextVar("function", default=None)
 
 
 class Recorder:
-    """Keeps what the service's clients are asked to do, in this process, from when it is made."""
+    """Records the AWS calls of the service's functions.
+
+    `uses` are the actions with their resources by function, `operations` the calls as (service, operation), and
+    `updated` the attributes of the passes table that updates name, by function.
+    """
 
     def __init__(self) -> None:
         self.uses: dict[str, set[Use]] = {}
         self.operations: set[tuple[str, str]] = set()
         self.updated: dict[str, set[str]] = {}
-        """By function, the attributes of the passes table that it names in updates."""
-        events = session._session().get_component("event_emitter")
-        events.register("before-parameter-build.*.*", self._asked)
-        events.register("after-call.s3.GetObject", self._answered)
 
-    def _asked(self, params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
-        service = model.service_model.service_name
-        function = _calling_function()
-        if function is not None:
-            self.operations.add((service, model.name))
-            self.uses.setdefault(function, set()).update(used(service, model.name, params))
-            self.updated.setdefault(function, set()).update(updated_attributes(params))
+    def call(self, function: str, service: str, operation: str, params: Mapping[str, Any]) -> None:
+        """Record a call that a function makes."""
+        self.operations.add((service, operation))
+        self.uses.setdefault(function, set()).update(used(service, operation, params))
+        self.updated.setdefault(function, set()).update(updated_attributes(params))
 
-    def _answered(self, parsed: dict[str, Any], **_: object) -> None:
-        """Who may not list a bucket gets 403 for what is not there, and not 404 (AWS, "GetObject")."""
-        function = _calling_function()
-        if function is not None and parsed.get("Error", {}).get("Code") == "NoSuchKey":
-            self.uses.setdefault(function, set()).add(("s3:ListBucket", "TemplatesBucket"))
+    def missing_object(self, function: str) -> None:
+        """Record that S3 answered NoSuchKey: without s3:ListBucket it would answer 403 (AWS, "GetObject")."""
+        self.uses.setdefault(function, set()).add(("s3:ListBucket", "TemplatesBucket"))
+
+
+_of_run = Recorder()
+_recorders = [_of_run]
+
+
+@contextlib.contextmanager
+def acting_as(function: str) -> Iterator[None]:
+    """Attribute the AWS calls inside to a function, for example "push_worker"."""
+    token = _function.set(function)
+    try:
+        yield
+    finally:
+        _function.reset(token)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Recorder]:
+    """Record the calls inside, beside what the run records."""
+    recorder = Recorder()
+    _recorders.append(recorder)
+    try:
+        yield recorder
+    finally:
+        _recorders.remove(recorder)
+
+
+def _before_call(params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's model has no type
+    function = _function.get()
+    if function is not None:
+        for recorder in _recorders:
+            recorder.call(function, model.service_model.service_name, model.name, params)
+
+
+def _after_get_object(parsed: dict[str, Any], **_: object) -> None:
+    function = _function.get()
+    if function is not None and parsed.get("Error", {}).get("Code") == "NoSuchKey":
+        for recorder in _recorders:
+            recorder.missing_object(function)
+
+
+def _watch(session: Session) -> None:
+    session.register("before-parameter-build.*.*", _before_call)
+    session.register("after-call.s3.GetObject", _after_get_object)
+
+
+botocore.register_initializer(_watch)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist's controller of a worker
+    """Take over what a worker of pytest-xdist recorded."""
+    for function, uses in getattr(node, "workeroutput", {}).get("iam_uses", {}).items():
+        _of_run.uses.setdefault(function, set()).update(tuple(use) for use in uses)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Report the comparison as one more test; a worker of pytest-xdist hands its records to the controller instead."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["iam_uses"] = {name: sorted(uses) for name, uses in _of_run.uses.items()}
+        return
+    if not _of_run.uses:
+        return
+    problems = list(missing_grants(_of_run.uses))
+    report = pytest.TestReport(
+        nodeid=POLICIES_ARE_SUFFICIENT,
+        location=(POLICIES_ARE_SUFFICIENT.partition("::")[0], None, POLICIES_ARE_SUFFICIENT.partition("::")[2]),
+        keywords={},
+        outcome="failed" if problems else "passed",
+        longrepr="\n".join(problems) or None,
+        when="call",
+    )
+    session.config.hook.pytest_runtest_logreport(report=report)
+    if problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def missing_grants(uses: Mapping[str, set[Use]]) -> Iterator[str]:
+    """A sentence for each function whose policy lacks actions that it used."""
+    for name, policy in functions().items():
+        if missing := sorted(uses.get(name, set()) - granted(policy)):
+            actions = ", ".join(f"{action} on {resource}" for action, resource in missing)
+            yield f"{name} used {actions}, which {policy.name} does not grant: add it, or remove the call"
 
 
 def used(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Use]:
-    """What a call must be allowed to do.
+    """The actions that a call needs, each with its resource.
 
     Raises:
-        NotImplementedError: nobody has said yet.
+        NotImplementedError: the operation is not in this table yet; add its action.
     """
     match service, operation:
         case "dynamodb", "BatchGetItem":
@@ -123,11 +196,11 @@ def used(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Us
         case "secretsmanager", "ListSecrets":
             yield "secretsmanager:ListSecrets", "*"
         case _:
-            raise NotImplementedError(f"which IAM action does {service} {operation} need?")
+            raise NotImplementedError(f"{service} {operation}: add the IAM action that it needs to used()")
 
 
 def updated_attributes(params: Mapping[str, Any]) -> Iterator[str]:
-    """The attributes of the passes table that a request's updates name; DynamoDB's condition key counts them all."""
+    """The attributes of the passes table that a request's updates name: `dynamodb:Attributes` checks each of them."""
     members = [member["Update"] for member in params.get("TransactItems", []) if "Update" in member]
     for update in [*members, *([params] if "UpdateExpression" in params else [])]:
         if _table(update["TableName"]) == "PassesTable":
@@ -135,13 +208,13 @@ def updated_attributes(params: Mapping[str, Any]) -> Iterator[str]:
 
 
 def functions() -> dict[str, Path]:
-    """Each function's policy file."""
+    """The policy file of each function, by the function's name."""
     settings = json.loads((CHALICE / "config.json").read_text())["lambda_functions"]
     return {name: CHALICE / of["iam_policy_file"] for name, of in settings.items()}
 
 
 def granted(policy: Path) -> set[Use]:
-    """What a policy allows."""
+    """The actions that a policy allows, each with its resource."""
     uses: set[Use] = set()
     for statement in json.loads(policy.read_text())["Statement"]:
         resources = statement["Resource"]
@@ -151,7 +224,7 @@ def granted(policy: Path) -> set[Use]:
 
 
 def _named(resource: Any) -> str:  # noqa: ANN401 - a CloudFormation value
-    """A policy's resource as `used` would name it."""
+    """The name that `used` gives to a resource of a policy."""
     if resource == "*":
         return "*"
     if "Fn::GetAtt" in resource:
@@ -168,23 +241,5 @@ def _named(resource: Any) -> str:  # noqa: ANN401 - a CloudFormation value
 
 def _table(name: str) -> str:
     found = TABLE_ROLE.fullmatch(name)
-    assert found, f"{name} is none of the service's tables"
+    assert found, f"{name} is not a table of the service"
     return f"{found[1].title()}Table"
-
-
-def _calling_function() -> str | None:
-    """The function that is at work on this thread's stack."""
-    function: str | None = None
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module == "app":
-            function = frame.f_code.co_name if frame.f_code.co_name in TRIGGERS else "api_handler"
-        elif module.startswith("chalicelib.flows."):
-            function = FUNCTION_OF_FLOW.get(module.removeprefix("chalicelib.flows."), function)
-        frame = frame.f_back
-    return function
-
-
-recorder = Recorder()
-"""Of the whole test session."""

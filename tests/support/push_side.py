@@ -1,6 +1,6 @@
-"""The push side in memory: tables, queue, held removals and APNs are values, and the clock is the test's.
+"""The push side in memory: tables, queue, held removals and APNs are values, and tests move the clock.
 
-What has left the handlers for the queue comes back by `works_off`, which plays SQS and Lambda and lets time pass.
+`works_off` delivers the messages that the handlers have queued, as SQS and Lambda do, and moves the clock.
 """
 
 import json
@@ -22,6 +22,7 @@ from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.attempts import with_attempts
@@ -42,7 +43,7 @@ _TEMPLATE = Template.parse(
 
 @dataclass(frozen=True)
 class Answer:
-    """What APNs says to a push."""
+    """An answer of APNs to a push."""
 
     status: int = 200
     reason: str | None = None
@@ -56,7 +57,7 @@ BAD_TOKEN = Answer(400, "BadDeviceToken")
 
 @dataclass
 class Message:
-    """One of the push queue."""
+    """A message of the push queue."""
 
     number: int
     body: str
@@ -66,7 +67,7 @@ class Message:
 
 @dataclass
 class PushSide:
-    """One stage."""
+    """The push side of one stage."""
 
     rows: Memory = field(default_factory=Memory)
     now: float = 1_700_000_000.0
@@ -86,7 +87,7 @@ class PushSide:
         self.new_sandbox()
 
     def new_sandbox(self) -> None:
-        """As after a cold start."""
+        """Start a new execution environment."""
         queue = cast("Queue", SimpleNamespace(send=self._send, refuse=self._refuse, postpone=self._postpone))
         waker = PushSender(
             self.store, Metrics("test"), client_for=self._client_for, clock=self.clock, hold=self.held.extend
@@ -118,7 +119,7 @@ class PushSide:
             self.store.registrations.create(identifier, pass_id, push_token=token, at=self.now)
 
     def record(self, serial_number: str, *, new: bool = True, old: bool = True) -> dict[str, Any]:
-        """A record of the stream: a change, an insertion or a deletion."""
+        """Make a record of the stream: a change, an insertion or a deletion."""
         number = next(self.numbers)
         key = {"pass_id": f"{TYPE}/{serial_number}"}
         images = {"OldImage": old, "NewImage": new}
@@ -149,10 +150,10 @@ class PushSide:
         self.handles(self.record(serial_number, old=False))
 
     def handles(self, *records: Mapping[str, Any]) -> None:
-        assert self.changes.handle(records, deadline=time.monotonic() + 60) == []
+        assert self.changes.handle(stream_records({"Records": records}), deadline=time.monotonic() + 60) == []
 
     def works_off(self, *, seconds: float = 0.0, twice: bool = False) -> None:
-        """Let so much time pass, and drain what is due on the way.
+        """Move the clock, and deliver the messages that become due.
 
         Args:
             seconds: from now.
@@ -170,18 +171,16 @@ class PushSide:
         for message in messages:
             message.received += 1
             message.at = self.now + 720
-        failed = self.push_worker.handle(
-            [
-                {
-                    "messageId": str(message.number),
-                    "receiptHandle": str(message.number),
-                    "attributes": {"ApproximateReceiveCount": str(message.received)},
-                    "body": message.body,
-                }
-                for message in messages
-            ],
-            deadline=time.monotonic() + 60,
-        )
+        records = [
+            {
+                "messageId": str(message.number),
+                "receiptHandle": str(message.number),
+                "attributes": {"ApproximateReceiveCount": str(message.received)},
+                "body": message.body,
+            }
+            for message in messages
+        ]
+        failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
         self.messages = [m for m in self.messages if m not in messages or str(m.number) in failed]
 
     # ------------------------------------------------------------ what came of it
@@ -190,7 +189,7 @@ class PushSide:
         return {identifier.value for identifier in self.rows.devices}
 
     def told(self) -> list[str]:
-        """The devices whose pushes APNs took, in order."""
+        """The devices whose pushes APNs accepted, in order."""
         return [device for device, answer in self.pushed if answer == "delivered"]
 
     def tasks(self) -> list[PushTask]:
@@ -246,4 +245,4 @@ class PushSide:
 
 
 class Killed(BaseException):
-    """Lambda ended the invocation where it was."""
+    """Lambda ended the invocation."""

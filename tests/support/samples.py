@@ -1,4 +1,4 @@
-"""Templates of every style, as a designer would make them, and the passes that are made from them."""
+"""Templates of every style as a designer makes them, and passes made from them."""
 
 import json
 import struct
@@ -141,7 +141,7 @@ IMAGES = {
 
 @cache
 def png(width: int, height: int, *, seed: int = 0) -> bytes:
-    """A gradient, so that a picture shows where an image begins and ends."""
+    """Make a PNG with a gradient, which shows where the image begins and ends."""
     rows = b"".join(
         b"\0"
         + bytes(v for x in range(width) for v in (60 + 150 * x // width, 90 + 120 * y // height, 160 - 50 * (seed % 3)))
@@ -156,7 +156,7 @@ def png(width: int, height: int, *, seed: int = 0) -> bytes:
 
 
 def files_of(style: str, **changes: object) -> dict[str, bytes]:
-    """A valid template folder of a style; `changes` are put over its pass.json."""
+    """The files of a valid template of a style; `changes` replace keys of its pass.json."""
     content = {**COMMON, **STYLES[style], **changes}
     files = {"pass.json": json.dumps(content, indent=2).encode()}
     for name, (width, height) in {"icon": (38, 38), **IMAGES[style]}.items():
@@ -187,7 +187,7 @@ def signer_of(chain: DevelopmentChain) -> Signer:
 
 
 def build(files: dict[str, bytes], signer: Signer | None = None, **attributes: object) -> bytes:
-    """The pass of an item of the template in `files`; unsigned where nobody will look at the signature."""
+    """Build the pass of an item of the template in `files`, unsigned without a signer."""
     template = Template.parse("sample", files)
     rendered = render(
         template,

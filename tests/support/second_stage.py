@@ -1,4 +1,4 @@
-"""A stage beside the session's own, on the same embedded AWS: what is broken or lost here is nobody else's."""
+"""A second stage on the session's embedded AWS, for tests that break or delete things."""
 
 import json
 from dataclasses import dataclass, replace
@@ -22,14 +22,14 @@ SERIAL_NUMBER = "HEALTHY-1"
 
 @dataclass(frozen=True)
 class SecondStage:
-    """The stage, as a deployer and as a phone sees it."""
+    """The second stage: its stack and its API."""
 
     stack: Stage
     local: LocalRun
 
 
 def deploy_second_stage(stack: LocalRun, folder: Path) -> SecondStage:
-    """Healthy in all respects: it has a pass, and somebody hears of its alarms.
+    """Deploy a healthy second stage, with a pass and a subscriber to its alarms.
 
     Args:
         stack: the session's own stage.
@@ -73,7 +73,7 @@ def deploy_second_stage(stack: LocalRun, folder: Path) -> SecondStage:
 
 
 def credentials(folder: Path) -> dict[str, Any]:
-    """The secret of a pass type, from the files of development certificates below `folder`."""
+    """Make the secret of a pass type from the development certificates below `folder`."""
     files = folder / "certificates" if (folder / "certificates").exists() else folder
     return {
         "certificate": (files / "pass_type.pem").read_text(),

@@ -1,4 +1,4 @@
-"""A simulator as tests speak of it: what it is told to do, what it saw, and clients that push to it."""
+"""An APNs stand-in for tests: sets faults and answers, reads the received pushes, and makes clients for it."""
 
 import time
 from collections import Counter
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 20.0
 
 
 class SimulatedApns:
-    """A simulator and the certificates that it goes by."""
+    """A running APNs stand-in and its certificates."""
 
     def __init__(self, simulator: ApnsStandIn, chain: DevelopmentChain) -> None:
         self.url = simulator.apns_url
@@ -37,14 +37,14 @@ class SimulatedApns:
         return cls(simulator, chain), simulator
 
     def suffers(self, **faults: object) -> None:
-        """From now on, until told otherwise."""
+        """Set faults until `recovers` or other faults."""
         self._control.put("/faults", json=faults).raise_for_status()
 
     def recovers(self) -> None:
         self._control.delete("/faults").raise_for_status()
 
     def answers(self, push: Push, **answer: object) -> None:
-        """What it says to one device's pushes."""
+        """Program the answer to the pushes to one device."""
         self._control.put(f"/tokens/{push.push_token.value}", json=answer).raise_for_status()
 
     def forgets(self) -> None:
@@ -69,7 +69,7 @@ class SimulatedApns:
         )
 
     def client(self, credential: Credential | None = None, **options: Any) -> Client:  # noqa: ANN401 - Client's own
-        """A client of this service, by default with the pass type certificate."""
+        """Make a push client of this service, by default with the pass type certificate."""
         return Client(
             url=self.url,
             credential=credential or self.certificate(),
@@ -79,12 +79,12 @@ class SimulatedApns:
 
 
 def pushes(count: int, *, topic: str = PASS_TYPE_IDENTIFIER) -> list[Push]:
-    """To so many devices."""
+    """Make `count` pushes, each to another device."""
     return [Push(PushToken(f"{number:064x}"), topic) for number in range(count)]
 
 
 def send(client: Client, what: Iterable[Push], *, seconds: float = PATIENCE_SECONDS) -> list[Outcome]:
-    """Push, and hold that each push ended in exactly one outcome."""
+    """Push, and check that each push has exactly one outcome."""
     due = list(what)
     outcomes = list(client.push(due, deadline=time.monotonic() + seconds))
     assert Counter(outcome.push for outcome in outcomes) == Counter(due)
@@ -92,5 +92,5 @@ def send(client: Client, what: Iterable[Push], *, seconds: float = PATIENCE_SECO
 
 
 def reasons(outcomes: Iterable[Outcome]) -> Counter[tuple[int | None, str | None]]:
-    """How often each status and reason came."""
+    """Count the outcomes by status and reason."""
     return Counter((outcome.status, outcome.reason) for outcome in outcomes)

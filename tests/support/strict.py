@@ -1,4 +1,4 @@
-"""The strict layer of the embedded AWS, as tests set and read it (`infra/local/strict_aws.py`)."""
+"""Sets and reads the limits of the embedded AWS (`infra/local/strict_aws.py`)."""
 
 import contextlib
 import time
@@ -17,10 +17,10 @@ HELD_SECONDS = 10
 
 
 class StrictAws:
-    """The layer around one embedded AWS.
+    """The limits of one embedded AWS.
 
     Args:
-        stack: the local stack that runs on it.
+        stack: the local run on it.
     """
 
     def __init__(self, stack: LocalRun) -> None:
@@ -28,7 +28,7 @@ class StrictAws:
 
     @contextlib.contextmanager
     def limits(self, **changed: float) -> Iterator[None]:
-        """Other limits for as long as the context lasts; counting of units and refusals starts again."""
+        """Change limits while the context lasts; the counts of units and refusals start again."""
         before = self._read()["limits"]
         self._put(changed)
         try:
@@ -37,7 +37,7 @@ class StrictAws:
             self._put({name: before[name] for name in changed})
 
     def during_a_transaction(self, call: Callable[[], object], *, table: str, key: dict[str, Any]) -> None:
-        """Make a call that writes an item while a transaction holds it, and end the transaction once that was refused.
+        """Make a call that writes an item during a transaction on it; the transaction ends once the write was refused.
 
         Args:
             call: is to succeed in the end.
@@ -60,18 +60,18 @@ class StrictAws:
                 refused = self._conflicts() > probes
             called.result()
             transaction.result()
-        assert refused, "the call met no transaction"
+        assert refused, "the call did not conflict with the transaction"
 
     def _conflicts(self) -> int:
         return self.refused().get("TransactionConflictException", 0)
 
     def units(self, table: str, key: str) -> dict[str, float]:
-        """Units that were consumed of a partition key since `limits(record_units=True)`, by kind: read, write."""
+        """The units that a partition key has consumed since `limits(record_units=True)`, by kind: read, write."""
         found: dict[str, float] = self._read()["units"].get(table, {}).get(key, {"read": 0, "write": 0})
         return found
 
     def refused(self) -> dict[str, int]:
-        """How many requests to DynamoDB were refused since the limits were changed, by error code."""
+        """Count the requests to DynamoDB that were refused since the limits were changed, by error code."""
         found: dict[str, int] = self._read()["refused"]
         return found
 

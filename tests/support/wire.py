@@ -1,4 +1,4 @@
-"""A wire to the embedded AWS that counts what is written over it, can be cut, and can leave items unprocessed."""
+"""A proxy to the embedded AWS that counts writes, can cut the connection, and can leave items unprocessed."""
 
 import http.client
 import json
@@ -20,9 +20,9 @@ class Wire:
         self._to = urlsplit(endpoint_url).netloc
         self.written: Counter[str] = Counter()
         self.cut_after: int | None = None
-        """So many writes get through, then nothing does."""
+        """The number of writes after which every request is dropped, or None."""
         self.unprocessed_every = 0
-        """Of so many requests one is carried out for its first item alone."""
+        """Every nth request is carried out for its first item only; 0 for no request."""
         self._requests = 0
         self._lock = threading.Lock()
         wire = self
@@ -35,11 +35,11 @@ class Wire:
                 wire.carry(self)
 
             def log_message(self, *_: Any) -> None:  # noqa: ANN401
-                """Silence."""
+                """Log nothing."""
 
         class Server(ThreadingHTTPServer):
             def handle_error(self, *_: Any) -> None:  # noqa: ANN401
-                """Whoever is killed hangs up in the middle."""
+                """Ignore the connections that a killed process leaves."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""One simulator for all tests of this folder, as good as new for each."""
+"""One APNs stand-in per session for the unit tests, reset before each test."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from tests.support.simulated_apns import SimulatedApns
 
 @pytest.fixture(scope="session")
 def _apns(chain: DevelopmentChain) -> Iterator[SimulatedApns]:
-    apns, simulator = SimulatedApns.start(chain)
-    with simulator:
+    apns, stand_in = SimulatedApns.start(chain)
+    with stand_in:
         yield apns
 
 

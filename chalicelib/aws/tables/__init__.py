@@ -1,7 +1,7 @@
-"""DynamoDB through pynamodb: each method is one request, so that what a flow costs is seen where it is written."""
+"""Accesses DynamoDB through pynamodb. Each method is one request, so that the cost of a flow is visible in its code."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.aws.tables.devices import Devices
@@ -13,7 +13,7 @@ from chalicelib.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The four tables, by the questions that are asked of them."""
+    """The four tables of a stage."""
 
     passes: Passes
     versions: Versions
@@ -21,7 +21,12 @@ class Store:
     devices: Devices
 
     @classmethod
-    def connect(cls, settings: Settings) -> Self:
-        """Over one connection, opened at the first request."""
-        tables = Tables(settings)
+    def connect(cls, settings: Settings, *, client: Any = None) -> Self:  # noqa: ANN401 - botocore's have no types
+        """Make the tables over one connection, which opens at the first request.
+
+        Args:
+            settings: names of the tables.
+            client: botocore's client for DynamoDB; None to make one.
+        """
+        tables = Tables(settings, client=client)
         return cls(Passes(tables), Versions(tables), Registrations(tables), Devices(tables))

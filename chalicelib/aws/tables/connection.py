@@ -1,6 +1,6 @@
-"""The four tables as pynamodb models, and the one connection that a warm sandbox keeps to DynamoDB.
+"""Defines the four tables as pynamodb models, and the connection to DynamoDB of a warm execution environment.
 
-Items of the passes table are the pipelines' own, of any shape, and are read raw (`passes.py`).
+Pipelines write items of any form to the passes table, so these are read without a model (`passes.py`).
 """
 
 import random
@@ -21,8 +21,8 @@ from chalicelib.core.errors import TransientError
 from chalicelib.settings import Settings
 
 MAX_CONFLICTS = 6
-"""How many times a request that met a transaction on the same item is sent: ten passes added at once meet in one
-device row. botocore does not retry conflicts.
+"""Attempts of a request that conflicts with a transaction on the same item: ten passes that a device adds at once
+update the same device row. botocore does not retry conflicts.
 """
 CONFLICT_BACKOFF_SECONDS = 0.02
 
@@ -33,13 +33,15 @@ _R = TypeVar("_R")
 
 
 class StoreError(TransientError):
-    """DynamoDB did not carry a request out: throttled, unreachable, or in conflict for too long."""
+    """DynamoDB did not carry out a request: throttled, unreachable, or in conflict for too long."""
 
 
 class VersionRow(Model):
-    """What is known of a pass's changes; `domain.updates.Version`. A pass that was personalized before its first stamp
-    has a row without one, and so has a pass that was only ever refused. `domain.updates.VersionState` says what else a
-    row holds. `delivered_at` is on the rows of APNs clients alone (`Versions.note_delivery`).
+    """Version of a pass (`updates.protocol.Version`).
+
+    A pass that was personalized or refused before its first stamp has a row without a stamp.
+    `updates.protocol.VersionState` documents the other attributes. Only rows of APNs clients have `delivered_at`
+    (`Versions.note_delivery`).
     """
 
     pass_id = UnicodeAttribute(hash_key=True)
@@ -52,18 +54,18 @@ class VersionRow(Model):
     fan_out = UnicodeAttribute(null=True)
     delivered_at = NumberAttribute(null=True)
     refused: MapAttribute[str, str] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
-    recheck_stamp: MapAttribute[str, Any] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # likewise
+    recheck_stamp: MapAttribute[str, Any] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
 
 
 class ItemRow(Model):
-    """What this service writes of a pipeline's item, and no more."""
+    """The only attribute that this service writes to a pipeline's item."""
 
     pass_id = UnicodeAttribute(hash_key=True)
     personalization: MapAttribute[str, str] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
 
 
 class RegistrationRow(Model):
-    """That a device holds a pass."""
+    """A device holds a pass."""
 
     pass_id = UnicodeAttribute(hash_key=True)
     device_library_identifier = UnicodeAttribute(range_key=True)
@@ -71,7 +73,7 @@ class RegistrationRow(Model):
 
 
 class DeviceRow(Model):
-    """Where a device is reached and what it holds. `updated_at` is in milliseconds, as the times that APNs names."""
+    """Push token and passes of a device. `updated_at` is in epoch milliseconds, like the timestamps of APNs."""
 
     device_library_identifier = UnicodeAttribute(hash_key=True)
     push_token = UnicodeAttribute()
@@ -81,11 +83,16 @@ class DeviceRow(Model):
 
 
 class Tables:
-    """The stage's tables behind one connection. It lives as long as the sandbox; make one."""
+    """The stage's tables behind one connection. Make one per execution environment.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: names of the tables.
+        client: botocore's client for DynamoDB; None to make one.
+    """
+
+    def __init__(self, settings: Settings, *, client: Any = None) -> None:  # noqa: ANN401 - botocore's have no types
         self.connection = Connection()
-        self.connection._client = session.client("dynamodb")  # noqa: SLF001 - pynamodb would make a session of its own
+        self.connection._client = client if client is not None else session.client("dynamodb")  # noqa: SLF001 - pynamodb would make its own session
         self.passes = settings.passes_table
         self.items = self._bind(ItemRow, settings.passes_table)
         self.versions = self._bind(VersionRow, settings.versions_table)
@@ -93,14 +100,17 @@ class Tables:
         self.devices = self._bind(DeviceRow, settings.devices_table)
 
     def transact_write(self, compose: Callable[[TransactWrite], None]) -> list[str | None]:
-        """Carry out a transaction: tried again while it only meets others.
+        """Carry out a transaction; retried while it conflicts with other transactions.
+
+        Args:
+            compose: adds the parts of the transaction; called again for each attempt.
 
         Returns:
-            An empty list when it was carried out; otherwise, in the order checks, deletes, puts, updates, the code
-            why each of its parts cancelled it (`ConditionalCheckFailed`) or None.
+            An empty list if it was carried out. Otherwise, in the order checks, deletes, puts, updates: the code of
+            each part that cancelled it (`ConditionalCheckFailed`), None for other parts.
 
         Raises:
-            StoreError: DynamoDB did not carry it out, or others were in the way for too long.
+            StoreError: DynamoDB did not carry it out, or it was in conflict for too long.
         """
         for attempt in range(MAX_CONFLICTS):
             try:
@@ -115,7 +125,7 @@ class Tables:
         raise StoreError("DynamoDB: TransactWriteItems was in conflict with others for too long; try again")
 
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        """One request that pynamodb's models have no form for: raw reads, and batches over several tables.
+        """Send one request that pynamodb's models do not support: raw reads, and batches over several tables.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -155,10 +165,10 @@ class Tables:
         raise StoreError(f"DynamoDB: {operation} was in conflict with others for too long; try again")
 
     def batch_get(self, requests: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        """BatchGetItem, and again for what DynamoDB left unprocessed: raw items by table name.
+        """Send BatchGetItem, again for keys that DynamoDB left unprocessed; returns raw items by table name.
 
         Raises:
-            StoreError: DynamoDB did not carry it out, or left something unprocessed for too long.
+            StoreError: DynamoDB did not carry it out, or left keys unprocessed for too long.
         """
         found: dict[str, list[dict[str, Any]]] = {table: [] for table in requests}
         for attempt in range(MAX_CONFLICTS):
@@ -172,8 +182,8 @@ class Tables:
         raise StoreError("DynamoDB: BatchGetItem left keys unprocessed for too long; try again")
 
     def _bind(self, model: type[_M], table_name: str) -> type[_M]:
-        """A copy of the model for this table. Every model shares the one connection: a client of its own would cost
-        each of them a cold start's 50 ms and a TLS handshake.
+        """Copy a model for a table. All models share the connection, because a client per model would add 50 ms and a
+        TLS handshake to a cold start for each.
         """
         meta = type("Meta", (), {"table_name": table_name})
         bound: type[_M] = type(model.__name__, (model,), {"Meta": meta})
@@ -184,7 +194,7 @@ class Tables:
 
 
 class _CancelledError(Exception):
-    """A request did not happen: a transaction's conditions failed, or it met another transaction on the same item."""
+    """A request was cancelled: a condition failed, or it conflicted with another transaction on the same item."""
 
     def __init__(self, codes: list[str | None]) -> None:
         super().__init__("transaction cancelled")
@@ -223,7 +233,7 @@ _CANCELLED_CODES = (
 
 
 def _store_error(operation: str, code: str | None) -> StoreError:
-    """Only the code: DynamoDB's messages and the request itself can hold what must not be logged."""
+    """Make an error with the code only: DynamoDB's messages can contain values that must not be logged."""
     return StoreError(f"DynamoDB: {operation} failed with {code or 'no answer'}")
 
 

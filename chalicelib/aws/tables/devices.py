@@ -1,4 +1,4 @@
-"""Devices: what each holds, where it is reached, and removing those that are gone."""
+"""Reads and removes devices: their push tokens and the passes that they hold."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushTok
 from chalicelib.updates.protocol import HeldPass
 
 HELD_PASSES_PER_REQUEST = 50
-"""BatchGetItem takes 100 keys, and each pass needs two: its version and its registration."""
+"""BatchGetItem accepts 100 keys, and each pass needs two: its version and its registration."""
 DEVICES_PER_REQUEST = 100
 REMOVED_PASSES_PER_REQUEST = 99
-"""TransactWriteItems takes 100 actions, and one is the device row's."""
+"""TransactWriteItems accepts 100 actions, and one of them is for the device row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Device:
     """A device row.
 
     Args:
-        identifier: which device.
-        push_token: where APNs reaches it now.
+        identifier: of the device.
+        push_token: its current push token.
         updated_at: epoch milliseconds of its last registration call.
-        passes: what it holds; empty where only its token was asked for.
-        rejected_at: epoch seconds of the first 400 BadDeviceToken since a push reached it; None for none.
+        passes: that it holds; empty if only its push token was read.
+        rejected_at: epoch seconds of the first 400 BadDeviceToken since the last delivered push; None for none.
     """
 
     identifier: DeviceLibraryIdentifier
@@ -46,7 +46,7 @@ class Devices:
         self._tables = tables
 
     def get(self, identifier: DeviceLibraryIdentifier) -> Device | None:
-        """The device with what it holds; None where it is unknown.
+        """Read a device with its passes; None if it is unknown.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -60,10 +60,10 @@ class Devices:
             },
         )
         item = response.get("Item")
-        return self._device(item) if item else None
+        return self._with_passes(item) if item else None
 
     def held_passes(self, identifier: DeviceLibraryIdentifier, pass_ids: Sequence[PassId]) -> dict[PassId, HeldPass]:
-        """Version and registration of up to `HELD_PASSES_PER_REQUEST` passes as this device holds them.
+        """Read version and registration of up to `HELD_PASSES_PER_REQUEST` passes of a device.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -87,7 +87,7 @@ class Devices:
         return {p: HeldPass(version_by_pass.get(str(p)), registered_at.get(str(p))) for p in pass_ids}
 
     def with_push_tokens(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
-        """Push tokens of up to `DEVICES_PER_REQUEST` devices; those that are unknown are left out.
+        """Read the push tokens of up to `DEVICES_PER_REQUEST` devices; unknown devices are left out.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -102,10 +102,10 @@ class Devices:
                 }
             }
         )
-        return [_reached(item) for item in found[devices]]
+        return [_device_of(item) for item in found[devices]]
 
     def delete_if_empty(self, identifier: DeviceLibraryIdentifier) -> None:
-        """Remove the device row if it holds no pass any more.
+        """Remove the device row if the device no longer holds a pass.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -115,10 +115,10 @@ class Devices:
         self._tables.write_one("DeleteItem", lambda: row.delete(condition=devices.passes.does_not_exist()))
 
     def mark_rejected(self, device: Device, *, at: float) -> None:
-        """Note that APNs refuses the device's push token, unless that is noted or the token is another by now.
+        """Record that APNs refuses the device's push token, unless that is recorded or the token has changed.
 
         Args:
-            device: as it was read when it was pushed to.
+            device: as read before the push.
             at: epoch seconds.
 
         Raises:
@@ -129,7 +129,7 @@ class Devices:
         self._update_if(device, devices.rejected_at.set(int(at)), condition)
 
     def clear_rejected(self, device: Device) -> None:
-        """Take the mark away from a device that a push has reached, unless its push token is another by now.
+        """Remove the mark of a device that a push was delivered to, unless its push token has changed.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -142,13 +142,13 @@ class Devices:
         self._tables.write_one("UpdateItem", lambda: row.update(actions=[action], condition=condition))
 
     def remove(self, device: Device) -> bool:
-        """Remove a device that APNs calls gone, with its registrations, `REMOVED_PASSES_PER_REQUEST` at a time.
+        """Remove a device that APNs reports as unregistered, with `REMOVED_PASSES_PER_REQUEST` of its registrations.
 
-        Nothing is written unless the row still is what was read: whoever registered since then, or got another push
-        token, is no longer the device that is gone.
+        Nothing is written unless the row is unchanged since it was read: a device that has registered since then, or
+        has another push token, is not the unregistered one.
 
         Returns:
-            Whether it was carried out.
+            True if it was carried out, False if the row has changed.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -170,7 +170,7 @@ class Devices:
         cancelled = self._tables.transact_write(write)
         return not cancelled
 
-    def _device(self, item: dict[str, dict[str, object]]) -> Device:
+    def _with_passes(self, item: dict[str, dict[str, object]]) -> Device:
         row = self._tables.devices.from_raw_data(item)
         return Device(
             identifier=DeviceLibraryIdentifier(row.device_library_identifier),
@@ -181,8 +181,8 @@ class Devices:
         )
 
 
-def _reached(item: dict[str, dict[str, str]]) -> Device:
-    """By hand, since a fan-out reads a million of them: through pynamodb's model one costs as much as two pushes."""
+def _device_of(item: dict[str, dict[str, str]]) -> Device:
+    """Convert a row without pynamodb's model, which takes as long per row as two pushes; a fan-out reads a million."""
     return Device(
         identifier=DeviceLibraryIdentifier(item["device_library_identifier"]["S"]),
         push_token=PushToken(item["push_token"]["S"]),

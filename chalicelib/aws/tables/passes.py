@@ -1,4 +1,4 @@
-"""Reading the pipelines' items: for authorization, together with the version for a download, and whole."""
+"""Reads the pipelines' pass items: for authorization, with the version for a download, and completely."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from chalicelib.updates.protocol import VersionState
 
 @dataclass(frozen=True, slots=True)
 class StoredPass:
-    """A pass as it is in the tables, before its content is read.
+    """A pass in the tables without its content.
 
     Args:
-        attributes: the item's key, and its own authentication token if it has one; not parsed.
-        state: what is kept of the pass beside its item.
+        attributes: the item's key and its own authentication token if it has one, not parsed.
+        state: of the pass in the versions table.
     """
 
     attributes: dict[str, object] = field(repr=False)
@@ -35,7 +35,7 @@ class Passes:
         self._tables = tables
 
     def for_authorization(self, pass_id: PassId) -> dict[str, object] | None:
-        """The item's key and its own token if it has one; None where there is no such pass.
+        """Read the item's key and its own token if it has one; None if there is no such pass.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -53,12 +53,12 @@ class Passes:
         return plain_item(item) if item else None
 
     def for_download(self, pass_id: PassId) -> StoredPass | None:
-        """What decides about a download before the item is read: its key, its own token if it has one, its version.
+        """Read the item's key, its own token if it has one, and the version, in one request.
 
-        DynamoDB reads nothing else of the item, so the answer's size does not tell how large the item is. One request.
+        DynamoDB returns nothing else of the item, so the size of the response does not depend on the item's size.
 
         Returns:
-            None where there is no such pass.
+            The pass; None if there is no such pass.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -77,9 +77,9 @@ class Passes:
         )
 
     def content(self, pass_id: PassId) -> dict[str, object] | None:
-        """The whole item; None where there is no such pass.
+        """Read the whole item; None if there is no such pass.
 
-        Read after the version, it is at least as new as that version.
+        If it is read after the version, it is at least as new as that version.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -92,10 +92,10 @@ class Passes:
         return plain_item(item) if item else None
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
-        """Keep what a person gave on the item, and beside its version that they did.
+        """Store a person's data with the item, and mark the version as personalized.
 
         Returns:
-            False where the pass is gone or was personalized before; then nothing is written.
+            False, without a write, if the pass was deleted or personalized before.
 
         Raises:
             StoreError: DynamoDB did not carry it out.

@@ -1,7 +1,7 @@
-"""Who holds which pass: registering, unregistering, and finding all devices of a pass.
+"""Registers and unregisters devices for passes, and lists the devices of a pass.
 
-A registration is two rows that change together: the registration itself, found by pass, and the pass in its device's
-set, found by device.
+A registration consists of two rows that change together: the registration itself, found by pass, and the pass in its
+device's set, found by device.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushTok
 
 @dataclass(frozen=True, slots=True)
 class RegistrationPage:
-    """Some of the devices that hold a pass.
+    """A page of the devices that hold a pass.
 
     Args:
-        registered_at: by device, in the table's order.
-        more: whether others may come after the last of them.
+        registered_at: epoch seconds by device, in the table's order.
+        more: True if there may be devices after the last one.
     """
 
     registered_at: Mapping[DeviceLibraryIdentifier, int]
@@ -28,6 +28,7 @@ class RegistrationPage:
 
     @property
     def devices(self) -> tuple[DeviceLibraryIdentifier, ...]:
+        """The devices in the table's order."""
         return tuple(self.registered_at)
 
 
@@ -38,7 +39,7 @@ class Registrations:
         self._tables = tables
 
     def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
-        """Register the device for the pass; False where it is registered already, and then nothing is written.
+        """Register the device for the pass; False, without a write, if it is registered already.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -56,7 +57,7 @@ class Registrations:
         return not cancelled
 
     def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
-        """Repeat a registration: a newer push token, and a newer `registered_at`.
+        """Repeat a registration: update the push token and `registered_at`.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -70,12 +71,12 @@ class Registrations:
         self._tables.transact_write(write)
 
     def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
-        """Unregister the device from the pass; False where it was not registered, and then nothing is written.
+        """Unregister the device from the pass; False, without a write, if it was not registered.
 
         Args:
-            device: which.
-            pass_id: which.
-            registered_at: as it was read before: a registration that is newer stays.
+            device: to unregister.
+            pass_id: of the pass.
+            registered_at: epoch seconds, as read before: a newer registration is not removed.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -94,7 +95,7 @@ class Registrations:
         return not cancelled
 
     def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> RegistrationPage:
-        """Up to `limit` devices that hold the pass, in the table's order, starting behind `after`.
+        """Read up to `limit` devices that hold the pass, in the table's order, starting after `after`.
 
         Raises:
             StoreError: DynamoDB did not answer.

@@ -13,7 +13,7 @@ from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 
 PASSES_PER_REQUEST = 100
-"""What one BatchGetItem takes."""
+"""Limit of BatchGetItem."""
 
 
 class Versions:
@@ -23,7 +23,7 @@ class Versions:
         self._tables = tables
 
     def get(self, pass_id: PassId) -> Version | None:
-        """What is known of the pass's changes, read after every write that was acknowledged before.
+        """Read the version of a pass, strongly consistent; None if it was never stamped.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -31,7 +31,7 @@ class Versions:
         return self.state(pass_id).version
 
     def state(self, pass_id: PassId) -> VersionState:
-        """All that is kept of the pass beside its item, read after every write that was acknowledged before.
+        """Read the whole state of a pass, strongly consistent.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -47,7 +47,7 @@ class Versions:
         return state_of(plain_item(response.get("Item") or {}))
 
     def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
-        """Those of up to `PASSES_PER_REQUEST` passes whose refusal is on record.
+        """Select those of up to `PASSES_PER_REQUEST` passes that have a recorded refusal.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -64,14 +64,14 @@ class Versions:
         )
         return {PassId.parse(item["pass_id"]["S"]) for item in found[table] if "refused" in item}
 
-    def send_refusals(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
+    def record_refusal(self, pass_id: PassId, refusal: Refusal, *, changes: int) -> None:
         """Record that the newest item cannot become a pass. The next stamp that is announced removes it.
 
         Args:
-            pass_id: which pass.
-            refusal: why.
-            changes: how many content changes were refused; the revision counts them, so that a pass which is stamped
-                for the first time after a refusal counts as changed since its issue.
+            pass_id: of the pass.
+            refusal: the reason.
+            changes: number of refused content changes; the revision counts them, so that a pass that is first stamped
+                after a refusal counts as changed since its issue.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -88,7 +88,7 @@ class Versions:
         )
 
     def request_recheck(self, pass_id: PassId, request: RecheckRequest) -> None:
-        """Note that a recheck was asked for.
+        """Record that a recheck was requested.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -109,19 +109,22 @@ class Versions:
         record: str = "",
         recheck: RecheckStamp | None = None,
     ) -> Version | None:
-        """Set `modified_at` to `now` (epoch seconds) if that is later than what is there; None where it is not.
+        """Set `modified_at` to `now` if that is later than the current value.
 
-        A stamp of a record or of a recheck is announced, and removes a refusal that is on record. Any other, as of a
-        personalization, has not looked at the item and does neither.
+        A stamp for a stream record or a recheck is announced, and removes a recorded refusal. Any other stamp, for
+        example of a personalization, was made without reading the item and does neither.
 
         Args:
-            pass_id: which pass.
+            pass_id: of the pass.
             now: epoch seconds.
-            changes: what the revision grows by.
-            deleted: whether the item is gone.
-            record: the stream record that is stamped and will be announced; None is returned where it was stamped
-                before, and no refusal was recorded since. Empty for what is no record.
-            recheck: kept with the stamp, where it is a recheck that stamps.
+            changes: added to the revision.
+            deleted: True if the item was deleted.
+            record: identifies the stream record that is stamped and will be announced; empty for other stamps.
+            recheck: stored with the stamp of a recheck; None for other stamps.
+
+        Returns:
+            The new version; None if the current `modified_at` is not earlier, or if the record was stamped before and
+            no refusal was recorded since.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -146,7 +149,8 @@ class Versions:
         record: str = "",
         recheck: RecheckStamp | None = None,
     ) -> Version | None:
-        """Set `modified_at` to one more than what is there; None where nothing is there, or the record was stamped.
+        """Set `modified_at` to the current value plus one; None if there is no value, or the record was stamped before.
+
         Otherwise like `stamp_at`.
 
         Raises:
@@ -164,7 +168,7 @@ class Versions:
         )
 
     def fan_out_state(self, pass_id: PassId) -> FanOutState:
-        """What is announced, and how far its fan-out has come.
+        """Read the announced stamp and the progress of its fan-out.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -183,7 +187,7 @@ class Versions:
         return FanOutState(int(row.get("announced", 0)), progress)
 
     def advance_fan_out(self, pass_id: PassId, *, before: FanOutProgress | None, after: FanOutProgress) -> bool:
-        """Write the progress of a fan-out; False where it is not `before` any more, or a newer change is announced.
+        """Write the progress of a fan-out; False if it is no longer `before`, or a newer change is announced.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -196,10 +200,10 @@ class Versions:
         return self._tables.write_one("UpdateItem", lambda: row.update(actions=actions, condition=unchanged & current))
 
     def note_delivery(self, client: str, *, at: float) -> None:
-        """Note that an APNs client has delivered a push (`domain/removals.py`).
+        """Record that an APNs client has delivered a push (`updates/removals.py`).
 
         Args:
-            client: names credential and host, without a secret. No pass id is equal to the key: it has no `/`.
+            client: identifies credential and host, without a secret. The key has no `/`, so it equals no pass id.
             at: epoch seconds.
 
         Raises:
@@ -210,7 +214,7 @@ class Versions:
         self._tables.write_one("UpdateItem", lambda: row.update(actions=[versions.delivered_at.set(int(at))]))
 
     def last_delivery(self, client: str) -> int | None:
-        """Epoch seconds of the last delivery that is noted of an APNs client; None for none.
+        """Read the time of the last recorded delivery of an APNs client, in epoch seconds; None without one.
 
         Raises:
             StoreError: DynamoDB did not answer.
@@ -262,7 +266,7 @@ class Versions:
         )
 
     def _deletion(self, *, deleted: bool) -> list[Action]:
-        """A pass that comes back under the name of one that is gone has no person yet."""
+        """Mark the pass as deleted or not. A new pass with the id of a deleted one is not personalized yet."""
         versions = self._tables.versions
         return [versions.deleted.set(True), versions.personalized.remove()] if deleted else [versions.deleted.remove()]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, HELD_PASSES_PER_REQUEST
-from chalicelib.flows.change import MAX_DIRECT_DEVICES
-from chalicelib.flows.push_worker import FAN_OUT_PAGE
+from chalicelib.flows.change import ChangeLimits
+from chalicelib.flows.push_worker import WorkerLimits
 from chalicelib.updates.push_tasks import MAX_DEVICES_PER_TASK
 
 READ_UNIT_BYTES = 4096
@@ -83,12 +83,12 @@ def change(*, devices: int) -> Flow:
     Args:
         devices: devices that are registered for the pass.
     """
-    direct = min(devices, MAX_DIRECT_DEVICES)
+    direct = min(devices, ChangeLimits().max_direct_devices)
     rest = devices - direct
     reads = Counter({"Query": 1, "BatchGetItem": ceil(direct / DEVICES_PER_REQUEST)})
     progress = 0
     if rest:
-        pages = ceil(rest / FAN_OUT_PAGE)
+        pages = ceil(rest / WorkerLimits().fan_out_page)
         progress = 1 + pages  # the fan-out is claimed, and noted after each page
         reads += Counter({"GetItem": 1, "Query": pages, "BatchGetItem": ceil(rest / DEVICES_PER_REQUEST)})
     found = max(1, ceil(devices * REGISTRATION_BYTES / READ_UNIT_BYTES))

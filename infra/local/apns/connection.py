@@ -2,13 +2,14 @@
 
 Theory of operation
 -------------------
-A stand-in must not be what a benchmark measures, and a general HTTP/2 library in Python would be. APNs needs little of
-the protocol, so its frames are taken apart by hand: a push is HEADERS and DATA with END_STREAM, an answer is HEADERS
-and for an error DATA. `receive` runs over a whole read; answers gather in one buffer, which is written at once.
+Benchmarks must measure the client and not this stand-in, and a general HTTP/2 library in Python would be slower than
+the clients. APNs needs little of the protocol, so frames are parsed by hand: a push is HEADERS and DATA with
+END_STREAM; an answer is HEADERS, followed by DATA for an error. `receive` processes a whole read; answers are collected
+in one buffer, which is written at once.
 
-Kept to the letter, since clients are tested against it: what SETTINGS allow (a stream beyond it is refused), flow
-control in both directions for the connection, GOAWAY's last stream, PING. Left out: priorities, trailers, the flow
-control of single streams (no body of APNs comes near a window), server push.
+Clients are tested with this, so it follows the RFC exactly in: the number of streams that SETTINGS allow (a stream
+beyond it is refused), flow control of the connection in both directions, GOAWAY's last stream, PING. Left out:
+priorities, trailers, flow control of single streams (APNs' bodies are far smaller than a window), server push.
 """
 
 import itertools
@@ -19,8 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from urllib.parse import unquote_to_bytes
 
-from chalicelib.apns.header_blocks import HeaderBlockError
-from infra.local.apns.header_blocks import RequestBlocks
+from infra.local.apns.header_blocks import HeaderBlockError, RequestBlocks
 from infra.local.apns.rules import DEVICE_PATH, MAX_PAYLOAD_BYTES, Rules, wrong_body, wrong_path
 from infra.local.apns.values import DELIVERED, NO_FAULTS, Faults, Headers, ProgrammedAnswer, ReceivedPush, State
 
@@ -55,22 +55,22 @@ MAX_CONCURRENT_STREAMS = 3
 _FRAME = struct.Struct(">HBBBL")
 _PRIORITY_BYTES = 5
 _APNS_ID = b"\x00\x07apns-id\x24"
-"""A literal that is not indexed, with a value of 36 bytes."""
-_TAKEN = b"\x00\x00\x2f\x01\x05%b\x88" + _APNS_ID + b"%b"
+"""The start of a literal without indexing whose value has 36 bytes."""
+_SUCCESS = b"\x00\x00\x2f\x01\x05%b\x88" + _APNS_ID + b"%b"
 """HEADERS of 47 bytes with END_STREAM and END_HEADERS: `:status: 200`, `apns-id`."""
 _ID_PREFIX = b"%08X-%04X-4%03X-8%03X-" % struct.unpack(">LHHH", os.urandom(6) + bytes(4))
 _ids = itertools.count(1)
 
 
 class Ending(Enum):
-    """How a connection ends once its output is out."""
+    """How a connection ends after its output is written."""
 
     CLOSE = auto()
     RESET = auto()
 
 
-class _BrokenError(Exception):
-    """The client broke the protocol; the argument is the error code of GOAWAY."""
+class _ProtocolError(Exception):
+    """The client violated the protocol; the argument is GOAWAY's error code."""
 
 
 @dataclass(slots=True)
@@ -81,8 +81,8 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _Late:
-    """Answers that are due at a time, and the streams that they end."""
+class _DelayedAnswers:
+    """Answers to write at a time (epoch seconds), and the streams that they end."""
 
     due: float
     frames: bytes
@@ -93,9 +93,9 @@ class StandInConnection:
     """One client's connection.
 
     Args:
-        state: what is shared with all others.
-        rules: what APNs would say to this client.
-        trusted: whether the client has shown a certificate: others get one stream until a push of theirs was taken.
+        state: shared by all connections.
+        rules: APNs' checks for this client.
+        trusted: whether the client has presented a certificate; others get one stream until their first push succeeds.
     """
 
     def __init__(self, state: State, rules: Rules, *, trusted: bool) -> None:
@@ -103,13 +103,13 @@ class StandInConnection:
         self._rules = rules
         self._trusted = trusted
         self.ending: Ending | None = None
-        """Set when no more is to be read."""
+        """Set when the connection must not be read any more."""
         self.silent = False
         self._out = bytearray()
-        self._late: deque[_Late] = deque()
+        self._delayed: deque[_DelayedAnswers] = deque()
         self._answers = bytearray()
-        self._answered: list[int] = []
-        self._held: deque[bytes] = deque()
+        self._answered_streams: list[int] = []
+        self._waiting_bodies: deque[bytes] = deque()
         self._input = b""
         self._greeted = False
         self._blocks = RequestBlocks()
@@ -120,22 +120,22 @@ class StandInConnection:
         self._pushes = 0
         self._window = INITIAL_WINDOW_BYTES
         self._consumed = 0
-        self._announced = self._limit = self._allowed_now()
+        self._announced_limit = self._limit = self._allowed_now()
         self._unconfirmed: deque[int] = deque([self._limit])
         self._out += _settings(MAX_CONCURRENT_STREAMS, self._limit)
         self._out += _frame(Kind.WINDOW_UPDATE, 0, 0, (WINDOW_BYTES - INITIAL_WINDOW_BYTES).to_bytes(4, "big"))
 
     @property
     def due(self) -> float | None:
-        """When `output` has more to say; None where nothing is late."""
-        return self._late[0].due if self._late else None
+        """The time at which `output` returns the next delayed answers (epoch seconds), or None."""
+        return self._delayed[0].due if self._delayed else None
 
     def output(self, now: float) -> bytes:
-        """What is to be written by now, once."""
-        while self._late and self._late[0].due <= now:
-            late = self._late.popleft()
-            self._out += late.frames
-            self._open.difference_update(late.streams)
+        """Return the bytes to write now, and forget them."""
+        while self._delayed and self._delayed[0].due <= now:
+            delayed = self._delayed.popleft()
+            self._out += delayed.frames
+            self._open.difference_update(delayed.streams)
         if self.silent:
             self._out.clear()
         data = bytes(self._out)
@@ -143,36 +143,38 @@ class StandInConnection:
         return data
 
     def react(self) -> None:
-        """Take notice of the faults, which may have changed."""
+        """Apply the current faults."""
         self.silent = self.silent or self._state.faults.black_hole
         if self._state.faults.down:
             self.ending = Ending.RESET
         allowed = self._allowed_now()
-        if allowed != self._announced:
-            self._announced = allowed
+        if allowed != self._announced_limit:
+            self._announced_limit = allowed
             self._unconfirmed.append(allowed)
-            self._limit = max(self._limit, allowed)  # a lower one holds when it is confirmed
+            self._limit = max(self._limit, allowed)  # a lower limit applies once the client has acknowledged it
             self._out += _settings(MAX_CONCURRENT_STREAMS, allowed)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Read what came.
+        """Process received bytes.
 
         Args:
-            data: any piece of the stream.
+            data: the next bytes of the connection, cut anywhere.
             now: epoch seconds.
         """
         if self.silent or self.ending:
             return
         try:
             self._frames(self._input + data if self._input else data, now)
-        except _BrokenError as error:
+        except _ProtocolError as error:
             self._out += _frame(Kind.GOAWAY, 0, 0, struct.pack(">LL", self._last_stream, error.args[0]))
             self.ending = Ending.CLOSE
         if self._answers:
-            late = _Late(now + self._state.faults.latency_ms / 1000, bytes(self._answers), self._answered)
+            delayed = _DelayedAnswers(
+                now + self._state.faults.latency_ms / 1000, bytes(self._answers), self._answered_streams
+            )
             self._answers.clear()
-            self._answered = []
-            self._late.append(late)
+            self._answered_streams = []
+            self._delayed.append(delayed)
         if self._consumed > WINDOW_BYTES // 2:
             self._out += _frame(Kind.WINDOW_UPDATE, 0, 0, self._consumed.to_bytes(4, "big"))
             self._consumed = 0
@@ -188,12 +190,12 @@ class StandInConnection:
             length = high << 8 | low
             start = position + 9
             if length > MAX_FRAME_BYTES:
-                raise _BrokenError(FRAME_SIZE_ERROR)
+                raise _ProtocolError(FRAME_SIZE_ERROR)
             if start + length > end:
                 break
             position = start + length
             payload = data[start:position]
-            if kind == 0:  # Kind.DATA; looking that up for each frame takes a tenth of all time
+            if kind == 0:  # Kind.DATA; the attribute look-up per frame would take a tenth of the time
                 self._data(stream_id, flags, payload, now)
             elif kind == 1:
                 self._headers(stream_id, flags, payload, now)
@@ -202,9 +204,9 @@ class StandInConnection:
         self._input = data[position:]
 
     def _greet(self, data: bytes) -> int:
-        """Where the frames start; past the end as long as the preface is not whole."""
+        """Check the preface; returns where the frames start, or 0 while the preface is incomplete."""
         if data[: len(PREFACE)] != PREFACE[: len(data)]:
-            raise _BrokenError(PROTOCOL_ERROR)
+            raise _ProtocolError(PROTOCOL_ERROR)
         self._greeted = len(data) >= len(PREFACE)
         return len(PREFACE) if self._greeted else 0
 
@@ -214,13 +216,15 @@ class StandInConnection:
         if request is None:
             return
         request.body += _unpadded(payload) if flags & PADDED else payload
-        if flags & END_STREAM or len(request.body) > MAX_PAYLOAD_BYTES:  # one that is too large may have no end
+        if (
+            flags & END_STREAM or len(request.body) > MAX_PAYLOAD_BYTES
+        ):  # a body that is too large is refused before its end
             del self._requests[stream_id]
             self._push(stream_id, request, now)
 
     def _headers(self, stream_id: int, flags: int, payload: bytes, now: float) -> None:
         if self._block is not None:
-            raise _BrokenError(PROTOCOL_ERROR)
+            raise _ProtocolError(PROTOCOL_ERROR)
         if flags & PADDED:
             payload = _unpadded(payload)
         if flags & PRIORITY:
@@ -234,12 +238,12 @@ class StandInConnection:
         try:
             path, headers = self._blocks.read_request(block)
         except HeaderBlockError:
-            raise _BrokenError(COMPRESSION_ERROR) from None
-        if stream_id in self._requests:  # trailers: nothing in them is of interest
+            raise _ProtocolError(COMPRESSION_ERROR) from None
+        if stream_id in self._requests:  # trailers, which are ignored
             self._push(stream_id, self._requests.pop(stream_id), now)
             return
         if not stream_id & 1 or stream_id <= self._last_stream:
-            raise _BrokenError(PROTOCOL_ERROR)
+            raise _ProtocolError(PROTOCOL_ERROR)
         self._last_stream = stream_id
         state = self._state
         if len(self._open) >= self._limit:
@@ -276,7 +280,7 @@ class StandInConnection:
 
     def _continue(self, stream_id: int, flags: int, payload: bytes, now: float) -> None:
         if self._block is None or self._block[0] != stream_id:
-            raise _BrokenError(PROTOCOL_ERROR)
+            raise _ProtocolError(PROTOCOL_ERROR)
         _, first_flags, start = self._block
         self._block = (stream_id, first_flags, start + payload)
         if flags & END_HEADERS:
@@ -284,14 +288,14 @@ class StandInConnection:
             self._request(stream_id, first_flags, start + payload, now)
 
     def _release(self) -> None:
-        """Send the bodies for which there is room now."""
-        while self._held and self._window >= len(self._held[0]) - _FRAME.size:
-            frame = self._held.popleft()
+        """Send waiting bodies as far as the client's window allows."""
+        while self._waiting_bodies and self._window >= len(self._waiting_bodies[0]) - _FRAME.size:
+            frame = self._waiting_bodies.popleft()
             self._window -= len(frame) - _FRAME.size
             self._out += frame
 
     def _push(self, stream_id: int, request: _Request, now: float) -> None:
-        """Judge one push, remember it, and answer it, or do to it what the faults say."""
+        """Check and store a push, then answer it or apply a fault."""
         state = self._state
         faults = state.faults
         self._pushes += 1
@@ -310,19 +314,19 @@ class StandInConnection:
         if reset:
             self._reset(stream_id, INTERNAL_ERROR)
             return
-        self._answered.append(stream_id)
+        self._answered_streams.append(stream_id)
         if answer.status == DELIVERED:
             self._trusted = True
-            self._answers += _TAKEN % (
+            self._answers += _SUCCESS % (
                 stream_id.to_bytes(4, "big"),
                 verdict.apns_id or _ID_PREFIX + b"%012X" % next(_ids),
             )
         else:
-            self._refuse(stream_id, answer, verdict.apns_id)
+            self._answer_error(stream_id, answer, verdict.apns_id)
         if faults is not NO_FAULTS:
-            self._break(faults, stream_id)
+            self._apply_ending_faults(faults, stream_id)
 
-    def _refuse(self, stream_id: int, answer: ProgrammedAnswer, apns_id: bytes | None) -> None:
+    def _answer_error(self, stream_id: int, answer: ProgrammedAnswer, apns_id: bytes | None) -> None:
         block = b"\x08\x03%d" % answer.status + _APNS_ID + (apns_id or _ID_PREFIX + b"%012X" % next(_ids))
         if answer.retry_after is not None:
             seconds = b"%d" % answer.retry_after
@@ -331,18 +335,18 @@ class StandInConnection:
         self._answers += _frame(Kind.HEADERS, END_HEADERS | (0 if body else END_STREAM), stream_id, block)
         if not body:
             return
-        if self._window >= len(body) and not self._held:
+        if self._window >= len(body) and not self._waiting_bodies:
             self._window -= len(body)
             self._answers += _frame(Kind.DATA, END_STREAM, stream_id, body)
         else:
-            self._held.append(_frame(Kind.DATA, END_STREAM, stream_id, body))
+            self._waiting_bodies.append(_frame(Kind.DATA, END_STREAM, stream_id, body))
 
     def _reset(self, stream_id: int, code: int) -> None:
         self._open.discard(stream_id)
         self._out += _frame(Kind.RST_STREAM, 0, stream_id, code.to_bytes(4, "big"))
 
-    def _break(self, faults: Faults, stream_id: int) -> None:
-        """What ends the connection after so many pushes."""
+    def _apply_ending_faults(self, faults: Faults, stream_id: int) -> None:
+        """Apply the faults that end a connection after a number of pushes."""
         if faults.goaway_after and self._pushes == faults.goaway_after:
             reason = b'{"reason":"Shutdown"}'
             self._answers += _frame(Kind.GOAWAY, 0, 0, struct.pack(">LL", stream_id, NO_ERROR) + reason)
@@ -378,5 +382,5 @@ def _settings(name: int, value: int) -> bytes:
 
 def _unpadded(payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
-        raise _BrokenError(PROTOCOL_ERROR)
+        raise _ProtocolError(PROTOCOL_ERROR)
     return payload[1 : len(payload) - payload[0]]

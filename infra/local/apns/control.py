@@ -1,4 +1,4 @@
-"""What drives the simulator: plain HTTP on the loopback, JSON in, JSON out."""
+"""The HTTP endpoint that programs the stand-in for APNs: on the loopback interface, JSON in and out."""
 
 import json
 from collections import Counter, defaultdict
@@ -13,14 +13,14 @@ from infra.local.apns.values import NO_FAULTS, Faults, ProgrammedAnswer, State
 MAX_BODY_BYTES = 1 << 16
 TOKENS = "/tokens/"
 HELP = {
-    "GET /pushes": "what arrived, in order",
-    "DELETE /pushes": "forget it",
-    "GET /arrivals": "when each device was pushed to: {token: [epoch seconds, ...]}",
-    "GET /summary": "how many arrived, from when to when, with which status; connections and their streams",
+    "GET /pushes": "the received pushes, in order",
+    "DELETE /pushes": "forget the received pushes and the counts",
+    "GET /arrivals": "times of the pushes to each device: {token: [epoch seconds, ...]}",
+    "GET /summary": "number, time span and statuses of the pushes; numbers of connections and streams",
     "PUT /tokens/<token>": '{"status": 410, "reason": "Unregistered", "timestamp": <ms>, "retry_after": <s>}',
     "DELETE /tokens/<token>": "answer 200 again",
     "PUT /faults": Faults.__doc__,
-    "DELETE /faults": "nothing goes wrong any more",
+    "DELETE /faults": "end all faults",
 }
 
 
@@ -36,7 +36,7 @@ class ControlServer(ThreadingHTTPServer):
 
 class _Control(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # with Nagle's algorithm, headers and body in two writes cost 40 ms
+    wbufsize = -1  # headers and body in two writes take 40 ms with Nagle's algorithm
     disable_nagle_algorithm = True
 
     @property
@@ -90,7 +90,7 @@ class _Control(BaseHTTPRequestHandler):
             self._reply(200, {})
 
     def _unknown(self) -> None:
-        self._reply(404, {"error": "GET / says what there is"})
+        self._reply(404, {"error": f"{self.command} {self.path} does not exist; GET / lists the commands"})
 
     def _reply(self, status: int, content: object) -> None:
         body = json.dumps(content).encode()
@@ -101,7 +101,7 @@ class _Control(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """The control endpoint is not worth a log."""
+        """Log nothing."""
 
 
 def _arrivals(state: State) -> dict[str, list[float]]:
@@ -120,7 +120,7 @@ def _summary(state: State) -> dict[str, Any]:
         "last_at": pushes[-1].at if pushes else None,
         "statuses": Counter(str(push.answer.status) if push.answer else "none" for push in pushes),
         "connections": state.accepted,
-        "open_connections": len(state.wakers),
+        "open_connections": len(state.on_faults),
         "peak_streams": state.peak_streams,
         "excess_streams": state.excess_streams,
     }

@@ -1,4 +1,4 @@
-"""A simulator as the process that started it sees it."""
+"""Starts and stops the stand-in for APNs in a process of its own."""
 
 import json
 import subprocess
@@ -13,11 +13,11 @@ REPOSITORY = Path(__file__).parents[3]
 
 @dataclass(frozen=True, slots=True)
 class ApnsStandIn:
-    """A running simulator. It ends with `stop`, or with the process that started it, however that ends.
+    """A running stand-in for APNs. It ends with `stop`, or when the process that started it ends, even by a signal.
 
     Args:
-        apns_url: for pushes.
-        control_url: for commands.
+        apns_url: the URL for pushes.
+        control_url: the URL for commands (`control.py`).
     """
 
     apns_url: str
@@ -35,18 +35,18 @@ class ApnsStandIn:
         port: int = 0,
         control_port: int = 0,
     ) -> Self:
-        """Start one and wait until it listens.
+        """Start the process and wait until it listens.
 
         Args:
             certificate: of the server, PEM.
             private_key: of the server, PEM.
-            client_ca: PEM of whoever signs pass type certificates here.
+            client_ca: the certificate, PEM, that signs pass type certificates.
             provider_keys: public keys of provider tokens, PEM, by key id.
-            port: for pushes; 0 for any that is free.
-            control_port: for commands; 0 for any that is free.
+            port: for pushes; 0 for a free one.
+            control_port: for commands; 0 for a free one.
 
         Raises:
-            RuntimeError: it did not start; the message says why.
+            RuntimeError: it did not start; the message gives the reason.
         """
         command = [sys.executable, "-m", "infra.local.apns"]
         command += ["--certificate", str(certificate.resolve()), "--private-key", str(private_key.resolve())]
@@ -55,23 +55,23 @@ class ApnsStandIn:
         command += ["--port", str(port), "--control-port", str(control_port)]
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # its end tells that this process has ended
+            stdin=subprocess.PIPE,  # closed by the kernel when this process ends
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=REPOSITORY,
-            start_new_session=True,  # Control-C is for this process, which then stops it in its turn
+            start_new_session=True,  # Ctrl-C interrupts this process only, which then stops the other
         )
         line = process.stdout.readline() if process.stdout else ""
         if not line.startswith("{"):
             process.kill()
             rest = process.communicate()[0]
-            raise RuntimeError(f"the APNs simulator did not start: {(line + rest).strip()}")
+            raise RuntimeError(f"the APNs stand-in did not start: {(line + rest).strip()}")
         urls = json.loads(line)
         return cls(urls["apns_url"], urls["control_url"], process)
 
     def stop(self) -> None:
-        """End it, and wait until it has."""
+        """Stop the process and wait for its end."""
         self._process.terminate()
         self._process.communicate()
 

@@ -1,7 +1,7 @@
-"""What APNs would say to a request, told from its headers and body.
+"""APNs' checks of a request: finds the status and the reason with which APNs refuses invalid headers or bodies.
 
 Source: Apple, "Handling notification responses from APNs".
-Programmed answers come after this: a request that is wrong is wrong whoever it is for.
+These checks come before programmed answers: an invalid request is refused for every device.
 """
 
 from collections.abc import Mapping
@@ -17,17 +17,23 @@ MAX_PAYLOAD_BYTES = 4096
 DEVICE_PATH = b"/3/device/"
 PUSH_TYPES = (b"alert", b"background")
 PRIORITIES = (b"1", b"5", b"10")
-KEEP_SECONDS = 1.0
-"""How long a verdict on a sender is kept; a token may expire."""
-MAX_KEPT = 1000
-NOBODY = b"f" * 64
-"""A token that APNs never gave to a phone."""
-FOREVER = float("inf")
+CACHE_SECONDS = 1.0
+"""How long the result for a provider token is cached, since the token may expire."""
+MAX_CACHED = 1000
+NEVER_ISSUED_TOKEN = b"f" * 64
+"""A device token that APNs never issued."""
+ALWAYS = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is wrong with headers, if anything; the id that the client gave; until when that holds (epoch seconds)."""
+    """The result of checking headers.
+
+    Args:
+        wrong: the answer that refuses them, or None.
+        apns_id: the id that the client chose, or None.
+        until: how long this result is valid, epoch seconds.
+    """
 
     wrong: ProgrammedAnswer | None
     apns_id: bytes | None
@@ -35,33 +41,33 @@ class Verdict:
 
 
 class Rules:
-    """Of one connection.
+    """Checks the headers of one connection.
 
     Args:
-        topics: what its client certificate may push to; None where it has shown none.
+        topics: the topics of its client certificate; None if it has presented no certificate.
         provider_keys: public keys of provider tokens, PEM, by key id.
     """
 
     def __init__(self, *, topics: frozenset[bytes] | None, provider_keys: Mapping[str, str]) -> None:
         self._topics = topics
         self._provider_keys = provider_keys
-        self._kept: dict[Headers, Verdict] = {}
+        self._cached: dict[Headers, Verdict] = {}
 
     def verdict(self, headers: Headers, now: float) -> Verdict:
-        """What is wrong with all headers but `:path`."""
-        kept = self._kept.get(headers)
-        if kept is not None and now < kept.until:
-            return kept
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.clear()
+        """Check all headers except `:path`; `now` is in epoch seconds."""
+        cached = self._cached.get(headers)
+        if cached is not None and now < cached.until:
+            return cached
+        if len(self._cached) >= MAX_CACHED:
+            self._cached.clear()
         by_name = dict(headers)
         apns_id = by_name.get(b"apns-id", b"")
         verdict = Verdict(
             _wrong_request(by_name, count=len(headers)) or self._wrong_sender(by_name, now),
             apns_id if _is_uuid(apns_id) else None,
-            FOREVER if self._topics is not None else now + KEEP_SECONDS,
+            ALWAYS if self._topics is not None else now + CACHE_SECONDS,
         )
-        self._kept[headers] = verdict
+        self._cached[headers] = verdict
         return verdict
 
     def _wrong_sender(self, headers: Mapping[bytes, bytes], now: float) -> ProgrammedAnswer | None:
@@ -73,7 +79,7 @@ class Rules:
             return ProgrammedAnswer(403, "MissingProviderToken")
         try:
             key = self._provider_keys[str(jwt.get_unverified_header(token).get("kid"))]
-            options = {"verify_iat": False}  # its age is looked at here, and has a reason of its own
+            options = {"verify_iat": False}  # the age is checked below and has a reason of its own
             age = now - jwt.decode(token, key, algorithms=["ES256"], options=options)["iat"]  # type: ignore[arg-type]  # pyjwt's TypedDict
         except (jwt.PyJWTError, KeyError, TypeError):
             return ProgrammedAnswer(403, "InvalidProviderToken")
@@ -85,25 +91,25 @@ class Rules:
 
 
 def wrong_path(path: bytes) -> ProgrammedAnswer | None:
-    """What is wrong with `:path`."""
+    """Check `:path`; returns the answer that refuses it, or None."""
     if not path.startswith(DEVICE_PATH):
         return ProgrammedAnswer(404, "BadPath")
     token = path[len(DEVICE_PATH) :]
     if not token:
         return ProgrammedAnswer(400, "MissingDeviceToken")
-    if not token.isascii() or b"/" in token or token == NOBODY:
+    if not token.isascii() or b"/" in token or token == NEVER_ISSUED_TOKEN:
         return ProgrammedAnswer(400, "BadDeviceToken")
     return None
 
 
 def wrong_body(body: bytes) -> ProgrammedAnswer | None:
-    """What is wrong with the payload."""
+    """Check the payload; returns the answer that refuses it, or None."""
     if not body:
         return ProgrammedAnswer(400, "PayloadEmpty")
     return ProgrammedAnswer(413, "PayloadTooLarge") if len(body) > MAX_PAYLOAD_BYTES else None
 
 
-def _wrong_request(headers: Mapping[bytes, bytes], *, count: int) -> ProgrammedAnswer | None:  # noqa: PLR0911 - one a reason
+def _wrong_request(headers: Mapping[bytes, bytes], *, count: int) -> ProgrammedAnswer | None:  # noqa: PLR0911 - one return per reason
     if headers.get(b":method") != b"POST":
         return ProgrammedAnswer(405, "MethodNotAllowed")
     if count != len(headers):

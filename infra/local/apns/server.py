@@ -1,4 +1,4 @@
-"""Sockets and TLS around the connections: one thread each, woken by the peer, by the clock, or by new faults."""
+"""Sockets and TLS around the connections: one thread per connection, which waits for bytes, a time, or new faults."""
 
 import contextlib
 import select
@@ -18,7 +18,7 @@ from infra.local.apns.values import State
 LOOPBACK = "127.0.0.1"
 READ_BYTES = 1 << 18
 MAX_UNSENT_BYTES = 1 << 20
-"""A client that reads no answers gets no more pushes read."""
+"""Pushes of a client that does not read its answers are not read beyond this."""
 HANDSHAKE_TIMEOUT_SECONDS = 10.0
 LINGER_SECONDS = 2.0
 TICK_SECONDS = 0.05
@@ -29,9 +29,9 @@ class Server:
     """Listens for pushes.
 
     Args:
-        port: 0 for any that is free.
-        context: the server's side of TLS.
-        state: what all connections share.
+        port: 0 for a free one.
+        context: TLS for a server.
+        state: shared by all connections.
     """
 
     def __init__(self, port: int, context: ssl.SSLContext, state: State) -> None:
@@ -44,7 +44,7 @@ class Server:
         return int(self._listener.getsockname()[1])
 
     def serve_forever(self) -> None:
-        """Accept until the process ends."""
+        """Accept connections until the process ends."""
         while True:
             plain, _ = self._listener.accept()
             threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
@@ -60,7 +60,7 @@ class Server:
                 sock.settimeout(0)
                 with self._state.lock:
                     self._state.accepted += 1
-                _Conversation(sock, self._state).run()  # clients are seen that name no protocol and speak HTTP/2
+                _Conversation(sock, self._state).run()  # some clients offer no ALPN protocol, so it is not checked
 
 
 class _Conversation:
@@ -75,25 +75,25 @@ class _Conversation:
         self._unsent = memoryview(b"")
 
     def run(self) -> None:
-        """Until either side has had enough."""
-        alarm, wake = socket.socketpair()
-        alarm.setblocking(False)  # noqa: FBT003 - socket's signature
-        wake.setblocking(False)  # noqa: FBT003
+        """Serve the connection until one side closes it."""
+        notified, notifier = socket.socketpair()
+        notified.setblocking(False)  # noqa: FBT003 - socket's signature
+        notifier.setblocking(False)  # noqa: FBT003
 
-        def waker() -> None:
+        def notify() -> None:
             with contextlib.suppress(OSError):
-                wake.send(b"!")
+                notifier.send(b"!")
 
-        with alarm, wake:
+        with notified, notifier:
             with self._state.lock:
-                self._state.wakers.add(waker)
+                self._state.on_faults.add(notify)
             try:
-                self._converse(alarm)
+                self._converse(notified)
             finally:
                 with self._state.lock:
-                    self._state.wakers.discard(waker)
+                    self._state.on_faults.discard(notify)
 
-    def _converse(self, alarm: socket.socket) -> None:
+    def _converse(self, notified: socket.socket) -> None:
         connection = self._connection
         more = False
         while True:
@@ -105,7 +105,7 @@ class _Conversation:
                 self._linger()
                 return
             if not more:
-                self._wait(alarm)
+                self._wait(notified)
             more = False
             if connection.ending or len(self._unsent) > MAX_UNSENT_BYTES:
                 continue
@@ -115,19 +115,19 @@ class _Conversation:
             if ended:
                 return
 
-    def _wait(self, alarm: socket.socket) -> None:
+    def _wait(self, notified: socket.socket) -> None:
         poll = select.poll()
-        poll.register(alarm, select.POLLIN)
+        poll.register(notified, select.POLLIN)
         reading = not self._connection.ending and len(self._unsent) <= MAX_UNSENT_BYTES
         poll.register(self._socket, (select.POLLIN if reading else 0) | (select.POLLOUT if self._unsent else 0))
         due = self._connection.due
         for descriptor, _ in poll.poll(None if due is None else max(0.0, due - time.time()) * 1000):
-            if descriptor == alarm.fileno():
-                alarm.recv(64)
+            if descriptor == notified.fileno():
+                notified.recv(64)
                 self._connection.react()
 
     def _read(self) -> tuple[bytes, bool, bool]:
-        """What has come; whether there may be more; whether the peer is done."""
+        """Read what is there: the bytes, whether there may be more, and whether the peer has closed its side."""
         slow = self._state.faults.read_bytes_per_second
         limit = max(1, int(slow * TICK_SECONDS)) if slow else READ_BYTES
         if slow:
@@ -154,7 +154,7 @@ class _Conversation:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
 
     def _linger(self) -> None:
-        """Let the client read the last words: closing with its bytes unread would be a reset."""
+        """Let the client read the last frames: closing a socket with unread bytes would reset the connection."""
         self._socket.settimeout(LINGER_SECONDS)
         socket.socket.shutdown(self._socket, socket.SHUT_WR)
         until = time.monotonic() + LINGER_SECONDS
@@ -163,7 +163,7 @@ class _Conversation:
 
 
 def _certificate_topics(sock: ssl.SSLSocket) -> frozenset[bytes] | None:
-    """What the client's certificate may push to; None where it has shown none."""
+    """The topics of the client's certificate; None if it has presented none."""
     der = sock.getpeercert(binary_form=True)
     if not der:
         return None

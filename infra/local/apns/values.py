@@ -1,4 +1,4 @@
-"""What can be told to the simulator, and what it remembers: answers, faults, pushes. Parsed where they come in."""
+"""Programmed answers, faults and received pushes, parsed from the JSON of the control endpoint."""
 
 import json
 import threading
@@ -9,14 +9,14 @@ from typing import Any, Self
 
 DELIVERED = 200
 MAX_PUSHES = 1_000_000
-"""So many of the latest pushes are remembered."""
+"""The number of the latest pushes that are stored."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ProgrammedAnswer:
-    """What APNs says: a status, and for anything but 200 a reason."""
+    """An answer of APNs: a status, and a reason unless the status is 200."""
 
     status: int = DELIVERED
     reason: str | None = None
@@ -25,19 +25,23 @@ class ProgrammedAnswer:
 
     @classmethod
     def parse(cls, body: Any) -> Self:  # noqa: ANN401 - whatever JSON holds
-        """Read a programmed answer. Raises TypeError where it is none."""
+        """Parse a programmed answer. Raises TypeError if it is invalid."""
         if not isinstance(body, dict) or not isinstance(body.get("status"), int):
-            raise TypeError('an answer is {"status": 410, "reason": "Unregistered", "timestamp": <ms>}')
+            raise TypeError(
+                'invalid answer; it must be like {"status": 410, "reason": "Unregistered", "timestamp": <ms>}'
+            )
         _refuse_unknown(cls, body)
         if not isinstance(body.get("reason"), str | None):
-            raise TypeError("reason is a string")
+            raise TypeError("invalid reason: it must be a string")
         if not isinstance(body.get("timestamp"), int | None) or not isinstance(body.get("retry_after"), int | None):
-            raise TypeError("timestamp (milliseconds) and retry_after (seconds) are whole numbers")
+            raise TypeError(
+                "invalid timestamp or retry_after: they must be whole numbers, of milliseconds and of seconds"
+            )
         return cls(**body)
 
     @property
     def body(self) -> bytes:
-        """The JSON that follows the headers; empty for a push that was taken."""
+        """The JSON that follows the headers; empty for an accepted push."""
         if self.reason is None:
             return b""
         content: dict[str, Any] = {"reason": self.reason}
@@ -48,22 +52,22 @@ class ProgrammedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What goes wrong for everybody; `PUT /faults` takes these as JSON, and 0, false and null mean: nothing.
+    """Faults of all connections; `PUT /faults` takes them as JSON, and 0, false and null switch one off.
 
     Args:
-        latency_ms: every answer is that late.
-        max_streams: SETTINGS_MAX_CONCURRENT_STREAMS, sent to open connections at once and to new ones; null for APNs'.
-        answer: what every push is answered that has no answer programmed for its token.
-        answer_next: `answer` ends after so many pushes; 0 for never. A burst of 503 is one of these.
-        goaway_after: after so many pushes a connection gets GOAWAY; those that come later are ignored.
-        reset_after: after so many pushes the TCP connection is reset.
-        garbage_after: after so many pushes a connection gets bytes that are no HTTP/2.
-        reset_stream_every: every nth push of a connection is taken, but gets RST_STREAM instead of an answer.
-        refuse_stream_every: every nth push of a connection is not taken, and gets RST_STREAM with REFUSED_STREAM.
-        ignore_push_every: every nth push of a connection is not taken, and never answered.
-        black_hole: connections go silent, to PING too, and stay so: as when a host is cut off.
-        down: connections are reset, the open ones at once and new ones before the handshake.
-        read_bytes_per_second: connections are read no faster.
+        latency_ms: the delay of every answer.
+        max_streams: SETTINGS_MAX_CONCURRENT_STREAMS, sent to open and new connections; null for APNs' value.
+        answer: the answer to every push whose token has no programmed answer.
+        answer_next: the number of pushes after which `answer` ends, as for a burst of 503; 0 for no end.
+        goaway_after: a connection gets GOAWAY after this number of pushes; later ones are ignored.
+        reset_after: the TCP connection is reset after this number of pushes.
+        garbage_after: a connection gets bytes that are not HTTP/2 after this number of pushes.
+        reset_stream_every: every nth push of a connection is accepted, but gets RST_STREAM instead of an answer.
+        refuse_stream_every: every nth push of a connection is not accepted, and gets RST_STREAM with REFUSED_STREAM.
+        ignore_push_every: every nth push of a connection is not accepted, and never answered.
+        black_hole: open connections send nothing any more, not even to PING, as if the host were unreachable.
+        down: open connections are reset at once, and new ones before the handshake.
+        read_bytes_per_second: the highest rate at which a connection is read.
     """
 
     latency_ms: float = 0
@@ -82,16 +86,16 @@ class Faults:
 
     @classmethod
     def parse(cls, body: Any) -> Self:  # noqa: ANN401 - whatever JSON holds
-        """Read `PUT /faults`. Raises TypeError where it is none."""
+        """Parse the body of `PUT /faults`. Raises TypeError if it is invalid."""
         if not isinstance(body, dict):
-            raise TypeError('faults are {"<name>": <value>, ...}; GET / lists them')
+            raise TypeError('invalid faults; they must be {"<name>": <value>, ...}, and GET / lists the names')
         _refuse_unknown(cls, body)
-        given = dict(body)
-        answer = given.pop("answer", None)
-        for name, value in given.items():
+        numbers = dict(body)
+        answer = numbers.pop("answer", None)
+        for name, value in numbers.items():
             if not isinstance(value, int | float | None):
-                raise TypeError(f"{name} is a number")
-        return cls(**given, answer=None if answer is None else ProgrammedAnswer.parse(answer))
+                raise TypeError(f"invalid {name}: it must be a number")
+        return cls(**numbers, answer=None if answer is None else ProgrammedAnswer.parse(answer))
 
 
 NO_FAULTS = Faults()
@@ -99,7 +103,7 @@ NO_FAULTS = Faults()
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPush:
-    """One that arrived, and what it was answered; None where it got RST_STREAM or nothing."""
+    """A push that arrived, and its answer; None if it got RST_STREAM."""
 
     token: bytes
     headers: Headers
@@ -108,7 +112,7 @@ class ReceivedPush:
     answer: ProgrammedAnswer | None
 
     def describe(self) -> dict[str, Any]:
-        """As `GET /pushes` lists it. The proof of who sent it is left out: it is a secret."""
+        """The JSON of a push in `GET /pushes`, without `authorization`, which is a secret."""
         headers = {name.decode(): value.decode("utf-8", "replace") for name, value in self.headers}
         headers.pop("authorization", None)
         return {
@@ -124,16 +128,19 @@ class ReceivedPush:
 
 @dataclass
 class State:
-    """What connections and the control endpoint share.
+    """State that the connections and the control endpoint share.
 
     Args:
         provider_keys: public keys of provider tokens, PEM, by key id.
-        pushes: what arrived.
-        answers: by token.
-        faults: what goes wrong.
-        accepted: how many connections were made.
-        peak_streams: the most streams that a connection had open at once.
-        excess_streams: how many streams were opened beyond what SETTINGS allowed.
+        pushes: the latest pushes, oldest first.
+        answers: programmed answers by device token.
+        faults: the current faults.
+        burst_left: how many more pushes get the answer of the faults, if that ends.
+        accepted: the number of connections.
+        peak_streams: the largest number of open streams of a connection.
+        excess_streams: the number of streams that were opened beyond the limit in SETTINGS.
+        on_faults: a callback per open connection, which makes it read the faults again.
+        lock: protects all of this.
     """
 
     provider_keys: Mapping[str, str]
@@ -144,26 +151,26 @@ class State:
     accepted: int = 0
     peak_streams: int = 0
     excess_streams: int = 0
-    wakers: set[Callable[[], None]] = field(default_factory=set)
+    on_faults: set[Callable[[], None]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set_faults(self, faults: Faults) -> None:
-        """From now on, for open connections too."""
+        """Replace the faults, for open connections too."""
         with self.lock:
             self.faults = faults
             self.burst_left = faults.answer_next
-            wakers = list(self.wakers)
-        for wake in wakers:
-            wake()
+            on_faults = list(self.on_faults)
+        for notify in on_faults:
+            notify()
 
     def forget(self) -> None:
-        """What arrived, and the counts of connections and streams."""
+        """Forget the received pushes and the counts of connections and streams."""
         with self.lock:
             self.pushes.clear()
             self.accepted = self.peak_streams = self.excess_streams = 0
 
     def common_answer(self) -> ProgrammedAnswer | None:
-        """What the faults say that a push is answered."""
+        """The answer that the faults give to a push, or None."""
         faults = self.faults
         if faults.answer is None or not faults.answer_next:
             return faults.answer
@@ -176,4 +183,4 @@ def _refuse_unknown(kind: Any, body: Mapping[str, Any]) -> None:  # noqa: ANN401
     known = {item.name for item in fields(kind)}
     unknown = sorted(set(body) - known)
     if unknown:
-        raise TypeError(f"{', '.join(unknown)}: not known; there is {', '.join(sorted(known))}")
+        raise TypeError(f"unknown: {', '.join(unknown)}; use {', '.join(sorted(known))}")

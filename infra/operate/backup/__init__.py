@@ -1,27 +1,29 @@
-"""Backups: a stage's data in one file, taken while the service runs, and brought back so that no update is lost.
+"""Backups: writes a stage's data to one file while the service runs, and restores it without losing an update.
 
-What is in it: the four tables and the current templates. What is not: secrets. Whoever has a backup must not be able to
-let phones in or to sign passes; keep authentication keys and certificates elsewhere.
+A backup contains the four tables, the current templates and the images of passes. It contains no secrets, so that a
+leaked backup does not allow anyone to authenticate as a phone or to sign passes. Keep authentication keys and
+certificates elsewhere.
 
 Theory of operation
 -------------------
-A backup is no snapshot: tables are read one after the other while phones and pipelines go on. It holds what was there
-when it began; of what changes meanwhile, it may hold one half. Each half is harmless: a registration without its device
-row is passed over by pushes, and a device row that names a pass without a registration is passed over by list calls.
-For a snapshot, restore all tables to one point in time with AWS's own means, and take the backup of those
-(`docs/guides/backup.md`).
+A backup is not a snapshot: tables are read one after the other while phones and pipelines continue to write. It
+contains everything that existed when it began. Of a change made meanwhile it may contain only one half, and each half
+is harmless: pushes skip a registration without a device row, and list calls skip a device row that names a pass without
+a registration. For a snapshot, restore all tables to one point in time with DynamoDB's own recovery, and back those
+tables up (`docs/guides/backup.md`).
 
-What is restored must not make phones believe that they are up to date (`chalicelib/updates/protocol.py`):
+A restore must not leave phones believing that they are up to date (`chalicelib/updates/protocol.py`):
 
-1. Versions come first, and never replace a later stamp. So a pass that comes back is stamped as changed once more, and
-   not as first issued, which would wake nobody. One that was lost gets a stamp a minute after the restore, since
-   phones may have seen later stamps than the backup has.
-2. Passes come next. The stream stamps each whose content is another than what is there with the time of the restore,
-   which is later than every stamp and every tag that phones hold, and wakes the phones: they fetch what was restored.
-3. Registrations come last, since those of a pass that is not there may just be being forgotten. One that was lost is
-   made anew as a phone makes it: with the time of the restore, so that whoever forgets the former one does not mean it
-   and the next list call names the pass, and with a push to its device, which the stream may have missed. What phones
-   have registered meanwhile stays.
+1. Versions are restored first, and never replace a later stamp. A restored pass is therefore stamped as changed, not as
+   first issued (first issues are not pushed). A version that was lost gets a stamp one minute after the restore, since
+   phones may have seen later stamps than the backup contains.
+2. Passes are restored next. The stream stamps each pass whose content differs from the table's with the time of the
+   restore, which is later than every stamp and every tag that phones have, and notifies the phones: they fetch the
+   restored pass.
+3. Registrations are restored last, since the registrations of a pass that does not exist may be in the middle of being
+   removed. A registration that was lost is created as a phone creates it: with the time of the restore, so that the
+   removal of the former registration does not apply to it and the next list call names the pass, and with a push to
+   its device, which the stream may have missed. Registrations that phones have made meanwhile are kept.
 
-Every write can be repeated, so a restore that was interrupted is begun again.
+Every write can be repeated, so an interrupted restore is simply started again.
 """

@@ -1,7 +1,7 @@
-"""What a backup or a restore can end with."""
+"""The error of backups and restores."""
 
 from chalicelib.core.errors import PasswireError
 
 
 class BackupError(PasswireError):
-    """It was not done, or not to its end; the message says what to do."""
+    """A backup or restore failed or is incomplete; the message says what to do."""

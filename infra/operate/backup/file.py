@@ -1,4 +1,4 @@
-"""The file of a backup: gzip over lines of JSON, a header first, and last what proves that it is whole.
+"""The format of a backup file: gzipped JSON lines, with a header first and a checksum last.
 
 {"passwire_backup": 1, "stage": "dev", "begun_at": "2026-11-25T16:00:00+00:00"}
 {"kind": "versions", "item": {"pass_id": {"S": "..."}, ...}}        an item in DynamoDB's own JSON
@@ -29,12 +29,12 @@ KINDS = ("versions", "templates", "images", "passes", "devices", "registrations"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a whole file says of itself.
+    """Summary of a complete backup file.
 
     Args:
-        stage: of which it was made.
-        begun_at: when, as ISO 8601.
-        counts: of items, by kind.
+        stage: name of the stage that was backed up.
+        begun_at: when the backup began, in ISO 8601.
+        counts: number of items by kind.
     """
 
     stage: str
@@ -43,48 +43,50 @@ class Contents:
 
 
 def write(path: Path, *, stage: str, begun_at: str, items: Iterable[tuple[str, Mapping[str, Any]]]) -> Contents:
-    """Write the whole file or none, readable by nobody else.
+    """Write a complete file, or leave none behind. Only its owner can read it.
 
     Args:
-        path: where nothing is yet.
-        items: with their kinds.
+        path: path of the new file.
+        stage: name of the stage.
+        begun_at: when the backup began, in ISO 8601.
+        items: pairs of a kind (one of `KINDS`) and an item.
 
     Raises:
-        BackupError: something is there already.
+        BackupError: the file exists already.
     """
     if path.exists():
-        raise BackupError(f"{path}: is there already; name another file, or move it away")
-    half = path.with_name(f"{path.name}.part")
-    half.unlink(missing_ok=True)
+        raise BackupError(f"{path}: already exists; choose another file, or move this one away")
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
     counts: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
     digest = hashlib.sha256()
     try:
-        with open_private(half, "xb") as raw:  # it holds push tokens and device library identifiers
-            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6) as packed:
+        with open_private(part, "xb") as raw:  # contains push tokens and device library identifiers
+            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6) as compressed:
 
-                def put(line: Mapping[str, Any]) -> None:
-                    encoded = json.dumps(line, default=_binary, separators=(",", ":")).encode() + b"\n"
-                    digest.update(encoded)
-                    packed.write(encoded)
+                def write_line(content: Mapping[str, Any]) -> None:
+                    line = json.dumps(content, default=_encode_bytes, separators=(",", ":")).encode() + b"\n"
+                    digest.update(line)
+                    compressed.write(line)
 
-                put({"passwire_backup": VERSION, "stage": stage, "begun_at": begun_at})
+                write_line({"passwire_backup": VERSION, "stage": stage, "begun_at": begun_at})
                 for kind, item in items:
-                    put({"kind": kind, "item": item})
+                    write_line({"kind": kind, "item": item})
                     counts[kind] += 1
-                put({"counts": counts, "sha256": digest.hexdigest()})
+                write_line({"counts": counts, "sha256": digest.hexdigest()})
             raw.flush()
             os.fsync(raw.fileno())
-        half.rename(path)
+        part.rename(path)
     finally:
-        half.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
     return Contents(stage, begun_at, dict(counts))
 
 
 def verify(path: Path) -> Contents:
-    """Read all of it.
+    """Read a whole file and check that it is complete and unchanged.
 
     Raises:
-        BackupError: it is no backup, or not all of one; the message says which.
+        BackupError: the file is damaged, incomplete, changed, or not a backup; the message says which.
     """
     counts: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
     digest = hashlib.sha256()
@@ -94,12 +96,12 @@ def verify(path: Path) -> Contents:
         with gzip.open(path, "rb") as lines:
             for line in lines:
                 if trailer:
-                    raise BackupError(f"{path}: goes on behind its end; it was not written by this command")
+                    raise BackupError(f"{path}: has data after its last line; it was not written by this command")
                 content = json.loads(line)
                 if not header:
                     header = content
                     if content.get("passwire_backup") != VERSION:
-                        raise BackupError(f"{path}: is no backup that this version can read; see CHANGELOG.md")
+                        raise BackupError(f"{path}: not a backup that this version can read; see CHANGELOG.md")
                 elif "sha256" in content:
                     trailer = content
                     if content["sha256"] != digest.hexdigest() or {
@@ -111,7 +113,7 @@ def verify(path: Path) -> Contents:
                     counts[content["kind"]] += 1
                 digest.update(line)
     except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BackupError(f"{path}: is damaged or no backup ({error}); nothing was written") from None
+        raise BackupError(f"{path}: damaged, or not a backup ({error}); nothing was written") from None
     if not trailer:
         raise BackupError(
             f"{path}: ends too early; the backup was interrupted or only partly copied; nothing was written"
@@ -120,21 +122,21 @@ def verify(path: Path) -> Contents:
 
 
 def read(path: Path, kind: str) -> Iterator[dict[str, Any]]:
-    """The items of one kind of a verified file."""
+    """Yield the items of one kind from a verified file."""
     with gzip.open(path, "rb") as lines:
         for line in lines:
-            content = json.loads(line, object_hook=_unbinary)
+            content = json.loads(line, object_hook=_decode_bytes)
             if content.get("kind") == kind:
                 yield content["item"]
 
 
-def _binary(value: object) -> dict[str, str]:
+def _encode_bytes(value: object) -> dict[str, str]:
     if isinstance(value, bytes):
         return {"$bytes": base64.b64encode(value).decode()}
     raise TypeError(type(value).__name__)
 
 
-def _unbinary(content: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def _decode_bytes(content: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
     return (
         base64.b64decode(content["$bytes"])
         if content.keys() == {"$bytes"} and isinstance(content["$bytes"], str)

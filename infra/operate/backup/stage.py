@@ -1,4 +1,4 @@
-"""What a backup is made of and brought back into: a stage's tables and templates."""
+"""Backs up and restores the tables and templates of a deployed stage."""
 
 import time
 from collections import defaultdict
@@ -24,23 +24,24 @@ from infra.stage.aws import retry_conflicts
 from infra.stage.stage import Stage
 
 WRITERS = 16
-"""Writes under way at a time."""
-AT_ONCE = 500
-"""Writes handed out before the count is told."""
+"""Number of concurrent writes."""
+CHUNK_ITEMS = 500
+"""Items that are written between two progress reports."""
 ATTEMPTS = 10
-"""While a table that was just made warms up, it throttles."""
+"""A new table throttles while it scales up."""
 AHEAD_SECONDS = 60
-"""A pass that changes more often than once a second is stamped ahead of the clock; no pass does so for longer."""
+"""A pass that changes more than once per second is stamped ahead of the clock, by less than this."""
 
-Done = Callable[[str, int], object]
-"""Takes a kind, and how many more of it are done."""
+OnProgress = Callable[[str, int], object]
+"""Called with a kind and the number of its items that were read or written since the last call."""
 
 
 class BackedUpStage:
-    """A deployed stage.
+    """A deployed stage to back up or to restore into.
 
     Args:
-        suffix: of the names of the tables to read: those that were restored to a point in time have names of their own.
+        stage: the stage.
+        suffix: end of the names of the tables to read; tables restored to a point in time have other names.
     """
 
     def __init__(self, stage: Stage, *, suffix: str = "") -> None:
@@ -53,18 +54,18 @@ class BackedUpStage:
         self._bucket = stage.templates_bucket
         self._templates = TemplatesBucket(stage)
 
-    def back_up(self, path: Path, *, done: Done) -> Contents:
-        """Write everything into a file.
+    def back_up(self, path: Path, *, on_progress: OnProgress) -> Contents:
+        """Write all tables, templates and images into a file.
 
         Raises:
-            BackupError: the file is there already.
+            BackupError: the file exists already.
         """
         begun_at = datetime.now(UTC).isoformat(timespec="seconds")
-        items = ((kind, item) for kind in KINDS for item in self._items(kind, done))
+        items = ((kind, item) for kind in KINDS for item in self._items(kind, on_progress))
         return file.write(path, stage=self._stage.name, begun_at=begun_at, items=items)
 
-    def restore(self, path: Path, *, done: Done) -> None:
-        """Bring everything back that a verified file holds; what phones did since stays."""
+    def restore(self, path: Path, *, on_progress: OnProgress) -> None:
+        """Write the items of a verified file back; changes that phones have made since the backup are kept."""
         write: dict[str, Callable[[Mapping[str, Any]], object]] = {
             "versions": self._restore_version,
             "templates": self._restore_template,
@@ -74,19 +75,19 @@ class BackedUpStage:
             "registrations": self._restore_registration,
         }
         for kind in KINDS:
-            # Whatever is of one kind is written before the next kind begins: the order is what keeps updates.
+            # All items of one kind are written before the next kind begins: no update is lost only in this order.
             with ThreadPoolExecutor(WRITERS) as writers:
-                for some in _chunks(file.read(path, kind)):
-                    written = list(writers.map(write[kind], some))
+                for items in _chunks(file.read(path, kind)):
+                    results = list(writers.map(write[kind], items))
                     if kind == "registrations":
-                        self._wake(item for item, was_lost in zip(some, written, strict=True) if was_lost)
-                    done(kind, len(some))
+                        self._request_pushes(item for item, was_lost in zip(items, results, strict=True) if was_lost)
+                    on_progress(kind, len(items))
 
-    def _items(self, kind: str, done: Done) -> Iterator[Mapping[str, Any]]:
+    def _items(self, kind: str, on_progress: OnProgress) -> Iterator[Mapping[str, Any]]:
         pages = {"templates": self._template_pages, "images": self._image_pages}
         for page in pages[kind]() if kind in pages else self._table_pages(kind):
             yield from page
-            done(kind, len(page))
+            on_progress(kind, len(page))
 
     def _table_pages(self, kind: str) -> Iterator[list[dict[str, Any]]]:
         pages = self._dynamodb.get_paginator("scan").paginate(
@@ -107,8 +108,9 @@ class BackedUpStage:
                 yield [{"key": entry["Key"].removeprefix(IMAGES_PREFIX), "png": body}]
 
     def _restore_version(self, item: Mapping[str, Any]) -> None:
-        """Never back to an earlier stamp; a row that has none yet gets this one, or rather a minute from now: of a row
-        that was lost phones may have seen later stamps than the backup has.
+        """Restore a version row unless the table's stamp is later.
+
+        The new stamp is at least one minute from now: phones may have seen later stamps than the backup contains.
         """
         values = {name: value for name, value in item.items() if name != "pass_id"}
         if not values:
@@ -119,7 +121,7 @@ class BackedUpStage:
             condition += " OR modified_at < :backed_up"
             backed_up = {":backed_up": values["modified_at"]}
             values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time()) + AHEAD_SECONDS))}
-        self._unless_refused(
+        self._update(
             TableName=self._stage.tables["versions"],
             Key={"pass_id": item["pass_id"]},
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
@@ -129,8 +131,8 @@ class BackedUpStage:
         )
 
     def _restore_registration(self, item: Mapping[str, Any]) -> bool:
-        """Whether it was lost."""
-        return self._unless_refused(
+        """Restore a registration; return True if it was lost."""
+        return self._update(
             TableName=self._stage.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
             UpdateExpression="SET registered_at = :registered_at",
@@ -139,7 +141,7 @@ class BackedUpStage:
         )
 
     def _restore_device(self, item: Mapping[str, Any]) -> None:
-        """A push token that is there is newer; what the device held is added to what it holds."""
+        """Restore a device row; a push token in the table is newer and is kept, and the passes are added."""
         passes = item.get("passes")
         self._dynamodb.update_item(
             TableName=self._stage.tables["devices"],
@@ -156,12 +158,12 @@ class BackedUpStage:
         )
 
     def _restore_template(self, item: Mapping[str, Any]) -> None:
-        """One that was pushed since stays."""
+        """Restore a template unless the bucket has one of its name, which was pushed since."""
         if self._templates.current(item["name"]) is None:
-            self._templates.push(item["name"], unpack(item["name"], item["zip"]), uploaded=lambda _: None)
+            self._templates.push(item["name"], unpack(item["name"], item["zip"]), on_progress=lambda _: None)
 
     def _restore_image(self, item: Mapping[str, Any]) -> None:
-        """A key is the hash of its content, so what is there is the same."""
+        """Write an image; an existing object of this key has the same content, since the key is its hash."""
         self._s3.put_object(
             Bucket=self._bucket, Key=IMAGES_PREFIX + item["key"], Body=item["png"], ContentType="image/png"
         )
@@ -169,18 +171,18 @@ class BackedUpStage:
     def _restore_pass(self, item: Mapping[str, Any]) -> None:
         self._dynamodb.put_item(TableName=self._stage.tables["passes"], Item=item)
 
-    def _wake(self, registrations: Iterable[Mapping[str, Any]]) -> None:
-        """Order a push to the device of each."""
+    def _request_pushes(self, registrations: Iterable[Mapping[str, Any]]) -> None:
+        """Enqueue a push task for the device of each registration."""
         devices: defaultdict[str, set[DeviceLibraryIdentifier]] = defaultdict(set)
         for item in registrations:
             pass_type_identifier = PassId.parse(item["pass_id"]["S"]).pass_type_identifier
             devices[pass_type_identifier].add(DeviceLibraryIdentifier(item["device_library_identifier"]["S"]))
         for pass_type_identifier, lost in devices.items():
-            for order in in_chunks(NotifyDevices(pass_type_identifier, tuple(sorted(lost)), time.time())):
-                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(order))
+            for task in in_chunks(NotifyDevices(pass_type_identifier, tuple(sorted(lost)), time.time())):
+                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
 
-    def _unless_refused(self, **request: Any) -> bool:  # noqa: ANN401 - of UpdateItem
-        """Whether it was carried out."""
+    def _update(self, **request: Any) -> bool:  # noqa: ANN401 - the arguments of UpdateItem
+        """Send UpdateItem; return False if its condition was not met."""
         try:
             self._dynamodb.update_item(**request)
         except ClientError as error:
@@ -192,5 +194,5 @@ class BackedUpStage:
 
 def _chunks(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     iterator = iter(items)
-    while some := list(islice(iterator, AT_ONCE)):
-        yield some
+    while chunk := list(islice(iterator, CHUNK_ITEMS)):
+        yield chunk

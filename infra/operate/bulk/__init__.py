@@ -1,1 +1,1 @@
-"""What a team does with passes by hand: single ones, many of them from and to files, one followed through the logs."""
+"""Imports passes from files and exports them to files."""

@@ -1,9 +1,9 @@
-"""Values of a pass item as the JSON and the cells of a file, and back.
+"""Converts values of pass items to the JSON and the cells of files, and back.
 
-JSON is exact: what DynamoDB can hold and JSON cannot stands as `{"$dynamodb": {"SS": [...]}}`, in DynamoDB's own
-notation. A cell is text, as CSV has it: a field's text stands as it is, its number too where the template's field is a
-number, and anything else as a JSON object. Both are read back as what they were written from; only a plain value in a
-field may come back as `{"value": it}`, which is the same to a pass.
+JSON is exact: values that DynamoDB can store and JSON cannot contain are written in DynamoDB's own notation, as
+`{"$dynamodb": {"SS": [...]}}`. A cell is text, as in CSV: a field's text is written as it is, its number too if the
+template's field is a number, and anything else as a JSON object. Both are read back as what was written; only a plain
+value of a field may be read back as `{"value": ...}`, which has the same effect in a pass.
 """
 
 import base64
@@ -32,10 +32,10 @@ _SERIALIZER = TypeSerializer()
 
 
 def to_dynamodb(value: object) -> dict[str, Any]:
-    """A value as DynamoDB takes it; boto3's own serializer, which asks twenty questions of each value, for the rare.
+    """Convert a value to DynamoDB's JSON; rare types with boto3's serializer, which is slower.
 
     Raises:
-        TypeError, ArithmeticError: DynamoDB cannot hold it.
+        TypeError, ArithmeticError: DynamoDB cannot store the value.
     """
     match value:
         case str():
@@ -50,11 +50,11 @@ def to_dynamodb(value: object) -> dict[str, Any]:
 
 
 class CellError(ValueError):
-    """A text that cannot be read as what its column holds.
+    """A text is not a valid value of its column.
 
     Args:
-        problem: what is wrong with it.
-        path: where in the text's JSON, as `gate.value`; empty for the whole.
+        problem: what is wrong.
+        path: path within the text's JSON, such as `gate.value`; empty for the whole text.
     """
 
     def __init__(self, problem: str, path: str = "") -> None:
@@ -63,34 +63,34 @@ class CellError(ValueError):
         self.path = path
 
     def within(self, step: str) -> "CellError":
-        """The same error, seen from the map or list that holds the value under `step`, a key or `[index]`."""
+        """Return the same error with its path prefixed by `step`, a key or `[index]`."""
         dot = "" if not self.path or self.path.startswith("[") else "."
         return CellError(self.problem, f"{step}{dot}{self.path}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Stands in for a number of a JSON text that DynamoDB does not hold, until its place is known."""
+    """A number in a JSON text that DynamoDB cannot store, until its path is known."""
 
     problem: str
 
 
 def to_json(value: object) -> str:
-    """A value of an item on one line."""
+    """Return a value of an item as JSON on one line."""
     return json.dumps(_jsonable(value), separators=(",", ":"), ensure_ascii=False)
 
 
-def from_json(text: str) -> Any:  # noqa: ANN401 - what it is, is for the caller to find out
-    """Read what `to_json` wrote, or any other JSON; numbers as Decimal or int.
+def from_json(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Parse what `to_json` wrote, or any other JSON; numbers become Decimal or int.
 
     Raises:
-        CellError: it is not JSON, or holds a number that DynamoDB does not; its path says where.
+        CellError: the text is not JSON, or contains a number that DynamoDB cannot store.
     """
     return _read(text, _plain)
 
 
-def from_plain_json(text: str) -> Any:  # noqa: ANN401 - likewise
-    """Read JSON as it is, without the notation for DynamoDB's own types; numbers as Decimal or int.
+def from_plain_json(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON without the notation for DynamoDB's types; numbers become Decimal or int.
 
     Raises:
         CellError: as `from_json`.
@@ -99,7 +99,7 @@ def from_plain_json(text: str) -> Any:  # noqa: ANN401 - likewise
 
 
 def field_cell(template: Template | None, key: str, value: object) -> str:
-    """A value of `fields` as a cell."""
+    """Return the cell for a value of `fields`."""
     numeric = holds_number(template, key)
     if isinstance(value, str):
         as_is = value and not _is_object(value) and not (numeric and _JSON_NUMBER.fullmatch(value))
@@ -111,7 +111,11 @@ def field_cell(template: Template | None, key: str, value: object) -> str:
 
 
 def read_field(template: Template | None, key: str, cell: str) -> object:
-    """A cell as a value of `fields`: a map, a number where the template's field is one, else the text."""
+    """Parse a cell as a value of `fields`: a map, a number if the template's field is one, else the text.
+
+    Raises:
+        CellError: the cell is invalid JSON or contains a number that DynamoDB cannot store.
+    """
     if _is_object(cell):
         return from_json(cell)
     if holds_number(template, key) and _JSON_NUMBER.fullmatch(cell):
@@ -120,10 +124,10 @@ def read_field(template: Template | None, key: str, cell: str) -> object:
 
 
 def read_override(key: str, cell: str) -> object:
-    """A cell as a value of `overrides`, of the type that Apple's key has; of a key that is not Apple's, the text.
+    """Parse a cell as a value of `overrides`, with the type of Apple's key; for other keys, the text.
 
     Raises:
-        CellError: it is not of that type.
+        CellError: the value does not have the type of the key.
     """
     if key not in OVERRIDABLE_KEYS or key == "userInfo":
         return from_json(cell) if _is_object(cell) else cell
@@ -142,10 +146,10 @@ def read_override(key: str, cell: str) -> object:
 
 
 def spreadsheet_leftover(cell: str) -> str:
-    """Say what a spreadsheet left in a cell that is not the value that was meant; empty where it left nothing.
+    """Return what is wrong with a cell that contains a spreadsheet's formula or error value; else an empty text.
 
-    A formula such as `="0012"` is how spreadsheets are kept from dropping leading zeros; read as text, its quotes and
-    equals sign would be part of the value. A text that really begins so is written as `{"value": "=..."}`.
+    Formulas such as `="0012"` prevent spreadsheets from dropping leading zeros; as text, their quotes and equals sign
+    would become part of the value. A text that really begins with `=` is written as `{"value": "=..."}`.
     """
     if cell.startswith("="):
         return "is a spreadsheet's formula"
@@ -153,7 +157,7 @@ def spreadsheet_leftover(cell: str) -> str:
 
 
 def holds_number(template: Template | None, key: str) -> bool:
-    """Whether the template's field of that key is a number."""
+    """Return True if the template's field with this key is a number."""
     for place in template.places.get(key, ()) if template else ():
         field = template.content[place.style][place.group][place.index] if template else {}
         value = field.get("value")
@@ -174,7 +178,7 @@ def _is_object(text: str) -> bool:
 
 
 def _jsonable(value: object) -> object:
-    """The same in what JSON knows, exactly."""
+    """Convert a value to one that JSON can contain exactly."""
     match value:
         case None | bool() | str() | int():
             return value
@@ -208,7 +212,7 @@ def _whole(text: str) -> int | _Refused:
 
 
 def _decimal(text: str) -> Decimal | _Refused:
-    """A number of a JSON text, whose grammar is checked; most are too short to be out of range."""
+    """Parse a number that matches JSON's grammar; short numbers without an exponent are never out of range."""
     if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:
         return Decimal(text)
     try:
@@ -239,7 +243,7 @@ def _plain(value: object) -> object:
 
 
 def _members(value: object, convert: Callable[[object], object]) -> object:
-    """A value with its members converted, each error with the path to it."""
+    """Convert the members of a value; errors contain the path of the member."""
     match value:
         case _Refused(problem):
             raise CellError(problem)
@@ -261,7 +265,7 @@ def _converted(step: str, value: object, convert: Callable[[object], object]) ->
 
 
 def _typed(given: object) -> object:
-    """A value in DynamoDB's notation, `{"SS": ["a", "b"]}`."""
+    """Parse a value in DynamoDB's notation, such as `{"SS": ["a", "b"]}`."""
     if isinstance(given, dict) and len(given) == 1:
         ((descriptor, content),) = given.items()
         expected, read = _NOTATION.get(descriptor, (None, None))
@@ -300,4 +304,4 @@ _NOTATION: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "NS": (list, _set(_number)),
     "BS": (list, _set(_bytes)),
 }
-"""By type descriptor: what JSON has in its place, and what reads that."""
+"""By type descriptor: the type in JSON, and the function that parses it."""

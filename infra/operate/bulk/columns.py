@@ -1,9 +1,9 @@
-"""Which column of a file is which attribute of a pass item, and the item of a row.
+"""Maps the columns of a file to attributes of pass items, and converts rows to items.
 
-A column is named for what it holds: `serial_number` or `pass_id`, `template`, `voided`, `delete_after`,
-`authentication_token`, a field's key alone or as `fields.KEY`, `overrides.KEY`, `attributes.NAME` for what is the
-pipeline's own; `fields`, `overrides` and `attributes` hold whole maps. `--map column=target` says so for a column with
-another name, and `--map column=` leaves one out.
+A column is named after its target: `serial_number` or `pass_id`, `template`, `voided`, `delete_after`,
+`authentication_token`, a field's key alone or as `fields.KEY`, `overrides.KEY`, `images.NAME`, and `attributes.NAME`
+for the pipeline's own attributes; `fields`, `overrides`, `images` and `attributes` contain whole maps. `--map
+column=target` maps a column with another name, and `--map column=` ignores one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,29 +21,29 @@ from chalicelib.passes.template import Template
 from infra.operate.bulk.cells import CellError, from_json, read_field, read_override, spreadsheet_leftover
 from infra.operate.bulk.rows import LEFT_OUT, TOKEN
 
-OURS = "passwire_"
-"""Columns of a reject file begin so; when it is mended and imported, they say nothing."""
+IGNORED_PREFIX = "passwire_"
+"""Prefix of the additional columns of a reject file, which are ignored when it is imported."""
 ATTRIBUTES = ("pass_id", "template", "voided", "delete_after", "authentication_token")
 MAPS = ("fields", "overrides", "images", "attributes")
 SERIAL_NUMBER = "serial_number"
 CHECKED_BY_PARSE = frozenset({"pass_id", "template", "voided", "fields", "overrides", "images", "authentication_token"})
-"""Attributes whose numbers `PassItem.parse` checks, or refuses."""
+"""Attributes whose numbers `PassItem.parse` checks."""
 
 
 class ColumnsError(RefusedError):
-    """The columns of a file cannot make passes: nothing was written."""
+    """The columns of a file cannot become passes; nothing was written."""
 
 
 class Columns:
-    """How rows become items.
+    """Converts rows to items.
 
     Args:
-        mapping: `--map`, by column.
-        pass_type: of rows that have a serial number alone.
-        template: of rows that name none; None where all must.
-        templates: the stage's.
-        cells: whether strings are text to be read, as in CSV, and not values already, as in JSON.
-        image_key: makes the key of an image out of a key or the name of a file, which it uploads.
+        mapping: targets by column, from `--map`.
+        pass_type: pass type of rows that contain only a serial number.
+        template: template of rows that name none; None if all rows must name one.
+        templates: templates of the stage.
+        cells: True if strings are text to parse, as in CSV; False if they are values, as in JSON.
+        image_key: returns the key of an image for a key or for the name of a file, which it uploads.
     """
 
     def __init__(
@@ -66,25 +66,25 @@ class Columns:
 
     @property
     def template(self) -> Template | None:
-        """Of rows that name none."""
+        """Template of rows that name none."""
         return self._default
 
     @property
     def token_columns(self) -> frozenset[str]:
-        """Those that hold authentication tokens."""
-        of_tokens = ((TOKEN, ""), ("attributes", TOKEN))
-        return frozenset(column for column, target in self._targets.items() if target in of_tokens)
+        """Columns with authentication tokens."""
+        token_targets = ((TOKEN, ""), ("attributes", TOKEN))
+        return frozenset(column for column, target in self._targets.items() if target in token_targets)
 
     def take(self, columns: Iterable[str]) -> None:
-        """Find out what each column of a file is.
+        """Determine the target of each column of a file.
 
         Raises:
-            ColumnsError: one is nothing, two are the same, or one that is needed is missing.
+            ColumnsError: a column has no target, two have the same, or a required one is missing.
         """
         names = list(columns)
         if absent := sorted(set(self._mapping) - set(names)):
             raise ColumnsError(
-                f"--map: there is no column {_listed(absent)}; the file has {_listed(names)}; nothing was written"
+                f"--map: the file has no column {_listed(absent)}, only {_listed(names)}; nothing was written"
             )
         unknown: list[str] = []
         for name in names:
@@ -92,17 +92,24 @@ class Columns:
             if target is None:
                 unknown.append(name)
             elif target in self._targets.values() and target[0]:
-                raise ColumnsError(f"two columns are {_named(target)}; leave one out: --map {name!r}=")
+                raise ColumnsError(
+                    f"two columns have the target {_named(target)}; ignore one with --map {name!r}=; "
+                    "nothing was written"
+                )
             else:
                 self._targets[name] = target
         if unknown:
-            raise ColumnsError(self._explained(unknown))
+            raise ColumnsError(self._explain(unknown))
         self._require()
 
     def _target(self, column: str) -> tuple[str, str] | None:
-        """What a column is: an attribute, or a map and a key in it; ("", "") where it is left out, None for nothing."""
+        """Return a column's target.
+
+        Returns:
+            An attribute and "", or a map and its key; ("", "") if the column is ignored, None if it has no target.
+        """
         text = self._mapping.get(column, column)
-        if (not text and column in self._mapping) or column.startswith(OURS):
+        if (not text and column in self._mapping) or column.startswith(IGNORED_PREFIX):
             return "", ""
         if text in (*ATTRIBUTES, *MAPS, SERIAL_NUMBER):
             return text, ""
@@ -113,18 +120,18 @@ class Columns:
             return where, key
         return ("fields", text) if self._default is not None and text in self._default.places else None
 
-    def _explained(self, unknown: list[str]) -> str:
-        on_rows = f"column {_listed(unknown)}: "
+    def _explain(self, unknown: list[str]) -> str:
+        problem = f"column {_listed(unknown)}: "
         if self._default is None:
-            on_rows += "is no attribute of a pass; give --template NAME so that fields are known by their keys, "
+            problem += "not an attribute of a pass; give --template NAME so that columns can be named after fields, "
         else:
             fields = ", ".join(sorted(self._default.places))
-            on_rows += (
-                f"is no field of template '{self._default.name}' (those are {fields}), nor an attribute of a pass; "
+            problem += (
+                f"neither a field of template '{self._default.name}' (which has {fields}) nor an attribute of a pass; "
             )
         first = unknown[0]
         return (
-            f"{on_rows}name what it is with --map {first!r}=TARGET, or leave it out with --map {first!r}=; "
+            f"{problem}give its target with --map {first!r}=TARGET, or ignore it with --map {first!r}=; "
             "nothing was written"
         )
 
@@ -132,36 +139,38 @@ class Columns:
         targets = {target for target, _ in self._targets.values()}
         if not targets & {"pass_id", SERIAL_NUMBER}:
             raise ColumnsError(
-                f"no column is the serial number; the file has {_listed(self._targets)}: name one, such as "
+                f"no column contains the serial number; the file has {_listed(self._targets)}: map one, such as "
                 f"--map {next(iter(self._targets), 'number')!r}=serial_number; nothing was written"
             )
         if SERIAL_NUMBER in targets and self._pass_type is None:
-            raise ColumnsError("serial numbers alone need their pass type: give --type; nothing was written")
+            raise ColumnsError("the rows contain serial numbers without a pass type: give --type; nothing was written")
         if {"pass_id", SERIAL_NUMBER} <= targets:
             raise ColumnsError(
-                "both pass_id and serial_number are there; leave one out with --map; nothing was written"
+                "the file has both pass_id and serial_number; ignore one with --map; nothing was written"
             )
         if "template" not in targets and self._default is None:
-            raise ColumnsError("no column is the template; give --template NAME; nothing was written")
+            raise ColumnsError("no column contains the template; give --template NAME; nothing was written")
 
     def item(self, values: Mapping[str, object]) -> dict[str, Any]:
-        """The item of a row, whole and proven against its template.
+        """Convert a row to a complete item, and validate it against its template.
 
         Raises:
-            RefusedError: it cannot become a pass.
-            TemplateStoreError: its template could not be read.
+            RefusedError: the row cannot become a pass.
+            TemplateStoreError: the template could not be read.
         """
         if self._cells:
             self._refuse_leftovers(values)
-        given, members = self._sorted(values)
-        item: dict[str, Any] = {"pass_id": self._pass_id(given)}
-        template = given.pop("template", self._default.name if self._default else None)
-        if template is not None:
-            item["template"] = template
-        of = self._templates.get(template) if isinstance(template, str) and template else None
-        item.update({name: self._read(item["pass_id"], name, value) for name, value in given.items()})
+        attributes, members = self._split(values)
+        item: dict[str, Any] = {"pass_id": self._pass_id(attributes)}
+        name_of_template = attributes.pop("template", self._default.name if self._default else None)
+        if name_of_template is not None:
+            item["template"] = name_of_template
+        template = (
+            self._templates.get(name_of_template) if isinstance(name_of_template, str) and name_of_template else None
+        )
+        item.update({name: self._read(item["pass_id"], name, value) for name, value in attributes.items()})
         for name, key, value in members:
-            self._put(item, name, key, self._member(item["pass_id"], of, name, key, value))
+            self._put(item, name, key, self._member(item["pass_id"], template, name, key, value))
         own = item.pop("attributes", {})
         if not isinstance(own, dict):
             raise ItemError(item["pass_id"], "attributes", "must be a map of the pipeline's own attributes")
@@ -171,28 +180,26 @@ class Columns:
             if name not in CHECKED_BY_PARSE:
                 _check_numbers(item["pass_id"], name, value)
         if item.get(TOKEN) == LEFT_OUT:
-            raise ItemError(
-                item["pass_id"], TOKEN, "was left out of the file of refused rows; copy it from the file before that"
-            )
+            raise ItemError(item["pass_id"], TOKEN, "was left out of the reject file; copy it from the original file")
         parsed = PassItem.parse(item)
         _check_delete_after(item)
-        validate(of or self._templates.get(parsed.template), parsed)
+        validate(template or self._templates.get(parsed.template), parsed)
         return item
 
-    def _sorted(self, values: Mapping[str, object]) -> tuple[dict[str, object], list[tuple[str, str, object]]]:
-        """What a row says of attributes, and of members of maps."""
-        given: dict[str, object] = {}
+    def _split(self, values: Mapping[str, object]) -> tuple[dict[str, object], list[tuple[str, str, object]]]:
+        """Split a row into attributes by name, and members of maps as (map, key, value)."""
+        attributes: dict[str, object] = {}
         members: list[tuple[str, str, object]] = []
         for column, value in values.items():
             where, key = self._targets[column]
             if key and value is not None:
                 members.append((where, key, value))
             elif where and value is not None:
-                given[where] = value
-        return given, members
+                attributes[where] = value
+        return attributes, members
 
     def _refuse_leftovers(self, values: Mapping[str, object]) -> None:
-        """Refuse formulas and error values of spreadsheets, in columns that are imported."""
+        """Refuse formulas and error values of spreadsheets in columns that are not ignored."""
         for column, value in values.items():
             if not isinstance(value, str) or not value.startswith(("=", "#")) or not self._targets[column][0]:
                 continue
@@ -203,15 +210,15 @@ class Columns:
 
     @staticmethod
     def _put(item: dict[str, Any], name: str, key: str, value: object) -> None:
-        """Into a map, over what a column of the whole map says."""
+        """Set a member of a map; it replaces the member in a column that contains the whole map."""
         whole = item.setdefault(name, {})
         if not isinstance(whole, dict):
             raise ItemError(item["pass_id"], name, "must be a map")
         whole[key] = value
 
-    def _pass_id(self, given: dict[str, object]) -> str:
-        named = "pass_id" in given
-        value = given.pop("pass_id", None) if named else given.pop(SERIAL_NUMBER, None)
+    def _pass_id(self, attributes: dict[str, object]) -> str:
+        named = "pass_id" in attributes
+        value = attributes.pop("pass_id", None) if named else attributes.pop(SERIAL_NUMBER, None)
         if isinstance(value, Decimal | int) and not isinstance(value, bool):
             try:
                 check_number(value)
@@ -234,7 +241,7 @@ class Columns:
         except KeyError:
             raise ItemError(pass_id, name, f"{value!r} must be true or false") from None
         except NumberError:
-            return value  # _check_delete_after says what is wrong with it
+            return value  # _check_delete_after reports it
         except CellError as error:
             raise _item_error(pass_id, name, error) from None
 
@@ -243,7 +250,7 @@ class Columns:
             return self._image_key(value)
         if isinstance(value, datetime):
             if value.tzinfo is None:
-                raise ItemError(pass_id, f"{name}.{key}", "is a time without a time zone; phones need one")
+                raise ItemError(pass_id, f"{name}.{key}", "is a time without a time zone, which phones need; add one")
             return value.isoformat(timespec="seconds")
         if isinstance(value, date):
             return value.isoformat()
@@ -258,9 +265,9 @@ class Columns:
 
 
 def _drop_nulls(item: dict[str, Any]) -> None:
-    """Take the null members out of an item's maps, as null is an absent value wherever a file has it.
+    """Remove null members from an item's maps and from their fields, since null in a file is an absent value.
 
-    A field's own keys are such members too; what is deeper is a value of Apple's and is checked as it is.
+    Deeper values are values of Apple's format, and are validated as they are.
     """
     for name in ("fields", "overrides"):
         if isinstance(item.get(name), dict):
@@ -268,7 +275,7 @@ def _drop_nulls(item: dict[str, Any]) -> None:
     if isinstance(fields := item.get("fields"), dict):
         for key, field in fields.items():
             if isinstance(field, dict):
-                fields[key] = {inner: part for inner, part in field.items() if part is not None}
+                fields[key] = {name: member for name, member in field.items() if member is not None}
 
 
 def _item_error(pass_id: str, attribute: str, error: CellError) -> ItemError:
@@ -276,7 +283,7 @@ def _item_error(pass_id: str, attribute: str, error: CellError) -> ItemError:
 
 
 def _check_numbers(pass_id: str, path: str, value: object) -> None:
-    """Refuse what DynamoDB does not hold, the pipeline's own attributes included, before anything computes with it."""
+    """Refuse numbers that DynamoDB cannot store, also in the pipeline's own attributes, before they are used."""
     match value:
         case bool():
             return
@@ -294,7 +301,7 @@ def _check_numbers(pass_id: str, path: str, value: object) -> None:
 
 
 def _check_delete_after(item: Mapping[str, Any]) -> None:
-    """DynamoDB disregards what is no number, and the pass would never go."""
+    """Check that delete_after is a whole number: DynamoDB ignores other values, and would never delete the item."""
     value = item.get("delete_after")
     whole = isinstance(value, int | Decimal) and not isinstance(value, bool) and value == int(value)
     if value is not None and not whole:

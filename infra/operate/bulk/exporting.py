@@ -1,9 +1,9 @@
-"""Many passes from the passes table into a file: the mirror of `importing.py`.
+"""Exports passes from the passes table to a file that `importing.py` can read.
 
-The table is read by parallel scans into a file of JSON lines beside the target; what that holds becomes the target,
-under its name only when it is whole. CSV and Parquet get their columns from what was found.
+Parallel scans write the table to a temporary file of JSON lines beside the target. The target is created from it, and
+gets its name only when it is complete. The columns of CSV and Parquet are those of the items found.
 
-An authentication token of a pass's own is left out unless it is asked for; all else of an item is there.
+Authentication tokens in items are left out unless requested; everything else is exported.
 """
 
 import csv
@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,18 @@ from infra.stage.stage import Stage
 
 SEGMENTS = 4
 PAGES_AHEAD = 8
-"""Pages that are read before the file has taken the earlier ones."""
+"""Maximum number of pages that are read and not yet written."""
 ROWS_AT_ONCE = 5000
 SECRET = "authentication_token"
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote.
+    """Result of an export.
 
     Args:
-        passes: how many.
-        tokens_left_out: how many of them have an authentication token of their own that the file does not hold.
+        passes: number of passes written.
+        tokens_left_out: number of passes whose authentication token was left out.
     """
 
     passes: int
@@ -56,7 +57,7 @@ def export_passes(
     leave_out: Iterable[str] = (SECRET,),
     on_rows: Callable[[int], object],
 ) -> Exported:
-    """Write all passes of a table into a file, as `write_passes` does. Its segments come in any order."""
+    """Write all passes of a table to a file, in no particular order; arguments and errors as for `write_passes`."""
     return write_passes(_scanned(stage.table("passes")), target, templates, leave_out=leave_out, on_rows=on_rows)
 
 
@@ -68,25 +69,25 @@ def write_passes(
     leave_out: Iterable[str] = (SECRET,),
     on_rows: Callable[[int], object],
 ) -> Exported:
-    """Write items into a file, which is there whole or not at all; one that is there is replaced.
+    """Write items to a file, which is created or replaced only when it is complete.
 
     Args:
-        pages: of items.
-        target: its name says the form.
-        templates: the stage's: they say which fields are numbers.
-        leave_out: attributes that the file must not hold.
-        on_rows: takes the count of each page.
+        pages: lists of items.
+        target: the file; the suffix of its name selects the format.
+        templates: templates of the stage, which define the types of fields.
+        leave_out: attributes that are not written.
+        on_rows: called with the number of items of each page.
 
     Raises:
-        FileError: the form is not known, or cannot be written here.
+        FileError: the format is unknown, or pyarrow is not installed.
     """
     kind = kind_of(target)
     if kind == ".parquet":
         import_parquet()
     left_out = set(leave_out)
     passes = tokens = 0
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as half:
-        lines = Path(half) / "passes.jsonl"
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as work:
+        lines = Path(work) / "passes.jsonl"
         found: dict[str, None] = {}
         with lines.open("w", encoding="utf-8", newline="\n") as file:
             for page in pages:
@@ -98,26 +99,26 @@ def write_passes(
                         found.update(dict.fromkeys(_spread(row)))
                 passes += len(page)
                 on_rows(len(page))
-        whole = lines
+        complete = lines
         if kind != ".jsonl":
-            whole = Path(half) / f"passes{kind}"
+            complete = Path(work) / f"passes{kind}"
             rows = _cells(lines, templates)
             columns = [*(name for name in ATTRIBUTES if name in found), *sorted(set(found) - set(ATTRIBUTES))]
-            (_write_csv if kind == ".csv" else _write_parquet)(whole, columns or list(ATTRIBUTES[:1]), rows)
-        whole.chmod(PRIVATE)  # it names people
-        whole.rename(target)
+            (_write_csv if kind == ".csv" else _write_parquet)(complete, columns or list(ATTRIBUTES[:1]), rows)
+        complete.chmod(PRIVATE)  # contains personal data
+        complete.rename(target)
     return Exported(passes, tokens)
 
 
 def _row(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item by the columns of `columns.py`: what is the pipeline's own stands under `attributes`."""
+    """Return an item by the columns of `columns.py`, with the pipeline's own attributes under `attributes`."""
     known = {name: item[name] for name in (*ATTRIBUTES, *MAPS[:3]) if name in item}
     own = {name: value for name, value in item.items() if name not in known}
     return {**known, **({"attributes": own} if own else {})}
 
 
 def _spread(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with a column for each field, where its fields are what fields can be."""
+    """Return a row with a column for each field, unless its fields are invalid."""
     fields = row.get("fields")
     if not isinstance(fields, dict) or not fields or not all(map(_is_field, fields.items())):
         return dict(row)
@@ -146,7 +147,7 @@ def _cells(lines: Path, templates: Templates) -> Iterator[dict[str, str]]:
 
 
 def _template(templates: Templates, name: str) -> Template | None:
-    """None where there is none: its passes are broken, and are exported as they are."""
+    """Return a template; None if it does not exist or is invalid, in which case its passes are exported as they are."""
     try:
         return templates.get(name)
     except PasswireError:
@@ -173,23 +174,18 @@ def _write_parquet(path: Path, columns: list[str], rows: Iterable[Mapping[str, s
     arrow, parquet = import_parquet()
     schema = arrow.schema([(column, arrow.string()) for column in columns])
     with parquet.ParquetWriter(path, schema) as writer:
-        for few in _in_pieces(rows, ROWS_AT_ONCE):
-            writer.write_table(arrow.Table.from_pylist(few, schema=schema))
+        for chunk in _in_chunks(rows, ROWS_AT_ONCE):
+            writer.write_table(arrow.Table.from_pylist(chunk, schema=schema))
 
 
-def _in_pieces(rows: Iterable[Mapping[str, str]], size: int) -> Iterator[list[Mapping[str, str]]]:
-    few: list[Mapping[str, str]] = []
-    for row in rows:
-        few.append(row)
-        if len(few) == size:
-            yield few
-            few = []
-    if few:
-        yield few
+def _in_chunks(rows: Iterable[Mapping[str, str]], size: int) -> Iterator[list[Mapping[str, str]]]:
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
 
 
 def _scanned(table_name: str) -> Iterator[list[dict[str, Any]]]:
-    """The table's items, a page at a time, in whatever order its segments give them."""
+    """Yield pages of the table's items, in no particular order."""
     resource = aws.resource("dynamodb", config=Config(max_pool_connections=SEGMENTS))
     table = resource.Table(table_name)
     pages: queue.Queue[list[dict[str, Any]] | BaseException | None] = queue.Queue(PAGES_AHEAD)
@@ -204,7 +200,7 @@ def _scanned(table_name: str) -> Iterator[list[dict[str, Any]]]:
                 if "LastEvaluatedKey" not in page:
                     break
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-        except BaseException as error:  # noqa: BLE001 - it is raised where the pages are taken
+        except BaseException as error:  # noqa: BLE001 - raised again by the reader of the queue
             _put(pages, error, stop)
         else:
             _put(pages, None, stop)
@@ -213,11 +209,11 @@ def _scanned(table_name: str) -> Iterator[list[dict[str, Any]]]:
         for segment in range(SEGMENTS):
             scanners.submit(scan, segment)
         try:
-            going = SEGMENTS
-            while going:
+            unfinished = SEGMENTS
+            while unfinished:
                 match pages.get():
                     case None:
-                        going -= 1
+                        unfinished -= 1
                     case BaseException() as error:
                         raise error
                     case page:
@@ -227,7 +223,7 @@ def _scanned(table_name: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _put(pages: "queue.Queue[Any]", page: object, stop: threading.Event) -> None:
-    """Hand a page over, unless nobody takes any more."""
+    """Put a page into the queue, unless the export has stopped."""
     while not stop.is_set():
         try:
             pages.put(page, timeout=0.2)

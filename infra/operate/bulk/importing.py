@@ -1,10 +1,10 @@
-"""Many passes from a file into the passes table: read, proven row by row, written with BatchWriteItem, noted.
+"""Imports passes from a file: reads and validates each row, writes items with BatchWriteItem, and keeps a journal.
 
-Rows go out in requests of up to 25, several under way at a time. A request that holds a pass which another one under
-way holds too waits for it, so that rows are written as if one after the other: of two rows of one pass the later wins.
-What was settled is noted request by request (`journal.py`); a run that ended in the middle, however it ended, goes on
-with what was not. What became of the requests that were under way then, `MAX_ROWS_IN_DOUBT` rows at most, nobody noted:
-these rows are read first, and one that stands in the table as it is to be is not written again.
+Requests contain up to 25 rows, and several are sent concurrently. A request with a pass that an unfinished request also
+contains waits for it, so that rows are written as if one after the other: of two rows for one pass, the later wins.
+The journal (`journal.py`) records the rows of each finished request, so that an interrupted import can be resumed. The
+result of the requests that were unfinished at the interruption, at most `MAX_ROWS_IN_DOUBT` rows, is unknown: a resumed
+import reads these rows first, and does not write items that are in the table already.
 """
 
 import hashlib
@@ -40,21 +40,27 @@ ROWS_PER_REQUEST = 25
 REQUESTS_AT_ONCE = 8
 MAX_ROWS_IN_DOUBT = ROWS_PER_REQUEST * REQUESTS_AT_ONCE
 MAX_ROWS_OF_BATCH = 500
-"""Rows that are noted together, the refused ones among them."""
+"""Rows that are recorded together, including refused ones."""
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 10.0
 MAX_ATTEMPTS = 12
-"""Tries without a single row taken, over half a minute and more, before an import stops."""
+"""Consecutive attempts of which none writes a row, over at least half a minute, after which an import stops."""
 THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded")
 
 
 class ImportStoppedError(TransientError):
-    """An import that could not go on: what was settled is noted, and the same command goes on from there."""
+    """An import stopped; its progress is recorded, and the same command resumes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an import is: `position` of the file's `size`."""
+    """Progress of an import.
+
+    Args:
+        position: how far the file is read; at most `RowFile.size`.
+        written: number of rows written.
+        rejected: number of rows refused.
+    """
 
     position: int
     written: int
@@ -63,14 +69,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How an import ended.
+    """Result of an import.
 
     Args:
-        written: rows that this run wrote.
-        skipped: rows that an earlier run had settled, or written when it ended.
-        rejected: rows that were refused, by this run or an earlier one of the same import.
-        seconds: of this run.
-        rejects: where the refused rows are; None where there are none.
+        written: number of rows that this run wrote.
+        skipped: number of rows that an interrupted run had written or refused.
+        rejected: number of rows that were refused, by this run or an interrupted run.
+        seconds: duration of this run.
+        rejects: file with the refused rows; None if no row was refused.
     """
 
     written: int
@@ -86,14 +92,14 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to import and how.
+    """Options of an import.
 
     Args:
-        stage: whose passes; its name is part of the journal's name.
-        pass_type: of rows that have a serial number alone.
-        template: of rows that name none.
-        mapping: column to target, where the column's name does not say it (`columns.py`).
-        rate: rows a second, at most; None for as many as DynamoDB takes.
+        stage: the stage; its name becomes part of the journal's name.
+        pass_type: pass type of rows that contain only a serial number.
+        template: template of rows that name none.
+        mapping: targets by column, for columns whose names do not say what they are (`columns.py`).
+        rate: maximum number of rows per second; None for no limit.
     """
 
     stage: Stage
@@ -109,13 +115,13 @@ class Plan:
 
 @dataclass(slots=True)
 class _Batch:
-    """Rows that are settled together: items to write, how many were there already, and lines for the reject file."""
+    """Rows that are recorded together: items to write, the number already written, and refused rows."""
 
     first: int = 0
     last: int = 0
     position: int = 0
     items: dict[str, tuple[Row, dict[str, Any]]] = field(default_factory=dict)
-    there: int = 0
+    already_written: int = 0
     rejected: list[tuple[Row, str]] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
@@ -131,19 +137,19 @@ def import_passes(
     on_rows: Callable[[Progress], object],
     on_progress: Callable[[str], object],
 ) -> Imported:
-    """Write a file's rows as pass items: each replaces the item that was there, as any pipeline's PutItem does.
+    """Write a file's rows as pass items; each replaces an existing item, as any pipeline's PutItem does.
 
     Args:
-        file: whose rows.
-        plan: what they become.
-        templates: the stage's.
-        on_rows: takes the progress after each request.
-        on_progress: takes a line about resuming.
+        file: the rows.
+        plan: options.
+        templates: templates of the stage.
+        on_rows: called with the progress after each request.
+        on_progress: called with a line of text when an import is resumed or starts again.
 
     Raises:
-        ColumnsError: the columns cannot make passes; nothing was written.
-        ImportRunsError: the same import runs already.
-        ImportStoppedError: DynamoDB or the network went away.
+        ColumnsError: the columns cannot become passes; nothing was written.
+        ImportRunsError: another process imports the same file.
+        ImportStoppedError: DynamoDB or the network is unavailable.
     """
     columns = Columns(
         mapping=plan.mapping,
@@ -160,18 +166,19 @@ def import_passes(
     meaning = [file.digest, plan.table_name, plan.pass_type, plan.template, revision, sorted(plan.mapping.items())]
     key = hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
     with Journal(file.path.with_name(f"{file.path.name}.{plan.stage.name}.progress"), key) as journal:
-        if journal.of_another:
+        if journal.replaced:
             on_progress(
-                "the file, the mapping or the template is not what an earlier import broke off with: from the first row"
+                "starting with the first row: the file, the mapping or the template has changed since the interrupted "
+                "import"
             )
         elif journal.rows:
-            on_progress(f"going on after {journal.rows:,} rows that an earlier run settled")
+            on_progress(f"resuming after {journal.rows:,} rows of an interrupted import")
         rejects = file.path.with_name(f"{file.path.stem}.rejected{file.rejects_suffix}")
         return _Import(file, plan, columns, journal, rejects, on_rows).run()
 
 
 class _Import:
-    """One run."""
+    """One run of an import."""
 
     def __init__(
         self,
@@ -186,7 +193,7 @@ class _Import:
         self._rejects_path, self._on_rows = rejects, on_rows
         self._rejects: BinaryIO | None = None
         self._skipped = 0
-        self._there = 0
+        self._already_written = 0
         self._in_doubt = MAX_ROWS_IN_DOUBT if journal.resumed else 0
         self._stop = threading.Event()
         config = Config(
@@ -194,7 +201,7 @@ class _Import:
             connect_timeout=5,
             read_timeout=10,
             retries={"mode": "standard", "total_max_attempts": 4},
-            parameter_validation=False,  # we made the items; looking at each value again takes longer than to send it
+            parameter_validation=False,  # the items are valid; botocore's validation takes longer than the request
         )
         self._client = aws.client("dynamodb", config=config)
         pace = plan.rate or float("inf")
@@ -205,36 +212,36 @@ class _Import:
         started = time.monotonic()
         before = self._journal.written
         self._open_rejects()
-        under_way: dict[Future[list[tuple[Row, str]]], _Batch] = {}
+        unfinished: dict[Future[list[tuple[Row, str]]], _Batch] = {}
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             try:
                 for batch in self._batches():
-                    self._leave_out_what_is_there(batch)
+                    self._skip_written_items(batch)
                     while (
-                        len(under_way) >= REQUESTS_AT_ONCE
-                        or _meets(batch, under_way.values())
-                        or any(future.done() for future in under_way)
+                        len(unfinished) >= REQUESTS_AT_ONCE
+                        or _overlaps(batch, unfinished.values())
+                        or any(future.done() for future in unfinished)
                     ):
-                        self._settle_some(under_way)
+                        self._record_finished(unfinished)
                     if not batch.items:
-                        self._settle(batch, [])
+                        self._record(batch, [])
                         continue
                     self._pace.wait(len(batch.items))
-                    under_way[pool.submit(self._write, list(batch.items.values()))] = batch
-                while under_way:
-                    self._settle_some(under_way)
+                    unfinished[pool.submit(self._write, list(batch.items.values()))] = batch
+                while unfinished:
+                    self._record_finished(unfinished)
             except BaseException:
                 self._stop.set()
-                self._cut_rejects()
-                self._settle_what_ended_well(under_way)
+                self._truncate_rejects()
+                self._record_successful(unfinished)
                 raise
             finally:
                 if self._rejects is not None:
                     self._rejects.close()
         self._journal.remove()
         return Imported(
-            written=self._journal.written - before - self._there,
-            skipped=self._skipped + self._there,
+            written=self._journal.written - before - self._already_written,
+            skipped=self._skipped + self._already_written,
             rejected=self._journal.rejected,
             seconds=time.monotonic() - started,
             rejects=self._rejects_path if self._journal.rejected else None,
@@ -243,7 +250,7 @@ class _Import:
     def _batches(self) -> Iterator[_Batch]:
         batch = _Batch()
         for row in self._file.rows():
-            if self._journal.settled(row.number):
+            if self._journal.is_settled(row.number):
                 self._skipped += 1
                 continue
             item, reason = self._item(row)
@@ -262,7 +269,7 @@ class _Import:
             yield batch
 
     def _item(self, row: Row) -> tuple[dict[str, Any] | None, str]:
-        """A row's item in DynamoDB's form under its pass_id, or why it cannot be one."""
+        """Return a row's `pass_id` and item in DynamoDB's JSON, or None and the reason why the row is refused."""
         if row.problem:
             return None, row.problem
         try:
@@ -271,13 +278,13 @@ class _Import:
         except RefusedError as error:
             return None, str(error)
         except (TypeError, ArithmeticError) as error:
-            return None, f"holds a value that DynamoDB cannot: {error}"
+            return None, f"has a value that DynamoDB cannot store: {error}"
 
-    def _leave_out_what_is_there(self, batch: _Batch) -> None:
-        """Drop from the first rows of a run that goes on what the run before had written without noting it.
+    def _skip_written_items(self, batch: _Batch) -> None:
+        """Remove items that the interrupted run wrote without recording it, from the first batches of a resumed run.
 
         Raises:
-            ImportStoppedError: they could not be read.
+            ImportStoppedError: the table could not be read.
         """
         if self._in_doubt <= 0 or not batch.items:
             return
@@ -292,11 +299,11 @@ class _Import:
             pass_id = found["pass_id"]["S"]
             if plain_item(found) == plain_item(batch.items[pass_id][1]["Item"]):
                 del batch.items[pass_id]
-                batch.there += 1
-                self._there += 1
+                batch.already_written += 1
+                self._already_written += 1
 
     def _write(self, rows: Sequence[tuple[Row, dict[str, Any]]]) -> list[tuple[Row, str]]:
-        """Write rows with one request, and again what DynamoDB left; those that it refuses, with its reason."""
+        """Write rows with one request, and repeat it for unprocessed rows; return refused rows with the reason."""
         requests = [{"PutRequest": {"Item": item["Item"]}} for _, item in rows]
         attempt = 0
         while requests:
@@ -305,7 +312,7 @@ class _Import:
                 left = answer.get("UnprocessedItems", {}).get(self._plan.table_name, [])
             except ClientError as error:
                 code = error.response["Error"]["Code"]
-                if code == "ValidationException" and len(rows) > 1:  # of one row; it took none of them
+                if code == "ValidationException" and len(rows) > 1:  # one row is invalid, and none was written
                     return [refusal for row in rows for refusal in self._write([row])]
                 if code == "ValidationException":
                     return [(rows[0][0], f"DynamoDB: {error.response['Error']['Message']}")]
@@ -314,55 +321,55 @@ class _Import:
                 left = requests
             attempt = attempt + 1 if len(left) == len(requests) else 0
             if attempt == MAX_ATTEMPTS:
-                raise ImportStoppedError(f"DynamoDB takes no more writes into {self._plan.table_name} at the moment")
+                raise ImportStoppedError(f"DynamoDB throttles all writes to {self._plan.table_name}")
             requests = left
             if requests and self._stop.wait(backoff_seconds(attempt)):
                 raise ImportStoppedError("another request failed")
         return []
 
-    def _settle_some(self, under_way: dict[Future[list[tuple[Row, str]]], _Batch]) -> None:
-        """Wait until one request has ended, and note those that have.
+    def _record_finished(self, unfinished: dict[Future[list[tuple[Row, str]]], _Batch]) -> None:
+        """Wait until a request has finished; remove and record those that have.
 
         Raises:
-            ImportStoppedError: one failed; it is under way no more.
+            ImportStoppedError: a request failed.
         """
-        for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-            batch = under_way.pop(future)
+        for future in wait(unfinished, return_when=FIRST_COMPLETED).done:
+            batch = unfinished.pop(future)
             try:
                 refused = future.result()
             except (BotoCoreError, ClientError, ImportStoppedError) as error:
                 raise ImportStoppedError(self._stopped(error)) from error
-            self._settle(batch, refused)
+            self._record(batch, refused)
 
-    def _settle_what_ended_well(self, under_way: dict[Future[list[tuple[Row, str]]], _Batch]) -> None:
-        wait(under_way)
-        for future, batch in under_way.items():
+    def _record_successful(self, unfinished: dict[Future[list[tuple[Row, str]]], _Batch]) -> None:
+        wait(unfinished)
+        for future, batch in unfinished.items():
             if future.exception() is None:
-                self._settle(batch, future.result())
+                self._record(batch, future.result())
 
-    def _settle(self, batch: _Batch, refused: list[tuple[Row, str]]) -> None:
-        """First the rows in the reject file, then the note that they are there: in between, they are cut off again."""
+    def _record(self, batch: _Batch, refused: list[tuple[Row, str]]) -> None:
+        """Write refused rows to the reject file, then record them: unrecorded rows are truncated by the next run."""
         rejected = batch.rejected + refused
-        for row, reason in sorted(rejected, key=lambda of: of[0].number):
+        for row, reason in sorted(rejected, key=lambda entry: entry[0].number):
             self._reject(self._file.rejected(row, reason, token_columns=self._columns.token_columns))
         size = 0
         if self._rejects is not None:
             self._rejects.flush()
             size = self._rejects.tell()
-        written = batch.there + len(batch.items) - len(refused)
-        self._journal.note(Settled(batch.first, batch.last, written, len(rejected), size))
+        written = batch.already_written + len(batch.items) - len(refused)
+        self._journal.record(Settled(batch.first, batch.last, written, len(rejected), size))
         self._on_rows(Progress(batch.position, self._journal.written, self._journal.rejected))
 
     def _open_rejects(self) -> None:
-        """The reject file as the journal knows it; none before the first refused row."""
+        """Open the reject file of an interrupted run, or delete one that does not belong to this import."""
         if not self._journal.rejects_size:
             self._rejects_path.unlink(missing_ok=True)
             return
         self._rejects = open_private(self._rejects_path, "ab")
-        self._cut_rejects()
+        self._truncate_rejects()
 
-    def _cut_rejects(self) -> None:
-        """Take from the reject file what is not noted to be there: it was being written when the run ended."""
+    def _truncate_rejects(self) -> None:
+        """Remove unrecorded rows from the reject file."""
         if self._rejects is not None:
             self._rejects.flush()
             self._rejects.truncate(self._journal.rejects_size)
@@ -376,16 +383,16 @@ class _Import:
     def _stopped(self, error: Exception) -> str:
         reason = explain(error) if isinstance(error, BotoCoreError | ClientError) else str(error)
         return (
-            f"{self._journal.rows:,} rows of {self._file.path} are settled, none by half; "
-            f"repeat the command to go on from there. What stopped it: {reason}"
+            f"the import stopped after {self._journal.rows:,} rows of {self._file.path}: {reason}; "
+            "run the same command again to resume it"
         )
 
 
 def backoff_seconds(attempt: int) -> float:
-    """How long to wait before another try: anything up to a bound that doubles each time (full jitter)."""
+    """Return a random delay in seconds, up to a bound that doubles with each attempt (full jitter)."""
     return random.uniform(0, min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**attempt))  # noqa: S311 - no secret
 
 
-def _meets(batch: _Batch, others: Iterable[_Batch]) -> bool:
-    """Whether another batch holds a pass of this one."""
+def _overlaps(batch: _Batch, others: Iterable[_Batch]) -> bool:
+    """Return True if another batch contains a pass of this one."""
     return any(not batch.items.keys().isdisjoint(other.items) for other in others)

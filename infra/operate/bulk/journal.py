@@ -1,7 +1,7 @@
-"""What an import has done, in a small file beside the one that it reads: a line for each request that was settled.
+"""The journal of an import: a small file beside the imported one, with one line per finished request.
 
-A line is one write to the kernel, so it outlives the process however that ends. What a machine that loses its power
-forgets of it is written again, which changes nothing.
+A line is one write to the kernel, so it survives the end of the process. If a machine loses power, rows whose lines are
+lost are written again, which changes nothing.
 """
 
 import errno
@@ -17,19 +17,19 @@ from infra.core.private_files import private_descriptor
 
 
 class ImportRunsError(RefusedError):
-    """Another process imports the same file into the same stage."""
+    """Another process is importing the same file into the same stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Rows that are dealt with for good.
+    """Rows that are either written or refused.
 
     Args:
-        first: the number of the first.
-        last: and of the last; all between are settled.
-        written: how many of them stand in the table.
-        rejected: how many of them were refused.
-        rejects_size: bytes of the reject file with theirs in it.
+        first: number of the first row.
+        last: number of the last row; all rows between them are settled.
+        written: number of rows written.
+        rejected: number of rows refused.
+        rejects_size: size of the reject file, in bytes, with the refused rows.
     """
 
     first: int
@@ -40,14 +40,18 @@ class Settled:
 
 
 class Journal:
-    """The journal of one file into one stage; held alone, for as long as it is open.
+    """The journal of importing one file into one stage; locked while it is open.
+
+    Attributes:
+        resumed: True if an interrupted import with the same key had a journal.
+        replaced: True if the journal of an import with another key was discarded.
 
     Args:
-        path: of the journal.
-        key: names the content and the meaning of the file: what was noted under another is forgotten.
+        path: the journal's file.
+        key: identifies the content and the options of the import.
 
     Raises:
-        ImportRunsError: another process has it open.
+        ImportRunsError: another process has the journal open.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -57,8 +61,8 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._file)
-            raise ImportRunsError(f"{path}: another import of this file runs; wait for it") from None
-        self.of_another = self.resumed = False
+            raise ImportRunsError(f"{path}: another import of this file is running; wait until it ends") from None
+        self.replaced = self.resumed = False
         self.written = self.rejected = self.rejects_size = 0
         self._through = 0
         self._beyond: dict[int, int] = {}
@@ -72,15 +76,19 @@ class Journal:
 
     @property
     def rows(self) -> int:
-        """How many were settled when the journal was opened, and since."""
+        """Number of settled rows."""
         return self.written + self.rejected
 
-    def settled(self, number: int) -> bool:
-        """Whether a row is."""
+    def is_settled(self, number: int) -> bool:
+        """Return True if the row with this number is settled."""
         return number <= self._through or any(first <= number <= last for first, last in self._beyond.items())
 
-    def note(self, settled: Settled) -> None:
-        """Write down what was settled."""
+    def record(self, settled: Settled) -> None:
+        """Record settled rows.
+
+        Raises:
+            OSError: the disk is full.
+        """
         s = settled
         line = f"{s.first} {s.last} {s.written} {s.rejected} {s.rejects_size}\n".encode()
         if os.write(self._file, line) < len(line):
@@ -88,7 +96,7 @@ class Journal:
         self._add(settled)
 
     def remove(self) -> None:
-        """The file is imported whole: the next import of it begins anew."""
+        """Delete the journal of a complete import, so that the next import starts with the first row."""
         self._path.unlink()
 
     def _read(self, key: str) -> None:
@@ -102,11 +110,11 @@ class Journal:
                 for line in file:
                     numbers = line.split()
                     if not line.endswith(b"\n") or len(numbers) != len(fields(Settled)):
-                        break  # the last thing that a killed process did, or that a full disk took
+                        break  # an incomplete line: the process was killed, or the disk was full
                     self._add(Settled(*map(int, numbers)))
                     size += len(line)
             else:
-                self.of_another = head != b""
+                self.replaced = head != b""
         os.ftruncate(self._file, size)
         if not size:
             os.write(self._file, json.dumps({"key": key}).encode() + b"\n")

@@ -1,7 +1,7 @@
-"""Files of rows: CSV, JSON lines and Parquet, read a row at a time, each row with its line and as it stands there.
+"""Reads CSV, JSON lines and Parquet files row by row, with the line number and the original text of each row.
 
-A file is read twice: once to know that it is sound (its encoding, its columns) before anything is written, and once
-for its rows. Neither takes more memory for a larger file.
+A file is read twice: once to validate its encoding and its columns before anything is written, and once for its rows.
+Neither needs more memory for a larger file.
 """
 
 import codecs
@@ -25,33 +25,33 @@ from chalicelib.core.errors import RefusedError
 from infra.operate.bulk.cells import CellError, from_json, to_json
 
 MAX_LINE_LENGTH = 4_000_000
-"""In characters: an item has 400 KB at most, and no way to write it down takes ten times that."""
+"""In characters. An item has at most 400 KB, and no encoding of it is ten times as long."""
 MAX_COLUMNS = 10_000
 CHUNK_BYTES = 1 << 20
 DELIMITERS = ",;\t|"
-NOT_REPEATED = "the row is not repeated here, because it may hold an authentication token"
+NOT_REPEATED = "the row is not repeated here, because it may contain an authentication token"
 SEPARATOR_LINE = re.compile(r'\ufeff*("?)sep=([^\r\n"])\1[\r\n]*', re.IGNORECASE)
-"""The line by which a file tells Excel its delimiter, before the header."""
+"""A line before the header that declares the delimiter to Excel."""
 SAMPLED_RECORDS = 20
-"""So many records at the beginning show which delimiter a file has."""
+"""Number of records at the beginning from which the delimiter is detected."""
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which is its beginning
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, which is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 NULS = ((b"\0\0\0x", "utf-32-be"), (b"x\0\0\0", "utf-32-le"), (b"\0x\0x", "utf-16-be"), (b"x\0x\0", "utf-16-le"))
-"""Without a mark: where the zero bytes of the first characters are, which are ASCII (RFC 4627, section 3)."""
+"""Encodings without a mark, by the zero bytes of the first characters, which are ASCII (RFC 4627, section 3)."""
 LINE, REASON, TEXT = "passwire_line", "passwire_reason", "passwire_text"
-"""What a reject file says of a row."""
+"""Columns of a reject file."""
 TOKEN = "authentication_token"
 LEFT_OUT = "(left out)"
-"""Stands for an authentication token in a reject file; it is too short for one, and an import refuses it."""
+"""Replaces an authentication token in a reject file. It is too short for a token, so an import refuses it."""
 
 
 class FileError(RefusedError):
-    """A file that cannot be read as rows: nothing was written."""
+    """A file cannot be read as rows; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class Row:
     """One row.
 
     Args:
-        number: among the rows, from 1.
-        line: of the file, where the row begins; of a Parquet file the row's number.
-        text: as it stands in the file.
-        values: by column; None for an empty cell.
-        problem: why it has no values; empty where it has.
-        position: how far the file is read after it, of `RowFile.size`.
+        number: number of the row, from 1.
+        line: number of the line at which the row begins; for Parquet, the number of the row in the file.
+        text: the row as written in the file.
+        values: values by column; None for an empty cell.
+        problem: why the row has no values; empty if it has.
+        position: how far the file is read after this row; at most `RowFile.size`.
     """
 
     number: int
@@ -76,47 +76,47 @@ class Row:
 
 
 class RowFile(ABC):
-    """A file of rows that is sound.
+    """A validated file of rows.
 
     Args:
-        path: where it is.
+        path: the file.
 
     Raises:
-        FileError: it is not.
+        FileError: the file is invalid.
     """
 
     cells: ClassVar[bool]
-    """Whether values are text to be read."""
+    """True if values are text to parse."""
     rejects_suffix: ClassVar[str] = ".jsonl"
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = path.stat().st_size
         if not self.size:
-            raise FileError(f"{path}: is empty")
+            raise FileError(f"{path}: the file is empty; give one with rows")
         self.digest = self._digest()
 
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """Of all rows."""
+        """Columns of all rows."""
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
-        """Each row, in order."""
+        """Yield the rows in order."""
 
     def rejects_header(self) -> str:
-        """The first line of a file of this one's rejected rows; empty where it has none."""
+        """Return the header of a reject file for this file; empty if it needs none."""
         return ""
 
     def rejected(self, row: Row, reason: str, *, token_columns: Collection[str] = ()) -> str:
-        """A row in such a file: as it stood, but for authentication tokens, with its line and what is wrong.
+        """Format a row for the reject file: as written, without authentication tokens, with its line and the reason.
 
         Args:
-            row: of this file.
-            reason: what is wrong with it.
-            token_columns: those that hold authentication tokens. A row that was not read is left out where there are
-                some, since they may be anywhere in it.
+            row: a row of this file.
+            reason: why the row is refused.
+            token_columns: columns with authentication tokens. If there are any, an unreadable row is left out, since it
+                may contain a token anywhere.
         """
         if not row.problem:
             return to_json({LINE: row.line, REASON: reason, **_without_tokens(row.values, token_columns)}) + "\n"
@@ -133,10 +133,10 @@ class RowFile(ABC):
 
 
 class _TextFile(RowFile):
-    """Lines of text: UTF-8, or UTF-16 and UTF-32 as spreadsheets and Windows' tools write them."""
+    """A text file in UTF-8, or in UTF-16 or UTF-32 as spreadsheets and Windows' tools write them."""
 
     newline: ClassVar[str]
-    """What ends a line, as `open` takes it: `""` for any of CR, LF and CRLF."""
+    """The line ending, as the parameter `newline` of `open`: `""` for any of CR, LF and CRLF."""
 
     def _digest(self) -> str:
         self._encoding = _encoding(self.path)
@@ -151,35 +151,37 @@ class _TextFile(RowFile):
                     raise self._wrong_encoding(error, line) from None
                 first, last = text.find("\n"), text.rfind("\n")
                 if length + (len(text) if first < 0 else first) > MAX_LINE_LENGTH:
-                    raise FileError(f"{self.path}, line {line}: is over {MAX_LINE_LENGTH} characters long")
+                    raise FileError(
+                        f"{self.path}, line {line}: longer than {MAX_LINE_LENGTH:,} characters; split the line"
+                    )
                 length = length + len(text) if last < 0 else len(text) - last - 1
                 line += text.count("\n")
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             raise FileError(
-                f"{self.path}, line {line}: ends in half a character; the file was cut off: get it whole"
+                f"{self.path}, line {line}: ends in the middle of a character; get a complete copy of the file"
             ) from None
         return digest.hexdigest()
 
     def _wrong_encoding(self, error: UnicodeDecodeError, line: int) -> FileError:
-        """Name the byte and its line.
+        """Return an error that names the invalid byte and its line.
 
         Args:
-            error: its `object` is what was being decoded.
-            line: in which that begins.
+            error: raised by the decoder; its `object` contains the bytes that were decoded.
+            line: number of the line at which those bytes begin.
         """
         before = error.object[: error.start].decode(self._encoding, errors="ignore")
         line += before.replace("\r\n", "\n").replace("\r", "\n").count("\n")
         name = self._encoding.upper().removesuffix("-SIG")
         advice = ""
         if name == "UTF-8":
-            from_ = shlex.quote(self.path.name)
-            to = shlex.quote(f"utf8-{self.path.name}")
-            advice = f", or if it is WINDOWS-1252 with: iconv -f WINDOWS-1252 -t UTF-8 {from_} > {to}"
+            source = shlex.quote(self.path.name)
+            target = shlex.quote(f"utf8-{self.path.name}")
+            advice = f", or convert it from WINDOWS-1252: iconv -f WINDOWS-1252 -t UTF-8 {source} > {target}"
         return FileError(
-            f"{self.path}, line {line}: byte 0x{error.object[error.start]:02x} is not {name}; save the file as UTF-8"
-            f"{advice}; nothing was written"
+            f"{self.path}, line {line}: byte 0x{error.object[error.start]:02x} is not {name}; nothing was written. "
+            f"Save the file as UTF-8{advice}"
         )
 
     def _lines(self) -> "_Lines":
@@ -189,8 +191,9 @@ class _TextFile(RowFile):
 class CsvFile(_TextFile):
     """CSV (RFC 4180) with a header row.
 
-    The delimiter is that of a line `sep=;` before the header, else the one of comma, semicolon, tab and bar by which
-    the header and the first rows fall into the same number of cells. Columns at the end without a name hold nothing.
+    The delimiter is declared by a line such as `sep=;` before the header; otherwise it is the one of comma, semicolon,
+    tab and bar that splits the header and the first rows into the same number of cells. Unnamed columns at the end must
+    be empty.
     """
 
     cells = True
@@ -205,17 +208,17 @@ class CsvFile(_TextFile):
             self._separator = SEPARATOR_LINE.fullmatch(first)
             if not self._separator:
                 lines.give_back([first])
-            self._delimiter = self._separator[2] if self._separator else self._sniffed()
+            self._delimiter = self._separator[2] if self._separator else self._detect_delimiter()
             header = _record(lines, self._delimiter)
         if header is None or header.cells is None or not any(header.cells):
-            raise FileError(f"{path}: its first line must name the columns; nothing was written")
+            raise FileError(f"{path}: the first line must contain the column names; nothing was written")
         self._header = header
         names = [name.strip().strip("\ufeff") for name in header.cells]
         while names and not names[-1]:
             names.pop()
         self._columns = tuple(names)
         if "" in names or len(set(names)) < len(names):
-            raise FileError(f"{path}: its first line must give each column a name of its own; nothing was written")
+            raise FileError(f"{path}: the first line must give each column a different name; nothing was written")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -232,27 +235,27 @@ class CsvFile(_TextFile):
                     continue
                 number += 1
                 values: dict[str, object] = {}
-                problem = record.problem or self._misfit(record.cells or [])
+                problem = record.problem or self._mismatch(record.cells or [])
                 if not problem and record.cells is not None:
                     values = {c: cell or None for c, cell in zip(self._columns, record.cells, strict=False)}
                 yield Row(number, record.line, record.text, values, problem, lines.position)
 
     def rejects_header(self) -> str:
         separator = f"sep={self._delimiter}\n" if self._separator else ""
-        return separator + self._told(LINE, REASON, self._header.text)
+        return separator + self._reject_line(LINE, REASON, self._header.text)
 
     def rejected(self, row: Row, reason: str, *, token_columns: Collection[str] = ()) -> str:
         if not _may_hold_token(row, token_columns):
-            return self._told(str(row.line), reason, row.text)
+            return self._reject_line(str(row.line), reason, row.text)
         if row.problem:
-            return self._told(str(row.line), f"{reason}; {NOT_REPEATED}", "")
+            return self._reject_line(str(row.line), f"{reason}; {NOT_REPEATED}", "")
         text = io.StringIO()
         cells = _without_tokens(row.values, token_columns).values()
         csv.writer(text, delimiter=self._delimiter, lineterminator="").writerow(cells)
-        return self._told(str(row.line), reason, text.getvalue())
+        return self._reject_line(str(row.line), reason, text.getvalue())
 
-    def _misfit(self, cells: list[str]) -> str:
-        """Say why cells do not fit the columns; empty where they do."""
+    def _mismatch(self, cells: list[str]) -> str:
+        """Return why cells do not match the columns; empty if they do."""
         width = len(self._columns)
         if len(cells) < width:
             return f"has {len(cells)} cells, the header has {width}"
@@ -260,16 +263,18 @@ class CsvFile(_TextFile):
         if unnamed is None:
             return ""
         if len(cells) == len(self._header.cells or ()):
-            return f"has a value in column {unnamed}, which the header gives no name"
+            return f"has a value in column {unnamed}, which has no name in the header"
         return f"has {len(cells)} cells, the header has {width}"
 
-    def _sniffed(self) -> str:
-        return max(DELIMITERS, key=self._agreement)
+    def _detect_delimiter(self) -> str:
+        return max(DELIMITERS, key=self._score)
 
-    def _agreement(self, delimiter: str) -> tuple[int, int]:
-        """How well a delimiter explains the file: records that have the header's number of cells; then that number.
+    def _score(self, delimiter: str) -> tuple[int, int]:
+        """Return how well a delimiter matches the file.
 
-        (0, 1) or less for one that the header does not hold outside quotes.
+        Returns:
+            The number of records with as many cells as the header, and that number of cells; (0, 1) or less if the
+            header does not contain the delimiter outside quotes.
         """
         with self._lines() as lines:
             records = [record for _ in range(SAMPLED_RECORDS) if (record := _record(lines, delimiter)) is not None]
@@ -278,13 +283,13 @@ class CsvFile(_TextFile):
             return 0, len(header or ())
         return sum(record.cells is not None and len(record.cells) == len(header) for record in records), len(header)
 
-    def _told(self, line: str, reason: str, text: str) -> str:
+    def _reject_line(self, line: str, reason: str, text: str) -> str:
         quoted = reason.replace('"', '""')
         return self._delimiter.join((line, f'"{quoted}"', text)) + "\n"
 
 
 class JsonLinesFile(_TextFile):
-    """A JSON object on each line."""
+    """A file with one JSON object per line."""
 
     cells = False
     newline = "\n"
@@ -295,7 +300,10 @@ class JsonLinesFile(_TextFile):
         for row in self.rows():
             found.update(dict.fromkeys(row.values or _members(row.text)))
             if len(found) > MAX_COLUMNS:
-                raise FileError(f"{path}, line {row.line}: over {MAX_COLUMNS} different keys are no columns")
+                raise FileError(
+                    f"{path}, line {row.line}: more than {MAX_COLUMNS:,} different keys up to this line; each key is a "
+                    "column, so use the same keys in every line"
+                )
         self._columns = tuple(found)
 
     @property
@@ -313,7 +321,7 @@ class JsonLinesFile(_TextFile):
                 try:
                     values = from_json(text)
                     if not isinstance(values, dict):
-                        values, problem = {}, "is no JSON object"
+                        values, problem = {}, "is not a JSON object"
                 except CellError as error:
                     problem = str(error)
                 yield Row(number, lines.number, text.rstrip("\r\n"), values, problem, lines.position)
@@ -322,12 +330,12 @@ class JsonLinesFile(_TextFile):
         members = row.text.strip()
         if not _members(members):
             return super()._unread(row, reason)
-        # JSON, but with a number that cannot be read: it stays as it is
+        # valid JSON with an unsupported number, which is kept as written
         return f"{to_json({LINE: row.line, REASON: reason})[:-1]},{members[1:]}"
 
 
 class ParquetFile(RowFile):
-    """Apache Parquet, through pyarrow."""
+    """An Apache Parquet file, read with pyarrow."""
 
     cells = True
     ROWS_AT_ONCE = 500
@@ -340,7 +348,7 @@ class ParquetFile(RowFile):
                 self._columns = tuple(map(str, file.schema_arrow.names))
                 self.size = file.metadata.num_rows
         except (arrow.ArrowException, OSError) as error:
-            raise FileError(f"{path}: is no Parquet file: {error}") from None
+            raise FileError(f"{path}: not a Parquet file ({error}); export it again") from None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -352,7 +360,7 @@ class ParquetFile(RowFile):
             for batch in file.iter_batches(self.ROWS_AT_ONCE):
                 for found in batch.to_pylist():
                     line += 1
-                    values = {str(column): _of_parquet(value) for column, value in found.items()}
+                    values = {str(column): _from_parquet(value) for column, value in found.items()}
                     if all(value is None for value in values.values()):
                         continue
                     number += 1
@@ -367,24 +375,24 @@ class ParquetFile(RowFile):
 
 
 KINDS: Mapping[str, type[RowFile]] = {".csv": CsvFile, ".jsonl": JsonLinesFile, ".parquet": ParquetFile}
-"""By the ending of a file's name."""
+"""Kinds of files by the suffix of their names."""
 
 
 def open_rows(path: Path) -> RowFile:
-    """A file of rows, sound.
+    """Open and validate a file of rows.
 
     Raises:
-        FileError: it is none.
+        FileError: the file is invalid.
     """
     kind_of(path)
     return KINDS[path.suffix.lower()](path)
 
 
 def kind_of(path: Path) -> str:
-    """The ending of a file's name.
+    """Return the suffix of a file's name, such as `.csv`.
 
     Raises:
-        FileError: it is none that is known.
+        FileError: the suffix is unknown.
     """
     if path.suffix.lower() not in KINDS:
         raise FileError(f"{path}: the name must end in one of {', '.join(KINDS)}")
@@ -392,12 +400,12 @@ def kind_of(path: Path) -> str:
 
 
 def import_parquet() -> tuple[Any, Any]:
-    """The modules of pyarrow and its Parquet module.
+    """Import pyarrow and its Parquet module.
 
     Raises:
-        FileError: they are not installed.
+        FileError: pyarrow is not installed.
     """
-    try:  # here, because it is larger than all the rest together
+    try:  # imported here, since it is larger than all other modules together
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise FileError("Parquet needs pyarrow; install it with: .venv/bin/python -m pip install pyarrow") from None
@@ -412,12 +420,12 @@ class _Record:
 
     @property
     def is_blank(self) -> bool:
-        """Whether it is an empty line, or has nothing but delimiters and spaces."""
+        """True if the record contains only delimiters and spaces."""
         return self.cells is not None and not any(map(str.strip, self.cells))
 
 
 class _Lines(Iterator[str]):
-    """The lines of a file, numbered; some can be given back."""
+    """Iterates over the lines of a file and counts them; lines can be returned to be read again."""
 
     def __init__(self, path: Path, *, encoding: str, newline: str) -> None:
         self._bytes = path.open("rb")
@@ -427,7 +435,7 @@ class _Lines(Iterator[str]):
 
     @property
     def position(self) -> int:
-        """How many bytes of the file are read, to the next few kilobytes."""
+        """Number of bytes read from the file, rounded up to the size of the buffer."""
         return self._bytes.tell()
 
     def __enter__(self) -> Self:
@@ -447,13 +455,13 @@ class _Lines(Iterator[str]):
         return line
 
     def give_back(self, lines: list[str]) -> None:
-        """Let these, the last that were read, come again."""
+        """Return the lines that were read last, to be read again."""
         self._returned.extendleft(reversed(lines))
         self.number -= len(lines)
 
 
 def _encoding(path: Path) -> str:
-    """How a text file is encoded, by its first bytes; UTF-8 where they do not say."""
+    """Detect the encoding of a text file from its first bytes; the default is UTF-8."""
     with path.open("rb") as file:
         start = file.read(4)
     for mark, encoding in BYTE_ORDER_MARKS:
@@ -468,7 +476,7 @@ def _may_hold_token(row: Row, token_columns: Collection[str]) -> bool:
 
 
 def _without_tokens(values: Mapping[str, object], token_columns: Collection[str]) -> dict[str, object]:
-    """A row's values, with `LEFT_OUT` for each authentication token."""
+    """Return a row's values with `LEFT_OUT` in place of each authentication token."""
     return {
         column: LEFT_OUT if column in token_columns and value is not None else _without_token(value)
         for column, value in values.items()
@@ -484,7 +492,7 @@ def _without_token(value: object) -> object:
 
 
 def _members(text: str) -> dict[str, object]:
-    """The members of a JSON object whose numbers may be any; empty where it is none."""
+    """Return the members of a JSON object, with numbers as text; empty if the text is not a JSON object."""
     try:
         found = json.loads(text, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
@@ -493,9 +501,10 @@ def _members(text: str) -> dict[str, object]:
 
 
 def _record(lines: _Lines, delimiter: str) -> _Record | None:
-    """The next record, of as many lines as its quotes hold; where these do not match, its first line alone is wrong.
+    """Read the next record, which spans several lines if it has line breaks in quotes.
 
-    None at the end.
+    Returns:
+        The record; if its quotes are not balanced, its first line with a problem. None at the end of the file.
     """
     taken: list[str] = []
 
@@ -511,16 +520,16 @@ def _record(lines: _Lines, delimiter: str) -> _Record | None:
         return None
     except csv.Error as error:
         lines.give_back(taken[1:])
-        return _Record(start, taken[0].rstrip("\r\n"), None, f"is broken: {error}")
+        return _Record(start, taken[0].rstrip("\r\n"), None, f"is not valid CSV: {error}")
     return _Record(start, "".join(taken).rstrip("\r\n"), cells)
 
 
-def _of_parquet(value: object) -> object:
-    """A value as DynamoDB takes it; NaN is how pandas writes that there is none."""
+def _from_parquet(value: object) -> object:
+    """Convert a value for DynamoDB; NaN, which pandas writes for a missing value, becomes None."""
     if isinstance(value, float):
         return Decimal(repr(value)) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _of_parquet(member) for key, member in value.items()}
+        return {str(key): _from_parquet(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_of_parquet(member) for member in value]
+        return [_from_parquet(member) for member in value]
     return None if value == "" else value

@@ -1,7 +1,7 @@
-"""What is in the files that a team has: certificates and keys, found by their content whatever the files are called.
+"""Reads certificates and keys from files, recognized by their content, not by the names of the files.
 
-Certificates (Apple's `.cer`) and keys are taken as DER, PEM or bare base64, with whatever stands around them; `.p12` of
-any age; APNs keys (`.p8`).
+Certificates (Apple's `.cer`) and keys may be DER, PEM or bare base64, with other text around them; a `.p12` may use old
+ciphers; APNs keys are `.p8`.
 """
 
 import base64
@@ -37,29 +37,34 @@ MAX_BYTES = 1 << 20
 PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 #]+)-----(.+?)-----END \1-----", re.DOTALL)
 CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 PARAMETERS = b" PARAMETERS"
-"""How the labels of blocks end that OpenSSL puts before a key and that say nothing more than the key."""
+"""End of the labels of the PEM blocks that OpenSSL writes before a key; the key contains the same information."""
 CHAINS = (b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS")
 PFX_VERSION = b"\x02\x01\x03"
-"""A `.p12` begins with it (RFC 7292, section 4), after the header of a sequence."""
+"""First bytes of a `.p12` after the sequence header (RFC 7292, section 4)."""
 SIGNED_DATA = bytes.fromhex("0609 2a864886f70d010702")
-"""The object identifier with which PKCS #7 begins, likewise."""
+"""Object identifier of PKCS #7 signed data (RFC 2315, section 14): its first bytes after the sequence header."""
 HEADER_BYTES = 6
 SEQUENCE, INDEFINITE = 0x30, 0x80
-MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-"""Of text files that an editor or a shell of Windows wrote."""
+BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+"""Windows editors and PowerShell write them at the start of text files."""
 BASE64 = re.compile(rb"[A-Za-z0-9+/\s]{100,}={0,2}\s*")
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, DuplicateExtension, InvalidVersion)
-"""What `cryptography` raises for something damaged, some of it only when a part is asked for."""
+"""Errors that `cryptography` raises for damaged input, some only when a part is accessed."""
 APNS_KEY_NAME = re.compile(r"AuthKey_([A-Z0-9]{10})")
-"""How Apple names the file of an APNs key, with its id."""
+"""Name that Apple gives to the file of an APNs key; contains the key's id."""
 
 Password = Callable[[str], str]
-"""Gives the password of the file that has this name; raises CertificateError where nobody can say."""
+"""Takes the name of a file and returns its password; raises CertificateError if none is available."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApnsKey:
-    """An APNs authentication key, PEM; its id is Apple's."""
+    """An APNs authentication key.
+
+    Args:
+        key_id: the 10-character id that Apple assigned.
+        private_key: PEM.
+    """
 
     key_id: str
     private_key: str = field(repr=False)
@@ -67,7 +72,7 @@ class ApnsKey:
 
 @dataclass(slots=True)
 class Material:
-    """All that was found."""
+    """Certificates and keys that were found in files."""
 
     certificates: list[Certificate] = field(default_factory=list)
     keys: list[RSAPrivateKey] = field(default_factory=list, repr=False)
@@ -78,17 +83,17 @@ def read(paths: Iterable[Path], *, password: Password, apns_key_id: str | None =
     """Read files.
 
     Args:
-        paths: of any kind, in any order.
-        password: is asked for where a file is encrypted.
-        apns_key_id: of an APNs key whose file has lost its name.
+        paths: the files, of any kind and in any order.
+        password: called for the password of an encrypted file.
+        apns_key_id: id of the APNs key, if its file is not named as Apple named it.
 
     Raises:
-        CertificateError: a file holds nothing of use, or the password is wrong.
+        CertificateError: a file contains neither a certificate nor a key, or the password is wrong.
         OSError: a file cannot be read.
     """
     found = Material()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about old ciphers and sloppy encodings, which are not the reader's to change
+        warnings.simplefilter("ignore")  # about old ciphers and sloppy encodings, which the user cannot change
         for path in paths:
             with path.open("rb") as file:
                 data = _text_as_utf8(file.read(MAX_BYTES))
@@ -106,10 +111,10 @@ class _Reader:
     """Reads one file.
 
     Args:
-        path: its name is part of every message.
-        found: takes what it holds.
-        password: as `read`.
-        apns_key_id: as `read`.
+        path: the file; its name begins every error message.
+        found: receives the certificates and keys.
+        password: as in `read`.
+        apns_key_id: as in `read`.
     """
 
     path: Path
@@ -118,12 +123,12 @@ class _Reader:
     apns_key_id: str | None
 
     def pem(self, label: bytes, block: bytes, content: bytes) -> None:
-        """Read one block of PEM.
+        """Read one PEM block.
 
         Args:
-            label: its kind.
-            block: all of it.
-            content: what stands between its first line and its last.
+            label: the label of the block, such as `CERTIFICATE`.
+            block: the whole block.
+            content: the text between its first and its last line.
         """
         if label in CERTIFICATES:
             try:
@@ -140,12 +145,12 @@ class _Reader:
             self._key(lines, load_pem_private_key, encrypted=b"ENCRYPTED" in block)
         elif not label.endswith(PARAMETERS):
             raise self._error(
-                f"holds a {label.decode().lower()}; give the certificate that Apple's portal made, its key, or an APNs "
-                "key"
+                f"contains a {label.decode().lower()}; give the certificate that Apple's portal issued, its key, or an "
+                "APNs key"
             )
 
     def der(self, data: bytes) -> None:
-        """Read a file that is no PEM: binary, or base64 without the lines around it."""
+        """Read a file that is not PEM: binary, or base64 without header and footer lines."""
         data = data.lstrip()
         if not any(_objects(data)) and BASE64.fullmatch(data):
             data = base64.b64decode(b"".join(data.split()) + b"==")
@@ -154,7 +159,7 @@ class _Reader:
             return
         objects = list(_objects(data))
         if not objects:
-            raise self._error(IS_NOTHING)
+            raise self._error(UNKNOWN_FORMAT)
         for der in objects:
             self._object(der)
 
@@ -170,10 +175,10 @@ class _Reader:
             return
         try:
             load_der_private_key(der, None)
-        except TypeError:  # how a key says that it is encrypted
+        except TypeError:  # raised for an encrypted key
             self._key(der, load_der_private_key, encrypted=True)
         except UNREADABLE:
-            raise self._error(IS_REQUEST if _is_request(der) else IS_NOTHING) from None
+            raise self._error(IS_REQUEST if _is_request(der) else UNKNOWN_FORMAT) from None
         else:
             self._key(der, load_der_private_key, encrypted=False)
 
@@ -183,7 +188,7 @@ class _Reader:
             _ = certificate.public_key(), certificate.extensions, certificate.subject, certificate.issuer
             _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         except UNREADABLE:
-            raise self._error("a certificate in it is damaged; download it again") from None
+            raise self._error("contains a damaged certificate; download it again") from None
         self.found.certificates.append(certificate)
 
     def _key(self, data: bytes, load: Callable[[bytes, bytes | None], object], *, encrypted: bool) -> None:
@@ -193,7 +198,7 @@ class _Reader:
             raise self._error(
                 "the password is wrong, or the key is damaged"
                 if encrypted
-                else "the key in it is damaged; export it again"
+                else "contains a damaged key; export it again"
             ) from None
         if isinstance(key, RSAPrivateKey):
             self.found.keys.append(key)
@@ -202,14 +207,14 @@ class _Reader:
             key_id = self.apns_key_id or (named[1] if named else None)
             if key_id is None:
                 raise self._error(
-                    "the id of this APNs key is unknown; Apple names the file AuthKey_<id>.p8: give it that name, or "
-                    "the id with --apns-key-id. If it is the key of a pass type certificate, make another request: "
-                    "that needs an RSA key"
+                    "the id of this APNs key is unknown; rename the file to AuthKey_<id>.p8 as Apple named it, or give "
+                    "the id with --apns-key-id. If it is the key of a pass type certificate, make a new request with "
+                    "`cert request`: that needs an RSA key"
                 )
             text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
             self.found.apns_keys.append(ApnsKey(key_id, text))
         else:
-            raise self._error("is a key of a kind that Apple does not use; pass types have RSA keys")
+            raise self._error("unsupported kind of key; pass type certificates have RSA keys")
 
     def _p12(self, data: bytes) -> None:
         opened = _open_p12(data, None) or _open_p12(data, b"") or _open_p12(data, self._password())
@@ -218,7 +223,7 @@ class _Reader:
         key, certificate, others = opened
         if key is not None and not isinstance(key, RSAPrivateKey):
             raise self._error(
-                "its key is no RSA key; a pass type certificate needs one: make a new request with `cert request`, or "
+                "not an RSA key, which a pass type certificate needs; make a new request with `cert request`, or "
                 "export the certificate that has an RSA key"
             )
         self.found.keys += [key] if key else []
@@ -233,25 +238,25 @@ class _Reader:
 
 
 IS_CHAIN = (
-    "is a chain of certificates (PKCS #7, .p7b), which holds no key; give the pass type certificate as Apple's portal "
-    "made it (.cer) with its key, or both as a .p12"
+    "a chain of certificates (PKCS #7, .p7b), which contains no key; give the pass type certificate from Apple's "
+    "portal (.cer) with its key, or both as a .p12"
 )
-IS_REQUEST = "holds a certificate request; give the certificate that Apple's portal made of it"
-IS_NOTHING = (
-    "is neither a certificate (.cer, .pem), nor a .p12, nor a key; give the file as Apple's portal or the keychain "
-    "made it"
+IS_REQUEST = "contains a certificate request; give the certificate that Apple's portal issued for it"
+UNKNOWN_FORMAT = (
+    "neither a certificate (.cer, .pem), nor a .p12, nor a key; give the file as Apple's portal or the keychain "
+    "created it"
 )
 
 
 def _text_as_utf8(data: bytes) -> bytes:
-    for mark, encoding in MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data.decode(encoding, errors="ignore").encode()
     return data
 
 
 def _objects(data: bytes) -> Iterator[bytes]:
-    """The DER sequences at the beginning of some bytes, one after the other; what follows them is nothing of ours."""
+    """Yield the DER sequences at the beginning of some bytes, and ignore what follows them."""
     while (data := data.lstrip()) and data[0] == SEQUENCE and len(data) > 1:
         length_bytes = data[1] & 0x7F if data[1] & 0x80 else 0  # X.690, 8.1.3
         header = 2 + length_bytes

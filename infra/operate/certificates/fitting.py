@@ -1,4 +1,4 @@
-"""From what files hold to what one pass type is signed and pushed with: chosen, and checked to fit together."""
+"""Selects a pass type's credentials from the contents of files, and validates that they match."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,17 +30,22 @@ APPLES_INTERMEDIATE = Path(__file__).with_name("AppleWWDRCAG4.pem")
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """Credentials that fit together: the secret, and the signer that it makes."""
+    """Credentials that match each other.
+
+    Args:
+        secret: as stored in Secrets Manager.
+        signer: made from the secret.
+    """
 
     secret: PassTypeSecret = field(repr=False)
     signer: Signer
 
     @classmethod
     def of(cls, secret: PassTypeSecret) -> Self:
-        """Check a secret.
+        """Validate a secret.
 
         Raises:
-            ConfigurationError: something in it does not fit the rest.
+            ConfigurationError: the certificate, its key and its intermediate do not match.
         """
         signer = Signer.from_pem(
             certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
@@ -56,30 +61,30 @@ def fit(
     current: PassTypeSecret | None,
     now: datetime,
 ) -> Fitting:
-    """Choose what a pass type needs of what there is.
+    """Select the credentials of a pass type.
 
     Args:
-        pass_type_identifier: whose it must be.
-        material: what the files hold.
-        kept_keys: keys that may be the certificate's where the files hold none.
-        current: stays where the files hold nothing in its place.
-        now: when it must be valid.
+        pass_type_identifier: the pass type that the certificate must belong to.
+        material: contents of the files.
+        kept_keys: keys that may belong to the certificate, used if the files contain no key.
+        current: the stored secret, used for everything that the files do not contain.
+        now: the moment at which the certificates must be valid.
 
     Raises:
-        CertificateError: something is missing, or there twice, or of another pass type.
-        ConfigurationError: something does not fit the rest, or is not valid now.
+        CertificateError: something is missing, ambiguous, or of another pass type.
+        ConfigurationError: the credentials do not match, or are not valid now.
     """
     own = [certificate for certificate in material.certificates if not _is_authority(certificate)]
-    certificate = _only(own, "certificates that are no intermediates", [_name(found) for found in own])
+    certificate = _only(own, "pass type certificates", [_name(found) for found in own])
     if certificate is None:
         if current is None:
-            raise CertificateError("there is no pass type certificate in the files; give the .cer of Apple's portal")
+            raise CertificateError("the files contain no pass type certificate; give the .cer from Apple's portal")
         certificate = load_pem_x509_certificate(current.certificate.encode())
     for certified in certificate.subject.get_attributes_for_oid(NameOID.USER_ID):
         if certified.value != pass_type_identifier:
             raise CertificateError(
-                f"the certificate is that of pass type {certified.value!s}, not of {pass_type_identifier}; "
-                "give the right one"
+                f"the certificate belongs to pass type {certified.value!s}, not to {pass_type_identifier}; "
+                f"give the certificate of {pass_type_identifier}"
             )
     fitting = Fitting.of(
         PassTypeSecret(
@@ -96,17 +101,17 @@ def fit(
 
 
 def _private_key(certificate: Certificate, keys: Sequence[RSAPrivateKey]) -> str:
-    """The certificate's key of several; any where it is none of them, for the check to name."""
+    """Return the key that matches the certificate; if none does, the first one, which validation then reports."""
     if not keys:
         raise CertificateError(
-            "the certificate's private key is missing; give it, or a .p12 that holds both, or use "
-            "`cert request`, which keeps the key until its certificate is there"
+            "the certificate's private key is missing; give it, or a .p12 that contains both, or use "
+            "`cert request`, which keeps the key until its certificate is imported"
         )
     return pem_of(next((key for key in keys if key.public_key() == certificate.public_key()), keys[0]))
 
 
 def _intermediate(certificate: Certificate, material: Material, current: PassTypeSecret | None) -> str:
-    """The one that issued the certificate; what was given where it is none of them, for the check to name."""
+    """Return the certificate's issuer; if it is missing, the given intermediates, which validation then reports."""
     given = [found for found in material.certificates if _is_authority(found)]
     if not given and current:
         given = load_pem_x509_certificates(current.intermediate.encode())
@@ -123,10 +128,10 @@ def _apns(material: Material, team_identifier: str) -> ProviderKey | None:
     return ProviderKey(team_identifier, found.key_id, found.private_key)
 
 
-def _only(found: Sequence[Found], what: str, names: Sequence[str]) -> Found | None:
-    distinct = [one for number, one in enumerate(found) if one not in found[:number]]
+def _only(found: Sequence[Found], plural: str, names: Sequence[str]) -> Found | None:
+    distinct = [item for number, item in enumerate(found) if item not in found[:number]]
     if len(distinct) > 1:
-        raise CertificateError(f"there are several {what} in the files: {', '.join(names)}; give one at a time")
+        raise CertificateError(f"the files contain several {plural}: {', '.join(names)}; give one at a time")
     return distinct[0] if distinct else None
 
 
@@ -146,5 +151,5 @@ def _pem(certificate: Certificate) -> str:
 
 
 def pem_of(key: RSAPrivateKey) -> str:
-    """PKCS#8, not encrypted, as secrets hold it."""
+    """Encode a key as secrets contain it: PEM, PKCS #8, not encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -1,7 +1,7 @@
-"""A stage's certificates: asked for, imported, looked at, replaced.
+"""Requests, imports, lists and replaces the certificates of a stage.
 
-A key that `request` makes goes straight into Secrets Manager and waits there, so that it never lies on anybody's disk,
-whoever of the team gets the certificate can import it, and AWS logs who read it.
+A key that `request` generates is stored in Secrets Manager, never on a disk. Any team member who gets the certificate
+can import it, and AWS logs every read of the key.
 """
 
 import re
@@ -24,21 +24,21 @@ from infra.stage.secrets import drop_pending_key, ensure_pending_key, pending_ke
 
 PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9.-]{1,250}")
 KEY_BITS = 2048
-"""What Apple's portal asks for."""
+"""Required by Apple's developer portal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One pass type's certificates.
+    """Status of one pass type's certificates.
 
     Args:
-        pass_type_identifier: whose they are.
+        pass_type_identifier: the pass type.
         team_identifier: Apple's id of the team.
-        certificate_ends_at: with time zone.
-        intermediate_ends_at: with time zone.
-        days_left: until the first of both ends; negative after it.
+        certificate_ends_at: expiry of the certificate, with time zone.
+        intermediate_ends_at: expiry of the intermediate, with time zone.
+        days_left: days until the earlier expiry; negative after it.
         pushes_with: `certificate`, or `token` and the id of the APNs key.
-        problem: why they cannot be used; None where they can. Without any of the above then.
+        problem: why the certificates are unusable, in which case all of the above but the pass type is None; else None.
     """
 
     pass_type_identifier: str
@@ -51,7 +51,7 @@ class Status:
 
     @classmethod
     def of(cls, fitting: Fitting, now: datetime) -> "Status":
-        """Of credentials that fit together, ended or not."""
+        """Describe credentials that match each other, expired or not."""
         signer, apns = fitting.signer, fitting.secret.apns
         return cls(
             pass_type_identifier=signer.pass_type_identifier,
@@ -71,39 +71,39 @@ class StageCertificates:
         self._secrets = Secrets(stage=stage)
 
     def request(self, pass_type_identifier: str) -> bytes:
-        """A certificate signing request for Apple's portal, PEM; asked again, it is the same one.
+        """Return a certificate signing request for Apple's portal, PEM; the same one until it is imported.
 
         Raises:
-            CertificateError: this is no pass type identifier.
-            ClientError, BotoCoreError: AWS refused.
+            CertificateError: the pass type identifier is invalid.
+            ClientError, BotoCoreError: AWS refused the request.
         """
         key = _key(ensure_pending_key(self._stage, _checked(pass_type_identifier), _new_key))
         subject = Name([NameAttribute(NameOID.COMMON_NAME, pass_type_identifier[:64])])
         return CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256()).public_bytes(Encoding.PEM)
 
     def add(self, pass_type_identifier: str, material: Material, *, now: datetime) -> Status:
-        """Store a pass type's first credentials; broken ones are no obstacle.
+        """Store a pass type's first credentials, or replace unusable ones.
 
         Raises:
-            CertificateError: there are some, or something is missing.
-            ConfigurationError: something does not fit the rest, or is not valid now.
-            SecretsError, ClientError, BotoCoreError: AWS refused.
+            CertificateError: the pass type has usable credentials already, or something is missing.
+            ConfigurationError: the credentials do not match, or are not valid now.
+            SecretsError, ClientError, BotoCoreError: AWS refused the request.
         """
-        (there,) = self.status([_checked(pass_type_identifier)], now=now)
-        if there.problem is None:
+        (existing,) = self.status([_checked(pass_type_identifier)], now=now)
+        if existing.problem is None:
             raise CertificateError(
-                f"pass type {pass_type_identifier} has a certificate in stage {self._stage} already; to replace it, "
+                f"pass type {pass_type_identifier} already has a certificate in stage {self._stage}; to replace it, "
                 "run: python -m infra cert rotate"
             )
         return self._put(self._fit(pass_type_identifier, material, current=None, now=now), now)
 
     def replace(self, pass_type_identifier: str, material: Material, *, now: datetime) -> Status:
-        """Replace what the files hold of a pass type's credentials; the rest stays.
+        """Replace those credentials of a pass type that the files contain; the others are kept.
 
         Raises:
-            CertificateError: there is nothing to replace, the team is another, or the new ones end earlier.
-            ConfigurationError: something does not fit the rest, or is not valid now.
-            SecretsError, ClientError, BotoCoreError: AWS refused.
+            CertificateError: the pass type has no credentials, or the new ones are of another team or expire earlier.
+            ConfigurationError: the credentials do not match, or are not valid now.
+            SecretsError, ClientError, BotoCoreError: AWS refused the request.
         """
         try:
             current = Fitting.of(self._secrets.pass_type_with_apns(_checked(pass_type_identifier)))
@@ -113,21 +113,22 @@ class StageCertificates:
         old, new = current.signer, fitting.signer
         if new.team_identifier != old.team_identifier:
             raise CertificateError(
-                f"the certificate is of team {new.team_identifier}, and pass type {pass_type_identifier} is team "
-                f"{old.team_identifier}'s; phones would take its passes for strangers"
+                f"the certificate is of team {new.team_identifier}, but pass type {pass_type_identifier} belongs to "
+                f"team {old.team_identifier}, and phones do not replace a pass with one of another team; give a "
+                f"certificate of team {old.team_identifier}"
             )
         if new.expires_at < old.expires_at:
             raise CertificateError(
-                f"the certificate ends on {new.expires_at:%Y-%m-%d}, before the one that is there, which ends on "
-                f"{old.expires_at:%Y-%m-%d}; give the newer one"
+                f"the certificate expires on {new.expires_at:%Y-%m-%d}, before the current one, which expires on "
+                f"{old.expires_at:%Y-%m-%d}; give a newer one"
             )
         return self._put(fitting, now)
 
     def status(self, pass_type_identifiers: Sequence[str], *, now: datetime) -> list[Status]:
-        """Of these pass types, or of all of the stage.
+        """Return the status of these pass types; of all pass types of the stage if the sequence is empty.
 
         Raises:
-            SecretsError: AWS refused.
+            SecretsError: AWS refused the request.
         """
         return [self._status(name, now) for name in pass_type_identifiers or self._secrets.pass_types()]
 
@@ -152,7 +153,7 @@ class StageCertificates:
         )
 
     def _put(self, fitting: Fitting, now: datetime) -> Status:
-        """The pending key has found its certificate, where it is this one, and waits no more."""
+        """Store credentials, and delete the pending key if it is theirs."""
         name = fitting.signer.pass_type_identifier
         put_pass_type(self._stage, name, asdict(fitting.secret))
         if pending_key(self._stage, name) == fitting.secret.private_key:
@@ -163,7 +164,7 @@ class StageCertificates:
 def _checked(pass_type_identifier: str) -> str:
     if not PASS_TYPE.fullmatch(pass_type_identifier):
         raise CertificateError(
-            f"{pass_type_identifier!r} is no pass type identifier; Apple's are like pass.com.acme.boarding"
+            f"{pass_type_identifier!r} is not a valid pass type identifier; write it like pass.com.acme.boarding"
         )
     return pass_type_identifier
 
@@ -175,5 +176,5 @@ def _new_key() -> str:
 def _key(text: str) -> rsa.RSAPrivateKey:
     key = load_pem_private_key(text.encode(), None)
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise CertificateError("the key that is kept in Secrets Manager is no RSA key")
+        raise CertificateError("the key in Secrets Manager is not an RSA key; import the certificate with its RSA key")
     return key

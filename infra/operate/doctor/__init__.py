@@ -1,4 +1,4 @@
-"""The doctor: looks for everything that makes devices silently not update, and says of each what to do.
+"""The doctor: checks a stage for everything that makes devices silently not update, and names the remedies.
 
-`checks.CHECKS` is the table of what is looked at, `examination.py` carries it out, `patient.py` is the stage.
+`checks.CHECKS` is the table of checks, `run.py` runs them, and `context.py` gives them access to the stage.
 """

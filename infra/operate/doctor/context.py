@@ -1,7 +1,8 @@
-"""The stage that is examined: what is deployed, as each check asks for it.
+"""Gives the doctor's checks access to a deployed stage.
 
-Each answer is fetched at its first use and kept for the examination. Checks run side by side: who asks for the same
-waits for one answer, and clients are made one at a time, since boto3's session is not safe to share while it makes one.
+Each value is fetched once, at its first use, and cached for the run. Checks run concurrently: those that need the same
+value wait for one request, and clients are created one at a time, since boto3's session is not thread-safe while it
+creates a client.
 """
 
 import contextlib
@@ -32,46 +33,51 @@ CONFIG = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts"
 LOOKED_BACK = timedelta(minutes=15)
 DOWNLOAD_SECONDS = 30.0
 SAMPLED_PASSES = 100
-"""So many pass items are looked at: each read costs, and a stage may hold millions."""
+"""Number of pass items to check: each read costs money, and a stage may have millions."""
 T = TypeVar("T")
 
 
 class DoctorContext:
-    """A deployed stage."""
+    """A deployed stage.
 
-    def __init__(self, stage: Stage) -> None:
+    Args:
+        stage: the stage.
+        clock: returns this machine's time, epoch seconds.
+    """
+
+    def __init__(self, stage: Stage, *, clock: Callable[[], float] = time.time) -> None:
         self.stage = stage
+        self.clock = clock
         self._secrets = stage.secrets
-        self.clock: Callable[[], float] = time.time
         self._making = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._clients: dict[str, Any] = {}
-        self._kept: dict[str, Any] = {}
+        self._cached: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time, without types
-        """A client that gives up soon: whoever waits for a doctor wants an answer."""
+        """Return a client with short timeouts, since a person waits for the doctor's answer."""
         with self._making:
             if service not in self._clients:
                 self._clients[service] = aws.client(service, config=CONFIG)
             return self._clients[service]
 
     def function(self, role: str) -> dict[str, Any]:
-        """A function's configuration."""
+        """Return a function's configuration."""
         name = self.stage.functions[role]
         return self._once(
             f"function {role}", lambda: self.client("lambda").get_function_configuration(FunctionName=name)
         )
 
     def settings(self, role: str) -> Settings:
-        """What a function reads from its environment.
+        """Return the settings in a function's environment.
 
         Raises:
-            ConfigurationError: it cannot.
+            ConfigurationError: they are incomplete or invalid.
         """
         return Settings.from_environment(self.function(role).get("Environment", {}).get("Variables", {}))
 
     def code(self, role: str) -> bytes:
-        """The zip that a function runs."""
+        """Return the zip that a function runs."""
         name = self.stage.functions[role]
 
         def fetch() -> bytes:
@@ -81,37 +87,37 @@ class DoctorContext:
         return self._once(f"code {role}", fetch)
 
     def table(self, role: str) -> dict[str, Any]:
-        """A table's description."""
+        """Return a table's description."""
         name = self.stage.tables[role]
         return self._once(f"table {role}", lambda: self.client("dynamodb").describe_table(TableName=name)["Table"])
 
     @property
     def pass_types(self) -> list[str]:
-        """The pass types that have credentials."""
+        """Pass types that have credentials."""
         return self._once("pass types", self._list_pass_types)
 
     def pass_type_secret(self, pass_type_identifier: str) -> PassTypeSecret:
-        """The credentials of a pass type.
+        """Return the credentials of a pass type.
 
         Raises:
-            ConfigurationError: they are not in their form.
+            ConfigurationError: the secret is malformed.
         """
         with self._locks["secrets"]:
             return self._secrets.pass_type_with_apns(pass_type_identifier)
 
     @property
     def authentication_keys(self) -> AuthenticationKeys:
-        """The keys of authentication tokens.
+        """Keys of authentication tokens.
 
         Raises:
-            ConfigurationError: they are missing or not in their form.
+            ConfigurationError: they are missing or malformed.
         """
         with self._locks["secrets"]:
             return self._secrets.authentication_keys()
 
     @property
     def sample(self) -> list[dict[str, Any]]:
-        """Some pass items: all attributes, in DynamoDB's form."""
+        """Some pass items: all attributes, in DynamoDB's JSON."""
         return self._once(
             "sample",
             lambda: self.client("dynamodb").scan(TableName=self.stage.tables["passes"], Limit=SAMPLED_PASSES)["Items"],
@@ -119,27 +125,27 @@ class DoctorContext:
 
     @property
     def sampled_passes(self) -> Iterator[tuple[PassId, AuthenticationToken | None]]:
-        """Passes of the sample, each with its own token if it has one."""
+        """Passes of the sample, each with the token in its item, if there is one."""
         for item in self.sample:
-            with contextlib.suppress(RefusedError):  # what can be no pass lies in the dead-letter queue
+            with contextlib.suppress(RefusedError):  # invalid items are reported in the dead-letter queue
                 attributes = plain_item(item)
                 pass_id = parse_pass_id(attributes)
                 yield pass_id, parse_authentication_token(pass_id, attributes)
 
     @property
     def issued_passes(self) -> Iterator[tuple[PassId, str]]:
-        """Passes of the sample, each with the token that a phone which holds it presents."""
+        """Passes of the sample, each with the token that phones authenticate with."""
         for pass_id, own in self.sampled_passes:
             yield pass_id, self.authentication_keys.issue(pass_id, own=own).value
 
     @property
     def templates(self) -> TemplatesBucket:
-        """The bucket of templates."""
+        """Bucket of templates."""
         with self._making:
             return TemplatesBucket(self.stage)
 
     def newest(self, namespace: str, metric: str, **dimensions: str) -> float | None:
-        """The newest maximum of a metric in the last quarter of an hour; None where CloudWatch has no figure."""
+        """Return the newest maximum of a metric in the last 15 minutes; None if CloudWatch has none."""
         now = datetime.now(UTC)
         points = self.client("cloudwatch").get_metric_statistics(
             Namespace=namespace,
@@ -155,12 +161,12 @@ class DoctorContext:
 
     @property
     def web_service_url(self) -> str:
-        """The base that phones are told."""
+        """Base URL that passes contain."""
         return (self.settings("api").web_service_url or self.stage.api_url).rstrip("/")
 
     @property
     def is_local(self) -> bool:
-        """Whether AWS itself is an embedded one on this machine: what phones cannot reach is no fault there."""
+        """True if AWS is embedded on this machine, where a URL that phones cannot reach is not a fault."""
         return is_loopback(str(self.client("dynamodb").meta.endpoint_url))
 
     def _list_pass_types(self) -> list[str]:
@@ -171,12 +177,12 @@ class DoctorContext:
 
     def _once(self, name: str, fetch: Callable[[], T]) -> T:
         with self._locks[name]:
-            if name not in self._kept:
-                self._kept[name] = fetch()
-            kept: T = self._kept[name]
-            return kept
+            if name not in self._cached:
+                self._cached[name] = fetch()
+            cached: T = self._cached[name]
+            return cached
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine."""
+    """Return True if a URL leads to this machine."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -1,11 +1,11 @@
-"""What a check has to say: what it found and what mends it."""
+"""Findings of the doctor's checks: a problem and its remedy."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Severity(Enum):
-    """A fault keeps devices from being updated, now; a warning will, or keeps people from knowing."""
+    """A fault prevents updates of devices now; a warning will do so later, or hides problems."""
 
     FAULT = "fault"
     WARNING = "warning"
@@ -13,11 +13,12 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DoctorFinding:
-    """One thing that is not as it must be.
+    """One problem.
 
     Args:
-        found: what, in a sentence that names the thing; never a secret.
-        fix: what to do.
+        severity: how bad it is.
+        found: the problem, in a sentence that names the resource; never a secret.
+        fix: what to do about it.
     """
 
     severity: Severity

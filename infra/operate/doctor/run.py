@@ -1,4 +1,4 @@
-"""Carrying out the checks: side by side, each with its own end, whatever becomes of the others."""
+"""Runs the doctor's checks concurrently; a check that fails or hangs does not affect the others."""
 
 import queue
 import threading
@@ -16,13 +16,20 @@ from infra.operate.doctor.findings import DoctorFinding, Severity, fault
 from infra.stage.aws import explain
 
 TIMEOUT_SECONDS = 60.0
+RUN_AGAIN = "fix that, then run the doctor again"
 EXPLAINED = (PasswireError, httpx.HTTPError, OSError)
-"""Errors whose messages are meant for people and hold no secret."""
+"""Errors whose messages are meant for people and contain no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one check."""
+    """Result of one check.
+
+    Args:
+        check: the check.
+        findings: the problems that it found; may be empty.
+        seconds: how long it took.
+    """
 
     check: Check
     findings: tuple[DoctorFinding, ...]
@@ -32,17 +39,17 @@ class Result:
 def run_checks(
     doctor: DoctorContext,
     *,
-    done: Callable[[Result], object],
+    on_progress: Callable[[Result], object],
     checks: Sequence[Check] = CHECKS,
     timeout: float = TIMEOUT_SECONDS,
 ) -> list[Result]:
-    """Carry out all checks.
+    """Run checks.
 
     Args:
         doctor: the stage.
-        done: is told of each as it ends.
-        checks: what to look at.
-        timeout: seconds after which a check counts as hanging, which is a fault too.
+        on_progress: called with each result as its check ends.
+        checks: the checks to run.
+        timeout: seconds after which an unfinished check becomes a fault.
 
     Returns:
         The results in the order of the checks.
@@ -50,8 +57,8 @@ def run_checks(
     results: dict[str, Result] = {}
     ended: queue.SimpleQueue[Result] = queue.SimpleQueue()
     for check in checks:
-        # A daemon: a check that hangs must keep nobody from leaving.
-        threading.Thread(target=lambda c: ended.put(_carried_out(c, doctor)), args=(check,), daemon=True).start()
+        # A daemon thread: a check that hangs must not keep the process from ending.
+        threading.Thread(target=lambda c: ended.put(_run_check(c, doctor)), args=(check,), daemon=True).start()
     until = time.monotonic() + timeout
     while len(results) < len(checks):
         try:
@@ -59,31 +66,34 @@ def run_checks(
         except queue.Empty:
             break
         results[result.check.name] = result
-        done(result)
+        on_progress(result)
     for check in checks:
         if check.name not in results:
-            hangs = fault(f"{check.name}: had no answer after {timeout:.0f} s", "look again; if it stays, look at AWS")
+            hangs = fault(
+                f"{check.name}: not finished after {timeout:.0f} s",
+                "run the doctor again; if it happens again, look at the AWS Health Dashboard",
+            )
             results[check.name] = Result(check, (hangs,), timeout)
-            done(results[check.name])
+            on_progress(results[check.name])
     return [results[check.name] for check in checks]
 
 
 def is_healthy(results: Sequence[Result]) -> bool:
-    """Whether devices are updated: warnings do not keep them from it."""
+    """Return True if no check found a fault; warnings do not count."""
     return not any(finding.severity is Severity.FAULT for result in results for finding in result.findings)
 
 
-def _carried_out(check: Check, doctor: DoctorContext) -> Result:
+def _run_check(check: Check, doctor: DoctorContext) -> Result:
     started = time.monotonic()
     findings: list[DoctorFinding] = []
     try:
-        findings.extend(check.look(doctor))
+        findings.extend(check.find(doctor))
     except (BotoCoreError, ClientError) as error:
-        findings.append(fault(f"{check.name}: could not be looked at: {explain(error)}", "mend that, then look again"))
+        findings.append(fault(f"{check.name}: could not be checked: {explain(error)}", RUN_AGAIN))
     except EXPLAINED as error:
-        findings.append(fault(f"{check.name}: could not be looked at: {error}", "mend that, then look again"))
-    except Exception as error:  # noqa: BLE001 - a check that breaks must not keep the others from being told
+        findings.append(fault(f"{check.name}: could not be checked: {error}", RUN_AGAIN))
+    except Exception as error:  # noqa: BLE001 - a check that fails must not hide the results of the others
         findings.append(
-            fault(f"{check.name}: broke: {type(error).__name__}", "this is a defect of the doctor: report it")
+            fault(f"{check.name}: failed with {type(error).__name__}", "this is a bug in the doctor: report it")
         )
     return Result(check, tuple(findings), time.monotonic() - started)

@@ -1,1 +1,1 @@
-"""Issuing, changing and showing single passes."""
+"""Issues, changes and shows single passes."""

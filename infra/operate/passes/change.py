@@ -1,6 +1,6 @@
-"""A change of single values of a pass item: what the item becomes, and the UpdateItem that does just that.
+"""Changes single values of a pass item: computes the changed item, and the UpdateItem request for just these values.
 
-Everything else of the item stays: a pipeline may be writing other parts of it at the same time.
+All other attributes are kept, since a pipeline may be writing them at the same time.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
-    """What to change.
+    """Values to change.
 
     Args:
-        fields: by field key. A value that is no map goes under `value` where the item has a map there, whose label and
-            other keys stay.
-        overrides: by top-level key of pass.json.
-        voided: None to leave it.
+        fields: values by field key. If the item's field is a map and the value is not, the value replaces the map's key
+            `value`; its label and other keys are kept.
+        overrides: values by top-level key of pass.json.
+        voided: None for no change.
     """
 
     fields: Mapping[str, object] = field(default_factory=dict)
@@ -24,34 +24,38 @@ class ItemChange:
     voided: bool | None = None
 
     def applied_to(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """The item as it will be."""
+        """Return the changed item."""
         changed = dict(item)
-        for name, given in (("fields", self.fields), ("overrides", self.overrides)):
-            if given:
+        for name, changes in (("fields", self.fields), ("overrides", self.overrides)):
+            if changes:
                 before = changed.get(name) or {}
-                changed[name] = {**before, **{key: _merged(name, before.get(key), given[key]) for key in given}}
+                changed[name] = {**before, **{key: _merged(name, before.get(key), changes[key]) for key in changes}}
         if self.voided is not None:
             changed["voided"] = self.voided
         return changed
 
     def request(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of UpdateItem; its condition is that `item` is still of the form and the template it had."""
+        """Return the arguments of UpdateItem, with the condition that the item still has the same form and template.
+
+        Args:
+            item: the item as it was read.
+        """
         sets: list[str] = []
         conditions = ["#template = :template"]
         names = {"#template": "template"}
         values: dict[str, Any] = {":template": item["template"]}
-        for name, given in (("fields", self.fields), ("overrides", self.overrides)):
-            if not given:
+        for name, changes in (("fields", self.fields), ("overrides", self.overrides)):
+            if not changes:
                 continue
             names[f"#{name}"] = name
             if item.get(name) is None:
                 sets.append(f"#{name} = :{name}")
-                values |= {f":{name}": dict(given), ":null": "NULL"}
+                values |= {f":{name}": dict(changes), ":null": "NULL"}
                 conditions.append(f"(attribute_not_exists(#{name}) OR attribute_type(#{name}, :null))")
                 continue
             values[":map"] = "M"
             conditions.append(f"attribute_type(#{name}, :map)")
-            for number, (key, value) in enumerate(given.items()):
+            for number, (key, value) in enumerate(changes.items()):
                 path = f"#{name}.#{name}{number}"
                 names[f"#{name}{number}"] = key
                 values[f":{name}{number}"] = value
@@ -72,11 +76,12 @@ class ItemChange:
         }
 
 
-def _merged(name: str, before: object, given: object) -> object:
-    if isinstance(before, Mapping) and _goes_inside(name, before, given):
-        return {**before, "value": given}
-    return given
+def _merged(name: str, before: object, value: object) -> object:
+    if isinstance(before, Mapping) and _goes_inside(name, before, value):
+        return {**before, "value": value}
+    return value
 
 
-def _goes_inside(name: str, before: object, given: object) -> bool:
-    return name == "fields" and isinstance(before, Mapping) and not isinstance(given, Mapping)
+def _goes_inside(name: str, before: object, value: object) -> bool:
+    """Return True if a value replaces the key `value` of a field's map."""
+    return name == "fields" and isinstance(before, Mapping) and not isinstance(value, Mapping)

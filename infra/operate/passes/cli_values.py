@@ -1,61 +1,60 @@
-"""What a person gives on the command line for a pass: `gate=B22` for texts, `points:=1200` for everything else."""
+"""Parses the values of passes on the command line: `gate=B22` for text, `points:=1200` for any other JSON value."""
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from chalicelib.core.links import MAX_LIFETIME_SECONDS
+from infra.core.moments import parse_duration
 from infra.operate.bulk.cells import CellError, from_plain_json
-
-_LIFETIME = re.compile(r"([1-9]\d{0,5})([mhd])")
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
 class CliValueError(ValueError):
-    """It cannot be read; the message says how it is written."""
+    """A value is invalid; the message says how to write it."""
 
 
 def read_fields(pairs: Iterable[str]) -> dict[str, object]:
-    """Values by field key, as DynamoDB takes them.
+    """Parse `key=text` and `key:=JSON`.
+
+    Returns:
+        Values for DynamoDB by field key.
 
     Raises:
-        CliValueError: a pair is none, or what follows `:=` is not JSON.
+        CliValueError: a pair has no key, or the text after `:=` is not JSON.
     """
     fields: dict[str, object] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.rstrip(":"):
-            raise CliValueError(f"{pair!r} is not key=text, nor key:=JSON for numbers and maps")
+            raise CliValueError(f"{pair!r} is not a field; write key=text, or key:=JSON for numbers and maps")
         fields[key.removesuffix(":")] = _json(pair, text) if key.endswith(":") else text
     return fields
 
 
 def read_overrides(text: str) -> dict[str, object]:
-    """Top-level keys of pass.json, from a JSON object.
+    """Parse a JSON object of top-level keys of pass.json.
 
     Raises:
-        CliValueError: it is none.
+        CliValueError: the text is not a JSON object.
     """
     overrides = _json(text, text)
     if not isinstance(overrides, dict):
-        raise CliValueError('it must be a JSON object such as {"relevantDate": "2026-12-01T08:00Z"}')
+        raise CliValueError(f'{text!r} is not a JSON object; write one such as {{"relevantDate": "2026-12-01T08:00Z"}}')
     return overrides
 
 
 def read_lifetime(text: str) -> timedelta:
-    """How long a link works.
+    """Parse the lifetime of a link, such as `15m`, `12h`, `7d` or `2w`.
 
     Raises:
-        CliValueError: it is not so many minutes, hours or days, or more than a link may live.
+        CliValueError: the text is not a lifetime, or exceeds the maximum lifetime of a link.
     """
-    found = _LIFETIME.fullmatch(text)
-    if not found:
-        raise CliValueError(f"{text!r} is not a lifetime; write minutes, hours or days, as 15m, 12h, 7d")
-    lifetime = int(found[1]) * _UNITS[found[2]]
-    if lifetime.total_seconds() > MAX_LIFETIME_SECONDS:
-        raise CliValueError(f"{text!r}: a link lives at most {MAX_LIFETIME_SECONDS // 86_400} days")
-    return lifetime
+    seconds = parse_duration(text)
+    if not seconds:
+        raise CliValueError(f"{text!r} is not a lifetime; write one such as 15m, 12h, 7d")
+    if seconds > MAX_LIFETIME_SECONDS:
+        raise CliValueError(f"{text!r} is too long; a link is valid for at most {MAX_LIFETIME_SECONDS // 86_400} days")
+    return timedelta(seconds=seconds)
 
 
 def _json(whole: str, text: str) -> Any:  # noqa: ANN401 - any JSON

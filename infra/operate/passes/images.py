@@ -1,4 +1,4 @@
-"""Images of single passes on their way into a stage's bucket: checked as a template's are, and named by their hash."""
+"""Uploads images of single passes to a stage's bucket, after the same checks as for templates, under their hash."""
 
 import hashlib
 import re
@@ -17,15 +17,15 @@ from infra.stage.stage import Stage
 
 
 class ImageRefusedError(RefusedError):
-    """A file that cannot be an image of a pass: nothing was uploaded."""
+    """A file is not a valid image of a pass; it was not uploaded."""
 
 
 class ImageUploads:
     """Uploads images, each content once.
 
     Args:
-        stage: whose bucket of templates has the images.
-        folder: that relative file names are in.
+        stage: the stage whose bucket receives the images.
+        folder: folder of relative file names.
     """
 
     def __init__(self, stage: Stage, folder: Path) -> None:
@@ -34,31 +34,31 @@ class ImageUploads:
         self._keys: dict[Path, str] = {}
 
     def key_of(self, text: str) -> str:
-        """The key of a cell: one as it is, or that of the file that it names, which is uploaded.
+        """Return the image key in a cell, or upload the file that the cell names and return its key.
 
         Raises:
-            ImageRefusedError: the file cannot be read, or is not an image of a pass.
+            ImageRefusedError: the file cannot be read, or is not a valid image of a pass.
         """
         return text if re.fullmatch(IMAGE_KEY_PATTERN, text) else self.put(self._folder / text)
 
     def put(self, path: Path) -> str:
-        """Upload a file, unless its content is there already, and return its key.
+        """Upload a file, unless the bucket has its content already, and return its key.
 
         Args:
-            path: of a PNG, named as in a template: `thumbnail@2x.png`; another name is checked as a PNG alone.
+            path: a PNG. If it is named as in a template, such as `thumbnail@2x.png`, its size is checked too.
 
         Raises:
-            ImageRefusedError: it cannot be read, or is not an image of a pass.
+            ImageRefusedError: the file cannot be read, or is not a valid image of a pass.
         """
         if path not in self._keys:
             data = _read(path)
             key = hashlib.sha256(data).hexdigest()
-            if not self._is_there(key):
+            if not self._exists(key):
                 self._client.put_object(Bucket=self._bucket, Key=PREFIX + key, Body=data, ContentType="image/png")
             self._keys[path] = key
         return self._keys[path]
 
-    def _is_there(self, key: str) -> bool:
+    def _exists(self, key: str) -> bool:
         try:
             self._client.head_object(Bucket=self._bucket, Key=PREFIX + key)
         except ClientError as error:
@@ -75,7 +75,9 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise ImageRefusedError(f"image {path}: cannot be read: {error.strerror}") from None
     if size > MAX_TEMPLATE_BYTES:
-        raise ImageRefusedError(f"image {path}: has {size:,} bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}")
+        raise ImageRefusedError(
+            f"image {path}: has {size:,} bytes, more than the {MAX_TEMPLATE_BYTES:,} of a whole pass; use a smaller one"
+        )
     stem, scale = image_name(path.name) or (path.name, 1)
     for finding in check_image(path.name, stem, scale, data):
         if finding.severity is Severity.ERROR:

@@ -1,4 +1,4 @@
-"""Making download links for a stage's passes; `chalicelib/core/links.py` says what a link is."""
+"""Creates download links for passes of a stage; `chalicelib/core/links.py` defines their form."""
 
 import time
 from dataclasses import dataclass
@@ -11,24 +11,38 @@ from infra.stage.stage import Stage
 
 @dataclass(frozen=True, slots=True)
 class DownloadLink:
-    """A link, as it is handed to a person: the secret is in the address."""
+    """A link for a person.
+
+    Args:
+        url: contains the secret.
+        expires_at: end of its validity, in UTC.
+    """
 
     url: str
     expires_at: datetime
 
 
 class Links:
-    """Signs links with the stage's newest authentication key."""
+    """Signs links with the stage's newest authentication key.
+
+    Args:
+        stage: the stage.
+        settings: the stage's settings.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._secrets = stage.secrets
 
     def make(self, pass_id: PassId, *, lifetime: timedelta) -> DownloadLink:
-        """A link that works for so long.
+        """Create a link to a pass.
+
+        Args:
+            pass_id: the pass.
+            lifetime: how long the link is valid.
 
         Raises:
-            LinkLifetimeError: it would live too long, or not at all.
+            LinkLifetimeError: the lifetime is not positive, or exceeds the maximum.
             ConfigurationError: the stage has no authentication key.
             SecretsError: Secrets Manager did not answer.
         """

@@ -1,15 +1,14 @@
-"""A QR code in a terminal: encoded by Zint, two modules to a character, with black and white of its own.
+"""Renders a QR code for the terminal with half-block characters, black on white whatever the terminal's colors are.
 
-A terminal's own colours may be light on dark, or anything; scanners want dark on light.
+segno encodes the message. Its own compact terminal output is not used, because it is printed in the terminal's colors:
+on a light background it is inverted, and scanners expect dark modules on a light background.
 """
 
+import segno
 from rich.text import Text
-from zint import Symbol, Symbology
 
 QUIET_ZONE = 4
-"""Modules of white around the code, by which a scanner finds it (ISO/IEC 18004)."""
-LOW_CORRECTION = 1
-"""A screen has no dirt, and a smaller code fits on it."""
+"""Width of the white border in modules, which scanners need to find the code (ISO/IEC 18004)."""
 _DARK, _LIGHT = "#000000", "#ffffff"
 _GLYPHS = {
     (False, False): (" ", f"{_DARK} on {_LIGHT}"),
@@ -17,15 +16,18 @@ _GLYPHS = {
     (False, True): ("▄", f"{_DARK} on {_LIGHT}"),
     (True, True): ("█", f"{_DARK} on {_DARK}"),
 }
-"""By whether the upper and the lower module are dark. Without colours the characters alone still say it."""
+"""Character and style by (upper module is dark, lower module is dark). They also distinguish modules without colors."""
 
 
 def terminal_qr(message: str) -> list[Text]:
-    """The lines to print, all of the same width."""
-    modules = _modules(message)
-    width = len(modules[0])
+    """Return the lines of a QR code, all of the same width, two modules per character.
+
+    The code has the lowest error correction: a screen has no dirt, and a smaller code fits on it.
+    """
+    code = segno.make_qr(message, error="l", boost_error=False)
+    modules = [list(map(bool, row)) for row in code.matrix_iter(border=QUIET_ZONE)]
     if len(modules) % 2:
-        modules.append([False] * width)
+        modules.append([False] * len(modules[0]))
     lines = []
     for upper, lower in zip(modules[::2], modules[1::2], strict=True):
         line = Text(no_wrap=True)
@@ -33,18 +35,3 @@ def terminal_qr(message: str) -> list[Text]:
             line.append(*_GLYPHS[pair])
         lines.append(line)
     return lines
-
-
-def _modules(message: str) -> list[list[bool]]:
-    symbol = Symbol()
-    symbol.symbology = Symbology.QRCODE
-    symbol.option_1 = LOW_CORRECTION
-    symbol.encode(message.encode())
-    size, bits = symbol.width, symbol.encoded_data
-    side = [False] * QUIET_ZONE
-    rows = [
-        [*side, *(bool(bits[row, column // 8] >> (column % 8) & 1) for column in range(size)), *side]
-        for row in range(symbol.rows)
-    ]
-    blank = [[False] * (size + 2 * QUIET_ZONE) for _ in range(QUIET_ZONE)]
-    return [*blank, *rows, *blank]

@@ -1,12 +1,15 @@
-"""New serial numbers: short, unique, and readable aloud."""
+"""Generates serial numbers that are short, unique and easy to read aloud."""
 
 import secrets
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Without what is taken for something else: 0 and O, 1 and I and L, U for V."""
+"""Letters and digits without those that are easily confused: 0 and O, 1 and I and L, U and V."""
 LENGTH = 12
-"""59 bits: beside a billion passes of its type, one in half a billion is taken; then nothing is written."""
+"""59 bits: with a billion passes of a type, a new serial number exists with a probability of one in half a billion.
+In that case `pass issue` writes nothing.
+"""
 
 
 def new_serial_number() -> str:
+    """Return a random serial number."""
     return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))

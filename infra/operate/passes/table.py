@@ -1,4 +1,4 @@
-"""The passes of a stage, one at a time, with the tables around them."""
+"""Reads and writes single passes of a stage, with their versions and registrations."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,43 +23,43 @@ from infra.stage.secrets import has_pass_type
 from infra.stage.stage import Stage
 
 SECRET_ATTRIBUTES = ("authentication_token", "personalization")
-"""Never shown: the first is the pass's secret, the second is what a person gave at sign-up."""
+"""Never shown: the secret of a pass, and the personal data that a person entered at sign-up."""
 
 
 MAX_TRIES = 5
-"""How often a change is worked out anew because somebody else wrote the item meanwhile."""
+"""How often a change is computed again because the item was written at the same time."""
 
 
 class PassMissingError(RefusedError):
-    """There is no such pass."""
+    """The pass does not exist."""
 
 
 class PassExistsError(RefusedError):
-    """There is such a pass already, and nothing was written."""
+    """The pass exists already; nothing was written."""
 
 
 class SerialNumberUsedError(RefusedError):
-    """A pass of this type once had the serial number, and nothing was written."""
+    """A deleted pass of this type had the serial number; nothing was written."""
 
     def __init__(self, pass_id: PassId) -> None:
         super().__init__(
-            f"pass {pass_id}: a pass that was deleted had this serial number, and whoever still holds it could fetch "
-            "the new one; give another serial number, or --reuse-serial if it is for the same person"
+            f"pass {pass_id}: a deleted pass had this serial number, and phones that still have it could download the "
+            "new one; give another serial number, or --reuse-serial if it is for the same person"
         )
 
 
 class PassBusyError(TransientError):
-    """Others wrote the pass at the same time, again and again."""
+    """The pass was written concurrently on every attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassState:
-    """A pass as the tables have it, without secrets.
+    """State of a pass, without secrets.
 
     Args:
-        attributes: of the item, those aside that are nobody's to see.
+        attributes: attributes of the item, without `SECRET_ATTRIBUTES`.
         version: None before the first stamp.
-        devices: how many are registered for it.
+        devices: number of registered devices.
     """
 
     attributes: Mapping[str, object]
@@ -69,12 +69,12 @@ class PassState:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Some of the passes of a table.
+    """One page of passes.
 
     Args:
-        passes: those that were asked for: pass_id, template, voided.
-        read: how many items were read for them.
-        units: what that cost, in read units.
+        passes: `pass_id`, `template` and `voided` of the matching passes.
+        read: number of items read.
+        units: consumed read units.
     """
 
     passes: list[dict[str, object]]
@@ -83,7 +83,11 @@ class ListPage:
 
 
 class PassTable:
-    """The passes of one stage. What cannot become a pass is never written."""
+    """Reads and writes the passes of one stage; never writes an invalid item.
+
+    Args:
+        settings: the stage's settings.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -96,10 +100,10 @@ class PassTable:
         self._registrations = tables.Table(stage.table("registrations"))
 
     def state(self, pass_id: PassId) -> PassState:
-        """What is known of a pass.
+        """Return the state of a pass.
 
         Raises:
-            PassMissingError: it is not there.
+            PassMissingError: the pass does not exist.
         """
         item = self._item(pass_id)
         row = self._versions.get_item(Key={"pass_id": str(pass_id)}, ConsistentRead=True).get("Item")
@@ -110,25 +114,25 @@ class PassTable:
         )
 
     def issue(self, pass_id: PassId, *, template: str, change: ItemChange, reuse_serial: bool = False) -> list[Finding]:
-        """Write a pass that is not there yet.
+        """Write a new pass.
 
-        A pass's authentication token follows from its pass id, and an installed pass keeps its token. So the holder of
-        a deleted pass can fetch the next one with the same serial number.
+        The authentication token of a pass is derived from its pass id, and an installed pass keeps its token. The
+        holder of a deleted pass could therefore download a new pass with the same serial number.
 
         Args:
-            pass_id: of the new pass.
-            template: what it is made from.
+            pass_id: id of the new pass.
+            template: name of its template.
             change: its fields and overrides.
-            reuse_serial: whether its serial number may be that of a pass that was deleted.
+            reuse_serial: True to allow the serial number of a deleted pass.
 
         Returns:
-            What phones will leave out of it, or show otherwise than written.
+            Warnings about values that phones leave out or show differently.
 
         Raises:
-            PassExistsError: it is there.
-            SerialNumberUsedError: its serial number was used before, and `reuse_serial` is False.
-            RefusedError: it does not fit its template.
-            ConfigurationError: its pass type has no certificate.
+            PassExistsError: the pass exists already.
+            SerialNumberUsedError: a deleted pass had the serial number, and `reuse_serial` is False.
+            RefusedError: the pass does not match its template.
+            ConfigurationError: the pass type has no certificate.
         """
         item = change.applied_to({"pass_id": str(pass_id), "template": template})
         warnings = self._validate(item)
@@ -140,25 +144,25 @@ class PassTable:
         except ClientError as error:
             if _condition_failed(error):
                 raise PassExistsError(
-                    f"pass {pass_id}: is there already; `pass update` changes it, `pass link` hands it out again"
+                    f"pass {pass_id}: already exists; to change it, run `pass update`; to get a new link, `pass link`"
                 ) from None
             raise
         return warnings
 
     def update(self, pass_id: PassId, change: ItemChange) -> list[Finding]:
-        """Change a pass that is there.
+        """Change an existing pass.
 
         Returns:
-            As `issue`.
+            Warnings, as `issue`.
 
         Raises:
-            PassMissingError: it is not there.
-            PassBusyError: others were faster, again and again.
-            RefusedError: it would not fit its template any more.
+            PassMissingError: the pass does not exist.
+            PassBusyError: the pass was written concurrently on every attempt.
+            RefusedError: the changed pass does not match its template.
         """
         for _ in range(MAX_TRIES):
             item = self._item(pass_id)
-            PassItem.parse(item)  # what a pipeline wrote may be of any shape
+            PassItem.parse(item)  # a pipeline may have written an invalid item
             warnings = self._validate(change.applied_to(item))
             try:
                 self._passes.update_item(Key={"pass_id": str(pass_id)}, **change.request(item))
@@ -167,24 +171,24 @@ class PassTable:
                     raise
             else:
                 return warnings
-        raise PassBusyError(f"pass {pass_id}: others write it at the same time; nothing was changed, try again")
+        raise PassBusyError(f"pass {pass_id}: is being written concurrently; nothing was changed, try again")
 
     def validate(self, pass_id: PassId) -> None:
-        """Make sure that a pass is there and can be made.
+        """Check that a pass exists and can be built.
 
         Raises:
-            PassMissingError: it is not there.
-            RefusedError: it does not fit its template.
-            ConfigurationError: its pass type has no certificate.
+            PassMissingError: the pass does not exist.
+            RefusedError: the pass does not match its template.
+            ConfigurationError: the pass type has no certificate.
         """
         self._validate(self._item(pass_id))
         self._require_certificate(pass_id.pass_type_identifier)
 
     def delete(self, pass_id: PassId) -> None:
-        """Delete a pass; its registrations go by themselves when the stream is read.
+        """Delete a pass; the push function removes its registrations.
 
         Raises:
-            PassMissingError: it is not there.
+            PassMissingError: the pass does not exist.
         """
         try:
             self._passes.delete_item(Key={"pass_id": str(pass_id)}, ConditionExpression="attribute_exists(pass_id)")
@@ -196,13 +200,13 @@ class PassTable:
     def pages(
         self, *, pass_type_identifier: str | None, template: str | None, after: PassId | None, page_size: int
     ) -> Iterator[ListPage]:
-        """Go through the table, in its own order; what was written within the last second may be missing.
+        """Yield pages of the table, in the table's order; writes of the last second may be missing.
 
         Args:
-            pass_type_identifier: None for any.
-            template: None for any.
-            after: where an earlier look ended.
-            page_size: how many items to read at once, at most.
+            pass_type_identifier: only passes of this type; None for all.
+            template: only passes of this template; None for all.
+            after: start after this pass; None for the beginning.
+            page_size: maximum number of items to read per page.
         """
         query: dict[str, Any] = {
             "ProjectionExpression": "pass_id, #template, voided",
@@ -228,7 +232,7 @@ class PassTable:
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def devices(self, pass_id: PassId) -> int:
-        """How many are registered for the pass; a request for every 10,000 of them."""
+        """Return the number of devices registered for a pass; one request per 10,000 devices."""
         query: dict[str, Any] = {
             "Select": "COUNT",
             "KeyConditionExpression": "pass_id = :pass_id",
@@ -255,7 +259,7 @@ class PassTable:
         return warnings
 
     def _require_unused(self, pass_id: PassId) -> None:
-        """A pass's version outlives it, so one without a pass is that of a pass that was deleted."""
+        """Check that no deleted pass had this id: versions outlive passes."""
         key = {"Key": {"pass_id": str(pass_id)}, "ConsistentRead": True}
         if "Item" in self._versions.get_item(**key) and "Item" not in self._passes.get_item(**key):
             raise SerialNumberUsedError(pass_id)
@@ -264,12 +268,12 @@ class PassTable:
         if not has_pass_type(self._stage.name, pass_type_identifier):
             raise ConfigurationError(
                 f"pass type {pass_type_identifier}: stage {self._stage.name} has no certificate for it, so its passes "
-                "cannot be signed; nothing was written"
+                "cannot be signed; nothing was written. To import one, run: python -m infra cert import"
             )
 
 
 def _missing(pass_id: PassId) -> PassMissingError:
-    return PassMissingError(f"pass {pass_id}: there is none; `pass list` shows those that there are")
+    return PassMissingError(f"pass {pass_id}: does not exist; `pass list` shows the passes of the stage")
 
 
 def _condition_failed(error: ClientError) -> bool:

@@ -1,1 +1,1 @@
-"""Designers' templates before they are stored: read from a folder, checked against Apple's format, pushed, pulled."""
+"""Templates: reads designers' folders, checks them against Apple's format, pushes and pulls them."""

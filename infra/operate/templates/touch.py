@@ -1,7 +1,7 @@
-"""After a template changed: touch its passes, so that every phone that holds one downloads it anew.
+"""Touches the passes of a template after it has changed, so that phones download them again.
 
-A touch writes the template's revision into the item, which counts as a change (`domain/items.py`). A pass that has it
-already is passed over, so the work can be interrupted at any point and begun again, from any machine.
+A touch writes the template's revision to the item, which counts as a change (`chalicelib/passes/item.py`). Passes that
+have the revision already are skipped, so that the work can be interrupted at any time and resumed from any machine.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,13 +17,13 @@ from infra.stage.aws import retry_conflicts
 from infra.stage.stage import Stage
 
 WRITERS = 8
-"""Touches under way at a time: one takes some milliseconds, most of them waiting."""
+"""Number of concurrent writes; one takes some milliseconds, most of them waiting."""
 BURST_SECONDS = 0.1
-"""So much of a second's touches go out together: a low rate is not one burst and a long wait."""
+"""Touches are sent in bursts of this duration, so that a low rate is not one burst and a long pause."""
 
 
 def untouched(stage: Stage, *, template: str, revision: str) -> Iterator[list[str]]:
-    """The pass_ids of a template's passes that have not got the revision, a page of the table at a time."""
+    """Yield pages of the pass ids of a template's passes that do not have the revision yet."""
     table = aws.resource("dynamodb").Table(stage.table("passes"))
     query: dict[str, Any] = {
         "ProjectionExpression": "pass_id",
@@ -46,20 +46,20 @@ def touch(
     template: str,
     revision: str,
     rate: float,
-    touched: Callable[[int], object],
+    on_progress: Callable[[int], object],
 ) -> int:
-    """Touch passes at `rate` a second, in the order of the table.
+    """Touch passes, in the order of the pages.
 
     Args:
-        stage: whose passes.
-        pages: of pass_ids.
-        template: one that has changed its template in the meantime, or is gone, is left alone.
-        revision: what to write.
-        rate: passes a second, at most.
-        touched: takes the count of each step, as it is done.
+        stage: the stage of the passes.
+        pages: pages of pass ids.
+        template: name of the template; passes that were deleted or have another template meanwhile are skipped.
+        revision: the revision to write.
+        rate: maximum number of passes per second.
+        on_progress: called with the number of passes touched in each step.
 
     Returns:
-        How many were touched.
+        The number of passes touched.
     """
     table = aws.resource("dynamodb", config=Config(max_pool_connections=WRITERS)).Table(stage.table("passes"))
     retry_conflicts(table.meta.client)
@@ -81,13 +81,13 @@ def touch(
 
     total = 0
     pace = Pace(rate)
-    together = max(1, min(WRITERS, round(rate * BURST_SECONDS)))
+    burst = max(1, min(WRITERS, round(rate * BURST_SECONDS)))
     with ThreadPoolExecutor(WRITERS) as writers:
         for page in pages:
-            for start in range(0, len(page), together):
-                few = page[start : start + together]
-                pace.wait(len(few))
-                done = sum(writers.map(write, few))
-                total += done
-                touched(done)
+            for start in range(0, len(page), burst):
+                chunk = page[start : start + burst]
+                pace.wait(len(chunk))
+                count = sum(writers.map(write, chunk))
+                total += count
+                on_progress(count)
     return total

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import EndpointConnectionError
 
+from chalicelib.aws import session
 from chalicelib.aws import templates as templates_module
 from chalicelib.aws.templates import (
     KEEP_SECONDS,
@@ -65,7 +67,7 @@ def name() -> str:
 
 
 def push(bucket: TemplatesBucket, name: str, files: dict[str, bytes]) -> str:
-    return bucket.push(name, files, uploaded=lambda _: None).revision
+    return bucket.push(name, files, on_progress=lambda _: None).revision
 
 
 def test_without_a_bucket_the_packaged_templates_are_there() -> None:
@@ -120,18 +122,21 @@ def test_new_revision_is_seen_by_whichever_clock_has_moved(stack: LocalRun, buck
 
 
 def test_a_warm_sandbox_goes_on_with_what_it_has_while_s3_is_away(
-    stack: LocalRun, bucket: TemplatesBucket, clock: Clock, name: str, monkeypatch: pytest.MonkeyPatch
+    stack: LocalRun, bucket: TemplatesBucket, clock: Clock, name: str
 ) -> None:
     push(bucket, name, FIRST)
-    warm = Templates(bucket=stack.templates_bucket, clock=clock)
-    kept = warm.get(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("chalicelib.aws.session.CONFIG", None)
-    del warm.__dict__["_client"]  # as after a connection that broke
+    client = session.client("s3")
+    warm = Templates(bucket=stack.templates_bucket, clock=clock, client=client)
+    cached = warm.get(name)
+    client.meta.events.register_first("before-send.s3.GetObject", fail_to_connect)
     clock.now += KEEP_SECONDS
-    assert warm.get(name) is kept
+    assert warm.get(name) is cached
     with pytest.raises(TemplateStoreError, match=f"template {name}: S3 did not answer"):
-        Templates(bucket=stack.templates_bucket).get(name)
+        Templates(bucket=stack.templates_bucket, client=client).get(name)
+
+
+def fail_to_connect(request: AWSPreparedRequest, **_: object) -> None:
+    raise EndpointConnectionError(endpoint_url=request.url)
 
 
 @pytest.mark.parametrize("pointer", [b"", b"[]", b'{"revision": 5}', b'{"revision": "../../x"}'])
@@ -155,9 +160,9 @@ def test_a_template_that_cannot_be_one_leaves_the_bucket_as_it_was(
 
 
 def test_pushing_the_same_again_changes_nothing(bucket: TemplatesBucket, name: str) -> None:
-    first = bucket.push(name, FIRST, uploaded=lambda _: None)
+    first = bucket.push(name, FIRST, on_progress=lambda _: None)
     assert not first.unchanged
-    assert bucket.push(name, FIRST, uploaded=lambda _: None).unchanged
+    assert bucket.push(name, FIRST, on_progress=lambda _: None).unchanged
 
 
 def test_a_revision_that_was_current_before_can_be_so_again(
@@ -174,7 +179,7 @@ def test_what_was_pushed_is_pulled_and_listed(bucket: TemplatesBucket, name: str
     (listed,) = (template for template in bucket.list() if template.name == name)
     assert listed.revision == revision
     assert read_folder(bucket.pull(name, tmp_path)) == {**FIRST, "de.lproj/pass.strings": b'"a" = "b";'}
-    with pytest.raises(PullError, match="is there already"):
+    with pytest.raises(PullError, match="already exists"):
         bucket.pull(name, tmp_path)
     with pytest.raises(PullError, match="was never pushed"):
         bucket.pull(f"{name}x", tmp_path)
@@ -268,17 +273,14 @@ def test_only_an_answer_that_may_change_by_itself_is_worth_another_try(
 ) -> None:
     """Anything else is refused, as an item that names a missing template is: it ends with that item."""
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-    templates = Templates(bucket=stack.templates_bucket)
-    client = templates._client
+    client = session.client("s3")
+    templates = Templates(bucket=stack.templates_bucket, client=client)
     client.meta.events.register_first(
         "before-send.s3.GetObject",
         lambda request, **_: AWSResponse(request.url, status, {"Content-Type": "application/xml"}, Raw(body)),
     )
-    try:
-        with pytest.raises(TemplateStoreError if transient else TemplateUnreadableError, match=code):
-            templates.get(name)
-    finally:
-        del templates.__dict__["_client"]
+    with pytest.raises(TemplateStoreError if transient else TemplateUnreadableError, match=code):
+        templates.get(name)
 
 
 def test_a_look_that_must_be_fresh_sees_a_push_at_once(

@@ -146,7 +146,7 @@ def test_a_pass_that_cannot_be_made_is_a_page_without_our_inside(
     for agent in (WINDOWS, SAFARI):
         answer = visitor.opens(agent)
         assert (answer.status, answer.headers["Content-Type"]) == (500, HTML)
-        assert b"Its issuer has been told" in answer.body
+        assert b"The problem has been logged" in answer.body
         assert b"no_such_field" not in answer.body
     assert "no_such_field" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""What tests of the tooling share."""
+"""Fixtures for the tests of infra/."""
 
 from pathlib import Path
 

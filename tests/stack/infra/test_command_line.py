@@ -1,4 +1,4 @@
-"""What holds for every command: help with an example, --json where there is data, exit codes, colours, completion."""
+"""Rules for every command: help with an example, --json for data, exit codes, colours, completion."""
 
 import json
 import os
@@ -30,7 +30,7 @@ WITHOUT_DATA = {
     "template pull": "it prints a path",
     "push send": "it says that it asked",
 }
-"""What prints nothing that a script would parse, and why."""
+"""Commands without --json, and why."""
 ANSI = "\x1b["
 
 
@@ -49,7 +49,7 @@ COMMANDS = dict(walk(ROOT))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_with_an_example_of_itself_that_parses(name: str) -> None:
+def test_help_of_every_command_has_an_example_that_parses(name: str) -> None:
     shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "200"}).output
     written = re.search(r"^    Example: (.+)$", str(COMMANDS[name].callback.__doc__), re.MULTILINE)
     assert written, "no example"
@@ -64,15 +64,15 @@ def test_every_command_has_help_with_an_example_of_itself_that_parses(name: str)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_no_help_holds_what_markdown_would_take_for_markup(name: str) -> None:
-    """A `<word>` would vanish; between backticks it stays."""
+def test_help_contains_no_angle_brackets_outside_of_code(name: str) -> None:
+    """Markdown would take `<word>` for markup and drop it."""
     options = [getattr(parameter, "help", None) or "" for parameter in COMMANDS[name].params]
     for text in (str(COMMANDS[name].callback.__doc__), *options):
         assert "<" not in re.sub(r"`[^`]*`", "", text)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_with_data_gives_it_to_scripts(name: str) -> None:
+def test_every_command_with_data_has_json(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert ("--json" in options) != (name in WITHOUT_DATA), WITHOUT_DATA.get(name)
 
@@ -86,11 +86,11 @@ def test_exit_codes_are_in_the_help_and_in_the_reference() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["cert", "nonsense"], ["cert", "status", "--nonsense"], ["cert"]])
-def test_what_is_not_understood_ends_with_2(arguments: list[str]) -> None:
+def test_unknown_command_or_option_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-def test_a_reader_that_goes_away_is_no_defect() -> None:
+def test_closed_pipe_is_not_an_error() -> None:
     """As in `python -m infra ... | head -1`."""
     command = [*COMMAND, "template", "check", "chalicelib/templates/boarding.pass", "--json"]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -101,7 +101,7 @@ def test_a_reader_that_goes_away_is_no_defect() -> None:
     process.wait(60)
 
 
-def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_printed_to_terminals_without_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = ("template", "check", "nowhere")
     refused = infra(*wrong)
     assert ANSI not in refused.stdout + refused.stderr
@@ -118,7 +118,7 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatc
 
 
 def completed(line: str, *, cwd: Path) -> list[str]:
-    """What bash offers at the end of a line."""
+    """Return bash's completions of a line."""
     script = infra("completion", "bash").stdout
     words = line.split(" ")
     asked = (
@@ -131,13 +131,13 @@ def completed(line: str, *, cwd: Path) -> list[str]:
     ).stdout.split()
 
 
-def test_bash_completes_groups_commands_and_options_from_anywhere(tmp_path: Path) -> None:
+def test_bash_completes_groups_commands_and_options_in_any_folder(tmp_path: Path) -> None:
     assert {"request", "import", "rotate", "status"} == set(completed("passwire cert ", cwd=tmp_path))
     assert completed("passwire cer", cwd=tmp_path) == ["cert"]
     assert "--days" in completed("passwire cert status --d", cwd=tmp_path)
 
 
-def test_the_short_name_runs_the_command_line_from_anywhere(tmp_path: Path) -> None:
+def test_short_name_runs_the_command_line_from_any_folder(tmp_path: Path) -> None:
     folder = PROJECT / "chalicelib" / "templates" / "boarding.pass"
     script = f"{infra('completion', 'bash').stdout}\npasswire template check {folder} --json"
     done = subprocess.run(["bash", "--norc", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -145,8 +145,8 @@ def test_the_short_name_runs_the_command_line_from_anywhere(tmp_path: Path) -> N
     assert sys.executable in script
 
 
-def test_yes_does_not_answer_a_question_that_is_a_persons() -> None:
-    """It agrees to ordinary changes; where phones would lose the address that they call, somebody has to look."""
+def test_yes_does_not_confirm_what_needs_a_person() -> None:
+    """--yes allows ordinary changes, but not those that make phones lose the address of the service."""
     with Terminal(stage="dev", yes=True) as terminal:
         assert terminal.allows("continue?")
         with pytest.raises(DeployError, match="--yes does not confirm this"):

@@ -1,4 +1,4 @@
-"""What a cold start loads: each function, from the zip alone, with its first event, against the stack's services."""
+"""Modules that a cold start loads: each function from the zip, with its first event and the local run's services."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def calls(stack: LocalRun) -> dict[str, Calls]:
 
 @pytest.fixture(scope="module")
 def unpacked(stack: LocalRun, stack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zip that is deployed."""
+    """The unpacked zip of the deployment."""
     assert stack
     folder: Path = tmp_path_factory.mktemp("unpacked")
     with zipfile.ZipFile(stack_folder / "package" / "functions.zip") as archive:
@@ -55,7 +55,7 @@ def unpacked(stack: LocalRun, stack_folder: Path, tmp_path_factory: pytest.TempP
 
 
 @pytest.mark.parametrize("name", NOT_NEEDED)
-def test_a_function_loads_only_what_it_needs(
+def test_function_loads_only_the_modules_that_it_needs(
     stack: LocalRun, calls: dict[str, Calls], unpacked: Path, tmp_path: Path, name: str
 ) -> None:
     called = calls[name]

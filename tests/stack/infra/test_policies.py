@@ -1,8 +1,7 @@
-"""Least privilege: each function's policy grants what its flows use, and what Lambda itself needs, and no more.
+"""Least privilege: each function's policy grants what its flows and Lambda use, and nothing else.
 
-A tour through every flow by the functions' own entry points, against the stack's real tables, queues, secrets and
-bucket; `tests/support/permissions.py` records what botocore is asked for. Whatever the rest of the suite uses is
-compared at its end (`tests/conftest.py`).
+The tests call every flow through the entry points of the functions, with the tables, queues, secrets and bucket of the
+local run, while `tests/support/permissions.py` records the AWS calls. That plugin also checks the rest of the suite.
 """
 
 import json
@@ -33,8 +32,8 @@ from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
 from tests.support.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION
-from tests.support.in_process import InProcess, LambdaContext
-from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recorder
+from tests.support.in_process import InProcess
+from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recording
 
 pytestmark = pytest.mark.timeout(300)
 JSON = {"Content-Type": "application/json"}
@@ -46,41 +45,41 @@ _SERIALIZER = TypeSerializer()
 
 
 class Tour:
-    """A phone that can be told to be gone, and everything that can happen to it."""
+    """A device and a pipeline that reach every branch of the flows that makes AWS calls."""
 
     def __init__(self, stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> None:
         self._stack, self._pipeline, self._issuer = stack, pipeline, issuer
         self._api, self._push, self._worker, self._check_certificates = (InProcess(stack) for _ in range(4))
-        """A sandbox each: what one function reads, it does not read for the others."""
+        """One execution environment per function, so that no function uses what another one has cached."""
         dynamodb = boto3.resource("dynamodb")
         self._versions, self._devices = (dynamodb.Table(stack.tables[role]) for role in ("versions", "devices"))
         self.phone = phone
         self.is_another_phone()
 
     def is_another_phone(self) -> None:
-        """The stack at work beside the tour has no order to wake this one."""
+        """Use a new device, for which the deployed functions have no push tasks."""
         self.device = DeviceLibraryIdentifier(secrets.token_hex(16))
         self.phone.push_token = secrets.token_hex(32)
 
     def holds(self, *, template: str = "boarding", **attributes: object) -> PassId:
-        """A pass that was issued, stamped, and registered for."""
+        """Issue a pass, wait for its version, and register it."""
         pass_id = self._pipeline.writes(secrets.token_hex(8), template=template, **attributes)
         eventually(lambda: self._stamped(pass_id), "the first stamp")
         assert self.registers(pass_id) == 201
         return pass_id
 
     def has_image(self) -> str:
-        """The key of an image of a single pass."""
+        """Store an image of a single pass; returns its key."""
         key = secrets.token_hex(32)
         boto3.client("s3").put_object(Bucket=self._stack.templates_bucket, Key=f"images/{key}", Body=b"png")
         return key
 
-    def cannot_be_made(self) -> PassId:
-        """An item whose template does not exist."""
-        return self._pipeline.writes(secrets.token_hex(8), template="none-of-ours")
+    def has_no_template(self) -> PassId:
+        """Write an item whose template does not exist."""
+        return self._pipeline.writes(secrets.token_hex(8), template="unknown")
 
     def holds_many(self) -> None:
-        """More passes than a transaction can let go of."""
+        """Add more passes to the device than one transaction can remove."""
         self._devices.update_item(
             Key={"device_library_identifier": self.device.value},
             UpdateExpression="ADD passes :passes",
@@ -101,7 +100,7 @@ class Tour:
         return self._calls("GET", PASS, *_path(pass_id), of=pass_id)
 
     def downloads_with_a_wrong_token(self, pass_id: PassId) -> int:
-        """It is compared with the token in the item, by a read of its own."""
+        """Download with a wrong token, which is compared with the token in the item by a further read."""
         return self._api.calls("GET", PASS, *_path(pass_id), headers={"Authorization": f"ApplePass {'0' * 32}"}).status
 
     def opens_link(self, pass_id: PassId) -> int:
@@ -113,7 +112,7 @@ class Tour:
         )
 
     def changes(self, *pass_ids: PassId, **new: object) -> None:
-        """The stream tells of a change; without attributes, of a deletion."""
+        """Call the push function with changes; without attributes, with deletions."""
         records = []
         for pass_id in pass_ids:
             old = {"pass_id": str(pass_id), "template": "boarding", "fields": {"gate": "A1"}}
@@ -128,11 +127,11 @@ class Tour:
                     }
                 }
             )
-        answer = self._push.app.push({"Records": records}, LambdaContext())
+        answer = self._push.invoke("push", {"Records": records})
         assert answer == {"batchItemFailures": []}
 
-    def drains(self, *tasks: PushTask) -> None:
-        """The queue hands orders over. Their receipts are none, so they can't be postponed; they are told to be."""
+    def works(self, *tasks: PushTask) -> None:
+        """Call the push worker with push tasks; their receipt handles are invalid, so postponing them fails."""
         records = [
             {
                 "messageId": str(number),
@@ -142,11 +141,11 @@ class Tour:
             }
             for number, task in enumerate(tasks)
         ]
-        self._worker.app.push_worker({"Records": records}, LambdaContext(remaining_seconds=120))
+        self._worker.invoke("push_worker", {"Records": records}, remaining_seconds=120)
 
     def measures(self) -> None:
-        """A day has passed."""
-        self._check_certificates.app.check_certificates(EVERY_DAY, LambdaContext())
+        """Call the daily check of the certificates."""
+        self._check_certificates.invoke("check_certificates", EVERY_DAY)
 
     def deletes(self, pass_id: PassId) -> None:
         self._pipeline.deletes(pass_id)
@@ -164,31 +163,28 @@ def tour(stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> T
     return Tour(stack, pipeline, issuer, phone)
 
 
-def test_policies_grant_what_is_used_and_no_more(tour: Tour, apns: Apns) -> None:
-    before = {name: set(uses) for name, uses in recorder.uses.items()}
-    recorder.uses.clear()
-    recorder.operations.clear()
-    _go_everywhere(tour, apns)
+def test_policies_grant_exactly_what_is_used(tour: Tour, apns: Apns) -> None:
+    with recording() as recorder:
+        _call_every_flow(tour, apns)
     used = {name: recorder.uses.get(name, set()) | LAMBDAS_OWN[name] for name in functions()}
     allowed = {name: granted(policy) for name, policy in functions().items()}
     called = {service: {o for s, o in recorder.operations if s == service} for service in OPERATIONS}
-    for name, uses in before.items():
-        recorder.uses.setdefault(name, set()).update(uses)
     _print(used, allowed)
-    assert {name: sorted(allowed[name] - used[name]) for name in used} == {name: [] for name in used}, "granted in vain"
+    assert {name: sorted(allowed[name] - used[name]) for name in used} == {name: [] for name in used}, "not used"
     assert {name: sorted(used[name] - allowed[name]) for name in used} == {name: [] for name in used}, "not granted"
-    assert called == OPERATIONS, "infra/deploy/slim.py keeps other descriptions than are used"
+    assert called == OPERATIONS, "OPERATIONS in infra/deploy/slim.py differ from those that are used"
 
 
-def test_only_what_has_no_resource_is_granted_on_everything() -> None:
+def test_only_actions_without_resource_types_are_granted_on_all_resources() -> None:
     everything = {action for policy in functions().values() for action, on in granted(policy) if on == "*"}
     assert everything <= WITHOUT_RESOURCE
     assert not [action for policy in functions().values() for action, _ in granted(policy) if "*" in action]
 
 
-def test_the_api_function_updates_no_attribute_of_passes_but_what_a_person_gave(tour: Tour) -> None:
+def test_api_function_may_update_only_the_personalization_of_passes(tour: Tour) -> None:
     """AWS, "Using IAM policy conditions for fine-grained access control": `dynamodb:Attributes`."""
-    assert tour.personalizes(tour.holds(template="rewards")) == 200
+    with recording() as recorder:
+        assert tour.personalizes(tour.holds(template="rewards")) == 200
     granted_by = [
         statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"]
         for statement in json.loads(functions()["api_handler"].read_text())["Statement"]
@@ -199,18 +195,18 @@ def test_the_api_function_updates_no_attribute_of_passes_but_what_a_person_gave(
     assert recorder.updated["api_handler"] == {"pass_id", "personalization"}
 
 
-def test_only_functions_that_push_read_apns_keys() -> None:
+def test_only_functions_that_push_may_read_apns_keys() -> None:
     readers = {
         name for name, policy in functions().items() if any(on == "secret apns-keys" for _, on in granted(policy))
     }
     assert readers == {"push", "push_worker"}
 
 
-def test_each_function_has_a_role_of_its_own() -> None:
+def test_each_function_has_its_own_role() -> None:
     assert len(set(functions().values())) == len(functions())
 
 
-def _go_everywhere(tour: Tour, apns: Apns) -> None:
+def _call_every_flow(tour: Tour, apns: Apns) -> None:
     held, other = tour.holds(), tour.holds()
     assert tour.registers(held) == 200
     assert tour.lists(held) == 200
@@ -223,21 +219,21 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
     assert tour.personalizes(tour.holds(template="rewards")) == 200
 
     tour.changes(held, fields={"gate": "B2"})
-    assert tour.registers(held) == 200  # asks for a push, since the pass has changed since its issue
+    assert tour.registers(held) == 200  # queues a push, since the pass has changed since it was issued
     assert apns.pushes_to(tour.phone)
-    tour.changes(held, fields={"gate": "A1"})  # the content that it had: was it refused before?
-    tour.changes(held, template="none-of-ours")
-    tour.drains(Recheck(held, RecheckReason.UNSETTLED, time.time()))
-    tour.drains(Recheck(tour.cannot_be_made(), RecheckReason.UNSETTLED, time.time()))
-    tour.drains(NotifyDevices(held.pass_type_identifier, (tour.device,), time.time()))
-    tour.drains(FanOut(held, after=None, changed_at=time.time()))
+    tour.changes(held, fields={"gate": "A1"})  # its earlier content, for which the refusal is looked up
+    tour.changes(held, template="unknown")
+    tour.works(Recheck(held, RecheckReason.UNSETTLED, time.time()))
+    tour.works(Recheck(tour.has_no_template(), RecheckReason.UNSETTLED, time.time()))
+    tour.works(NotifyDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    tour.works(FanOut(held, after=None, changed_at=time.time()))
     apns.answers(tour.phone, status=503, reason="ServiceUnavailable")
-    tour.drains(NotifyDevices(held.pass_type_identifier, (tour.device,), time.time()))
+    tour.works(NotifyDevices(held.pass_type_identifier, (tour.device,), time.time()))
     apns.is_well_again(tour.phone)
 
     ways: tuple[Callable[[PassId], None], ...] = (
         lambda of: tour.changes(of, fields={"gate": "B3"}),
-        lambda of: tour.drains(NotifyDevices(of.pass_type_identifier, (tour.device,), time.time())),
+        lambda of: tour.works(NotifyDevices(of.pass_type_identifier, (tour.device,), time.time())),
     )
     for forget in ways:
         tour.is_another_phone()
@@ -250,7 +246,7 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
 
     refuses_many: tuple[Callable[[PassId, tuple[DeviceLibraryIdentifier, ...]], None], ...] = (
         lambda of, _: tour.changes(of, fields={"gate": "B4"}),
-        lambda of, devices: tour.drains(NotifyDevices(of.pass_type_identifier, devices, time.time())),
+        lambda of, devices: tour.works(NotifyDevices(of.pass_type_identifier, devices, time.time())),
     )
     for refuse in refuses_many:
         tour.is_another_phone()
@@ -271,7 +267,7 @@ def _go_everywhere(tour: Tour, apns: Apns) -> None:
     assert tour.registers(other) == 201
     tour.deletes(other)
     tour.changes(other)
-    tour.drains(RemoveRegistrations(other))
+    tour.works(RemoveRegistrations(other))
     tour.measures()
 
 
@@ -280,7 +276,7 @@ def _path(pass_id: PassId) -> tuple[str, str]:
 
 
 def _print(used: Mapping[str, set[tuple[str, str]]], allowed: Mapping[str, set[tuple[str, str]]]) -> None:
-    """`pytest tests/stack/infra/test_policies.py -rP` shows it."""
+    """Print the table that `make policies` shows."""
     table = Table(title="IAM actions: granted and used")
     for heading in ("action", "on", *used):
         table.add_column(heading)

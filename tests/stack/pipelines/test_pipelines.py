@@ -1,4 +1,4 @@
-"""The pipelines of the README and of the guide, run from their text: each ends on a phone that shows the change."""
+"""Runs the pipelines in the README and in the guide from their text, until a phone shows the change."""
 
 import io
 import json
@@ -31,15 +31,15 @@ RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class Story:
-    """A phone with a pass, gate A7, and a pipeline of the documentation that changes it."""
+    """A phone with a pass for gate A7, and a pipeline of the documentation that changes the pass."""
 
     def __init__(self, stack: LocalRun, phone: Phone, apns: Apns, pass_id: PassId) -> None:
         self._stack, self._phone, self._apns = stack, phone, apns
-        self._woken = 0
+        self._push_count = 0
         self.pass_id = pass_id
 
     def code(self, name: str) -> str:
-        """A block of the documentation, with the names of this stage in place of the reader's."""
+        """Return a code block of the documentation with the names of this stage."""
         return (
             BLOCKS[name]
             .replace("passwire-dev-passes", self._stack.tables["passes"])
@@ -48,20 +48,20 @@ class Story:
         )
 
     def runs(self, name: str) -> dict[str, Any]:
-        """A block of Python; what it leaves defined."""
+        """Run a block of Python; return its global names."""
         defined: dict[str, Any] = {}
-        exec(compile(self.code(name), f"documentation, pipeline {name}", "exec"), defined)  # noqa: S102 - our own pages
+        exec(compile(self.code(name), f"documentation, pipeline {name}", "exec"), defined)  # noqa: S102 - code of this repository
         return defined
 
     def sees(self, message: str) -> None:
-        """The phone is woken, for the first time since it last was, and shows the message.
+        """Check that the phone receives exactly one push since the last call, and shows the message.
 
-        A push too many, of a write before this one that should have woken nobody, shows here: it comes first.
+        An unexpected push of an earlier write is found here, since it comes first.
         """
-        self._woken += 1
-        eventually(lambda: len(self._apns.pushes_to(self._phone)) >= self._woken, "the push")
+        self._push_count += 1
+        eventually(lambda: len(self._apns.pushes_to(self._phone)) >= self._push_count, "the push")
         assert self._phone.wakes(self._stack.pass_type_identifier) == [message]
-        assert len(self._apns.pushes_to(self._phone)) == self._woken
+        assert len(self._apns.pushes_to(self._phone)) == self._push_count
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_put_item(name: str, story: Story, pipeline: Pipeline) -> None:
     story.sees("Gate changed to C1")
 
 
-def test_the_aws_command_line(story: Story) -> None:
+def test_aws_command_line(story: Story) -> None:
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-ec", story.code("cli")],
@@ -100,9 +100,9 @@ def test_the_aws_command_line(story: Story) -> None:
 
 @pytest.fixture
 def fed_by_a_queue(story: Story, stack: LocalRun) -> Iterator[str]:
-    """The Lambda function of the guide, deployed; the URL of the queue that feeds it."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+    """Deploy the Lambda function of the guide; provide the URL of its queue."""
+    archive_bytes = io.BytesIO()
+    with zipfile.ZipFile(archive_bytes, "w") as archive:
         archive.writestr("pipeline.py", story.code("lambda"))
     name = f"pipeline-{secrets.token_hex(4)}"
     functions, sqs = boto3.client("lambda"), boto3.client("sqs")
@@ -111,7 +111,7 @@ def fed_by_a_queue(story: Story, stack: LocalRun) -> Iterator[str]:
         Runtime=RUNTIME,
         Role="arn:aws:iam::000000000000:role/pipeline",
         Handler="pipeline.handler",
-        Code={"ZipFile": packed.getvalue()},
+        Code={"ZipFile": archive_bytes.getvalue()},
         Environment={"Variables": {"PASSES_TABLE": stack.tables["passes"]}},
         Timeout=20,
     )
@@ -124,17 +124,17 @@ def fed_by_a_queue(story: Story, stack: LocalRun) -> Iterator[str]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_a_lambda_that_a_queue_feeds(story: Story, fed_by_a_queue: str) -> None:
-    """A message that comes twice wakes the phone once."""
+def test_lambda_function_with_a_queue(story: Story, fed_by_a_queue: str) -> None:
+    """A message that is delivered twice causes one push."""
 
-    def says(gate: str) -> None:
+    def send(gate: str) -> None:
         ticket = {"number": story.pass_id.serial_number, "gate": gate, "seat": "-"}
         boto3.client("sqs").send_message(QueueUrl=fed_by_a_queue, MessageBody=json.dumps(ticket))
 
-    says("B22")
+    send("B22")
     story.sees("Gate changed to B22")
-    says("B22")
-    says("C1")
+    send("B22")
+    send("C1")
     story.sees("Gate changed to C1")
 
 
@@ -146,20 +146,20 @@ def test_pandas(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     story.sees("Gate changed to B22")
 
 
-def test_a_conditional_update(story: Story) -> None:
-    """A message that is older than what stands there changes nothing, and wakes nobody."""
+def test_conditional_update(story: Story) -> None:
+    """A message that is older than the item changes nothing and causes no push."""
     gate_changed = story.runs("conditional")["gate_changed"]
     number = story.pass_id.serial_number
     assert gate_changed(number, "B22", 2)
     story.sees("Gate changed to B22")
     assert not gate_changed(number, "A1", 1)
-    assert not gate_changed(f"{number}-nobodys", "A1", 1)
+    assert not gate_changed(f"{number}-missing", "A1", 1)
     assert gate_changed(number, "C1", 3)
     story.sees("Gate changed to C1")
 
 
 def test_ttl(story: Story, stack: LocalRun, pipeline: Pipeline) -> None:
-    """Setting it wakes nobody. The embedded AWS's own expiry leaves no stream record; a deletion stands in for it."""
+    """Setting it causes no push. The embedded AWS expires items without a stream record, so the item is deleted."""
     story.runs("ttl")
     passes = json.loads(RESOURCES.read_text())["Resources"]["PassesTable"]["Properties"]
     assert passes["TimeToLiveSpecification"] == {"AttributeName": "delete_after", "Enabled": True}
@@ -177,5 +177,5 @@ def test_ttl(story: Story, stack: LocalRun, pipeline: Pipeline) -> None:
     eventually(lambda: versions.get_item(Key=key, ConsistentRead=True)["Item"].get("deleted"), "the deletion")
 
 
-def test_each_block_is_run_here() -> None:
+def test_every_block_of_the_documentation_is_tested() -> None:
     assert set(BLOCKS) == {"readme", "boto3", "cli", "lambda", "pandas", "conditional", "ttl"}

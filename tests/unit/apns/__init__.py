@@ -1,1 +1,1 @@
-"""The push client against the simulator, and the simulator against other people's clients."""
+"""Tests of the push client, with the stand-in for APNs."""

@@ -1,4 +1,4 @@
-"""Answers of APNs, and of whatever stands in its place: each becomes an outcome, none an exception."""
+"""Tests of responses of any form: each becomes an outcome, none an exception."""
 
 import pytest
 
@@ -25,7 +25,7 @@ PUSH = Push(PushToken("f00d" * 16), "pass.com.example")
     ],
     ids=lambda body: body[:20].decode(errors="replace") or "empty",
 )
-def test_an_answer_in_another_form_than_apples_puts_the_push_off(body: bytes) -> None:
+def test_response_in_another_form_than_apples_defers_the_push(body: bytes) -> None:
     outcome = outcome_of(PUSH, Answered(1, {b":status": b"410"}, body))
     assert outcome.kind is OutcomeKind.LATER
     assert outcome.timestamp is None
@@ -34,7 +34,7 @@ def test_an_answer_in_another_form_than_apples_puts_the_push_off(body: bytes) ->
 @pytest.mark.parametrize(
     "reason", [b"\\u001b" + b"x" * 10, b"x" * 5000, b"f00d" * 16], ids=["control", "long", "token"]
 )
-def test_what_apple_would_not_call_a_reason_is_not_logged(reason: bytes) -> None:
+def test_invalid_reason_is_left_out(reason: bytes) -> None:
     outcome = outcome_of(PUSH, Answered(1, {b":status": b"400"}, b'{"reason": "' + reason + b'"}'))
     assert (outcome.kind, outcome.status, outcome.reason) == (OutcomeKind.LATER, 400, None)
 

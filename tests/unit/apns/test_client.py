@@ -20,8 +20,7 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 
-from chalicelib import roots
-from chalicelib.apns.client import IDLE_SECONDS, PING_TIMEOUT_SECONDS, Client, Outcome, Push
+from chalicelib.apns.client import Client, Outcome, Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
@@ -37,7 +36,7 @@ def _delivered(outcomes: list[Outcome]) -> int:
     return reasons(outcomes)[DELIVERED]
 
 
-def test_a_push_is_what_apple_asks_for(apns: SimulatedApns) -> None:
+def test_push_has_the_form_that_apple_documents(apns: SimulatedApns) -> None:
     """One push is one request: the device's path, the topic, an expiration in the future, an empty object."""
     (push,) = pushes(1)
     (outcome,) = send(apns.client(), [push])
@@ -52,20 +51,20 @@ def test_a_push_is_what_apple_asks_for(apns: SimulatedApns) -> None:
 
 
 @pytest.mark.parametrize("token", ["../../x", "a?b", "a#b", "QUJD+/==", "%41"])
-def test_a_push_token_of_any_alphabet_stays_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
-    """What a phone calls its push token decides which device is pushed to, never which request is made."""
+def test_push_token_is_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
+    """The push token that a device sends only selects the device, never another request."""
     (outcome,) = send(apns.client(), [Push(PushToken(token), PASS_TYPE_IDENTIFIER)])
     assert outcome.kind is OutcomeKind.DELIVERED
     assert [push["token"] for push in apns.pushes()] == [token]
 
 
-def test_a_background_push_has_the_priority_that_it_must_have(apns: SimulatedApns) -> None:
+def test_background_push_has_priority_5(apns: SimulatedApns) -> None:
     """With the push type set to background, the priority is 5: 10 would be an error."""
     assert _delivered(send(apns.client(push_type="background"), pushes(3))) == 3
     assert apns.pushes()[0]["headers"]["apns-priority"] == "5"
 
 
-def test_a_thousand_at_a_time(apns: SimulatedApns) -> None:
+def test_all_allowed_streams_are_used(apns: SimulatedApns) -> None:
     """The streams that APNs allows are used, and not one more."""
     apns.suffers(latency_ms=100)
     started = time.monotonic()
@@ -75,7 +74,7 @@ def test_a_thousand_at_a_time(apns: SimulatedApns) -> None:
     assert apns.summary()["excess_streams"] == 0
 
 
-def test_with_a_provider_token_the_first_push_goes_alone(apns: SimulatedApns) -> None:
+def test_first_push_with_a_provider_token_is_sent_alone(apns: SimulatedApns) -> None:
     """APNs allows one stream until a push has succeeded; the client asks for no more, and then uses them all."""
     apns.suffers(latency_ms=20)
     assert _delivered(send(apns.client(apns.provider_token()), pushes(2000))) == 2000
@@ -84,7 +83,7 @@ def test_with_a_provider_token_the_first_push_goes_alone(apns: SimulatedApns) ->
     assert summary["peak_streams"] > 500
 
 
-def test_limits_that_change_are_obeyed(apns: SimulatedApns) -> None:
+def test_changing_stream_limits_are_respected(apns: SimulatedApns) -> None:
     """1000 streams, then 1, then 1000, in the middle of a batch: nothing is lost and nothing repeated."""
     apns.suffers(latency_ms=5)
     client = apns.client()
@@ -99,8 +98,8 @@ def test_limits_that_change_are_obeyed(apns: SimulatedApns) -> None:
     assert apns.summary()["pushes"] == 4000
 
 
-def test_the_connection_is_kept(apns: SimulatedApns) -> None:
-    """Three calls of one warm sandbox are one handshake."""
+def test_connection_is_reused(apns: SimulatedApns) -> None:
+    """Three calls in a warm execution environment need one handshake."""
     client = apns.client()
     for _ in range(3):
         assert _delivered(send(client, pushes(5))) == 5
@@ -108,7 +107,7 @@ def test_the_connection_is_kept(apns: SimulatedApns) -> None:
 
 
 def test_goaway_every_300_pushes_loses_nothing(apns: SimulatedApns) -> None:
-    """What lies above GOAWAY's last stream is sent again on a new connection, once."""
+    """Requests above GOAWAY's last stream are sent once more, on a new connection."""
     apns.suffers(goaway_after=300, latency_ms=5)
     assert _delivered(send(apns.client(), pushes(2000))) == 2000
     assert apns.summary()["pushes"] == 2000
@@ -142,7 +141,7 @@ def test_every_tenth_stream_reset_costs_that_stream_alone(apns: SimulatedApns) -
 
 
 def test_a_tcp_reset_costs_what_was_open(apns: SimulatedApns) -> None:
-    """What was open is for later, what had not been sent is sent on a new connection."""
+    """Open requests are deferred, and the others are sent on a new connection."""
     apns.suffers(reset_after=250, max_streams=100)
     outcomes = send(apns.client(), pushes(1000))
     assert set(reasons(outcomes)) <= {DELIVERED, (None, "ConnectionLost")}
@@ -209,8 +208,8 @@ def test_a_host_that_never_answers_costs_no_more_than_the_deadline(apns: Simulat
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.LATER}
 
 
-def test_a_name_that_does_not_resolve_is_for_later(apns: SimulatedApns) -> None:
-    """DNS being away is no reason to lose a push or to raise."""
+def test_unresolved_host_name_defers_the_push(apns: SimulatedApns) -> None:
+    """A failure of DNS neither loses a push nor raises an error."""
     client = Client(url="https://apns.invalid:443", credential=apns.certificate(), ca="")
     assert reasons(send(client, pushes(3))) == {(None, "Unreachable"): 3}
 
@@ -244,7 +243,7 @@ def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: SimulatedAp
 
 
 class _Clock:
-    """A timer that can be moved on, as a sandbox's is by a freeze."""
+    """A timer that a test can advance, like that of a frozen execution environment."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -254,12 +253,12 @@ class _Clock:
 
 
 def _after_a_freeze(timer: _Clock, client: Client) -> list[Outcome]:
-    timer.ahead += IDLE_SECONDS + 1
+    timer.ahead += Timeouts().idle + 1
     return list(client.push(pushes(5), deadline=timer() + 10))
 
 
 def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -> None:
-    """A thawed sandbox asks first whether its connection still lives, and makes a new one if not."""
+    """After a freeze, the connection is checked with a PING and replaced if it is dead."""
     timer = _Clock()
     client = apns.client(timer=timer)
     send(client, pushes(1))
@@ -268,7 +267,7 @@ def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -
     apns.recovers()
     started = time.monotonic()
     assert _delivered(_after_a_freeze(timer, client)) == 5
-    assert time.monotonic() - started < PING_TIMEOUT_SECONDS + 1
+    assert time.monotonic() - started < Timeouts().ping + 1
     assert apns.summary()["connections"] == 2
 
 
@@ -292,20 +291,20 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_push(apns: SimulatedApn
     assert _delivered(send(client, pushes(5))) == 5
 
 
-def test_a_peer_that_falls_silent_is_asked_and_left(apns: SimulatedApns) -> None:
+def test_silent_peer_gets_a_ping_and_is_given_up(apns: SimulatedApns) -> None:
     """With no word for a while and no answer to PING, the connection is given up before the deadline."""
     timer = _Clock()
     client = apns.client(timer=timer)
     send(client, pushes(1))
     apns.suffers(black_hole=True)
-    threading.Timer(0.3, lambda: setattr(timer, "ahead", 6.0)).start()  # past STALL_SECONDS: now it asks
-    threading.Timer(1.6, lambda: setattr(timer, "ahead", 9.0)).start()  # past the PING's timeout: now it leaves
+    threading.Timer(0.3, lambda: setattr(timer, "ahead", 6.0)).start()  # past the stall timeout: it sends a PING
+    threading.Timer(1.6, lambda: setattr(timer, "ahead", 9.0)).start()  # past the PING's timeout: it gives up
     threading.Timer(1.5, apns.recovers).start()
     outcomes = list(client.push(pushes(5), deadline=timer() + 60))
     assert reasons(outcomes) == {(None, "Timeout"): 5}
 
 
-def test_a_certificate_that_is_refused_is_for_a_person(
+def test_refused_certificate_is_a_configuration_error(
     apns: SimulatedApns, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A client certificate that APNs does not trust ends in one attempt, as a configuration error."""
@@ -321,16 +320,16 @@ def test_a_certificate_that_is_refused_is_for_a_person(
     }
 
 
-def test_a_root_of_the_zip_is_trusted(apns: SimulatedApns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The zip has the roots in a folder, a file each."""
+def test_folder_of_roots_is_trusted(apns: SimulatedApns, tmp_path: Path) -> None:
+    """The zip contains such a folder, one file per root."""
     shutil.copy(apns.chain.root, tmp_path / "root.pem")
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
-    monkeypatch.setattr(roots, "FOLDER", tmp_path)
-    outcomes = send(Client(url=apns.url, credential=apns.certificate()), pushes(20))
+    client = Client(url=apns.url, credential=apns.certificate(), roots_folder=str(tmp_path))
+    outcomes = send(client, pushes(20))
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.DELIVERED}
 
 
-def test_a_server_that_is_not_apns_gets_nothing(apns: SimulatedApns) -> None:
+def test_untrusted_server_gets_no_push_token(apns: SimulatedApns) -> None:
     """A server certificate of a root that is not trusted is a configuration error; no push token is sent."""
     client = Client(url=apns.url, credential=apns.certificate())
     outcomes = send(client, pushes(20))
@@ -388,8 +387,8 @@ def _answer(headers: dict[str, str], body: bytes = b"") -> list[bytes]:
 
 
 @pytest.mark.parametrize("status", ["", "2OO", "²00", "-20", "20", "2000", "9" * 5000])
-def test_a_status_that_is_not_a_number_leaves_the_push_for_later(chain: DevelopmentChain, status: str) -> None:
-    """Nothing is raised, and the device is neither told nor gone."""
+def test_invalid_status_defers_the_push(chain: DevelopmentChain, status: str) -> None:
+    """No error is raised, and the device is neither pushed to nor removed."""
     with ScriptedServer(chain, _answer({":status": status})) as client:
         assert reasons(send(client, pushes(1))) == {(None, "InvalidAnswer"): 1}
 
@@ -412,16 +411,16 @@ DEEP = b'{"reason": ' + b"[" * 2000 + b"]" * 2000 + b"}"
     ],
     ids=range(9),
 )
-def test_a_body_that_cannot_be_read_leaves_the_push_for_later(chain: DevelopmentChain, body: bytes) -> None:
-    """However deep it is nested, whatever stands in it: no device is removed for it, and none of it is repeated."""
+def test_invalid_body_defers_the_push(chain: DevelopmentChain, body: bytes) -> None:
+    """A body of any depth and content removes no device, and nothing of it is repeated."""
     with ScriptedServer(chain, _answer({":status": "410"}, body)) as client:
         (outcome,) = send(client, pushes(1))
     assert (outcome.kind, outcome.status, outcome.reason) == (OutcomeKind.LATER, 410, None)
 
 
 @pytest.mark.parametrize("timestamp", ['"1764000000123"', "1764000000123.5", "true", "null", "-1", "1e99", "[]", "NaN"])
-def test_a_timestamp_that_is_not_a_number_is_left_out(chain: DevelopmentChain, timestamp: str) -> None:
-    """The device is gone, since when is not known."""
+def test_invalid_timestamp_is_left_out(chain: DevelopmentChain, timestamp: str) -> None:
+    """The device is unregistered since an unknown time."""
     body = f'{{"reason": "Unregistered", "timestamp": {timestamp}}}'.encode()
     with ScriptedServer(chain, _answer({":status": "410"}, body)) as client:
         (outcome,) = send(client, pushes(1))
@@ -449,7 +448,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
 ) -> None:
     """RFC 9110, section 10.2.3; within the quarter of an hour that a message can be delayed.
 
-    A number stands for the date that is so many seconds ahead.
+    A number means the date that is so many seconds ahead.
     """
     if isinstance(value, float):
         value = formatdate(time.time() + value, usegmt=True)
@@ -464,7 +463,7 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(
     [PingFrame(0, b"12345678"), SettingsFrame(0), HeadersFrame(1, b"\x08\x03103", flags=["END_HEADERS"])],
     ids=["PING", "SETTINGS", "interim HEADERS"],
 )
-def test_a_peer_that_floods_and_reads_nothing_loses_the_connection(chain: DevelopmentChain, frame: Frame) -> None:
+def test_connection_to_a_peer_that_floods_and_reads_nothing_is_closed(chain: DevelopmentChain, frame: Frame) -> None:
     """The push is for later, long before the deadline, and little memory is taken."""
     flood = itertools.repeat(frame.serialize() * 1000)
     with ScriptedServer(chain, flood) as client:
@@ -477,7 +476,7 @@ def test_a_peer_that_floods_and_reads_nothing_loses_the_connection(chain: Develo
     assert reasons(outcomes) == {(None, "ConnectionBroken"): 1}
 
 
-def test_a_server_without_http2_is_left(chain: DevelopmentChain) -> None:
+def test_server_without_http2_is_given_up(chain: DevelopmentChain) -> None:
     """A peer that speaks TLS but not HTTP/2 (a proxy, say) is given up; nothing is raised."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain.apns_server_certificate, chain.apns_server_key)
@@ -505,32 +504,32 @@ def test_a_server_without_http2_is_left(chain: DevelopmentChain) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://api.push.apple.com", "api.push.apple.com:443", "https://"])
-def test_a_url_that_is_none_is_told(apns: SimulatedApns, url: str) -> None:
+def test_invalid_url_is_a_configuration_error(apns: SimulatedApns, url: str) -> None:
     """A push address that is not https is a configuration error that names it."""
     with pytest.raises(ConfigurationError, match="APNs URL"):
         Client(url=url, credential=apns.certificate())
 
 
-def test_a_root_that_is_none_is_told(apns: SimulatedApns) -> None:
+def test_invalid_root_is_a_configuration_error(apns: SimulatedApns) -> None:
     """A root that is not PEM is a configuration error."""
     with pytest.raises(ConfigurationError, match="APNs CA"):
         Client(url=apns.url, credential=apns.certificate(), ca="-----BEGIN CERTIFICATE-----\nnone\n")
 
 
-def test_nothing_to_push_needs_no_connection(apns: SimulatedApns) -> None:
+def test_empty_batch_opens_no_connection(apns: SimulatedApns) -> None:
     """An empty batch makes no handshake."""
     assert send(apns.client(), []) == []
     assert apns.summary()["connections"] == 0
 
 
-def test_a_caller_that_stops_listening_disturbs_no_later_call(apns: SimulatedApns) -> None:
-    """Outcomes that nobody took are gone, and the next call gets its own alone."""
+def test_abandoned_call_does_not_affect_later_calls(apns: SimulatedApns) -> None:
+    """Outcomes that the caller did not read are dropped, and the next call gets only its own."""
     client = apns.client()
     next(client.push(pushes(500), deadline=time.monotonic() + 10))
     assert _delivered(send(client, pushes(20))) == 20
 
 
-def test_no_secret_shows_in_what_is_printed(apns: SimulatedApns) -> None:
+def test_representation_of_outcome_has_no_push_token(apns: SimulatedApns) -> None:
     """A push token is in no representation of an outcome."""
     (push,) = pushes(1)
     (outcome,) = send(apns.client(), [push])

@@ -112,7 +112,7 @@ def test_h2_understands_every_request() -> None:
 
 
 @given(st.lists(st.sampled_from([0, 1, 2, 3]), max_size=30), st.sampled_from([0, 64, 200, 4096]))
-def test_headers_survive_any_change_of_topic_and_any_table(topics: list[int], table_size: int) -> None:
+def test_headers_are_decoded_for_any_topics_and_table_size(topics: list[int], table_size: int) -> None:
     """Whatever order topics come in, and however small the peer's header table, each request says what was meant."""
     peer = Peer(HEADER_TABLE_SIZE=table_size)
     connection = greeted(peer)
@@ -124,7 +124,7 @@ def test_headers_survive_any_change_of_topic_and_any_table(topics: list[int], ta
     assert {stream: headers["apns-topic"] for stream, headers in peer.requests.items()} == meant
 
 
-def test_a_header_table_that_shrinks_is_followed() -> None:
+def test_requests_follow_a_shrinking_header_table() -> None:
     """The peer may change its table's size at any time; the requests after that are read as meant."""
     peer = Peer()
     connection = greeted(peer)
@@ -137,7 +137,7 @@ def test_a_header_table_that_shrinks_is_followed() -> None:
         assert [peer.requests[stream] for stream in streams] == [{":path": f"/3/device/{number}", **constant}] * 3
 
 
-def test_a_path_never_enters_the_header_table() -> None:
+def test_path_is_never_indexed() -> None:
     """A push token is sent as a literal that no intermediary may index: it would outlive its request."""
     peer = Peer()
     connection = greeted(peer)
@@ -149,7 +149,7 @@ def test_a_path_never_enters_the_header_table() -> None:
     assert b":path" not in {bytes(name) for name, _ in entries}
 
 
-def test_answers_are_told_apart() -> None:
+def test_response_belongs_to_its_stream() -> None:
     """Status, headers and body of each answer belong to its stream."""
     peer = Peer()
     connection = greeted(peer)
@@ -165,7 +165,7 @@ def test_answers_are_told_apart() -> None:
 
 @settings(max_examples=50)
 @given(st.data())
-def test_the_cuts_between_reads_mean_nothing(data: st.DataObject) -> None:
+def test_events_do_not_depend_on_the_sizes_of_reads(data: st.DataObject) -> None:
     """The same bytes in any pieces are the same events."""
     peer = Peer()
     connection = greeted(peer)
@@ -181,7 +181,7 @@ def test_the_cuts_between_reads_mean_nothing(data: st.DataObject) -> None:
     assert [event.stream_id for event in events if isinstance(event, Answered)] == streams
 
 
-def test_one_request_until_the_peer_says_more() -> None:
+def test_one_request_is_allowed_before_settings() -> None:
     """Before the peer's SETTINGS there is room for one request, after them for what they allow."""
     peer = Peer()
     connection = Connection()
@@ -192,7 +192,7 @@ def test_one_request_until_the_peer_says_more() -> None:
     assert connection.capacity == 999
 
 
-def test_the_peer_may_change_its_mind() -> None:
+def test_capacity_follows_changed_settings() -> None:
     """1000, 1, 1000: after each SETTINGS there is room for what they say and no more, open requests counted."""
     peer = Peer()
     connection = greeted(peer)
@@ -208,7 +208,7 @@ def test_the_peer_may_change_its_mind() -> None:
     assert [*seen, connection.capacity] == [999, 0, 0, 1, 999, 1000]
 
 
-def test_the_connections_window_is_kept() -> None:
+def test_flow_control_window_is_respected() -> None:
     """No more bodies are sent than the peer's window holds; as it opens, there is room again."""
     peer = Peer()
     connection = greeted(peer)
@@ -223,8 +223,8 @@ def test_the_connections_window_is_kept() -> None:
     assert connection.capacity == 10
 
 
-def test_bodies_of_answers_give_their_window_back() -> None:
-    """A peer can send errors for ever: what they take from the window is returned."""
+def test_window_of_received_bodies_is_returned() -> None:
+    """A peer can send errors without end: their size is returned to the window."""
     peer = Peer()
     connection = greeted(peer)
     for _ in range(200):
@@ -235,7 +235,7 @@ def test_bodies_of_answers_give_their_window_back() -> None:
     assert peer.h2.outbound_flow_control_window > 60000
 
 
-def test_a_ping_is_answered_both_ways() -> None:
+def test_ping_is_answered_in_both_directions() -> None:
     """We ask and hear; the peer asks and hears."""
     peer = Peer()
     connection = greeted(peer)
@@ -244,7 +244,7 @@ def test_a_ping_is_answered_both_ways() -> None:
     assert talk(connection, peer) == [PingAnswered()]
 
 
-def test_goaway_keeps_what_it_promises() -> None:
+def test_streams_after_goaways_last_are_unprocessed() -> None:
     """Streams above GOAWAY's last were not touched; those below it are still answered, and no new one is begun."""
     peer = Peer()
     connection = greeted(peer)
@@ -266,7 +266,7 @@ def test_goaway_keeps_what_it_promises() -> None:
 @pytest.mark.parametrize(
     ("code", "kind"), [(h2.errors.ErrorCodes.REFUSED_STREAM, Refused), (h2.errors.ErrorCodes.INTERNAL_ERROR, Reset)]
 )
-def test_a_reset_says_whether_the_request_was_touched(code: int, kind: type[Event]) -> None:
+def test_reset_code_distinguishes_refused_requests(code: int, kind: type[Event]) -> None:
     """REFUSED_STREAM promises that nothing was done; any other code leaves it open."""
     peer = Peer()
     connection = greeted(peer)
@@ -278,7 +278,7 @@ def test_a_reset_says_whether_the_request_was_touched(code: int, kind: type[Even
     assert connection.capacity == 1000
 
 
-def test_a_request_that_was_given_up_is_reset_and_its_late_answer_ignored() -> None:
+def test_abandoned_request_is_reset_and_its_late_response_ignored() -> None:
     """The peer hears that it may stop; an answer that had been under way disturbs nothing."""
     peer = Peer()
     connection = greeted(peer)
@@ -293,7 +293,7 @@ def test_a_request_that_was_given_up_is_reset_and_its_late_answer_ignored() -> N
     assert RstStreamFrame(given_up, error_code=8).serialize() in connection.data_to_send()
 
 
-def test_answers_in_unusual_shapes_are_read() -> None:
+def test_unusual_responses_are_parsed() -> None:
     """Padding, a priority, a block in two frames, an interim response and trailers are all HTTP/2."""
     connection = greeted(Peer())
     stream = connection.request(b"/1", HEADERS)
@@ -329,16 +329,16 @@ def test_answers_in_unusual_shapes_are_read() -> None:
     ],
     ids=lambda frame: f"{type(frame).__name__} on stream {frame.stream_id}",
 )
-def test_what_is_not_allowed_breaks_the_connection(frame: Frame) -> None:
-    """A peer that breaks the protocol is told from one that answers, and nothing else is raised."""
+def test_protocol_violation_breaks_the_connection(frame: Frame) -> None:
+    """A protocol violation raises ConnectionBrokenError and nothing else."""
     connection = greeted(Peer())
     connection.request(b"/1", HEADERS)
     with pytest.raises(ConnectionBrokenError):
         connection.receive(frame.serialize())
 
 
-def test_an_unfinished_header_block_allows_nothing_else() -> None:
-    """Between HEADERS and its CONTINUATION no other frame may stand (RFC 9113, section 6.10)."""
+def test_other_frame_in_an_unfinished_header_block_breaks_the_connection() -> None:
+    """No other frame is allowed between HEADERS and its CONTINUATION (RFC 9113, section 6.10)."""
     connection = greeted(Peer())
     connection.request(b"/1", HEADERS)
     connection.receive(HeadersFrame(1, b"\x88").serialize())
@@ -346,7 +346,7 @@ def test_an_unfinished_header_block_allows_nothing_else() -> None:
         connection.receive(PingFrame(0, b"12345678").serialize())
 
 
-def test_what_was_said_before_the_break_counts() -> None:
+def test_responses_before_a_broken_frame_count() -> None:
     """Answers that came in the same read as a broken frame are not lost with it."""
     connection = greeted(Peer())
     stream = connection.request(b"/1", HEADERS)
@@ -357,7 +357,7 @@ def test_what_was_said_before_the_break_counts() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_either_read_or_break_the_connection(noise: bytes, as_frames: bool) -> None:  # noqa: FBT001
+def test_any_bytes_are_parsed_or_break_the_connection(noise: bytes, as_frames: bool) -> None:  # noqa: FBT001
     """Nothing that a peer can send raises anything but ConnectionBrokenError, and no request ends twice."""
     connection = greeted(Peer())
     streams = [connection.request(b"/1", HEADERS) for _ in range(3)]
@@ -379,7 +379,7 @@ def test_any_bytes_are_either_read_or_break_the_connection(noise: bytes, as_fram
 
 
 MAX_FLOOD_BYTES = 4 << 20
-"""What a connection may take of memory, whatever the peer sends."""
+"""Limit for the memory of a connection, for any data from the peer."""
 
 
 def _headers_without_end(streams: list[int]) -> Iterator[bytes]:
@@ -459,8 +459,8 @@ def _receive_all(connection: Connection, frames: Iterator[bytes]) -> None:
     ],
     ids=lambda flood: flood.__name__.strip("_"),
 )
-def test_a_flood_is_bounded_and_ends_the_connection(flood: Callable[[list[int]], Iterator[bytes]]) -> None:
-    """Whatever a peer repeats, little is kept of it, and the peer is told ENHANCE_YOUR_CALM.
+def test_flood_is_limited_and_breaks_the_connection(flood: Callable[[list[int]], Iterator[bytes]]) -> None:
+    """Little of a flood is stored, and the peer gets ENHANCE_YOUR_CALM.
 
     Nothing that this side owes the peer is written while it floods.
     """
@@ -478,7 +478,7 @@ def test_a_flood_is_bounded_and_ends_the_connection(flood: Callable[[list[int]],
     assert connection.data_to_send().endswith(goodbye)
 
 
-def test_answers_set_the_count_of_other_frames_back() -> None:
+def test_response_resets_the_count_of_other_frames() -> None:
     """A connection that answers is kept, however many frames it carries in its life."""
     peer = Peer()
     connection = greeted(peer)
@@ -491,7 +491,7 @@ def test_answers_set_the_count_of_other_frames_back() -> None:
         connection.data_to_send()
 
 
-def test_what_was_kept_of_a_response_is_given_back() -> None:
+def test_abandoned_responses_do_not_count_against_the_limit() -> None:
     """Responses that were given up do not count against those that follow."""
     connection = greeted(Peer())
     for _ in range(200):

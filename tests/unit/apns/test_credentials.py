@@ -1,4 +1,4 @@
-"""Credentials: what they put into handshake and headers, and when a provider token changes."""
+"""Tests of credentials: handshake, headers, and when a provider token changes."""
 
 import itertools
 import time
@@ -37,8 +37,8 @@ def _issued_at(authorization: bytes | None) -> int:
     return int(jwt.decode(authorization.removeprefix(b"bearer "), options={"verify_signature": False})["iat"])
 
 
-def test_a_provider_token_is_what_apple_asks_for(chain: DevelopmentChain) -> None:
-    """It verifies as ES256 under the public key, and names team, key and time."""
+def test_provider_token_has_the_form_that_apple_documents(chain: DevelopmentChain) -> None:
+    """It is an ES256 token with team, key id and time."""
     authorization = _token(chain.provider_key.read_text()).authorization(time.time())
     assert authorization is not None
     scheme, token = authorization.split()
@@ -49,19 +49,19 @@ def test_a_provider_token_is_what_apple_asks_for(chain: DevelopmentChain) -> Non
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "kid": KEY_ID, "typ": "JWT"}
 
 
-def test_all_sandboxes_present_the_same_token_and_share_nothing() -> None:
-    """Two processes with one key make the same bytes in the same period: APNs sees one token, not a thousand."""
+def test_execution_environments_present_the_same_token() -> None:
+    """Two processes with the same key make the same bytes in the same period: APNs sees one token, not a thousand."""
     assert _token().authorization(NOW) == _token().authorization(NOW + 1)
 
 
 @given(st.floats(min_value=NOW, max_value=NOW + 10 * TOKEN_PERIOD_SECONDS))
-def test_a_token_is_never_from_the_future_and_never_an_hour_old(now: float) -> None:
-    """At any moment the token is old enough for a slow clock and far from its end."""
+def test_token_is_never_from_the_future_and_never_an_hour_old(now: float) -> None:
+    """At any time the token is old enough for a slow clock at Apple and not close to its expiry."""
     assert 60 <= now - _issued_at(_token().authorization(now)) <= TOKEN_PERIOD_SECONDS + 60 < 3600
 
 
-def test_a_token_changes_no_more_often_than_apple_allows() -> None:
-    """Over a day, tokens follow each other 40 minutes apart; under 20 would be TooManyProviderTokenUpdates."""
+def test_token_changes_no_more_often_than_apple_allows() -> None:
+    """Over a day, tokens are issued 40 minutes apart; APNs refuses less than 20 (TooManyProviderTokenUpdates)."""
     token = _token()
     issued = [_issued_at(token.authorization(NOW + minute * 60)) for minute in range(24 * 60)]
     changes = sorted(set(issued))
@@ -69,8 +69,8 @@ def test_a_token_changes_no_more_often_than_apple_allows() -> None:
 
 
 @given(st.floats(min_value=NOW, max_value=NOW + 10 * TOKEN_PERIOD_SECONDS), st.floats(min_value=-2, max_value=2))
-def test_clocks_that_disagree_present_two_tokens_for_no_longer_than_they_do(now: float, skew: float) -> None:
-    """A sandbox whose clock is seconds off has the others' token but for those seconds, then the neighbouring one."""
+def test_clocks_that_differ_present_two_tokens_only_for_their_difference(now: float, skew: float) -> None:
+    """Execution environments present the same token except around the end of a period."""
     one, other = (_issued_at(_token().authorization(at)) for at in (now, now + skew))
     assert abs(one - other) in {0, TOKEN_PERIOD_SECONDS}
     if one != other:
@@ -81,38 +81,35 @@ def test_clocks_that_disagree_present_two_tokens_for_no_longer_than_they_do(now:
 @pytest.mark.parametrize(
     "key", ["no key", _pem(ec.generate_private_key(ec.SECP384R1())), _pem(rsa.generate_private_key(65537, 2048))]
 )
-def test_a_key_that_is_none_is_told_without_being_shown(key: str) -> None:
-    """A wrong .p8 file is a configuration error that names the key's id, and holds nothing of the key."""
+def test_invalid_key_is_a_configuration_error_that_does_not_show_it(key: str) -> None:
+    """The error names the key id and contains nothing of the key."""
     with pytest.raises(ConfigurationError, match=KEY_ID) as caught:
         _token(key)
     assert key not in str(caught.value)
 
 
-def test_a_certificate_with_a_foreign_key_is_told(apns: SimulatedApns) -> None:
-    """A certificate and a key that are no pair are a configuration error when the client is made."""
+def test_certificate_with_another_key_is_a_configuration_error(apns: SimulatedApns) -> None:
     chain = apns.chain
     credential = ClientCertificate(certificate=chain.pass_type_certificate.read_text(), private_key=P8)
-    with pytest.raises(ConfigurationError, match="not a pair"):
+    with pytest.raises(ConfigurationError, match="private key does not belong to it"):
         apns.client(credential)
 
 
-def test_a_provider_token_is_taken(apns: SimulatedApns) -> None:
-    """Token authentication works, and the token does not show in what is recorded."""
+def test_provider_token_is_accepted_and_not_recorded(apns: SimulatedApns) -> None:
     assert reasons(send(apns.client(apns.provider_token()), pushes(20))) == {(200, None): 20}
     assert "authorization" not in apns.pushes()[0]["headers"]
 
 
-def test_a_certificate_is_good_for_its_own_pass_type_alone(apns: SimulatedApns) -> None:
-    """APNs disallows another topic, and the caller learns that this is for a person to mend."""
+def test_certificate_is_valid_for_its_own_pass_type_only(apns: SimulatedApns) -> None:
     outcomes = send(apns.client(), pushes(3, topic="pass.com.example.other"))
     assert {outcome.reason for outcome in outcomes} == {"TopicDisallowed"}
 
 
-def test_a_token_that_expired_on_its_way_is_renewed_once(apns: SimulatedApns) -> None:
-    """Where the clock has moved on to another token, the pushes are sent again with it."""
+def test_expired_token_is_renewed_once(apns: SimulatedApns) -> None:
+    """If the clock has reached another period, the pushes are sent again with its token."""
 
     def clock() -> float:
-        """Two hours late until a push has arrived."""
+        """Is two hours slow until a push has arrived."""
         return time.time() - (0 if apns.summary()["pushes"] else 7200)
 
     outcomes = send(apns.client(apns.provider_token(), clock=clock), pushes(5))
@@ -120,8 +117,8 @@ def test_a_token_that_expired_on_its_way_is_renewed_once(apns: SimulatedApns) ->
     assert apns.summary()["statuses"] == {"403": 1, "200": 5}
 
 
-def test_a_clock_that_is_wrong_is_a_configuration_error(apns: SimulatedApns) -> None:
-    """With a clock two hours late no token is young enough: nothing is lost, and nothing is hammered."""
+def test_wrong_clock_is_a_configuration_error(apns: SimulatedApns) -> None:
+    """With a clock two hours slow every token is expired: one push is sent, the others are retried later."""
     client = apns.client(apns.provider_token(), clock=lambda: time.time() - 7200)
     outcomes = send(client, pushes(100))
     assert {outcome.reason for outcome in outcomes} == {"ExpiredProviderToken"}

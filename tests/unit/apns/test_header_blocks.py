@@ -17,7 +17,7 @@ BLOCKS = st.lists(
 
 
 @given(BLOCKS)
-def test_what_hpack_writes_is_read(
+def test_blocks_of_hpack_are_decoded(
     blocks: list[tuple[list[tuple[bytes, bytes]], bool, bool, int | None]],
 ) -> None:
     """Whatever a peer indexes, never indexes or compresses, and however it resizes its table."""
@@ -30,7 +30,7 @@ def test_what_hpack_writes_is_read(
 
 
 @given(st.binary(max_size=60))
-def test_a_block_that_means_nothing_is_told(block: bytes) -> None:
+def test_invalid_block_raises_header_block_error(block: bytes) -> None:
     """Any bytes are read or refused with the one error for it."""
     with contextlib.suppress(HeaderBlockError):
         HeaderBlocks().read(block)
@@ -41,7 +41,7 @@ def test_a_block_that_means_nothing_is_told(block: bytes) -> None:
     [b"\x80", b"\xff\xff\xff\xff\xff\x7f", b"\xc0", b"\x00\x05ab", b"\x3f\xff\x7f", b"\x00\x81\xff\x01a", b"\x00"],
     ids=["index 0", "huge index", "not in the table", "short string", "huge table", "bad Huffman", "cut off"],
 )
-def test_what_hpack_forbids_is_refused(block: bytes) -> None:
+def test_violations_of_rfc_7541_are_refused(block: bytes) -> None:
     """Each mistake that a decoder must treat as an error (RFC 7541)."""
     with pytest.raises(HeaderBlockError):
         HeaderBlocks().read(block)

@@ -42,13 +42,13 @@ def _row(text: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("answer", "kind"), [(_row(text), kind) for kind, row in PROTOCOL.items() for text in row.split(", ")], ids=str
 )
-def test_the_table_says_what_apples_page_says(answer: tuple[int, str], kind: OutcomeKind) -> None:
+def test_table_matches_apples_page(answer: tuple[int, str], kind: OutcomeKind) -> None:
     """Every status and reason of the protocol has its outcome."""
     assert KINDS[answer] is kind
 
 
 @pytest.mark.parametrize(("answer", "kind"), KINDS.items(), ids=str)
-def test_an_answer_becomes_its_outcome(apns: SimulatedApns, answer: tuple[int, str], kind: OutcomeKind) -> None:
+def test_response_becomes_its_outcome(apns: SimulatedApns, answer: tuple[int, str], kind: OutcomeKind) -> None:
     """An answer of APNs reaches the caller as the kind of its row, with status, reason and APNs' id."""
     status, reason = answer
     push = Push(PushToken(f"{status}-{reason}"), PASS_TYPE_IDENTIFIER)
@@ -58,44 +58,44 @@ def test_an_answer_becomes_its_outcome(apns: SimulatedApns, answer: tuple[int, s
     assert outcome.apns_id
 
 
-def test_an_unknown_reason_is_for_later() -> None:
-    """What stands in no table is tried again, whatever its status; a new reason must not lose a device."""
+def test_unknown_reason_is_retried_later() -> None:
+    """Responses that are not in the table are retried, so that a new reason does not lose a device."""
     assert kind_of(410, "SomethingNew") is OutcomeKind.LATER
     assert kind_of(418, "") is OutcomeKind.LATER
 
 
 @pytest.mark.parametrize("reason", ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken", "SomethingNew", ""])
-def test_every_403_is_about_the_credential(apns: SimulatedApns, reason: str) -> None:
-    """Whatever APNs calls it, it is asked once and an operator is needed."""
+def test_every_403_concerns_the_credential(apns: SimulatedApns, reason: str) -> None:
+    """With any reason, one push is sent and an operator must act."""
     apns.suffers(answer={"status": 403, "reason": reason}, max_streams=1)
     outcomes = send(apns.client(), pushes(20))
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.CONFIGURATION}
     assert apns.summary()["pushes"] == 1
 
 
-def test_what_ends_a_send_asks_all_its_pushes_to_wait(apns: SimulatedApns) -> None:
+def test_retry_after_of_the_response_that_ends_a_send_applies_to_all_pushes(apns: SimulatedApns) -> None:
     """Pushes that were not sent because of an answer to another wait as long as that one was asked to."""
     answer = {"status": 429, "reason": "TooManyProviderTokenUpdates", "retry_after": 30}
     apns.suffers(answer=answer, max_streams=1)
     assert {outcome.retry_after for outcome in send(apns.client(), pushes(20))} == {30}
 
 
-def test_metrics_are_as_many_as_the_reasons_that_are_known() -> None:
-    """A reason that APNs makes up makes no metric of its own; every one that is known does."""
+def test_unknown_reasons_share_one_metric() -> None:
+    """A reason that is not in the table gets no metric of its own; every known one does."""
     assert metric_reason("SomethingNew\n") == "unknown"
     assert metric_reason(None) == "none"
     assert all(metric_reason(reason) == reason for _, reason in KINDS)
 
 
-def test_every_reason_of_the_clients_own_is_listed() -> None:
-    """What the client ends a push with where there was no answer stands in `OWN_REASONS`, and nothing else does."""
+def test_own_reasons_are_listed() -> None:
+    """`OWN_REASONS` contains exactly the reasons of pushes without a response."""
     source = Path(inspect.getfile(client)).read_text()
     said = re.findall(r'(?:_Ending\(|otherwise=|reason=)"(\w+)"', source)
     assert set(said) == OWN_REASONS
 
 
 @pytest.mark.parametrize("answer", sorted(SENDER_REASONS), ids=str)
-def test_an_answer_that_concerns_all_pushes_is_asked_for_once(apns: SimulatedApns, answer: tuple[int, str]) -> None:
+def test_response_that_concerns_all_pushes_ends_the_send(apns: SimulatedApns, answer: tuple[int, str]) -> None:
     """With a refused credential or topic, APNs is not asked ten thousand times; every push still has its outcome."""
     status, reason = answer
     apns.suffers(answer={"status": status, "reason": reason}, max_streams=1)
@@ -104,7 +104,7 @@ def test_an_answer_that_concerns_all_pushes_is_asked_for_once(apns: SimulatedApn
     assert apns.summary()["pushes"] == 1
 
 
-def test_a_gone_device_brings_the_time_and_a_busy_one_the_wait(apns: SimulatedApns) -> None:
+def test_timestamp_and_retry_after_are_returned(apns: SimulatedApns) -> None:
     """The timestamp of a 410 and the Retry-After of a 429 reach the caller."""
     gone, busy = pushes(2)
     apns.answers(gone, status=410, reason="Unregistered", timestamp=1764000000123)

@@ -97,7 +97,7 @@ def test_text_and_int_of_a_number_are_accepted_or_refused_alike(value: int) -> N
         *map(Decimal, ("1e10000000", "-1e10000000", "1e-10000000", "NaN", "sNaN", "Infinity", "1." + "1" * 60)),
         *(10**5000, 1 << 5_000_000, 1e300, float("nan"), float("-inf")),
     ],
-    ids=lambda number: f"{type(number).__name__}-{id(number)}",
+    ids=lambda number: f"{number.bit_length()}-bits" if isinstance(number, int) else str(number)[:20],
 )
 @pytest.mark.parametrize("place", ["fields", "overrides"])
 def test_item_with_a_number_out_of_range_is_refused_without_computing_with_it(number: object, place: str) -> None:

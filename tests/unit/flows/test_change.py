@@ -1,10 +1,11 @@
-"""A batch of the stream: who is woken, how often, and what is stamped. Tables are in memory, APNs is a list."""
+"""Tests of batches of the stream: pushes, stamps and refusals, with tables in memory and a list for APNs."""
 
 import json
 import lzma
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,9 +19,9 @@ from chalicelib.aws.queue import Queue, QueueError
 from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
 from chalicelib.core.errors import MAX_MESSAGE_CHARACTERS, ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
-from chalicelib.flows import change
-from chalicelib.flows.change import ChangeHandler
+from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import stream_records
 from chalicelib.passes.template import Template
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
@@ -77,8 +78,13 @@ class Side:
             images=cast("Any", SimpleNamespace(require=self._require)),
         )
 
+    def pushes_directly_to_at_most(self, devices: int) -> None:
+        self._changes = replace(self._changes, limits=ChangeLimits(max_direct_devices=devices))
+
     def handles(self, *records: Mapping[str, Any], deadline: float | None = None) -> None:
-        assert self._changes.handle(records, deadline=deadline or time.monotonic() + 10) == []
+        assert (
+            self._changes.handle(stream_records({"Records": records}), deadline=deadline or time.monotonic() + 10) == []
+        )
 
     def holds(self, device: str, *serial_numbers: str) -> None:
         for serial_number in serial_numbers:
@@ -141,7 +147,7 @@ def side() -> Side:
     return Side()
 
 
-def test_twenty_changed_passes_on_one_device_cost_one_push(side: Side) -> None:
+def test_twenty_changed_passes_on_one_device_lead_to_one_push(side: Side) -> None:
     names = [f"P{number}" for number in range(20)]
     side.holds("phone", *names)
     side.handles(*(side.changed(name) for name in names))
@@ -163,9 +169,7 @@ def test_twenty_changed_passes_on_one_device_cost_one_push(side: Side) -> None:
     ],
     ids=["same", "own attribute", "other form", "default", "token", "wiped sign-up", "wiped revision", "TTL"],
 )
-def test_what_no_device_would_see_wakes_nobody(
-    side: Side, old: Mapping[str, object], new: Mapping[str, object]
-) -> None:
+def test_invisible_change_sends_no_push(side: Side, old: Mapping[str, object], new: Mapping[str, object]) -> None:
     side.holds("phone", "P")
     side.handles(side.record("P", old=old, new=new))
     assert side.pushed == []
@@ -173,21 +177,21 @@ def test_what_no_device_would_see_wakes_nobody(
     assert PassId(TYPE, "P") not in side.rows.versions
 
 
-def test_a_first_issue_wakes_nobody_but_is_stamped(side: Side) -> None:
+def test_first_issue_is_stamped_without_a_push(side: Side) -> None:
     side.holds("phone", "P")
     side.handles(side.record("P", old=None, new={}))
     assert side.pushed == []
     assert side.rows.versions[PassId(TYPE, "P")].revision == 1
 
 
-def test_every_change_of_a_batch_counts(side: Side) -> None:
+def test_revision_counts_every_change_of_a_batch(side: Side) -> None:
     side.handles(*(side.changed("P") for _ in range(3)))
     assert side.rows.versions[PassId(TYPE, "P")].revision == 3
 
 
-def test_what_many_hold_is_left_to_the_queue(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the devices are spread over the passes of a batch."""
-    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 3)
+def test_pass_of_many_devices_is_fanned_out_by_the_push_worker(side: Side) -> None:
+    """The limit applies to all devices of a batch together."""
+    side.pushes_directly_to_at_most(3)
     for number in range(4):
         side.holds(f"phone-{number}", "P", "Q")
     side.handles(side.changed("P"), side.changed("Q"))
@@ -196,7 +200,7 @@ def test_what_many_hold_is_left_to_the_queue(side: Side, monkeypatch: pytest.Mon
     assert [(order.pass_id.serial_number, order.after is None) for order in fan_outs] == [("P", False), ("Q", True)]
 
 
-def test_a_pass_that_is_gone_has_its_registrations_removed(side: Side) -> None:
+def test_registrations_of_deleted_pass_are_removed(side: Side) -> None:
     side.handles(side.record("P", old={}, new=None))
     (order,) = side.tasks
     version = side.rows.versions[PassId(TYPE, "P")]
@@ -206,14 +210,14 @@ def test_a_pass_that_is_gone_has_its_registrations_removed(side: Side) -> None:
     assert order.not_before >= time.time() + 890
 
 
-def test_an_old_deletion_that_is_handed_out_again_does_not_hide_a_pass_that_is_back(side: Side) -> None:
+def test_repeated_deletion_does_not_hide_a_pass_that_was_created_again(side: Side) -> None:
     side.holds("phone", "P")
     side.handles(side.record("P", old={}, new=None))
     assert not side.rows.versions[PassId(TYPE, "P")].deleted
     assert side.tokens() == ["token-of-phone"]
 
 
-def test_without_a_credential_the_work_is_kept_and_counted(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pushes_without_credential_are_queued_and_counted(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
     side.credential_error = ConfigurationError("no certificate")
     side.holds("phone", "P")
     side.handles(side.changed("P"))
@@ -223,7 +227,7 @@ def test_without_a_credential_the_work_is_kept_and_counted(side: Side, capsys: p
     assert [line["Pushes"] for line in lines if line.get("Outcome") == "configuration"] == [1]
 
 
-def test_a_malformed_item_is_refused_and_its_neighbours_are_processed(side: Side) -> None:
+def test_malformed_item_is_refused_and_others_are_processed(side: Side) -> None:
     side.holds("phone", "P")
     bad = side.record("BAD", old={}, new={"fields": "not a map"})
     side.handles(bad, side.changed("P"))
@@ -233,10 +237,10 @@ def test_a_malformed_item_is_refused_and_its_neighbours_are_processed(side: Side
     assert "fields" in str(refused.error)
 
 
-def test_a_change_is_followed_by_one_id_from_its_stream_record_to_its_push_and_into_the_queue(
-    side: Side, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_one_id_follows_a_change_from_its_record_to_its_pushes_and_push_tasks(
+    side: Side, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(change, "MAX_DIRECT_DEVICES", 1)
+    side.pushes_directly_to_at_most(1)
     side.holds("phone", "P")
     side.holds("phone-2", "P")
     record = side.changed("P")
@@ -253,8 +257,8 @@ def test_a_change_is_followed_by_one_id_from_its_stream_record_to_its_push_and_i
     assert order.change == "change-1"
 
 
-def test_a_record_that_cannot_be_read_ends_with_that_record(side: Side) -> None:
-    """Its pass is looked at again, and its neighbours are processed; without a key there is only the dead letter."""
+def test_invalid_record_affects_only_its_own_pass(side: Side) -> None:
+    """Its pass is rechecked, and other passes are processed; a record without a key becomes a dead letter."""
     side.holds("phone", "P")
     broken: list[dict[str, Any]] = [
         {"dynamodb": {"Keys": {"pass_id": {"S": f"{TYPE}/A"}}, "NewImage": {"fields": {"L": 5}}}},
@@ -286,8 +290,8 @@ def test_a_record_that_cannot_be_read_ends_with_that_record(side: Side) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_a_template_raises_ends_with_the_passes_of_that_template(side: Side, error: Exception) -> None:
-    """They are looked at again, and the template is read once for all of them."""
+def test_error_of_a_template_affects_only_its_passes(side: Side, error: Exception) -> None:
+    """They are rechecked, and the template is read once for all of them."""
     side.holds("phone", "P")
     side.designs.found["broken"] = error
     passes = [side.record(f"X{n}", old={}, new={"template": "broken", "fields": {"gate": str(n)}}) for n in range(3)]
@@ -299,8 +303,8 @@ def test_what_a_template_raises_ends_with_the_passes_of_that_template(side: Side
     assert side.refused == []
 
 
-def test_a_batch_ends_in_time_though_templates_take_all_of_it(side: Side) -> None:
-    """What there was no time to validate is left to the queue."""
+def test_batch_ends_in_time_with_slow_templates(side: Side) -> None:
+    """Items that could not be validated in time are rechecked."""
     side.handles(side.changed("P"), deadline=time.monotonic() + 1)
     (order,) = side.tasks
     assert isinstance(order, Recheck)
@@ -308,15 +312,15 @@ def test_a_batch_ends_in_time_though_templates_take_all_of_it(side: Side) -> Non
 
 
 @pytest.mark.parametrize("name", ["x" * 65, "x" * 1100, "a\nb", "a b", "a/b", ".a", "", "\u00e4", "a\x00"])
-def test_a_template_name_that_s3_could_refuse_is_refused_before_s3_is_asked(side: Side, name: str) -> None:
+def test_invalid_template_name_is_refused_without_a_request(side: Side, name: str) -> None:
     side.handles(side.record("P", old=None, new={"template": name}))
     (refused,) = side.refused
     assert "template" in str(refused.error)
     assert side.designs.looked == []
 
 
-def test_a_refusal_repeats_only_the_beginning_of_what_was_written(side: Side) -> None:
-    """Over SQS's limit, a refusal could never be kept."""
+def test_refusal_repeats_only_the_beginning_of_the_item(side: Side) -> None:
+    """SQS does not accept a refusal above its size limit."""
     long = "\x1b[2J" + "x" * 300_000
     for wrong in (
         {"fields": {long: "1"}},
@@ -331,9 +335,7 @@ def test_a_refusal_repeats_only_the_beginning_of_what_was_written(side: Side) ->
         assert str(refused.error).isprintable()
 
 
-def test_a_dead_letter_that_sqs_does_not_take_keeps_no_batch_waiting(
-    side: Side, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_batch_is_settled_if_sqs_does_not_accept_a_dead_letter(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
     side.holds("phone", "P")
     side.dead_letters_fail = True
     side.handles(side.record("BAD", old={}, new={"fields": "not a map"}), side.changed("P"))
@@ -344,8 +346,8 @@ def test_a_dead_letter_that_sqs_does_not_take_keeps_no_batch_waiting(
     assert PassId(TYPE, "BAD") in side.rows.refusals
 
 
-def test_a_batch_that_comes_again_sends_each_refusal_once(side: Side) -> None:
-    """The dead letter is written when the batch is settled, and not at each attempt."""
+def test_retried_batch_sends_each_refusal_once(side: Side) -> None:
+    """The dead letter is sent when the batch is settled, not at each attempt."""
     side.holds("phone", "P")
     side.queue_fails = True
     records = [side.record("BAD", old={}, new={"fields": "not a map"}), side.record("GONE", old={}, new=None)]
@@ -357,7 +359,7 @@ def test_a_batch_that_comes_again_sends_each_refusal_once(side: Side) -> None:
     assert [refused.key for refused in side.refused] == [f"{TYPE}/BAD"]
 
 
-def test_the_same_content_is_looked_at_again_while_its_refusal_is_on_record(side: Side) -> None:
+def test_unchanged_content_is_rechecked_while_its_refusal_is_recorded(side: Side) -> None:
     """A change was refused for its template; the template is repaired, and the pipeline writes the item again."""
     side.holds("phone", "P")
     del side.designs.found["t"]
@@ -375,7 +377,7 @@ def test_the_same_content_is_looked_at_again_while_its_refusal_is_on_record(side
     assert side.tasks == [order]
 
 
-def test_a_pass_that_is_stamped_first_after_a_refusal_counts_as_changed_since_its_issue(side: Side) -> None:
+def test_first_stamp_after_a_refusal_counts_as_changed_since_issue(side: Side) -> None:
     """A phone may have downloaded the first content between the repair of the template and the next change."""
     del side.designs.found["t"]
     side.handles(side.record("P", old=None, new={"fields": {"gate": "A"}}))
@@ -384,7 +386,7 @@ def test_a_pass_that_is_stamped_first_after_a_refusal_counts_as_changed_since_it
     assert side.rows.versions[PassId(TYPE, "P")].changed_since_issue
 
 
-def test_a_batch_without_unchanged_content_asks_for_no_refusals(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_without_unchanged_content_reads_no_refusals(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[PassId]] = []
 
     def remember(_: MemoryVersions, pass_ids: Sequence[PassId]) -> set[PassId]:
@@ -398,7 +400,7 @@ def test_a_batch_without_unchanged_content_asks_for_no_refusals(side: Side, monk
     assert asked == [[PassId(TYPE, "P"), PassId(TYPE, "Q")]]
 
 
-def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(side: Side) -> None:
+def test_template_repaired_during_a_refusal_is_noticed(side: Side) -> None:
     """The refusal is written before the template is read again, so either the repair sees it or this does."""
     del side.designs.found["t"]
 
@@ -416,7 +418,7 @@ def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(side: Sid
     assert side.refused == []
 
 
-def test_the_end_of_a_batch_decides_what_a_pass_has_come_to(side: Side) -> None:
+def test_last_record_of_a_batch_decides(side: Side) -> None:
     side.holds("phone", "P", "Q")
     side.handles(
         side.changed("P"),
@@ -430,7 +432,7 @@ def test_the_end_of_a_batch_decides_what_a_pass_has_come_to(side: Side) -> None:
     assert [refused.key for refused in side.refused] == [f"{TYPE}/P"]
 
 
-def test_an_unforeseen_error_while_pushing_leaves_the_devices_to_the_queue(side: Side) -> None:
+def test_unexpected_error_of_pushing_queues_the_devices(side: Side) -> None:
     side.holds("phone", "P")
     side.client_error = RecursionError("an answer nested 2,000 deep")
     side.handles(side.changed("P"))
@@ -439,7 +441,7 @@ def test_an_unforeseen_error_while_pushing_leaves_the_devices_to_the_queue(side:
     assert order.devices == (DeviceLibraryIdentifier("phone"),)
 
 
-def test_an_item_against_apples_format_is_refused_before_a_phone_is_woken(side: Side) -> None:
+def test_item_against_apples_format_is_refused_without_a_push(side: Side) -> None:
     side.holds("phone", "P1", "P2")
     new = {"overrides": {"backgroundColor": "Black"}}
     side.handles(side.record("P1", old={}, new=new), side.changed("P2"))
@@ -448,7 +450,7 @@ def test_an_item_against_apples_format_is_refused_before_a_phone_is_woken(side: 
     assert side.tokens() == ["token-of-phone"]
 
 
-def test_what_phones_leave_out_is_logged_and_pushed(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
+def test_content_that_phones_omit_is_logged_and_pushed(side: Side, capsys: pytest.CaptureFixture[str]) -> None:
     side.holds("phone", "P1")
     side.handles(side.record("P1", old={}, new={"overrides": {"k" * 5000: 1}}))
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "pass_item_warned" in line]
@@ -457,7 +459,7 @@ def test_what_phones_leave_out_is_logged_and_pushed(side: Side, capsys: pytest.C
     assert side.tokens() == ["token-of-phone"]
 
 
-def test_an_item_whose_image_is_not_uploaded_is_refused(side: Side) -> None:
+def test_item_with_missing_image_is_refused(side: Side) -> None:
     side.holds("phone", "P1", "P2")
     side.uploaded = {"a1" * 32}
     side.handles(

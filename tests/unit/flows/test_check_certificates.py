@@ -1,4 +1,4 @@
-"""The daily measurement of certificates: each pass type on its own."""
+"""Tests of the daily measurement of certificates: pass types do not affect each other."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ NOW = datetime.now(UTC)
 
 
 class Listed(Secrets):
-    """Secrets Manager with these pass types."""
+    """Lists the given pass types."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(stage="test")
@@ -29,13 +29,13 @@ class Listed(Secrets):
 
 
 def measured(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
-    """Days left by pass type, as the metrics have them."""
+    """Read days left by pass type from the metrics."""
     lines = map(json.loads, capsys.readouterr().out.splitlines())
     return {line["PassTypeIdentifier"]: line["CertificateDaysLeft"] for line in lines if "_aws" in line}
 
 
-def watch(chain: DevelopmentChain, broken: Mapping[str, Exception]) -> CertificateExpiry:
-    """Of these pass types, whose secrets end so, and a good one after them."""
+def certificate_expiry(chain: DevelopmentChain, broken: Mapping[str, Exception]) -> CertificateExpiry:
+    """Make a measurement of pass types whose secrets raise these errors, and of a valid one after them."""
     good = Signer.from_pem(
         certificate=chain.pass_type_certificate.read_text(),
         private_key=chain.pass_type_key.read_text(),
@@ -59,27 +59,25 @@ def watch(chain: DevelopmentChain, broken: Mapping[str, Exception]) -> Certifica
         RecursionError(),
     ],
 )
-def test_a_damaged_certificate_counts_as_expired_and_stops_no_other(
+def test_damaged_certificate_counts_as_expired_and_others_are_measured(
     chain: DevelopmentChain, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    watch(chain, {"pass.a.damaged": error}).measure(NOW)
+    certificate_expiry(chain, {"pass.a.damaged": error}).measure(NOW)
     assert measured(capsys) == {"pass.a.damaged": 0, PASS_TYPE_IDENTIFIER: LIFETIME.days - 1}
 
 
-def test_what_an_unforeseen_error_says_is_not_logged(
-    chain: DevelopmentChain, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It may quote the secret."""
-    watch(chain, {"pass.a.damaged": ValueError("-----BEGIN PRIVATE KEY-----")}).measure(NOW)
+def test_message_of_unexpected_error_is_not_logged(chain: DevelopmentChain, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message may contain the secret."""
+    certificate_expiry(chain, {"pass.a.damaged": ValueError("-----BEGIN PRIVATE KEY-----")}).measure(NOW)
     logged = capsys.readouterr().out
     assert "PRIVATE KEY" not in logged
     assert '"event":"certificate_unusable"' in logged
     assert "ValueError" in logged
 
 
-def test_where_secrets_manager_does_not_answer_the_others_are_measured_before_the_trigger_tries_again(
+def test_error_of_secrets_manager_is_raised_after_the_others_are_measured(
     chain: DevelopmentChain, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SecretsError, match="throttled"):
-        watch(chain, {"pass.a.throttled": SecretsError("throttled")}).measure(NOW)
+        certificate_expiry(chain, {"pass.a.throttled": SecretsError("throttled")}).measure(NOW)
     assert measured(capsys) == {PASS_TYPE_IDENTIFIER: LIFETIME.days - 1}

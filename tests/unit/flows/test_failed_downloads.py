@@ -1,4 +1,4 @@
-"""What follows a download that fails on our side: one recheck, for those who may have the pass. Tables in memory."""
+"""Tests of rechecks after downloads that the service failed to answer, with tables in memory."""
 
 from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
@@ -72,7 +72,7 @@ class Api:
         self.opener = LinkOpener(store, KEYS, builder, failures, window_seconds=25)
 
     def downloads(self, token: str | None = None) -> None:
-        """A phone, by default with the token that is derived for the pass."""
+        """Downloads the pass, by default with its derived token."""
         self.downloader.download(
             pass_id=PASS,
             authorization=f"ApplePass {token or KEYS.issue(PASS, own=None).value}",
@@ -131,8 +131,8 @@ def api() -> Api:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_download_that_fails_on_our_side_has_the_pass_looked_at_again(api: Api, error: Exception) -> None:
-    """The request fails with the error that it had."""
+def test_failed_download_requests_a_recheck(api: Api, error: Exception) -> None:
+    """The caller gets the original error."""
     api.making = error
     with pytest.raises(type(error)) as raised:
         api.downloads()
@@ -140,13 +140,13 @@ def test_a_download_that_fails_on_our_side_has_the_pass_looked_at_again(api: Api
     assert api.sent == [(Recheck(PASS, RecheckReason.DOWNLOAD, NOW), 60)]
 
 
-def test_a_link_that_fails_on_our_side_does_too(api: Api) -> None:
+def test_failed_download_link_requests_a_recheck(api: Api) -> None:
     with pytest.raises(ConfigurationError):
         api.opens_a_link()
     assert [task.pass_id for task in api.rechecks] == [PASS]
 
 
-def test_a_download_that_is_served_asks_for_nothing(api: Api) -> None:
+def test_successful_download_requests_no_recheck(api: Api) -> None:
     api.making = None
     api.downloads()
     api.opens_a_link()
@@ -154,7 +154,7 @@ def test_a_download_that_is_served_asks_for_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize("dynamodb_is_away", [False, True], ids=["", "DynamoDB is away"])
-def test_a_stranger_causes_nothing(api: Api, *, dynamodb_is_away: bool) -> None:
+def test_unauthorized_download_requests_no_recheck(api: Api, *, dynamodb_is_away: bool) -> None:
     api.dynamodb_is_away = dynamodb_is_away
     api.new_environment()
     for token in ("wrong" * 8, OWN_TOKEN, KEYS.issue(PassId("pass.com.example", "Q"), own=None).value):
@@ -164,7 +164,7 @@ def test_a_stranger_causes_nothing(api: Api, *, dynamodb_is_away: bool) -> None:
     assert api.rows.requests == {}
 
 
-def test_while_dynamodb_is_away_the_derived_token_is_proof_enough(api: Api) -> None:
+def test_derived_token_authorizes_a_recheck_while_dynamodb_is_unavailable(api: Api) -> None:
     api.dynamodb_is_away = True
     api.new_environment()
     api.fails_to_download()
@@ -173,7 +173,7 @@ def test_while_dynamodb_is_away_the_derived_token_is_proof_enough(api: Api) -> N
     assert [task.reason for task in api.rechecks] == [RecheckReason.DOWNLOAD]
 
 
-def test_failed_downloads_of_one_pass_ask_once_whichever_environment_they_meet(api: Api) -> None:
+def test_failed_downloads_of_a_pass_request_one_recheck_across_environments(api: Api) -> None:
     for _ in range(3):
         api.new_environment()
         for _ in range(10):
@@ -182,7 +182,7 @@ def test_failed_downloads_of_one_pass_ask_once_whichever_environment_they_meet(a
     assert len(api.rechecks) == 1
 
 
-def test_without_dynamodb_each_environment_asks_once_while_its_message_waits(api: Api) -> None:
+def test_each_environment_requests_one_recheck_per_delay_without_dynamodb(api: Api) -> None:
     api.dynamodb_is_away = True
     api.new_environment()
     for _ in range(50):
@@ -194,8 +194,8 @@ def test_without_dynamodb_each_environment_asks_once_while_its_message_waits(api
     assert len(api.rechecks) == 2
 
 
-def test_a_failure_after_the_next_stamp_asks_again(api: Api) -> None:
-    """The recheck that was asked for may have been carried out before this phone was told."""
+def test_failure_after_the_next_stamp_requests_another_recheck(api: Api) -> None:
+    """The first recheck may have run before this device received its tag."""
     api.fails_to_download()
     api.now += 120
     api.fails_to_download()
@@ -205,14 +205,14 @@ def test_a_failure_after_the_next_stamp_asks_again(api: Api) -> None:
     assert len(api.rechecks) == 2
 
 
-def test_a_recheck_that_may_be_lost_is_asked_for_again(api: Api) -> None:
+def test_recheck_that_may_be_lost_is_requested_again(api: Api) -> None:
     api.fails_to_download()
     api.now += 901
     api.fails_to_download()
     assert len(api.rechecks) == 2
 
 
-def test_what_sqs_did_not_take_is_asked_for_by_the_next_failure(api: Api) -> None:
+def test_next_failure_requests_the_recheck_that_sqs_did_not_accept(api: Api) -> None:
     api.queue_fails = True
     api.fails_to_download()
     api.queue_fails = False
@@ -220,8 +220,8 @@ def test_what_sqs_did_not_take_is_asked_for_by_the_next_failure(api: Api) -> Non
     assert len(api.rechecks) == 1
 
 
-def test_an_environment_remembers_a_bounded_number_of_passes(api: Api) -> None:
-    """The oldest are forgotten first, and then ask once more."""
+def test_environment_remembers_a_limited_number_of_passes(api: Api) -> None:
+    """The oldest are removed first; they request another recheck."""
     failures = api.downloader.failures
     passes = [PassId("pass.com.example", str(number)) for number in range(5000)]
     for pass_id in (*passes, *passes[-4096:]):
@@ -231,8 +231,8 @@ def test_an_environment_remembers_a_bounded_number_of_passes(api: Api) -> None:
     assert len(api.rechecks) == 5001
 
 
-def test_an_item_that_cannot_become_a_pass_is_recorded_and_comes_back_with_its_template(api: Api) -> None:
-    """The template was broken after the item was stamped, so the stream has seen no refusal."""
+def test_refused_item_is_recorded_and_rechecked_if_its_template_is_repaired(api: Api) -> None:
+    """The template was broken after the item was stamped, so the stream handler recorded no refusal."""
     api.making = ItemError(PASS, "fields.gate", "template 't' has no such field")
     api.template = TemplateMissingError("template 't' does not exist")
     api.fails_to_download()
@@ -244,10 +244,8 @@ def test_an_item_that_cannot_become_a_pass_is_recorded_and_comes_back_with_its_t
 @pytest.mark.parametrize(
     "template", [TEMPLATE, TemplateStoreError("S3 does not answer")], ids=["repaired", "cannot be said"]
 )
-def test_a_template_that_is_repaired_while_a_download_is_refused_is_seen(
-    api: Api, template: Template | Exception
-) -> None:
-    """The refusal is written before the template is read again, so either the repair sees it or this does."""
+def test_template_repaired_during_a_refused_download_is_noticed(api: Api, template: Template | Exception) -> None:
+    """The refusal is written before the template is read again, so either side notices the repair."""
     api.making = ItemError(PASS, "fields.gate", "template 't' has no such field")
     api.template = template
     api.fails_to_download()
@@ -255,7 +253,7 @@ def test_a_template_that_is_repaired_while_a_download_is_refused_is_seen(
     assert len(api.rechecks) == 1
 
 
-def test_an_item_that_can_never_become_a_pass_is_recorded(api: Api) -> None:
+def test_invalid_item_is_recorded_without_a_recheck(api: Api) -> None:
     api.rows.items[PASS]["fields"] = "not a map"
     api.fails_to_download()
     assert "must be a map" in api.rows.refusals[PASS].reason

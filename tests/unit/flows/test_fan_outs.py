@@ -31,8 +31,8 @@ def repeated(side: PushSide) -> int:
     return sum(Counter(side.told()).values()) - len(set(side.told()))
 
 
-def test_a_fan_out_that_a_newer_change_replaces_ends(side: PushSide) -> None:
-    """Two changes before the worker comes to the first: its devices are told once, those of the push function twice."""
+def test_fan_out_ends_if_a_newer_change_replaces_it(side: PushSide) -> None:
+    """With two changes before the worker handles the first, its devices get one push, the push function's two."""
     names = phones(side, MANY)
     side.changes_pass("P")
     side.changes_pass("P")
@@ -42,7 +42,7 @@ def test_a_fan_out_that_a_newer_change_replaces_ends(side: PushSide) -> None:
     assert side.messages == []
 
 
-def test_a_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(side: PushSide) -> None:
+def test_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(side: PushSide) -> None:
     """The batch comes again: what the worker was handed is not done twice, whenever it does it."""
     for drained_in_between in (True, False):
         side = PushSide()
@@ -63,7 +63,7 @@ def test_a_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(si
         assert side.rows.versions[PASS].revision == 2
 
 
-def test_a_fan_out_that_was_sent_twice_is_carried_out_once(side: PushSide) -> None:
+def test_fan_out_that_was_sent_twice_is_carried_out_once(side: PushSide) -> None:
     """SQS took a message and its answer was lost: the sender sends it again."""
     names = phones(side, MANY)
     side.changes_pass("P")
@@ -76,8 +76,8 @@ def test_a_fan_out_that_was_sent_twice_is_carried_out_once(side: PushSide) -> No
     assert side.messages == []
 
 
-def test_a_stamp_that_announces_nothing_ends_no_fan_out(side: PushSide) -> None:
-    """A personalization stamps the pass while its devices are being found: they are still told."""
+def test_unannounced_stamp_does_not_end_a_fan_out(side: PushSide) -> None:
+    """A personalization that stamps the pass during its fan-out does not stop the pushes."""
     names = phones(side, MANY)
     side.changes_pass("P")
     stamp(side.store, PASS, now=side.now + 1, changes=1, deleted=False)
@@ -85,7 +85,7 @@ def test_a_stamp_that_announces_nothing_ends_no_fan_out(side: PushSide) -> None:
     assert set(side.told()) == names
 
 
-def test_a_push_by_hand_is_carried_out_whatever_was_announced(side: PushSide) -> None:
+def test_manual_push_is_carried_out_for_any_announced_stamp(side: PushSide) -> None:
     """It belongs to no change."""
     names = phones(side, 3)
     side.changes_pass("P")
@@ -95,7 +95,7 @@ def test_a_push_by_hand_is_carried_out_whatever_was_announced(side: PushSide) ->
     assert set(side.told()) == names
 
 
-def test_a_pass_that_is_deleted_for_a_second_keeps_its_phones_and_tells_them(side: PushSide) -> None:
+def test_pass_deleted_for_a_second_keeps_its_registrations_and_pushes_to_them(side: PushSide) -> None:
     """Delete and reload is how many nightly jobs work."""
     names = phones(side, 3)
     side.deletes_pass("P")
@@ -107,7 +107,7 @@ def test_a_pass_that_is_deleted_for_a_second_keeps_its_phones_and_tells_them(sid
     assert side.messages == []
 
 
-def test_a_pass_that_stays_away_loses_its_phones_when_its_time_is_over(side: PushSide) -> None:
+def test_registrations_of_deleted_pass_are_removed_after_the_grace_period(side: PushSide) -> None:
     """A quarter of an hour, and not before."""
     names = phones(side, 3)
     side.holds("phone-0000", "Q")
@@ -119,7 +119,7 @@ def test_a_pass_that_stays_away_loses_its_phones_when_its_time_is_over(side: Pus
     assert side.devices() == {"phone-0000"}
 
 
-def test_a_longer_grace_period_is_waited_for_in_pieces() -> None:
+def test_long_grace_period_is_split_into_several_delays() -> None:
     """SQS delays a message by a quarter of an hour at most."""
     side = PushSide(grace_seconds=3 * 3600)
     names = phones(side, 3)
@@ -132,8 +132,8 @@ def test_a_longer_grace_period_is_waited_for_in_pieces() -> None:
     assert side.devices() == set()
 
 
-def test_a_second_deletion_has_a_time_of_its_own(side: PushSide) -> None:
-    """What the first deletion left in the queue removes nothing of the pass that was back in between."""
+def test_second_deletion_has_its_own_grace_period(side: PushSide) -> None:
+    """The push task of the first deletion removes nothing, because the pass was created again in between."""
     names = phones(side, 3)
     side.deletes_pass("P")
     side.works_off(seconds=600)
@@ -148,7 +148,7 @@ def test_a_second_deletion_has_a_time_of_its_own(side: PushSide) -> None:
     assert Counter(side.told()) == dict.fromkeys(names, 2)
 
 
-def test_a_registration_that_races_a_deletion_is_kept_with_the_others(side: PushSide) -> None:
+def test_registration_during_a_deletion_is_kept_with_the_others(side: PushSide) -> None:
     """The phone was authorized, then the pass was deleted, then its registration was written. The pass comes back."""
     phones(side, 1)
     original = side.store.registrations.create
@@ -177,8 +177,8 @@ def test_a_registration_that_races_a_deletion_is_kept_with_the_others(side: Push
     assert late in side.rows.registrations[PASS]
 
 
-def test_what_waits_is_not_pushed_before_its_time(side: PushSide) -> None:
-    """An order that is received early is sent again."""
+def test_push_task_is_not_carried_out_before_it_is_due(side: PushSide) -> None:
+    """A push task that is received early is sent again."""
     phones(side, 1)
     device = DeviceLibraryIdentifier("phone-0000")
     side.push_worker.queue.send([NotifyDevices(TYPE, (device,), side.now, not_before=side.now + 2000)])
@@ -188,12 +188,12 @@ def test_what_waits_is_not_pushed_before_its_time(side: PushSide) -> None:
     assert side.told() == ["phone-0000"]
 
 
-def test_a_record_that_was_refused_since_it_was_stamped_is_stamped_anew(side: PushSide) -> None:
+def test_record_refused_after_its_stamp_is_stamped_again(side: PushSide) -> None:
     """The batch came three times, and its template was broken at the second: the stamp removes the refusal."""
     phones(side, 3)
     record = side.record("P")
     side.handles(record)
-    side.store.versions.send_refusals(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
+    side.store.versions.record_refusal(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
     side.handles(record)
     assert side.rows.refusals == {}
     first = side.rows.versions[PASS]
@@ -201,9 +201,9 @@ def test_a_record_that_was_refused_since_it_was_stamped_is_stamped_anew(side: Pu
     assert side.rows.versions[PASS] == first
 
 
-def test_a_personalization_leaves_a_refusal_on_record(side: PushSide) -> None:
+def test_personalization_keeps_a_recorded_refusal(side: PushSide) -> None:
     """It says nothing of the item, which must still be looked at once its template is repaired."""
     phones(side, 1)
-    side.store.versions.send_refusals(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
+    side.store.versions.record_refusal(PASS, Refusal("template t is broken", "t", int(side.now)), changes=1)
     stamp(side.store, PASS, now=side.now + 1, changes=1, deleted=False)
     assert PASS in side.rows.refusals

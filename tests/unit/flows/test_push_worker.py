@@ -16,6 +16,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.send_pushes import PushSender, SendResult
+from chalicelib.http.events import queue_messages
 from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of, with_attempts
 from chalicelib.updates.push_tasks import NotifyDevices, decode, encode
 
@@ -23,7 +24,7 @@ PUSH_QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/passwire-dev-p
 
 
 class Sqs:
-    """Takes messages and remembers how long each is to wait."""
+    """Accepts messages and records their delays."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
@@ -40,7 +41,7 @@ class Sqs:
 
 
 class OneByOne:
-    """An APNs that takes one push of each batch."""
+    """A push sender that delivers one push per batch."""
 
     def send(self, _: str, devices: Collection[DeviceLibraryIdentifier], **__: object) -> SendResult:
         return SendResult(frozenset(sorted(devices)[1:]))
@@ -89,7 +90,7 @@ def task(devices: int) -> NotifyDevices:
     return NotifyDevices("pass.com.example", holders, changed_at=time.time())
 
 
-def test_what_is_left_waits_longer_each_time_and_has_an_end(sqs: Sqs) -> None:
+def test_deferred_task_waits_longer_each_time_and_ends_as_a_dead_letter(sqs: Sqs) -> None:
     """SQS counts each new message from one, so the number of attempts is inside the task."""
     worker = PushWorker(
         store=cast("Store", None),
@@ -99,7 +100,7 @@ def test_what_is_left_waits_longer_each_time_and_has_an_end(sqs: Sqs) -> None:
     )
     body = encode(task(MAX_ATTEMPTS + 2))
     rounds = 0
-    while not (failed := worker.handle([record(body)], deadline=time.monotonic() + 10)):
+    while not (failed := worker.handle(queue_messages({"Records": [record(body)]}), deadline=time.monotonic() + 10)):
         rounds += 1
         assert len(sqs.sent) == rounds
         body = sqs.sent[-1][0]
@@ -112,7 +113,7 @@ def test_what_is_left_waits_longer_each_time_and_has_an_end(sqs: Sqs) -> None:
 
 
 @given(attempts=st.integers(min_value=1, max_value=10**6))
-def test_a_task_is_the_same_with_and_without_its_attempts(attempts: int) -> None:
+def test_attempts_do_not_change_the_task(attempts: int) -> None:
     text = encode(task(3))
     assert attempts_of(text) == 0
     assert with_attempts(text, 0) == text
@@ -121,5 +122,5 @@ def test_a_task_is_the_same_with_and_without_its_attempts(attempts: int) -> None
 
 
 @given(st.text() | st.sampled_from(['{"attempts": "x"}', '{"attempts": -1}', '["attempts"]', '"attempts']))
-def test_what_says_nothing_of_attempts_has_none(text: str) -> None:
+def test_message_without_attempts_has_0(text: str) -> None:
     assert attempts_of(text) == 0

@@ -15,6 +15,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
+from chalicelib.http.events import queue_messages
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.telemetry.metrics import Metrics
@@ -74,18 +75,16 @@ class Worker:
 
     def gets(self, *orders: PushTask | str, receives: int = 1, first: int = 1) -> list[str]:
         """Messages in one batch; the ids of those that must come again."""
-        return self.push_worker.handle(
-            [
-                {
-                    "messageId": f"m{number}",
-                    "receiptHandle": f"r{number}",
-                    "attributes": {"ApproximateReceiveCount": str(receives)},
-                    "body": order if isinstance(order, str) else encode(order),
-                }
-                for number, order in enumerate(orders, first)
-            ],
-            deadline=time.monotonic() + 60,
-        )
+        records = [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"r{number}",
+                "attributes": {"ApproximateReceiveCount": str(receives)},
+                "body": order if isinstance(order, str) else encode(order),
+            }
+            for number, order in enumerate(orders, first)
+        ]
+        return self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
 
     @property
     def fan_outs(self) -> list[PassId]:
@@ -134,14 +133,14 @@ def worker() -> Worker:
     return Worker()
 
 
-def test_a_pass_that_can_be_made_is_stamped_and_fanned_out(worker: Worker) -> None:
+def test_valid_pass_is_stamped_and_fanned_out(worker: Worker) -> None:
     worker.has()
     assert worker.gets(worker.asks()) == []
     assert worker.rows.versions[PASS].modified_at == int(NOW)
     assert worker.sent == [FanOut(PASS, None, NOW, "change-1", int(NOW))]
 
 
-def test_a_recheck_announces_its_stamp(worker: Worker) -> None:
+def test_stamp_of_a_recheck_is_announced(worker: Worker) -> None:
     """The fan-out of an earlier change has nothing left to tell, and that of the recheck is the one that is due."""
     versions = worker.rows.store().versions
     versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False, record="record-1")
@@ -151,7 +150,7 @@ def test_a_recheck_announces_its_stamp(worker: Worker) -> None:
     assert worker.rows.versions[PASS].last_record == "record-1"
 
 
-def test_a_refusal_announces_nothing(worker: Worker) -> None:
+def test_refusal_is_not_announced(worker: Worker) -> None:
     versions = worker.rows.store().versions
     versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False, record="record-1")
     worker.has(fields="not a map")
@@ -161,8 +160,8 @@ def test_a_refusal_announces_nothing(worker: Worker) -> None:
     assert worker.rows.versions[PASS].last_record == "record-1"
 
 
-def test_a_recheck_that_comes_again_after_its_stamp_fans_out_under_that_stamp(worker: Worker) -> None:
-    """So that the worker carries the fan-out out once, whichever of the two messages it receives."""
+def test_repeated_recheck_fans_out_with_its_first_stamp(worker: Worker) -> None:
+    """The push worker then carries out the fan-out once, for either of the two messages."""
     worker.has()
     worker.gets(worker.asks())
     worker.now += 60
@@ -170,13 +169,13 @@ def test_a_recheck_that_comes_again_after_its_stamp_fans_out_under_that_stamp(wo
     assert worker.sent == [FanOut(PASS, None, NOW, "change-1", int(NOW))] * 2
 
 
-def test_a_pass_that_is_first_stamped_by_a_recheck_counts_as_changed_since_its_issue(worker: Worker) -> None:
+def test_first_stamp_by_a_recheck_counts_as_changed_since_issue(worker: Worker) -> None:
     worker.has()
     worker.gets(worker.asks())
     assert worker.rows.versions[PASS].changed_since_issue
 
 
-def test_an_item_that_cannot_become_a_pass_is_recorded_and_kept_for_a_person(worker: Worker) -> None:
+def test_invalid_item_is_recorded_and_sent_to_the_dead_letter_queue(worker: Worker) -> None:
     worker.has(fields="not a map")
     assert worker.gets(worker.asks()) == []
     assert worker.rows.refusals[PASS].template == ""
@@ -186,16 +185,18 @@ def test_an_item_that_cannot_become_a_pass_is_recorded_and_kept_for_a_person(wor
 
 
 @pytest.mark.parametrize("reason", [RecheckReason.UNSETTLED, RecheckReason.REFUSED])
-def test_an_item_against_apples_format_stays_refused(worker: Worker, reason: RecheckReason) -> None:
+def test_item_against_apples_format_remains_refused(worker: Worker, reason: RecheckReason) -> None:
     worker.has()
-    worker.rows.store().versions.send_refusals(PASS, Refusal("overrides.backgroundColor", "t", int(NOW) - 1), changes=0)
+    worker.rows.store().versions.record_refusal(
+        PASS, Refusal("overrides.backgroundColor", "t", int(NOW) - 1), changes=0
+    )
     worker.against_format = True
     assert worker.gets(worker.asks(reason)) == []
     assert PASS in worker.rows.refusals
     assert worker.sent == []
 
 
-def test_after_a_failed_download_an_item_need_only_be_one_that_downloads(worker: Worker) -> None:
+def test_recheck_of_a_download_does_not_check_apples_format(worker: Worker) -> None:
     """It was accepted before the format was checked, and phones that hold its pass get what they asked for."""
     worker.has()
     worker.against_format = True
@@ -203,14 +204,14 @@ def test_after_a_failed_download_an_item_need_only_be_one_that_downloads(worker:
     assert worker.fan_outs == [PASS]
 
 
-def test_a_refusal_whose_dead_letter_is_not_taken_is_on_record_all_the_same(worker: Worker) -> None:
+def test_refusal_is_recorded_if_its_dead_letter_is_not_accepted(worker: Worker) -> None:
     worker.has(fields="not a map")
     worker.dead_letters_fail = True
     assert worker.gets(worker.asks()) == []
     assert PASS in worker.rows.refusals
 
 
-def test_an_item_that_is_gone_is_stamped_as_deleted_and_forgotten(worker: Worker) -> None:
+def test_deleted_item_is_stamped_and_its_registrations_are_removed(worker: Worker) -> None:
     """The record of its deletion may be the one that could not be handled."""
     worker.rows.store().versions.stamp_at(PASS, now=int(NOW) - 10, changes=1, deleted=False)
     assert worker.gets(worker.asks()) == []
@@ -224,7 +225,7 @@ def test_an_item_that_is_gone_is_stamped_as_deleted_and_forgotten(worker: Worker
     [ConfigurationError("the certificate has ended"), TemplateStoreError("S3 does not answer"), ZeroDivisionError()],
     ids=lambda error: type(error).__name__,
 )
-def test_a_pass_that_cannot_be_made_at_the_moment_waits_longer_each_time(worker: Worker, error: Exception) -> None:
+def test_recheck_that_fails_is_retried_with_increasing_delay(worker: Worker, error: Exception) -> None:
     worker.has()
     worker.making = error
     for receives in (1, 2, 3, 50):
@@ -237,7 +238,7 @@ def test_a_pass_that_cannot_be_made_at_the_moment_waits_longer_each_time(worker:
     assert worker.fan_outs == [PASS]
 
 
-def test_a_message_that_comes_again_after_its_stamp_still_fans_out(worker: Worker) -> None:
+def test_message_delivered_again_after_its_stamp_still_fans_out(worker: Worker) -> None:
     """Its function ended between the stamp, which removed the refusal, and the fan-out."""
     worker.has()
     worker.rows.refusals[PASS] = Refusal("no such field", "t", 0)
@@ -251,7 +252,7 @@ def test_a_message_that_comes_again_after_its_stamp_still_fans_out(worker: Worke
     assert worker.rows.versions[PASS] == stamp
 
 
-def test_a_refusal_that_is_no_longer_on_record_needs_no_recheck(worker: Worker) -> None:
+def test_removed_refusal_needs_no_recheck(worker: Worker) -> None:
     worker.has()
     assert worker.gets(worker.asks(RecheckReason.REFUSED)) == []
     assert worker.sent == []
@@ -263,16 +264,14 @@ def test_a_refusal_that_is_no_longer_on_record_needs_no_recheck(worker: Worker) 
     [(NOW - 100, 1), (NOW - 60, 1), (NOW - 56, 1), (NOW - 55, 0), (NOW, 0), (NOW + 3600, 1)],
     ids=["before", "at the same time", "within what clocks disagree by", "after", "now", "by a clock that is wrong"],
 )
-def test_a_failed_download_needs_no_recheck_where_one_came_after_it(
-    worker: Worker, stamped_at: float, fan_outs: int
-) -> None:
+def test_failed_download_needs_no_second_recheck(worker: Worker, stamped_at: float, fan_outs: int) -> None:
     worker.has()
     worker.rows.recheck_stamps[PASS] = RecheckStamp("another", int(stamped_at))
     assert worker.gets(worker.asks(RecheckReason.DOWNLOAD, at=NOW - 60)) == []
     assert len(worker.fan_outs) == fan_outs
 
 
-def test_many_rechecks_of_one_pass_lead_to_one_fan_out(worker: Worker) -> None:
+def test_rechecks_of_one_pass_lead_to_one_fan_out(worker: Worker) -> None:
     """In one batch, and in batches that follow; as after an outage in which every environment asked."""
     worker.has()
     for number in range(5):
@@ -281,7 +280,7 @@ def test_many_rechecks_of_one_pass_lead_to_one_fan_out(worker: Worker) -> None:
     assert worker.fan_outs == [PASS]
 
 
-def test_a_stamp_that_took_longer_than_the_window_allows_is_set_again(worker: Worker) -> None:
+def test_stamp_that_exceeds_the_window_is_set_again(worker: Worker) -> None:
     """A tag that was handed out while it was under way is later than the first, and earlier than the second."""
     worker.has()
     put = worker.rows.store().versions
@@ -300,7 +299,7 @@ def test_a_stamp_that_took_longer_than_the_window_allows_is_set_again(worker: Wo
     assert worker.fan_outs == [PASS]
 
 
-def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(worker: Worker) -> None:
+def test_template_repaired_during_a_refusal_is_noticed(worker: Worker) -> None:
     worker.has()
 
     def make() -> None:
@@ -315,7 +314,7 @@ def test_a_template_that_is_repaired_while_its_item_is_refused_is_seen(worker: W
     assert worker.refused == []
 
 
-def test_a_newer_item_that_was_refused_meanwhile_stays_refused(worker: Worker) -> None:
+def test_newer_item_refused_in_the_meantime_remains_refused(worker: Worker) -> None:
     """The stream has recorded the refusal of a newer item before this stamp, which removes it."""
     worker.has()
 
@@ -330,10 +329,15 @@ def test_a_newer_item_that_was_refused_meanwhile_stays_refused(worker: Worker) -
     assert worker.fan_outs == []
 
 
-FOREIGN = ("no JSON", "[" * 2000 + "]" * 2000, '{"Records": []}', '{"wake": "a", "devices": [[]], "changed_at": 1}')
+FOREIGN = (
+    "no JSON",
+    "[" * 2000 + "]" * 2000,
+    '{"Records": []}',
+    '{"wake": "a", "devices": [[]], "changed_at": 1}',  # prose: the wire format of push tasks
+)
 
 
-def test_a_foreign_message_ends_as_a_dead_letter_at_once(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_message_becomes_a_dead_letter_at_once(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
     worker.has()
     assert worker.gets(*FOREIGN, worker.asks()) == []
     assert worker.buried == list(FOREIGN)
@@ -347,7 +351,7 @@ def test_a_foreign_message_ends_as_a_dead_letter_at_once(worker: Worker, capsys:
     ]
 
 
-def test_a_foreign_message_that_cannot_be_kept_comes_again(worker: Worker) -> None:
+def test_invalid_message_is_delivered_again_if_its_dead_letter_fails(worker: Worker) -> None:
     worker.has()
     worker.dead_letters_fail = True
     assert worker.gets(FOREIGN[0], worker.asks()) == ["m1"]
@@ -363,13 +367,13 @@ def test_a_foreign_message_that_cannot_be_kept_comes_again(worker: Worker) -> No
     ],
     ids=["no body", "nothing", "no count"],
 )
-def test_a_message_in_no_form_of_sqs_keeps_no_other_waiting(worker: Worker, record: dict[str, Any]) -> None:
-    assert worker.push_worker.handle([record], deadline=time.monotonic() + 60) == []
+def test_malformed_sqs_record_becomes_a_dead_letter(worker: Worker, record: dict[str, Any]) -> None:
+    assert worker.push_worker.handle(queue_messages({"Records": [record]}), deadline=time.monotonic() + 60) == []
     assert len(worker.buried) == 1
 
 
-def test_an_unforeseen_error_while_pushing_puts_the_pushes_off(worker: Worker) -> None:
-    """And ends with the messages of that pass type: the others of the batch are carried out."""
+def test_unexpected_error_of_pushing_defers_the_pushes(worker: Worker) -> None:
+    """It affects only the messages of that pass type."""
     phone = DeviceLibraryIdentifier("phone")
     worker.has()
     worker.rows.store().registrations.create(phone, PASS, push_token=cast("Any", "token"), at=NOW)

@@ -1,4 +1,4 @@
-"""A device is removed for what APNs says of it alone, never for what it says of all. Tables and APNs are in memory."""
+"""Tests of removing devices: only for a response about the device itself, with tables and APNs in memory."""
 
 import json
 import time
@@ -41,7 +41,7 @@ def test_fifty_of_fifty_refused_tokens_are_held(side: PushSide, capsys: pytest.C
 
 
 def test_half_of_a_fan_out_unregistered_at_once_is_held(side: PushSide) -> None:
-    """410 for half of the devices is APNs' problem, not theirs; the other half is told."""
+    """410 for half of the devices is a problem of APNs, not of the devices; the other half gets its pushes."""
     phones = names("phone", 50)
     for number, phone in enumerate(phones):
         side.holds(phone, "P")
@@ -85,7 +85,7 @@ def test_one_of_fifty_with_a_refused_token_is_removed_after_a_day(side: PushSide
     assert len(side.told()) == 49 * 2
 
 
-def test_an_attackers_invented_devices_go_away_by_themselves(side: PushSide) -> None:
+def test_invented_devices_of_an_attacker_are_removed(side: PushSide) -> None:
     """Two hundred devices invented for one pass beside fifty real ones: only the invented ones go, after a day."""
     real, invented = names("real", 50), names("invented", 200)
     for phone in real:
@@ -103,7 +103,7 @@ def test_an_attackers_invented_devices_go_away_by_themselves(side: PushSide) -> 
     assert side.messages == []
 
 
-def test_invented_devices_that_hold_a_pass_alone_go_away_too(side: PushSide) -> None:
+def test_invented_devices_that_are_the_only_holders_of_a_pass_are_removed(side: PushSide) -> None:
     """Every push of their pass is refused; that pushes of other passes are delivered shows whose fault it is."""
     invented = names("invented", 200)
     side.holds("real", "Q")
@@ -121,7 +121,7 @@ def test_invented_devices_that_hold_a_pass_alone_go_away_too(side: PushSide) -> 
     assert side.held == []
 
 
-def test_a_wrong_environment_removes_nothing_from_passes_with_one_holder_each(side: PushSide) -> None:
+def test_wrong_environment_removes_no_device_of_passes_with_one_holder(side: PushSide) -> None:
     """For two days each send has one device, and each is refused. In the end an operator decides."""
     phones = names("phone", 30)
     for phone in phones:
@@ -141,7 +141,7 @@ def test_a_wrong_environment_removes_nothing_from_passes_with_one_holder_each(si
     assert side.devices() == set(phones)
 
 
-def test_a_credential_that_stops_delivering_removes_nothing(side: PushSide) -> None:
+def test_credential_that_stops_delivering_removes_no_device(side: PushSide) -> None:
     """Each was delivered to an hour ago, and every token is refused for two days: an old delivery proves nothing."""
     phones = names("phone", 30)
     for phone in phones:
@@ -156,7 +156,7 @@ def test_a_credential_that_stops_delivering_removes_nothing(side: PushSide) -> N
     assert side.held
 
 
-def test_a_device_that_was_reached_an_hour_ago_is_not_removed(side: PushSide) -> None:
+def test_device_with_a_recent_delivery_is_not_removed(side: PushSide) -> None:
     """Refused, reached a day later, and refused again an hour after that: the day counts from the last refusal."""
     side.holds("phone", "P")
     side.holds("other", "P")
@@ -174,7 +174,7 @@ def test_a_device_that_was_reached_an_hour_ago_is_not_removed(side: PushSide) ->
     assert side.devices() == {"phone", "other"}
 
 
-def test_a_device_that_registers_again_starts_a_new_day(side: PushSide) -> None:
+def test_device_that_registers_again_is_kept_for_another_day(side: PushSide) -> None:
     """A registration shows that the device is there."""
     side.holds("phone", "P")
     side.holds("other", "P")
@@ -212,7 +212,7 @@ def test_removals_that_cannot_be_held_are_pushed_to_again(side: PushSide) -> Non
     ],
     ids=str,
 )
-def test_an_unknown_refusal_of_a_whole_send_raises_the_credentials_alarm(
+def test_unknown_refusal_of_a_whole_send_counts_as_wrong_credential(
     side: PushSide, capsys: pytest.CaptureFixture[str], answer: Answer, holders: int, outcome: str
 ) -> None:
     """The alarm counts the outcome `configuration`. The devices and their pushes are kept."""
@@ -226,7 +226,7 @@ def test_an_unknown_refusal_of_a_whole_send_raises_the_credentials_alarm(
     assert len(side.messages) == 1
 
 
-def test_pushes_wait_as_long_as_apns_asks_and_no_others_do(side: PushSide) -> None:
+def test_only_pushes_that_apns_asked_to_wait_are_delayed(side: PushSide) -> None:
     """Retry-After of one device delays its push alone."""
     for phone in ("asked", "not-asked"):
         side.holds(phone, "P")
@@ -240,7 +240,7 @@ def test_pushes_wait_as_long_as_apns_asks_and_no_others_do(side: PushSide) -> No
     assert side.told() == ["not-asked", "asked"]
 
 
-def test_a_message_that_got_nowhere_waits_as_long_as_apns_asks(side: PushSide) -> None:
+def test_message_without_progress_waits_as_long_as_apns_asks(side: PushSide) -> None:
     """In the worker too, whose own wait is shorter."""
     side.holds("phone", "P")
     side.answers["phone"] = Answer(503, "ServiceUnavailable", retry_after=600)
@@ -254,12 +254,12 @@ def test_a_message_that_got_nowhere_waits_as_long_as_apns_asks(side: PushSide) -
     assert side.told() == ["phone"]
 
 
-def test_waiting_for_hours_is_no_attempt(side: PushSide) -> None:
-    """What is tried again has one attempt more; what waits since its token is refused, or comes early, has not."""
-    for device in ("refused", "later", "told"):
+def test_waiting_does_not_count_as_an_attempt(side: PushSide) -> None:
+    """A retry counts as an attempt; waiting because of a refused token, or until a task is due, does not."""
+    for device in ("refused", "later", "delivered"):
         side.holds(device, "P")
     side.answers.update(refused=BAD_TOKEN, later=Answer(503, "ServiceUnavailable"))
-    everyone = tuple(DeviceLibraryIdentifier(device) for device in ("later", "refused", "told"))
+    everyone = tuple(DeviceLibraryIdentifier(device) for device in ("later", "refused", "delivered"))
     side.push_worker.queue.send([NotifyDevices(TYPE, everyone, side.now)], attempts=7)
     side.works_off()
     assert attempts_by_device(side) == {"later": 8, "refused": 7}

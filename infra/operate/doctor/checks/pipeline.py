@@ -1,4 +1,4 @@
-"""From a pipeline's write to the push: tables, the stream and who reads it, queues, functions, templates."""
+"""Checks of the path from a pipeline's write to the push: tables, stream, queues, functions and templates."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import read_checked
 
 REDEPLOY = "deploy the stage again: python -m infra deploy"
-STATUS = "see what they are: python -m infra push status"
+STATUS = "list them: python -m infra push status"
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -26,26 +26,26 @@ SETTINGS = (
     "ParallelizationFactor",
     "ScalingConfig",
 )
-"""Of an event source mapping, those that the template may set and that do not name other resources."""
+"""Settings of an event source mapping that the template may contain and that do not refer to other resources."""
 
 
 def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
-    """The tables are there, kept safe, and the passes table tells its changes."""
+    """Check that the tables exist and are protected, and that the passes table streams its changes."""
     dynamodb = doctor.client("dynamodb")
     for role, name in doctor.stage.tables.items():
         try:
             table = doctor.table(role)
         except dynamodb.exceptions.ResourceNotFoundException:
-            yield fault(f"table {name} is missing", "restore it: docs/guides/backup.md")
+            yield fault(f"table {name}: is missing", "restore it: docs/guides/backup.md")
             continue
         if table["TableStatus"] not in ("ACTIVE", "UPDATING"):
-            yield fault(f"table {name} is {table['TableStatus']}", "look at it in AWS")
+            yield fault(f"table {name}: its status is {table['TableStatus']}", "look at the table in the AWS console")
         if not table.get("DeletionProtectionEnabled"):
-            yield warning(f"table {name} can be deleted", REDEPLOY)
+            yield warning(f"table {name}: has no deletion protection", REDEPLOY)
         backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
         if backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") != "ENABLED":
             yield warning(
-                f"table {name} has no point-in-time recovery: what is overwritten is lost",
+                f"table {name}: has no point-in-time recovery, so overwritten data is lost",
                 f"aws dynamodb update-continuous-backups --table-name {name} "
                 "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
             )
@@ -54,7 +54,7 @@ def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
-    """The stream and the queue have their functions behind them, as the template says."""
+    """Check that the stream and the queue invoke their functions, with the settings of the template."""
     stream = doctor.table("passes").get("LatestStreamArn", "(none)")
     queue = doctor.stage.queues["push"].rpartition("/")[2]
     for role, source, event in (
@@ -68,24 +68,24 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             yield from _mapping(role, mapping, wanted)
         elif found["EventSourceMappings"]:
             old = found["EventSourceMappings"][0]["EventSourceArn"]
-            yield fault(f"function {role} reads {old}, which is not what is written to any more", REDEPLOY)
+            yield fault(f"function {role}: reads {old}, which is no longer written to", REDEPLOY)
         else:
-            yield fault(f"nothing calls function {role}: its event source mapping is missing", REDEPLOY)
+            yield fault(f"function {role}: nothing invokes it, its event source mapping is missing", REDEPLOY)
 
 
 def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
-    """Changes are stamped within a minute, and nothing was given up."""
+    """Check that changes are stamped within a minute, and that none was given up."""
     age = doctor.newest("AWS/Lambda", "IteratorAge", FunctionName=doctor.stage.functions["push"])
     if age is not None and age > STREAM_AGE_MILLISECONDS:
         yield fault(
             f"changes wait for {age / 1000:.0f} s before they are stamped",
-            "docs/operations/runbook.md#streamage; the push function's log says whether it fails",
+            "docs/operations/runbook.md#streamage; the push function's log contains its errors",
         )
     depths = {role: _depth(doctor, url) for role, url in doctor.stage.queues.items()}
     if depths["stream_failure"]:
         yield fault(
-            f"batches of changes that were given up: {depths['stream_failure']}; their devices were not told",
-            "mend what the push function's log says, then: python -m infra push redrive",
+            f"batches of changes that were given up: {depths['stream_failure']}; their devices were not notified",
+            "fix the errors in the push function's log, then: python -m infra push redrive",
         )
     if depths["held_removals"]:
         yield fault(
@@ -93,7 +93,7 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             "README.md, Watching: RemovalsHeld; see them with: python -m infra push removals",
         )
     if depths["dead_letter"]:
-        yield fault(f"refused pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
+        yield fault(f"invalid pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
     queue = doctor.stage.queues["push"].rpartition("/")[2]
     waited = doctor.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
     if waited is not None and waited > PUSH_QUEUE_AGE_SECONDS:
@@ -101,13 +101,13 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
-    """Every function is there, knows all of its stage, and agrees with the others."""
+    """Check that every function is active, and that its environment is complete and names the stage's resources."""
     names = resources()["Globals"]["Function"]["Environment"]["Variables"].keys()
     timeout = doctor.function("push")["Timeout"]
     for role in doctor.stage.functions:
         function = doctor.function(role)
         if function.get("State") == "Failed":
-            yield fault(f"function {role} does not start: {function.get('StateReason')}", REDEPLOY)
+            yield fault(f"function {role}: does not start: {function.get('StateReason')}", REDEPLOY)
         if function.get("LastUpdateStatus") == "Failed":
             yield fault(f"function {role}: its last update failed: {function.get('LastUpdateStatusReason')}", REDEPLOY)
         missing = sorted(names - function.get("Environment", {}).get("Variables", {}).keys())
@@ -115,8 +115,8 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             yield fault(f"function {role}: its environment lacks {', '.join(missing)}", REDEPLOY)
         if role == "push_worker" and _recursive_loop(doctor, role) != "Allow":
             yield fault(
-                f"function {role}: Lambda stops it after about 16 rounds through its own queue, and what it put off is "
-                "lost to the dead-letter queue",
+                f"function {role}: Lambda's recursion detection stops it after about 16 rounds through its own queue, "
+                "and moves deferred pushes to the dead-letter queue",
                 f"aws lambda put-function-recursion-config --function-name {doctor.stage.functions[role]} "
                 "--recursive-loop Allow, or `finish` (or `deploy`) again",
             )
@@ -130,19 +130,19 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
                 yield fault(f"function {role}: uses {used} as its {table} table, not {name}", REDEPLOY)
         if settings.push_timeout_seconds < timeout:
             yield fault(
-                f"function {role}: takes a push for over after {settings.push_timeout_seconds} s, but the push "
+                f"function {role}: assumes that a push ends within {settings.push_timeout_seconds} s, but the push "
                 f"function may run for {timeout} s: updates can be lost",
                 "set lambda_timeout of push in .chalice/config.json, which both come from; then " + REDEPLOY,
             )
 
 
 def templates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
-    """Every template that passes are made from is one that phones take."""
+    """Check every template that is pushed or that passes use."""
     pushed = {template.name for template in doctor.templates.list()}
     used = {str(item["template"]["S"]) for item in doctor.sample if "S" in item.get("template", {})}
     for name in sorted(used - pushed - set(packaged_names())):
         yield fault(
-            f"template {name}: passes name it, but there is none",
+            f"template {name}: passes use it, but it does not exist",
             f"push it: python -m infra template push {name}{SUFFIX}",
         )
     for name in sorted(pushed | (used & set(packaged_names()))):
@@ -158,7 +158,7 @@ def templates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
             yield fault(
                 f"template {name}: {errors[0]}{more}",
-                f"mend it until `template check {name}{SUFFIX}` is content, then push it",
+                f"fix it until `template check {name}{SUFFIX}` finds no error, then push it",
             )
 
 
@@ -166,14 +166,14 @@ def _passes_table(doctor: DoctorContext, name: str, table: Mapping[str, Any]) ->
     stream = table.get("StreamSpecification", {})
     if not stream.get("StreamEnabled") or stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
         yield fault(
-            f"table {name} does not tell its changes: its stream is "
-            f"{stream.get('StreamViewType', 'off') if stream.get('StreamEnabled') else 'off'}",
-            "deploy the stage again, then look again: a new stream needs its mapping too",
+            f"table {name}: its stream is "
+            f"{stream.get('StreamViewType', 'off') if stream.get('StreamEnabled') else 'off'}, not NEW_AND_OLD_IMAGES",
+            "deploy the stage again, then run the doctor again: a new stream needs a new event source mapping",
         )
     ttl = doctor.client("dynamodb").describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     if ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or ttl.get("AttributeName") != "delete_after":
         yield warning(
-            f"table {name} keeps what its delete_after says is over",
+            f"table {name}: does not delete expired items, whose delete_after is over",
             f"aws dynamodb update-time-to-live --table-name {name} "
             "--time-to-live-specification Enabled=true,AttributeName=delete_after",
         )
@@ -183,14 +183,14 @@ def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -
     uuid = mapping["UUID"]
     if mapping["State"] not in ("Enabled", "Enabling", "Updating"):
         yield fault(
-            f"function {role} is not called: its event source mapping is {mapping['State']}",
+            f"function {role}: is not invoked, its event source mapping is {mapping['State']}",
             f"aws lambda update-event-source-mapping --uuid {uuid} --enabled",
         )
     result = str(mapping.get("LastProcessingResult", ""))
     if result.startswith("PROBLEM"):
         yield fault(
-            f"function {role}: Lambda cannot work on its event source: {result}",
-            "if it is a permission, deploy again; if it is the function, its log says why",
+            f"function {role}: Lambda cannot process its event source: {result}",
+            "if a permission is missing, deploy again; if the function fails, its log contains the cause",
         )
     for name in SETTINGS:
         if name in wanted and mapping.get(name) != wanted[name]:
@@ -201,7 +201,7 @@ def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -
     if "DestinationConfig" in wanted and not mapping.get("DestinationConfig", {}).get("OnFailure", {}).get(
         "Destination"
     ):
-        yield fault(f"function {role}: what it gives up is noted nowhere", REDEPLOY)
+        yield fault(f"function {role}: has no destination for batches that it gives up", REDEPLOY)
 
 
 def _recursive_loop(doctor: DoctorContext, role: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.http.events import stream_records
 from infra.commands import app
 from infra.deploy.cost.bill import Usage, bill
 from infra.deploy.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change, listing
@@ -60,7 +61,9 @@ def test_change_makes_the_requests_of_the_model(
         },
     }
     capsys.readouterr()
-    assert service.app.services.changes.handle([record], deadline=time.monotonic() + 20) == []
+    assert (
+        service.app.services.changes.handle(stream_records({"Records": [record]}), deadline=time.monotonic() + 20) == []
+    )
     flow = change(devices=devices)
     assert counted == Counter(flow.requests)
     if devices == 1:

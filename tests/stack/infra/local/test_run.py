@@ -1,4 +1,4 @@
-"""`make up` and `make demo` as a person at a terminal meets them."""
+"""`make up` and `make demo`, as a person at a terminal uses them."""
 
 import os
 import re
@@ -23,7 +23,7 @@ START_SECONDS = 60
 
 
 class Up:
-    """`python -m infra up` in a process of its own."""
+    """Runs `python -m infra up` in a process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,7 +55,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
         run.process.wait(30)
 
 
-def test_up_can_be_driven_from_outside_and_ctrl_c_leaves_nothing_behind(up: Up) -> None:
+def test_up_can_be_used_from_outside_and_ctrl_c_ends_all_processes(up: Up) -> None:
     stack = up.is_ready()
     assert httpx.post(f"{stack.api_url}/v1/log", json={"logs": []}).status_code == 200
     assert httpx.get(f"{stack.apns_control_url}/pushes").json() == []
@@ -80,7 +80,7 @@ def test_up_can_be_driven_from_outside_and_ctrl_c_leaves_nothing_behind(up: Up) 
     assert not (up.folder / "local.json").exists()
 
 
-def test_a_run_that_is_killed_takes_what_it_started_with_it(up: Up) -> None:
+def test_killed_run_ends_all_processes(up: Up) -> None:
     up.is_ready()
     started = up.started()
     up.process.kill()
@@ -90,7 +90,7 @@ def test_a_run_that_is_killed_takes_what_it_started_with_it(up: Up) -> None:
     assert LocalRun.read(up.folder) is None
 
 
-def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -106,8 +106,8 @@ def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:
     assert done.stderr == f"error: port {port} is in use; stop what listens there or choose another with --port\n"
 
 
-def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None:
-    """The zip does not fit: the kernel refuses files of over a megabyte here, as a full disk would."""
+def test_full_disk_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    """The zip does not fit: a limit of a megabyte per file fails as a full disk does."""
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 1000; exec "$@"', "bash", *COMMAND, "up", "--folder", str(tmp_path)],
         cwd=PROJECT,
@@ -120,7 +120,7 @@ def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None
     assert LocalRun.read(tmp_path) is None
 
 
-def test_the_demo_tells_the_loop_and_leaves_the_final_pass(stack: LocalRun, tmp_path: Path) -> None:
+def test_demo_prints_the_loop_and_writes_the_final_pass(stack: LocalRun, tmp_path: Path) -> None:
     said: list[str] = []
     final = run_demo(stack, tmp_path, on_progress=said.append)
     assert any('shows "Gate changed to B22"' in line for line in said)

@@ -1,4 +1,4 @@
-"""The embedded AWS refuses what AWS refuses, and the service copes with it."""
+"""The embedded AWS refuses what AWS refuses, and the service handles it."""
 
 import json
 import secrets
@@ -46,12 +46,12 @@ def tables(stack: LocalRun) -> Iterator[ScratchTables]:
 
 
 def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
-    """One that does not repeat what was refused."""
+    """Make a client that does not retry."""
     return boto3.client(service, config=ONE_ATTEMPT)
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The error code that the call ends with."""
+    """Return the error code of a call that fails."""
     with pytest.raises(ClientError) as refused:
         call()
     return str(refused.value.response["Error"]["Code"])
@@ -166,7 +166,7 @@ def test_one_partition_key_takes_so_many_units_per_second(strict: StrictAws, tab
 
 
 def test_store_answers_transient_error_when_a_partition_is_throttled(strict: StrictAws, tables: ScratchTables) -> None:
-    """The error names the code, so that the log tells throttling from an outage."""
+    """The error contains the code, so that the log distinguishes throttling from an outage."""
     store = tables.store()
     with strict.limits(read_units_per_second=0.001):
         store.versions.get(PASS)
@@ -177,7 +177,7 @@ def test_store_answers_transient_error_when_a_partition_is_throttled(strict: Str
 def test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share(
     strict: StrictAws, stack: LocalRun, pipeline: Pipeline, issuer: Issuer
 ) -> None:
-    """A pass that a million phones hold has one item and one version row: they take 3,000 units a second (A9, A15)."""
+    """A pass of a million phones has one item and one version row, each with 3,000 units per second (A9, A15)."""
     caller = Caller(InProcess(stack), pipeline, issuer)
     serial_number = caller.gets_a_pass()
     pass_id = f"{stack.pass_type_identifier}/{serial_number}"
@@ -206,7 +206,7 @@ def test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_sha
 def test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item(
     strict: StrictAws, stack: LocalRun, pipeline: Pipeline
 ) -> None:
-    """It is read by itself before the item is."""
+    """The token is read before the item."""
     service, serial_number, token = InProcess(stack), secrets.token_hex(8), secrets.token_hex(16)
     pass_id = str(pipeline.writes(serial_number, authentication_token=token))
 
@@ -341,7 +341,7 @@ def test_change_set_that_would_create_an_existing_name_is_refused(
     events = cloudformation.describe_events(**names)["OperationEvents"]
     if importing:
         assert described["Status"] == "CREATE_COMPLETE"
-        assert [change["ResourceChange"]["Action"] for change in described["ChangeHandler"]] == ["Import"]
+        assert [change["ResourceChange"]["Action"] for change in described["Changes"]] == ["Import"]
         assert events == []
     else:
         assert (described["Status"], described["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
@@ -370,7 +370,7 @@ def test_logs_are_read_so_many_times_per_second(strict: StrictAws, stack: LocalR
 
 
 def test_api_answers_429_above_its_rate(strict: StrictAws, stack: LocalRun) -> None:
-    url = f"{stack.api_url}/v1/devices/nobody/registrations/{stack.pass_type_identifier}"
+    url = f"{stack.api_url}/v1/devices/unknown/registrations/{stack.pass_type_identifier}"
     with strict.limits(api_rate=0.01, api_burst=2):
         assert [httpx.get(url, trust_env=False).status_code for _ in range(3)] == [204, 204, 429]
     assert httpx.get(url, trust_env=False).status_code == 204

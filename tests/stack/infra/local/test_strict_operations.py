@@ -1,4 +1,4 @@
-"""What operators run, against an AWS that is as slow and as strict as AWS."""
+"""Operators' commands with an embedded AWS that is as slow and strict as AWS."""
 
 import json
 import secrets
@@ -34,7 +34,7 @@ def strict(stack: LocalRun) -> StrictAws:
 
 @pytest.fixture
 def package(stack: LocalRun, stack_folder: Path) -> Package:
-    """The session's own."""
+    """The package of the session's local run."""
     assert stack
     folder = stack_folder / "package"
     return Package(template=json.loads((folder / "sam.json").read_text()), zip_file=folder / "functions.zip")
@@ -42,7 +42,7 @@ def package(stack: LocalRun, stack_folder: Path) -> Package:
 
 @pytest.fixture
 def deployer() -> Iterator[Deployer]:
-    """Of a stage of the test's own, of which nothing stays."""
+    """The deployer of a new stage, which is destroyed after the test."""
     made = Deployer(f"strict{secrets.token_hex(3)}", on_progress=lambda _: None)
     yield made
     made.destroy(with_data=True, dialogue=Unattended())
@@ -74,7 +74,7 @@ def test_changes_are_shown_for_a_stage_whose_tables_are_left_from_an_earlier_one
 
 
 def test_stage_is_deployed_again_right_after_it_was_destroyed(deployer: Deployer, package: Package) -> None:
-    """A12: in a script, before the names of its queues are free again."""
+    """A12: `deploy` right after `destroy`, before the names of the queues are free."""
     deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
     deployer.destroy(with_data=False, dialogue=Unattended())
     deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
@@ -97,7 +97,7 @@ def test_authentication_keys_are_made_again_right_after_they_were_deleted(strict
 def test_pass_is_changed_and_deleted_while_a_transaction_holds_it(
     strict: StrictAws, stack: LocalRun, pipeline: Pipeline
 ) -> None:
-    """A5: a person signs up with a pass that an operator changes."""
+    """A5: a person personalizes a pass while an operator changes it."""
     pass_id = pipeline.writes(f"A5-{secrets.token_hex(4)}", fields={"gate": "A1"})
     passes = PassTable(Stage.open(stack.stage))
     changes: list[Callable[[], object]] = [
@@ -109,7 +109,7 @@ def test_pass_is_changed_and_deleted_while_a_transaction_holds_it(
 
 
 def test_stream_batch_that_is_larger_than_an_invocation_is_redriven(stack: LocalRun, pipeline: Pipeline) -> None:
-    """A13: the range of a failed batch holds others' records too, and an invocation takes 6 MB."""
+    """A13: the range of a failed batch contains other records too, and an invocation takes 6 MB."""
     sqs = boto3.client("sqs")
     for role in ("dead_letter", "stream_failure"):
         sqs.purge_queue(QueueUrl=stack.queues[role])

@@ -1,24 +1,20 @@
-"""What an operator does with pushes, on the deployed stack."""
+"""Tests of `push status|redrive|send|removals` with the deployed local run."""
 
 import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode
 from chalicelib.updates.removals import HeldDevice, HeldRemovals
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
-from infra.operate.pushes import in_pieces
 from tests.conftest import Issuer, Pipeline
 from tests.support.command_line import infra
 from tests.support.eventually import Apns, eventually
@@ -48,13 +44,13 @@ def empty_dead_letters(stack: LocalRun) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("empty_dead_letters")
-def test_a_dead_letter_is_shown_without_its_devices_and_redriven(
+def test_dead_letter_is_shown_without_its_devices_and_redriven(
     stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline
 ) -> None:
-    order = NotifyDevices(
+    task = NotifyDevices(
         pipeline.pass_type_identifier, (DeviceLibraryIdentifier(holder.device_library_identifier),), time.time()
     )
-    boto3.client("sqs").send_message(QueueUrl=stack.queues["dead_letter"], MessageBody=encode(order))
+    boto3.client("sqs").send_message(QueueUrl=stack.queues["dead_letter"], MessageBody=encode(task))
     shown = status()
     assert shown["queues"]["dead_letter"]["waiting"] == 1
     assert shown["dead_letters"] == {f"pushes of {pipeline.pass_type_identifier} that were given up": 1}
@@ -67,7 +63,7 @@ def test_a_dead_letter_is_shown_without_its_devices_and_redriven(
 
 
 @pytest.mark.usefixtures("empty_dead_letters")
-def test_a_refused_item_is_looked_at_again_and_stays_noted_until_it_can_be_made(
+def test_refused_item_is_rechecked_and_stays_on_record_until_it_is_valid(
     pipeline: Pipeline, serial_number: str
 ) -> None:
     pass_id = pipeline.writes(serial_number, fields={"no_such_field": "x"})
@@ -82,10 +78,10 @@ def test_a_refused_item_is_looked_at_again_and_stays_noted_until_it_can_be_made(
 
 
 @pytest.mark.usefixtures("empty_dead_letters")
-def test_a_redrive_brings_back_what_was_refused_and_can_be_made_now(
+def test_redrive_pushes_passes_that_were_refused_and_are_valid_now(
     stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
 ) -> None:
-    """Whether this version wrote the dead letter or one that kept no record of refusals; once for all letters."""
+    """Also for dead letters of versions that kept no record of refusals; once for several letters of a pass."""
     pass_id = PassId(pipeline.pass_type_identifier, serial_number)
     letter = {"refused": str(pass_id), "error": "no such template", "sequence_number": "1"}
     for body in (letter, letter, {"refused": "(without key)", "error": "pass_id is missing"}):
@@ -97,7 +93,7 @@ def test_a_redrive_brings_back_what_was_refused_and_can_be_made_now(
 
 
 @pytest.mark.usefixtures("empty_dead_letters")
-def test_a_stream_batch_that_was_given_up_is_read_again(
+def test_redrive_reads_a_given_up_stream_batch_again(
     stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
 ) -> None:
     pipeline.writes(serial_number, fields={"gate": "B1"})
@@ -111,7 +107,7 @@ def test_a_stream_batch_that_was_given_up_is_read_again(
 
 @pytest.fixture
 def hold_removal(stack: LocalRun, holder: Phone, pipeline: Pipeline) -> Callable[..., str]:
-    """Puts the removal of the holder into the queue, as the push function does; what stands there instead is lost."""
+    """Sends the removal of the holder to the emptied queue, as the push function does."""
     sqs = boto3.client("sqs")
     sqs.purge_queue(QueueUrl=stack.queues["held_removals"])
     key = {"device_library_identifier": holder.device_library_identifier}
@@ -133,7 +129,7 @@ def is_registered(stack: LocalRun, phone: Phone) -> bool:
 
 
 def test_held_removals_are_listed_by_pass_type_and_reason(hold_removal: Callable[..., str], holder: Phone) -> None:
-    """A device that is held twice counts once, and none is named; listing changes nothing."""
+    """A device that is held twice counts once, and no device is named; listing changes nothing."""
     hold_removal()
     pass_type_identifier = hold_removal()
     expected = {
@@ -149,12 +145,10 @@ def test_held_removals_are_listed_by_pass_type_and_reason(hold_removal: Callable
     assert "1 x " in infra("push", "removals", "--stage", "local").stdout
 
 
-def test_accepted_removals_remove_devices_that_are_as_they_were(
-    stack: LocalRun, hold_removal: Callable[..., str], holder: Phone
-) -> None:
-    """Only of the type that is named, and only once."""
+def test_accepting_removes_unchanged_devices(stack: LocalRun, hold_removal: Callable[..., str], holder: Phone) -> None:
+    """Only devices of the given type are removed, and only once."""
     pass_type_identifier = hold_removal()
-    done = infra("push", "removals", "accept", "--type", "pass.of.another", "--stage", "local", "--json")
+    done = infra("push", "removals", "accept", "--type", "pass.com.example.other", "--stage", "local", "--json")
     assert json.loads(done.stdout) == {"removed": 0, "pushed": 0, "gone": 0}
     assert is_registered(stack, holder)
     done = infra("push", "removals", "accept", "--type", pass_type_identifier, "--stage", "local", "--json")
@@ -163,7 +157,7 @@ def test_accepted_removals_remove_devices_that_are_as_they_were(
     assert json.loads(infra("push", "removals", "--stage", "local", "--json").stdout) == []
 
 
-def test_a_device_that_registered_since_is_not_removed_but_told(
+def test_accepting_keeps_and_pushes_to_devices_that_registered_since(
     stack: LocalRun, hold_removal: Callable[..., str], holder: Phone, apns: Apns
 ) -> None:
     hold_removal(as_it_is=False)
@@ -173,19 +167,19 @@ def test_a_device_that_registered_since_is_not_removed_but_told(
     eventually(lambda: apns.pushes_to(holder), "the push that was kept")
 
 
-def test_discarded_removals_keep_the_devices_and_push_to_them(
+def test_discarding_keeps_the_devices_and_pushes_to_them(
     stack: LocalRun, hold_removal: Callable[..., str], holder: Phone, apns: Apns
 ) -> None:
     hold_removal()
     done = infra("push", "removals", "discard", "--stage", "local")
-    assert done.stdout == "0 devices are removed, 1 are pushed to again, 0 were gone already\n"
+    assert done.stdout == "0 devices removed, 1 to be pushed to again, 0 no longer existed\n"
     assert is_registered(stack, holder)
     eventually(lambda: apns.pushes_to(holder), "the push that was kept")
     assert infra("push", "removals", "--stage", "local").stdout == "no removals are held\n"
 
 
 def newest_record(stack: LocalRun) -> dict[str, object]:
-    """Where the last write stands in the stream, as Lambda notes a batch that it gives up."""
+    """Return the position of the newest record, in the form in which Lambda reports a given-up batch."""
     streams = boto3.client("dynamodbstreams")
     arn = boto3.client("dynamodb").describe_table(TableName=stack.tables["passes"])["Table"]["LatestStreamArn"]
     shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
@@ -202,38 +196,23 @@ def newest_record(stack: LocalRun) -> dict[str, object]:
     return {"streamArn": arn, "shardId": shard_id, "startSequenceNumber": number, "endSequenceNumber": number}
 
 
-def test_a_push_by_hand_reaches_every_holder(apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str) -> None:
+def test_push_by_hand_reaches_every_device(apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str) -> None:
     done = infra("push", "send", f"{pipeline.pass_type_identifier}/{serial_number}", "--stage", "local")
     assert done.returncode == 0, done.stderr
     eventually(lambda: apns.pushes_to(holder), "the push by hand")
 
 
-def test_a_push_to_nobody_says_so(pipeline: Pipeline) -> None:
+def test_push_of_a_pass_without_devices_is_an_error(pipeline: Pipeline) -> None:
     pass_id = PassId(pipeline.pass_type_identifier, secrets.token_hex(4))
     done = infra("push", "send", str(pass_id), "--stage", "local")
     assert done.returncode == 1
     assert done.stderr == f"error: pass {pass_id}: no device is registered for it\n"
 
 
-@given(st.lists(st.integers(min_value=1, max_value=800_000), max_size=260))
-def test_a_batch_is_handed_over_in_pieces_that_an_invocation_takes(sizes: list[int]) -> None:
-    """The range of a batch that was given up may hold the records of its neighbours, and Lambda takes 6 MB."""
-    sizes = [size if number % 20 == 0 else size % 3000 for number, size in enumerate(sizes)]  # few are large
-    records = [{"number": number, "image": "x" * size} for number, size in enumerate(sizes)]
-    pieces = list(in_pieces(records))
-    assert [record for piece in pieces for record in piece] == records
-    for piece in pieces:
-        assert 0 < len(piece) <= 100
-        assert len(json.dumps({"Records": piece}).encode()) < 5_100_000
-    for piece, following in pairwise(pieces):
-        together = len(json.dumps({"Records": [*piece, following[0]]}).encode())
-        assert len(piece) == 100 or together > 5_000_000, "no piece is smaller than it must be"
-
-
-def test_what_changed_since_a_time_is_stamped_and_pushed_again(
+def test_passes_changed_since_a_time_are_stamped_and_pushed_again(
     stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
 ) -> None:
-    """As after an outage in which downloads failed: phones have the tag already, so they need a new stamp."""
+    """After an outage in which downloads failed, phones have the newest tag already, so they need a new stamp."""
     versions = boto3.resource("dynamodb").Table(stack.tables["versions"])
     key = {"pass_id": f"{pipeline.pass_type_identifier}/{serial_number}"}
     old = eventually(lambda: versions.get_item(Key=key, ConsistentRead=True).get("Item"), "the first stamp")
@@ -245,13 +224,13 @@ def test_what_changed_since_a_time_is_stamped_and_pushed_again(
     assert versions.get_item(Key=key, ConsistentRead=True)["Item"]["modified_at"] > old["modified_at"]
 
 
-def test_a_time_in_the_future_finds_nothing(stack: LocalRun) -> None:
+def test_time_in_the_future_matches_no_pass(stack: LocalRun) -> None:
     done = infra("push", "send", "--changed-since", "2099-01-01", "--stage", stack.stage)
     assert "one of the 0 passes" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("pass.a/1", "--changed-since", "1h")], ids=["neither", "both"])
-def test_passes_are_named_one_way_or_the_other(arguments: tuple[str, ...]) -> None:
+def test_passes_are_given_either_by_name_or_by_time(arguments: tuple[str, ...]) -> None:
     done = infra("push", "send", *arguments, "--stage", "local")
     assert done.returncode == 2
-    assert "either as PASS... or by --changed-since" in done.stderr
+    assert "either PASS... or --changed-since" in done.stderr

@@ -1,6 +1,5 @@
-"""The simulator, held against clients that are not ours, and against what Apple's pages say."""
+"""The APNs stand-in, tested with other HTTP/2 clients and compared with Apple's documentation."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -8,19 +7,17 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import pytest
-from hpack import Encoder, NeverIndexedHeaderTuple
-from hypothesis import given
-from hypothesis import strategies as st
+from hpack import Encoder
+from hyperframe.frame import Frame, HeadersFrame, RstStreamFrame, SettingsFrame
 
-from chalicelib.apns.header_blocks import HeaderBlockError
 from infra.local.apns import ApnsStandIn
-from infra.local.apns.header_blocks import RequestBlocks
 from infra.local.certificates import KEY_ID, DevelopmentChain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
 from tests.support.simulated_apns import SimulatedApns, pushes, send
@@ -30,7 +27,7 @@ REPOSITORY = Path(__file__).parents[4]
 
 
 def _client(apns: SimulatedApns, *, certificate: bool = True) -> httpx.Client:
-    """A client of another make."""
+    """Make an HTTP/2 client that is not this service's."""
     context = ssl.create_default_context(cafile=str(apns.chain.root))
     if certificate:
         context.load_cert_chain(apns.chain.pass_type_certificate, apns.chain.pass_type_key)
@@ -42,8 +39,7 @@ def _bearer(apns: SimulatedApns, *, age: int = 0, key_id: str = KEY_ID) -> str:
     return "bearer " + jwt.encode(claims, apns.chain.provider_key.read_text(), "ES256", headers={"kid": key_id})
 
 
-def test_httpx_gets_an_answer(apns: SimulatedApns) -> None:
-    """Another HTTP/2 implementation pushes, and gets 200 over HTTP/2 with an id of APNs' shape."""
+def test_httpx_pushes_and_gets_200_with_an_apns_id(apns: SimulatedApns) -> None:
     with _client(apns) as client:
         answer = client.post(f"/3/device/{TOKEN}", json={}, headers={"apns-topic": PASS_TYPE_IDENTIFIER})
     assert (answer.status_code, answer.http_version, answer.content) == (200, "HTTP/2", b"")
@@ -72,17 +68,16 @@ WRONG: list[tuple[str, str, dict[str, str], bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "body", "status", "reason"), WRONG)
-def test_what_is_wrong_gets_apples_reason(
+def test_invalid_push_gets_the_status_and_reason_that_apple_documents(
     apns: SimulatedApns, *, method: str, path: str, headers: dict[str, str], body: bytes, status: int, reason: str
 ) -> None:
-    """Each mistake of a client gets the status and reason that Apple's page names."""
     with _client(apns) as client:
         answer = client.request(method, path, headers=headers, content=body)
     assert (answer.status_code, answer.json()) == (status, {"reason": reason})
 
 
-def test_senders_are_looked_at(apns: SimulatedApns) -> None:
-    """Without a certificate, a token is wanted, of a known key, well signed, and neither old nor from the future."""
+def test_sender_without_a_certificate_needs_a_valid_provider_token(apns: SimulatedApns) -> None:
+    """Without a certificate, a token is required: of a known key, validly signed, not expired, not from the future."""
     good = _bearer(apns)
     cases = {
         "MissingProviderToken": {**TOPIC},
@@ -99,8 +94,8 @@ def test_senders_are_looked_at(apns: SimulatedApns) -> None:
         assert client.post(f"/3/device/{TOKEN}", json={}, headers={**TOPIC, "authorization": good}).is_success
 
 
-def test_answers_are_programmed_by_token(apns: SimulatedApns) -> None:
-    """`PUT /tokens/<token>` decides what one device's pushes are answered, until `DELETE`."""
+def test_answer_to_a_device_is_programmed_by_its_token(apns: SimulatedApns) -> None:
+    """`PUT /tokens/<token>` sets the answer to one device's pushes, until `DELETE`."""
     control = httpx.Client(base_url=apns.control_url)
     control.put(f"/tokens/{TOKEN}", json={"status": 410, "reason": "Unregistered", "timestamp": 1764000000000})
     with _client(apns) as client:
@@ -132,23 +127,23 @@ def test_answers_are_programmed_by_token(apns: SimulatedApns) -> None:
         ("/tokens/x", {"status": 410, "why": "x"}),
     ],
 )
-def test_what_cannot_be_obeyed_is_refused(apns: SimulatedApns, path: str, body: Any) -> None:  # noqa: ANN401
-    """A command with a mistake in it is 400 and says what is wrong, and changes nothing."""
+def test_invalid_command_returns_400(apns: SimulatedApns, path: str, body: Any) -> None:  # noqa: ANN401
+    """The error describes the mistake, and nothing changes."""
     answer = httpx.put(apns.control_url + path, json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert {outcome.status for outcome in send(apns.client(), pushes(1))} == {200}
 
 
-def test_the_control_endpoint_explains_itself(apns: SimulatedApns) -> None:
-    """`GET /` lists what there is; anything else that is unknown points there."""
+def test_control_endpoint_lists_its_commands(apns: SimulatedApns) -> None:
+    """`GET /` lists the commands; unknown ones return 404."""
     assert "latency_ms" in httpx.get(apns.control_url).json()["PUT /faults"]
     assert httpx.get(apns.control_url + "/nothing").status_code == 404
     assert httpx.request("PUT", apns.control_url + "/faults", content=b"{").status_code == 400
 
 
-def test_arrivals_are_listed_by_device(apns: SimulatedApns) -> None:
-    """`GET /arrivals` says when each device was pushed to, repeats too."""
+def test_arrivals_are_listed_per_device(apns: SimulatedApns) -> None:
+    """`GET /arrivals` lists the times of the pushes to each device, including repeated ones."""
     one, other = pushes(2)
     before = time.time()
     send(apns.client(), [one, one, other])
@@ -157,55 +152,39 @@ def test_arrivals_are_listed_by_device(apns: SimulatedApns) -> None:
     assert all(before - 1 < at < time.time() + 1 for times in arrivals.values() for at in times)
 
 
-def test_a_client_that_opens_too_many_streams_is_refused(apns: SimulatedApns) -> None:
-    """More streams than SETTINGS allow get REFUSED_STREAM, and are counted."""
+def test_streams_beyond_the_limit_are_refused_and_counted(apns: SimulatedApns) -> None:
     apns.suffers(max_streams=2, latency_ms=200)
-    client = apns.client()
-    send(client, pushes(1))  # its answer comes after SETTINGS, which would set what is allowed anew
-    connection = client._ready_line(time.monotonic() + 5).connection
-    connection._allowed = 10
-    outcomes = send(client, pushes(10))
-    assert {outcome.reason for outcome in outcomes} <= {None, "RefusedStream"}
-    assert apns.summary()["excess_streams"] > 0
+    url = httpx.URL(apns.url)
+    context = ssl.create_default_context(cafile=str(apns.chain.root))
+    context.load_cert_chain(apns.chain.pass_type_certificate, apns.chain.pass_type_key)
+    context.set_alpn_protocols(["h2"])
+    block = Encoder().encode([(":method", "POST"), (":scheme", "https"), (":path", f"/3/device/{TOKEN}")])
+    requests = [HeadersFrame(stream, block, flags=["END_HEADERS", "END_STREAM"]) for stream in range(1, 20, 2)]
+    sent = [SettingsFrame(0), *requests]
+    with (
+        socket.create_connection((url.host, url.port)) as plain,
+        context.wrap_socket(plain, server_hostname=url.host) as connection,
+    ):
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"".join(frame.serialize() for frame in sent))
+        received = frames(connection)
+        refused = [next(frame.stream_id for frame in received if isinstance(frame, RstStreamFrame)) for _ in range(8)]
+    assert refused == list(range(5, 20, 2))
+    assert apns.summary()["excess_streams"] == 8
     assert apns.summary()["peak_streams"] == 2
 
 
-NAMES = [b":path", b":method", b"apns-topic", b"authorization", b"x" * 40]
-FIELDS = st.tuples(st.sampled_from(NAMES), st.binary(min_size=0, max_size=40))
-
-
-@given(st.lists(st.tuples(st.lists(FIELDS, max_size=8), st.booleans(), st.booleans()), max_size=12))
-def test_header_blocks_are_read_as_hpack_wrote_them(blocks: list[tuple[list[tuple[bytes, bytes]], bool, bool]]) -> None:
-    """Whatever a peer's encoder indexes, never indexes or compresses, all fields come out; `:path` by itself."""
-    encoder, reader = Encoder(), RequestBlocks()
-    for fields, huffman, indexed in blocks:
-        given_fields = [field if indexed else NeverIndexedHeaderTuple(*field) for field in fields]
-        path, headers = reader.read_request(encoder.encode(given_fields, huffman=huffman))
-        assert path == ([value for name, value in fields if name == b":path"] or [b""])[-1]
-        assert list(headers) == [field for field in fields if field[0] != b":path"]
-
-
-def test_the_same_headers_are_read_once() -> None:
-    """What stays the same between two requests is the same object, and follows the table when that changes."""
-    encoder, reader = Encoder(), RequestBlocks()
-
-    def read(topic: str, path: str) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-        block = encoder.encode([(":method", "POST"), NeverIndexedHeaderTuple(":path", path), ("apns-topic", topic)])
-        return reader.read_request(block)
-
-    read("one", "/0")
-    first, second = read("one", "/1"), read("one", "/2")
-    assert (first[0], second[0]) == (b"/1", b"/2")
-    assert first[1] is second[1]
-    assert dict(read("two", "/3")[1])[b"apns-topic"] == b"two"
-    assert dict(read("one", "/4")[1])[b"apns-topic"] == b"one"
-
-
-@given(st.binary(max_size=60))
-def test_a_block_that_means_nothing_is_told(block: bytes) -> None:
-    """Any bytes are read or refused with the one error for it."""
-    with contextlib.suppress(HeaderBlockError):
-        RequestBlocks().read_request(block)
+def frames(connection: ssl.SSLSocket) -> Iterator[Frame]:
+    """Parse the frames that arrive."""
+    data = b""
+    while True:
+        while len(data) < 9:
+            data += connection.recv(4096)
+        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
+        while len(data) < 9 + length:
+            data += connection.recv(4096)
+        frame.parse_body(memoryview(data[9 : 9 + length]))
+        data = data[9 + length :]
+        yield frame
 
 
 def _starter(chain: DevelopmentChain) -> str:
@@ -221,8 +200,8 @@ def _starter(chain: DevelopmentChain) -> str:
     )
 
 
-def test_it_ends_with_whoever_started_it(chain: DevelopmentChain) -> None:
-    """Killed without a chance to clean up, the process that started it takes it along."""
+def test_stand_in_ends_with_the_process_that_started_it(chain: DevelopmentChain) -> None:
+    """It also ends if that process is killed and cannot clean up."""
     with subprocess.Popen(
         [sys.executable, "-c", _starter(chain)], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
     ) as starter:
@@ -237,11 +216,10 @@ def test_it_ends_with_whoever_started_it(chain: DevelopmentChain) -> None:
             httpx.get(control_url, timeout=1)
         except httpx.TransportError:
             return
-    pytest.fail("the simulator outlived the process that started it")
+    pytest.fail("the stand-in outlived the process that started it")
 
 
-def test_a_port_in_use_is_told(chain: DevelopmentChain) -> None:
-    """A port that somebody else has is one clear sentence that names it."""
+def test_port_in_use_is_named_in_the_error(chain: DevelopmentChain) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(RuntimeError, match=rf"{port}.*Address already in use"):

@@ -1,4 +1,4 @@
-"""The table of AWS's rules names tests that exist."""
+"""The table of AWS's rules names existing tests."""
 
 import ast
 
@@ -8,7 +8,7 @@ from infra.local.aws_rules import RULES, Rule
 from infra.local.processes import PROJECT
 
 
-def test_every_rule_is_there_once() -> None:
+def test_every_rule_is_listed_once() -> None:
     names = [rule.name for rule in RULES]
     assert len(set(names)) == len(names)
     assert {f"A{number}" for number in range(1, 21)} <= set(names)

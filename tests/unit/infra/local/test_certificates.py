@@ -1,4 +1,4 @@
-"""Development certificates: openssl takes the chain, and nobody could take it for Apple's."""
+"""Development certificates: openssl accepts the chain, and every certificate says that it is not Apple's."""
 
 import stat
 import subprocess
@@ -12,7 +12,7 @@ def openssl(*arguments: str | Path) -> str:
     return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=True).stdout
 
 
-def test_openssl_builds_the_chain(chain: DevelopmentChain) -> None:
+def test_openssl_accepts_the_chain(chain: DevelopmentChain) -> None:
     verified = openssl(
         *("verify", "-x509_strict", "-CAfile", chain.root, "-untrusted", chain.intermediate),
         chain.pass_type_certificate,
@@ -28,6 +28,6 @@ def test_every_certificate_says_that_it_is_not_apples(chain: DevelopmentChain) -
         assert all(NOT_APPLE in name for name in names)
 
 
-def test_no_file_can_be_read_by_others(chain: DevelopmentChain) -> None:
+def test_files_are_private(chain: DevelopmentChain) -> None:
     for path in asdict(chain).values():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""`cert request|import|status|rotate`, as a team calls them, against the stack's Secrets Manager."""
+"""Tests of `cert request|import|status|rotate` on the command line, with the local run's Secrets Manager."""
 
 import json
 import os
@@ -29,8 +29,8 @@ from tests.support.command_line import AtTerminal, infra
 
 PASS_TYPE, TEAM = "pass.dev.acme.boarding", "ACMETEAM01"
 PASSWORD = "correct horse battery staple"
-OVER = timedelta(minutes=30)
-"""The life of a certificate that has ended by now."""
+EXPIRED = timedelta(minutes=30)
+"""Lifetime of a certificate that has expired by now."""
 
 
 def openssl(*arguments: object) -> str:
@@ -39,38 +39,38 @@ def openssl(*arguments: object) -> str:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where somebody of the team sits: a stage of their own, a folder, and Apple's portal."""
+class CertCommands:
+    """Runs `cert` commands for a stage of its own, with files in a folder and a stand-in for Apple's portal."""
 
     stage: str
     folder: Path
     portal: Portal
     key: rsa.RSAPrivateKey
 
-    def runs(self, command: str, *arguments: object) -> Result:
+    def run(self, command: str, *arguments: object) -> Result:
         return CliRunner().invoke(app, ["cert", command, *map(str, arguments), "--stage", self.stage])
 
-    def does(self, command: str, *arguments: object) -> Any:  # noqa: ANN401
-        """What a script gets."""
-        done = self.runs(command, *arguments, "--json")
+    def run_json(self, command: str, *arguments: object) -> Any:  # noqa: ANN401
+        """Run a command that succeeds; return its JSON."""
+        done = self.run(command, *arguments, "--json")
         assert done.exit_code == 0, (done.output, done.exception)
         return json.loads(done.stdout)
 
-    def is_refused(self, command: str, *arguments: object) -> str:
-        """The one sentence that says why. Nothing was stored, and no secret is shown."""
+    def error_of(self, command: str, *arguments: object) -> str:
+        """Run a command that fails; return its message, after checking that nothing was stored and no secret shown."""
         before = self.stored()
-        refused = self.runs(command, *arguments)
+        refused = self.run(command, *arguments)
         assert refused.exit_code != 0
         assert self.stored() == before
-        said = str(refused.exception) if isinstance(refused.exception, EXPECTED) else refused.output
+        message = str(refused.exception) if isinstance(refused.exception, EXPECTED) else refused.output
         for secret in (PASSWORD, *_key(self.key, NoEncryption()).decode().splitlines()[1:-1]):
-            assert secret not in said + refused.output
-        return said
+            assert secret not in message + refused.output
+        return message
 
     def stored(self) -> dict[str, str]:
         client = boto3.client("secretsmanager")
         found = client.list_secrets(Filters=[{"Key": "name", "Values": [f"passwire/{self.stage}/"]}])["SecretList"]
-        return {one["Name"]: client.get_secret_value(SecretId=one["Name"])["SecretString"] for one in found}
+        return {secret["Name"]: client.get_secret_value(SecretId=secret["Name"])["SecretString"] for secret in found}
 
     def secret(self) -> PassTypeSecret:
         return Secrets(stage=self.stage).pass_type_with_apns(PASS_TYPE)
@@ -81,7 +81,7 @@ class Desk:
         return path
 
     def issued(self, key: rsa.RSAPublicKey | None = None, *, team: str = TEAM, **of: Any) -> Certificate:  # noqa: ANN401
-        """A certificate of the portal's, for this desk's own key unless told otherwise."""
+        """Return a certificate from the portal, for `self.key` unless another key is given."""
         of = {"pass_type_identifier": PASS_TYPE, **of}
         return self.portal.issue(key or self.key.public_key(), team_identifier=team, **of)
 
@@ -100,15 +100,15 @@ class Desk:
         return self.file("wwdr.cer", certificate.public_bytes(Encoding.DER))
 
     def p12(self, *how: str) -> Path:
-        """As openssl makes it, with the intermediate in it."""
+        """Return a .p12 made by openssl, which also contains the intermediate."""
         out = self.folder / "pass.p12"
         intermediate = self.portal.intermediate.certificate.public_bytes(Encoding.PEM)
         given = ["-inkey", self.key_file(), "-in", self.pem(), "-certfile", self.file("wwdr.pem", intermediate)]
         openssl("pkcs12", "-export", *given, "-passout", f"pass:{PASSWORD}", "-out", out, *how)
         return out
 
-    def imports(self, **of: Any) -> None:  # noqa: ANN401
-        self.does("import", PASS_TYPE, self.cer(self.issued(**of)), self.key_file(), self.wwdr())
+    def import_issued(self, **of: Any) -> None:  # noqa: ANN401
+        self.run_json("import", PASS_TYPE, self.cer(self.issued(**of)), self.key_file(), self.wwdr())
 
 
 def _key(key: rsa.RSAPrivateKey, how: Any) -> bytes:  # noqa: ANN401
@@ -122,7 +122,7 @@ def portal() -> Portal:
 
 @pytest.fixture(scope="module")
 def another_portal() -> Portal:
-    """Another generation: its intermediate has the same name."""
+    """A portal of another generation, whose intermediate has the same name."""
     return Portal.open()
 
 
@@ -133,177 +133,178 @@ def keys() -> tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey]:
 
 
 @pytest.fixture
-def desk(
+def cert(
     stack: LocalRun,
     tmp_path: Path,
     portal: Portal,
     keys: tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey],
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Desk]:
+) -> Iterator[CertCommands]:
     assert stack
     monkeypatch.chdir(tmp_path)
-    mine = Desk(f"t-{secrets.token_hex(4)}", tmp_path, portal, keys[0])
-    yield mine
-    for name in mine.stored():
+    commands = CertCommands(f"t-{secrets.token_hex(4)}", tmp_path, portal, keys[0])
+    yield commands
+    for name in commands.stored():
         boto3.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
 
 
-def test_a_request_is_one_that_openssl_verifies_and_its_key_lies_on_no_disk(desk: Desk) -> None:
-    assert desk.does("request", PASS_TYPE)["request"] == f"{PASS_TYPE}.csr"
-    said = openssl("req", "-in", desk.folder / f"{PASS_TYPE}.csr", "-noout", "-verify", "-text")
-    assert "verify OK" in said
-    assert "Public-Key: (2048 bit)" in said
-    assert f"CN = {PASS_TYPE}" in said
-    assert [path.name for path in desk.folder.iterdir()] == [f"{PASS_TYPE}.csr"]
-    ((name, content),) = desk.stored().items()
-    assert name == f"passwire/{desk.stage}/pending/{PASS_TYPE}"
+def test_request_is_verified_by_openssl_and_its_key_is_not_on_disk(cert: CertCommands) -> None:
+    assert cert.run_json("request", PASS_TYPE)["request"] == f"{PASS_TYPE}.csr"
+    text = openssl("req", "-in", cert.folder / f"{PASS_TYPE}.csr", "-noout", "-verify", "-text")
+    assert "verify OK" in text
+    assert "Public-Key: (2048 bit)" in text
+    assert f"CN = {PASS_TYPE}" in text
+    assert [path.name for path in cert.folder.iterdir()] == [f"{PASS_TYPE}.csr"]
+    ((name, content),) = cert.stored().items()
+    assert name == f"passwire/{cert.stage}/pending/{PASS_TYPE}"
     assert json.loads(content)["private_key"].startswith("-----BEGIN PRIVATE KEY-----")
 
 
-def test_a_request_that_is_repeated_is_the_same_one_and_overwrites_nothing(desk: Desk) -> None:
-    desk.does("request", PASS_TYPE)
-    first = (desk.folder / f"{PASS_TYPE}.csr").read_bytes()
-    desk.does("request", PASS_TYPE)
-    desk.does("request", PASS_TYPE, "--output", "again.csr")
-    assert (desk.folder / "again.csr").read_bytes() == first
-    other = desk.file("other.csr", b"something else")
-    assert "is there and is something else" in desk.is_refused("request", PASS_TYPE, "--output", other)
+def test_repeated_request_is_identical_and_overwrites_nothing(cert: CertCommands) -> None:
+    cert.run_json("request", PASS_TYPE)
+    first = (cert.folder / f"{PASS_TYPE}.csr").read_bytes()
+    cert.run_json("request", PASS_TYPE)
+    cert.run_json("request", PASS_TYPE, "--output", "again.csr")
+    assert (cert.folder / "again.csr").read_bytes() == first
+    other = cert.file("other.csr", b"something else")
+    assert "exists with other content; give another --output" in cert.error_of("request", PASS_TYPE, "--output", other)
     assert other.read_bytes() == b"something else"
 
 
-def test_a_team_requests_imports_looks_and_rotates(desk: Desk, chain: DevelopmentChain) -> None:
+def test_request_import_status_and_rotate_work_together(cert: CertCommands, chain: DevelopmentChain) -> None:
     def certified() -> Path:
-        desk.does("request", PASS_TYPE, "--output", f"{secrets.token_hex(4)}.csr")
-        newest = max(desk.folder.glob("*.csr"), key=lambda path: path.stat().st_mtime_ns)
+        cert.run_json("request", PASS_TYPE, "--output", f"{secrets.token_hex(4)}.csr")
+        newest = max(cert.folder.glob("*.csr"), key=lambda path: path.stat().st_mtime_ns)
         public_key = load_pem_x509_csr(newest.read_bytes()).public_key()
         assert isinstance(public_key, rsa.RSAPublicKey)
-        return desk.cer(desk.issued(public_key))
+        return cert.cer(cert.issued(public_key))
 
-    (stored,) = desk.does("import", PASS_TYPE, certified(), desk.wwdr(), chain.provider_key)
+    (stored,) = cert.run_json("import", PASS_TYPE, certified(), cert.wwdr(), chain.provider_key)
     assert (stored["team_identifier"], stored["pushes_with"]) == (TEAM, f"token {KEY_ID}")
-    first = desk.secret()
+    first = cert.secret()
     assert first.apns is not None
     assert (first.apns.team_identifier, first.apns.key_id) == (TEAM, KEY_ID)
-    names = [f"passwire/{desk.stage}/{kind}/{PASS_TYPE}" for kind in ("apns-keys", "pass-types")]
-    assert sorted(desk.stored()) == names, "the pending key is gone"
-    assert first.apns.private_key not in json.loads(desk.stored()[names[1]]).values()
-    assert json.loads(desk.stored()[names[1]])["apns"] == {"team_identifier": TEAM, "key_id": KEY_ID}
-    (seen,) = desk.does("status")
+    names = [f"passwire/{cert.stage}/{kind}/{PASS_TYPE}" for kind in ("apns-keys", "pass-types")]
+    assert sorted(cert.stored()) == names, "the pending key is deleted"
+    assert first.apns.private_key not in json.loads(cert.stored()[names[1]]).values()
+    assert json.loads(cert.stored()[names[1]])["apns"] == {"team_identifier": TEAM, "key_id": KEY_ID}
+    (seen,) = cert.run_json("status")
     assert seen == {**stored, "days_left": seen["days_left"]}
-    (rotated,) = desk.does("rotate", PASS_TYPE, certified())
+    (rotated,) = cert.run_json("rotate", PASS_TYPE, certified())
     assert rotated["certificate_ends_at"] >= stored["certificate_ends_at"]
-    second = desk.secret()
+    second = cert.secret()
     assert second.private_key != first.private_key
-    assert (second.apns, second.intermediate) == (first.apns, first.intermediate), "what was not given stays"
+    assert (second.apns, second.intermediate) == (first.apns, first.intermediate), "what was not given is kept"
     Signer.from_pem(
         certificate=second.certificate, private_key=second.private_key, intermediate=second.intermediate
     ).sign(b"{}", at=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("how", [(), ("-legacy",), ("-keypbe", "NONE", "-certpbe", "NONE", "-nomac")])
-def test_a_p12_is_taken_whatever_its_ciphers(how: tuple[str, ...], desk: Desk) -> None:
-    """Those of openssl today, those of old keychains (RC2, 3DES), and none at all."""
-    password = desk.file("password", f"{PASSWORD}\n".encode())
-    desk.does("import", PASS_TYPE, desk.p12(*how), "--password-file", password)
-    assert desk.secret().private_key == _key(desk.key, NoEncryption()).decode()
+def test_p12_is_read_with_any_ciphers(how: tuple[str, ...], cert: CertCommands) -> None:
+    """Current ciphers of openssl, those of old keychains (RC2, 3DES), and no encryption."""
+    password = cert.file("password", f"{PASSWORD}\n".encode())
+    cert.run_json("import", PASS_TYPE, cert.p12(*how), "--password-file", password)
+    assert cert.secret().private_key == _key(cert.key, NoEncryption()).decode()
 
 
-def test_a_password_comes_from_the_environment_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_is_read_from_the_environment(cert: CertCommands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSWIRE_CERT_PASSWORD", PASSWORD)
-    desk.does("import", PASS_TYPE, desk.pem(), desk.key_file(password=PASSWORD), desk.wwdr())
-    assert "ENCRYPTED" not in desk.secret().private_key
+    cert.run_json("import", PASS_TYPE, cert.pem(), cert.key_file(password=PASSWORD), cert.wwdr())
+    assert "ENCRYPTED" not in cert.secret().private_key
 
 
-def test_a_password_is_asked_for_at_a_terminal_and_not_shown(desk: Desk) -> None:
-    terminal = AtTerminal("cert", "import", PASS_TYPE, str(desk.p12()), "--stage", desk.stage)
-    terminal.until("password of pass.p12: ")  # the space comes once what is typed is read
+def test_terminal_prompts_for_the_password_without_echoing_it(cert: CertCommands) -> None:
+    terminal = AtTerminal("cert", "import", PASS_TYPE, str(cert.p12()), "--stage", cert.stage)
+    terminal.until("password of pass.p12: ")  # printed when the prompt is ready to read
     terminal.types(f"{PASSWORD}\n")
     assert terminal.ends() == 0, terminal.shown
     assert PASSWORD not in terminal.shown
-    assert desk.secret().certificate.startswith("-----BEGIN CERTIFICATE-----")
+    assert cert.secret().certificate.startswith("-----BEGIN CERTIFICATE-----")
 
 
-def test_ctrl_c_at_the_password_stores_nothing(desk: Desk) -> None:
-    terminal = AtTerminal("cert", "import", PASS_TYPE, str(desk.p12()), "--stage", desk.stage)
-    terminal.until("password of pass.p12: ")  # the space comes once what is typed is read
+def test_ctrl_c_at_the_password_prompt_stores_nothing(cert: CertCommands) -> None:
+    terminal = AtTerminal("cert", "import", PASS_TYPE, str(cert.p12()), "--stage", cert.stage)
+    terminal.until("password of pass.p12: ")  # printed when the prompt is ready to read
     terminal.interrupts()
     assert terminal.ends() == 130
-    assert desk.stored() == {}
+    assert cert.stored() == {}
     assert "Traceback" not in terminal.shown
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """What somebody gives that does not fit, and what is said to it."""
+class WrongFiles:
+    """Arguments that `cert import` refuses, and part of its message."""
 
-    files: Callable[[Desk, Portal, rsa.RSAPrivateKey], list[object]]
-    said: str
+    files: Callable[[CertCommands, Portal, rsa.RSAPrivateKey], list[object]]
+
+    message: str
 
 
-WRONG = {
-    "the password of a .p12": Wrong(
-        lambda desk, _, __: [desk.p12(), "--password-file", desk.file("password", b"wrong")],
+WRONG_FILES = {
+    "the password of a .p12": WrongFiles(
+        lambda cert, _, __: [cert.p12(), "--password-file", cert.file("password", b"wrong")],
         "pass.p12: the password is wrong, or the file is damaged",
     ),
-    "no password for a .p12": Wrong(lambda desk, _, __: [desk.p12()], "pass.p12: is encrypted; give --password-file"),
-    "a key that is encrypted": Wrong(
-        lambda desk, _, __: [desk.pem(), desk.key_file(password=PASSWORD), desk.wwdr()],
-        "key.pem: is encrypted; give --password-file",
+    "no password for a .p12": WrongFiles(lambda cert, _, __: [cert.p12()], "pass.p12: encrypted; give --password-file"),
+    "a key that is encrypted": WrongFiles(
+        lambda cert, _, __: [cert.pem(), cert.key_file(password=PASSWORD), cert.wwdr()],
+        "key.pem: encrypted; give --password-file",
     ),
-    "the password of a key": Wrong(
-        lambda desk, _, __: [desk.key_file(password=PASSWORD), "--password-file", desk.file("password", b"wrong")],
+    "the password of a key": WrongFiles(
+        lambda cert, _, __: [cert.key_file(password=PASSWORD), "--password-file", cert.file("password", b"wrong")],
         "key.pem: the password is wrong, or the key is damaged",
     ),
-    "a certificate of another pass type": Wrong(
-        lambda desk, _, __: [desk.cer(desk.issued(pass_type_identifier="pass.dev.other")), desk.key_file()],
-        "the certificate is that of pass type pass.dev.other, not of pass.dev.acme.boarding",
+    "a certificate of another pass type": WrongFiles(
+        lambda cert, _, __: [cert.cer(cert.issued(pass_type_identifier="pass.dev.other")), cert.key_file()],
+        "the certificate belongs to pass type pass.dev.other, not to pass.dev.acme.boarding",
     ),
-    "a certificate of no pass type": Wrong(
-        lambda desk, _, __: [desk.folder / "apns_server.pem", desk.key_file()], "so it is not one of Apple's"
+    "a certificate of no pass type": WrongFiles(
+        lambda cert, _, __: [cert.folder / "apns_server.pem", cert.key_file()], "so it is not one of Apple's"
     ),
-    "another key": Wrong(
-        lambda desk, _, key: [desk.pem(), desk.file("other.pem", _key(key, NoEncryption())), desk.wwdr()],
+    "another key": WrongFiles(
+        lambda cert, _, key: [cert.pem(), cert.file("other.pem", _key(key, NoEncryption())), cert.wwdr()],
         "the private key is not the certificate's",
     ),
-    "no key": Wrong(lambda desk, _, __: [desk.pem(), desk.wwdr()], "the certificate's private key is missing"),
-    "an intermediate of another generation": Wrong(
-        lambda desk, other, _: [desk.pem(), desk.key_file(), desk.wwdr(other)],
+    "no key": WrongFiles(lambda cert, _, __: [cert.pem(), cert.wwdr()], "the certificate's private key is missing"),
+    "an intermediate of another generation": WrongFiles(
+        lambda cert, other, _: [cert.pem(), cert.key_file(), cert.wwdr(other)],
         "import the WWDR certificate of the right generation",
     ),
-    "no intermediate, where Apple's did not issue it": Wrong(
-        lambda desk, _, __: [desk.pem(), desk.key_file()], "OU=G4,CN=Apple Worldwide Developer Relations"
+    "no intermediate, where Apple's did not issue it": WrongFiles(
+        lambda cert, _, __: [cert.pem(), cert.key_file()], "OU=G4,CN=Apple Worldwide Developer Relations"
     ),
-    "a certificate that has ended": Wrong(
-        lambda desk, _, __: [desk.cer(desk.issued(lifetime=OVER)), desk.key_file(), desk.wwdr()],
+    "an expired certificate": WrongFiles(
+        lambda cert, _, __: [cert.cer(cert.issued(lifetime=EXPIRED)), cert.key_file(), cert.wwdr()],
         "its certificate is valid from",
     ),
-    "garbage": Wrong(
-        lambda desk, _, __: [desk.file("pass.cer", os.urandom(900))], "pass.cer: is neither a certificate"
+    "garbage": WrongFiles(
+        lambda cert, _, __: [cert.file("pass.cer", os.urandom(900))], "pass.cer: neither a certificate"
     ),
-    "an empty file": Wrong(lambda desk, _, __: [desk.file("pass.cer", b"")], "pass.cer: is neither a certificate"),
-    "a damaged certificate": Wrong(
-        lambda desk, _, __: [desk.file("p.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")],
-        "p.pem: a certificate in it is damaged",
+    "an empty file": WrongFiles(lambda cert, _, __: [cert.file("pass.cer", b"")], "pass.cer: neither a certificate"),
+    "a damaged certificate": WrongFiles(
+        lambda cert, _, __: [cert.file("p.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")],
+        "p.pem: contains a damaged certificate",
     ),
-    "a damaged .p12": Wrong(
-        lambda desk, _, __: [
-            desk.file("cut.p12", desk.p12().read_bytes()[:700]),
+    "a damaged .p12": WrongFiles(
+        lambda cert, _, __: [
+            cert.file("cut.p12", cert.p12().read_bytes()[:700]),
             "--password-file",
-            desk.file("password", PASSWORD.encode()),
+            cert.file("password", PASSWORD.encode()),
         ],
         "cut.p12: the password is wrong, or the file is damaged",
     ),
-    "a directory": Wrong(lambda desk, _, __: [desk.folder], "is a directory"),
-    "a missing file": Wrong(lambda desk, _, __: [desk.folder / "nowhere.cer"], "does not exist"),
-    "the request instead of the certificate": Wrong(
-        lambda desk, _, key: [desk.file("pass.csr", csr(key))],
-        "pass.csr: holds a certificate request; give the certificate",
+    "a directory": WrongFiles(lambda cert, _, __: [cert.folder], "is a directory"),
+    "a missing file": WrongFiles(lambda cert, _, __: [cert.folder / "nowhere.cer"], "does not exist"),
+    "the request instead of the certificate": WrongFiles(
+        lambda cert, _, key: [cert.file("pass.csr", csr(key))],
+        "pass.csr: contains a certificate request; give the certificate",
     ),
-    "two certificates": Wrong(
-        lambda desk, _, __: [desk.cer(), desk.cer(desk.issued(team="OTHERTEAM1"), "other.cer"), desk.key_file()],
-        "there are several certificates that are no intermediates",
+    "two certificates": WrongFiles(
+        lambda cert, _, __: [cert.cer(), cert.cer(cert.issued(team="OTHERTEAM1"), "other.cer"), cert.key_file()],
+        "the files contain several pass type certificates",
     ),
-    "no certificate": Wrong(lambda desk, _, __: [desk.key_file()], "there is no pass type certificate in the files"),
+    "no certificate": WrongFiles(lambda cert, _, __: [cert.key_file()], "the files contain no pass type certificate"),
 }
 
 
@@ -313,116 +314,118 @@ def csr(key: rsa.RSAPrivateKey) -> bytes:
     return CertificateSigningRequestBuilder().subject_name(Name([])).sign(key, SHA256()).public_bytes(Encoding.PEM)
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_what_does_not_fit_is_refused_in_one_sentence(
-    what: str,
-    desk: Desk,
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_import_refuses_wrong_files_in_one_sentence(
+    name: str,
+    cert: CertCommands,
     another_portal: Portal,
     keys: tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey],
     chain: DevelopmentChain,
 ) -> None:
-    (desk.folder / "apns_server.pem").write_bytes(chain.apns_server_certificate.read_bytes())
-    said = desk.is_refused("import", PASS_TYPE, *WRONG[what].files(desk, another_portal, keys[1]))
-    flat = " ".join(said.replace("│", " ").split())
-    assert WRONG[what].said in flat
-    assert desk.stored() == {}
+    (cert.folder / "apns_server.pem").write_bytes(chain.apns_server_certificate.read_bytes())
+    message = cert.error_of("import", PASS_TYPE, *WRONG_FILES[name].files(cert, another_portal, keys[1]))
+    flat = " ".join(message.replace("│", " ").split())
+    assert WRONG_FILES[name].message in flat
+    assert cert.stored() == {}
 
 
-def test_an_intermediate_that_has_ended_is_refused(desk: Desk) -> None:
-    over = Portal.open(lifetime=OVER)
-    certificate = over.issue(desk.key.public_key(), pass_type_identifier=PASS_TYPE, team_identifier=TEAM)
-    said = desk.is_refused("import", PASS_TYPE, desk.cer(certificate), desk.key_file(), desk.wwdr(over))
-    assert "its WWDR intermediate is valid from" in said
+def test_expired_intermediate_is_refused(cert: CertCommands) -> None:
+    expired = Portal.open(lifetime=EXPIRED)
+    certificate = expired.issue(cert.key.public_key(), pass_type_identifier=PASS_TYPE, team_identifier=TEAM)
+    message = cert.error_of("import", PASS_TYPE, cert.cer(certificate), cert.key_file(), cert.wwdr(expired))
+    assert "its WWDR intermediate is valid from" in message
 
 
-def test_an_apns_key_needs_its_id(desk: Desk, chain: DevelopmentChain) -> None:
-    renamed = desk.file("push.p8", chain.provider_key.read_bytes())
-    files = [desk.cer(), desk.key_file(), desk.wwdr(), renamed]
-    assert "push.p8: the id of this APNs key is unknown" in desk.is_refused("import", PASS_TYPE, *files)
-    (stored,) = desk.does("import", PASS_TYPE, *files, "--apns-key-id", "ABCDE12345")
+def test_apns_key_needs_its_id(cert: CertCommands, chain: DevelopmentChain) -> None:
+    renamed = cert.file("push.p8", chain.provider_key.read_bytes())
+    files = [cert.cer(), cert.key_file(), cert.wwdr(), renamed]
+    assert "push.p8: the id of this APNs key is unknown" in cert.error_of("import", PASS_TYPE, *files)
+    (stored,) = cert.run_json("import", PASS_TYPE, *files, "--apns-key-id", "ABCDE12345")
     assert stored["pushes_with"] == "token ABCDE12345"
 
 
-def test_an_import_replaces_nothing_but_what_cannot_be_used(desk: Desk) -> None:
-    desk.imports()
-    again = [desk.cer(), desk.key_file(), desk.wwdr()]
-    assert "already; to replace it, run: python -m infra cert rotate" in desk.is_refused("import", PASS_TYPE, *again)
-    boto3.client("secretsmanager").put_secret_value(
-        SecretId=f"passwire/{desk.stage}/pass-types/{PASS_TYPE}", SecretString="{}"
+def test_import_replaces_only_unusable_credentials(cert: CertCommands) -> None:
+    cert.import_issued()
+    again = [cert.cer(), cert.key_file(), cert.wwdr()]
+    assert f"already has a certificate in stage {cert.stage}; to replace it, run: " in cert.error_of(
+        "import", PASS_TYPE, *again
     )
-    desk.does("import", PASS_TYPE, *again)
+    boto3.client("secretsmanager").put_secret_value(
+        SecretId=f"passwire/{cert.stage}/pass-types/{PASS_TYPE}", SecretString="{}"
+    )
+    cert.run_json("import", PASS_TYPE, *again)
 
 
-def test_a_rotation_needs_something_to_replace(desk: Desk) -> None:
-    said = desk.is_refused("rotate", PASS_TYPE, desk.cer(), desk.key_file(), desk.wwdr())
-    assert "there is nothing to replace" in said
+def test_rotate_requires_existing_credentials(cert: CertCommands) -> None:
+    message = cert.error_of("rotate", PASS_TYPE, cert.cer(), cert.key_file(), cert.wwdr())
+    assert "there is nothing to replace" in message
 
 
-def test_a_rotation_keeps_pass_type_and_team_and_goes_forward_in_time(
-    desk: Desk, keys: tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey], another_portal: Portal
+def test_rotate_requires_same_pass_type_and_team_and_a_later_expiry(
+    cert: CertCommands, keys: tuple[rsa.RSAPrivateKey, rsa.RSAPrivateKey], another_portal: Portal
 ) -> None:
-    desk.imports()
-    for certificate, said in (
-        (desk.issued(team="OTHERTEAM1"), f"is of team OTHERTEAM1, and pass type {PASS_TYPE} is team {TEAM}'s"),
-        (desk.issued(lifetime=LIFETIME - timedelta(days=2)), "before the one that is there, which ends on"),
-        (desk.issued(pass_type_identifier="pass.dev.other"), "that of pass type pass.dev.other"),
-        (desk.issued(keys[1].public_key()), "the private key is not the certificate's"),
+    cert.import_issued()
+    for certificate, message in (
+        (cert.issued(team="OTHERTEAM1"), f"is of team OTHERTEAM1, but pass type {PASS_TYPE} belongs to team {TEAM}"),
+        (cert.issued(lifetime=LIFETIME - timedelta(days=2)), "before the current one, which expires on"),
+        (cert.issued(pass_type_identifier="pass.dev.other"), "belongs to pass type pass.dev.other"),
+        (cert.issued(keys[1].public_key()), "the private key is not the certificate's"),
     ):
-        assert said in desk.is_refused("rotate", PASS_TYPE, desk.cer(certificate))
+        assert message in cert.error_of("rotate", PASS_TYPE, cert.cer(certificate))
     next_generation = another_portal.issue(
         keys[1].public_key(), pass_type_identifier=PASS_TYPE, team_identifier=TEAM, lifetime=LIFETIME
     )
-    files = [desk.cer(next_generation), desk.file("key.pem", _key(keys[1], NoEncryption()))]
-    assert "right generation" in desk.is_refused("rotate", PASS_TYPE, *files)
-    desk.does("rotate", PASS_TYPE, *files, desk.wwdr(another_portal))
-    assert load_pem_x509_certificate(desk.secret().certificate.encode()) == next_generation
+    files = [cert.cer(next_generation), cert.file("key.pem", _key(keys[1], NoEncryption()))]
+    assert "right generation" in cert.error_of("rotate", PASS_TYPE, *files)
+    cert.run_json("rotate", PASS_TYPE, *files, cert.wwdr(another_portal))
+    assert load_pem_x509_certificate(cert.secret().certificate.encode()) == next_generation
 
 
-def test_a_rotation_of_the_apns_key_leaves_the_certificate(desk: Desk, chain: DevelopmentChain) -> None:
-    desk.imports()
-    before = desk.secret()
-    (stored,) = desk.does("rotate", PASS_TYPE, chain.provider_key)
+def test_rotating_the_apns_key_keeps_the_certificate(cert: CertCommands, chain: DevelopmentChain) -> None:
+    cert.import_issued()
+    before = cert.secret()
+    (stored,) = cert.run_json("rotate", PASS_TYPE, chain.provider_key)
     assert stored["pushes_with"] == f"token {KEY_ID}"
-    assert (desk.secret().certificate, desk.secret().private_key) == (before.certificate, before.private_key)
+    assert (cert.secret().certificate, cert.secret().private_key) == (before.certificate, before.private_key)
 
 
-def test_the_status_is_an_exit_code_for_ci(desk: Desk) -> None:
-    assert "has no certificate" in desk.is_refused("status")
-    desk.imports(lifetime=timedelta(days=40, hours=2))
-    assert desk.runs("status").exit_code == 0
-    assert desk.runs("status", PASS_TYPE, "--days", 39).exit_code == 0
-    assert desk.runs("status", "--days", 40).exit_code == 1
-    unknown = desk.runs("status", PASS_TYPE, "pass.dev.nobody")
+def test_status_ends_with_an_exit_code_for_ci(cert: CertCommands) -> None:
+    assert "has no certificate" in cert.error_of("status")
+    cert.import_issued(lifetime=timedelta(days=40, hours=2))
+    assert cert.run("status").exit_code == 0
+    assert cert.run("status", PASS_TYPE, "--days", 39).exit_code == 0
+    assert cert.run("status", "--days", 40).exit_code == 1
+    unknown = cert.run("status", PASS_TYPE, "pass.dev.unknown")
     assert unknown.exit_code == 1
     assert "unusable: " in unknown.stdout
-    assert "pass.dev.nobody is missing" in unknown.stdout
-    shown = desk.runs("status").stdout
+    assert "pass.dev.unknown is missing" in unknown.stdout
+    shown = cert.run("status").stdout
     for word in (PASS_TYPE, TEAM, "40", "certificate", "intermediate"):
         assert word in shown
 
 
-def test_what_is_no_pass_type_identifier_is_refused(desk: Desk) -> None:
+def test_invalid_pass_type_identifier_is_refused(cert: CertCommands) -> None:
     for name in ("com.acme.boarding", "pass.", "pass.com.acme/boarding", "pass.com.äcme"):
-        assert "is no pass type identifier" in desk.is_refused("request", name)
+        assert "is not a valid pass type identifier" in cert.error_of("request", name)
 
 
-def test_apples_intermediate_is_apples() -> None:
-    """Its fingerprint stands on apple.com/certificateauthority, and in many trust stores."""
+def test_bundled_intermediate_has_the_fingerprint_that_apple_publishes() -> None:
+    """Source: apple.com/certificateauthority, "Worldwide Developer Relations - G4"."""
     certificate = load_pem_x509_certificate(APPLES_INTERMEDIATE.read_bytes())
     assert certificate.fingerprint(SHA256()).hex() == "ea4757885538dd8cb59ff4556f676087d83c85e70902c122e42c0808b5bce14c"
 
 
-def test_a_secret_of_another_pass_type_is_no_certificate(desk: Desk) -> None:
-    desk.imports()
-    (content,) = desk.stored().values()
+def test_secret_of_another_pass_type_is_unusable(cert: CertCommands) -> None:
+    cert.import_issued()
+    (content,) = cert.stored().values()
     boto3.client("secretsmanager").create_secret(
-        Name=f"passwire/{desk.stage}/pass-types/pass.dev.other", SecretString=content
+        Name=f"passwire/{cert.stage}/pass-types/pass.dev.other", SecretString=content
     )
-    unusable = desk.runs("status", "pass.dev.other")
+    unusable = cert.run("status", "pass.dev.other")
     assert (unusable.exit_code, "its certificate belongs to pass type" in unusable.stdout) == (1, True)
 
 
-def test_what_aws_refuses_is_said_in_one_sentence(stack: LocalRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_errors_are_explained_in_one_sentence(stack: LocalRun, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stack
     denied = {
         "__type": "AccessDeniedException",

@@ -1,4 +1,4 @@
-"""Images of single passes on a deployed stage: uploaded, named, imported, shown on the phone."""
+"""Tests of images of single passes on a deployed stage: upload, reference, import and display on the phone."""
 
 import hashlib
 import io
@@ -31,7 +31,7 @@ def image_of(installed: InstalledPass, name: str) -> bytes:
         return archive.read(name)
 
 
-def test_a_photo_of_each_member_is_on_the_phone_and_a_new_one_is_an_update(
+def test_image_of_a_pass_is_on_the_phone_and_a_new_one_is_an_update(
     stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, apns: Apns, serial_number: str, tmp_path: Path
 ) -> None:
     keys = []
@@ -53,9 +53,7 @@ def test_a_photo_of_each_member_is_on_the_phone_and_a_new_one_is_an_update(
         assert {name for name in archive.namelist() if "logo" in name} == {"logo@2x.png"}
 
 
-def test_an_image_that_the_stage_does_not_have_refuses_the_item(
-    stack: LocalRun, pipeline: Pipeline, serial_number: str
-) -> None:
+def test_item_with_a_missing_image_is_refused(stack: LocalRun, pipeline: Pipeline, serial_number: str) -> None:
     missing = hashlib.sha256(serial_number.encode()).hexdigest()
     pipeline.writes(serial_number, images={"logo": missing})
 
@@ -66,7 +64,7 @@ def test_an_image_that_the_stage_does_not_have_refuses_the_item(
     assert eventually(refusal, "the refusal in the dead-letter queue")
 
 
-def test_an_import_uploads_the_files_that_rows_name(stack: LocalRun, serial_number: str, tmp_path: Path) -> None:
+def test_import_uploads_the_files_that_rows_name(stack: LocalRun, serial_number: str, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "ada.png").write_bytes(ADA)
     (tmp_path / "photos" / "broken.png").write_bytes(ADA[:40])
@@ -75,7 +73,7 @@ def test_an_import_uploads_the_files_that_rows_name(stack: LocalRun, serial_numb
         "serial_number,images.logo\n"
         f"{serial_number}-1,photos/ada.png\n"
         f"{serial_number}-2,{hashlib.sha256(ADA).hexdigest()}\n"
-        f"{serial_number}-3,photos/nobody.png\n"
+        f"{serial_number}-3,photos/missing.png\n"
         f"{serial_number}-4,photos/broken.png\n"
         f"{serial_number}-5,\n"
     )
@@ -88,7 +86,7 @@ def test_an_import_uploads_the_files_that_rows_name(stack: LocalRun, serial_numb
     )
     assert json.loads(done.stdout)["written"] == 3
     rejected = (tmp_path / "members.rejected.csv").read_text()
-    assert "photos/nobody.png: cannot be read" in rejected
+    assert "photos/missing.png: cannot be read" in rejected
     assert "photos/broken.png: is a damaged PNG" in rejected
     passes = boto3.resource("dynamodb").Table(stack.tables["passes"])
     for number in (1, 2):
@@ -97,11 +95,11 @@ def test_an_import_uploads_the_files_that_rows_name(stack: LocalRun, serial_numb
         assert stored["images"] == {"logo": hashlib.sha256(ADA).hexdigest()}
 
 
-def test_what_is_no_png_is_not_uploaded(stack: LocalRun, tmp_path: Path) -> None:
+def test_file_that_is_not_a_png_is_not_uploaded(stack: LocalRun, tmp_path: Path) -> None:
     path = tmp_path / "thumbnail@2x.png"
     path.write_bytes(b"GIF89a")
     done = CliRunner().invoke(app, ["image", "put", str(path), "--stage", stack.stage])
-    assert "is no PNG" in str(done.exception)
+    assert "is not a PNG" in str(done.exception)
     with pytest.raises(boto3.client("s3").exceptions.ClientError):
         boto3.client("s3").head_object(
             Bucket=stack.templates_bucket, Key=f"images/{hashlib.sha256(b'GIF89a').hexdigest()}"

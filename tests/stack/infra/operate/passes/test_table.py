@@ -1,4 +1,4 @@
-"""Changing a pass that others write at the same time."""
+"""Tests of changing a pass that is written concurrently."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -43,7 +43,7 @@ def fields(pipeline: Pipeline, pass_id: PassId) -> object:
     return pipeline.table.get_item(Key={"pass_id": str(pass_id)}, ConsistentRead=True)["Item"].get("fields")
 
 
-def test_what_a_pipeline_wrote_meanwhile_stays(raced: Raced, pipeline: Pipeline, pass_id: PassId) -> None:
+def test_concurrent_write_of_a_pipeline_is_kept(raced: Raced, pipeline: Pipeline, pass_id: PassId) -> None:
     raced.race = lambda: pipeline.writes(pass_id.serial_number, fields={"gate": "C1", "seat": {"value": "20F"}})
     raced.update(pass_id, ItemChange(fields={"seat": "15A"}))
     assert fields(pipeline, pass_id) == {"gate": "C1", "seat": {"value": "15A"}}
@@ -58,7 +58,7 @@ def test_what_a_pipeline_wrote_meanwhile_stays(raced: Raced, pipeline: Pipeline,
     ],
     ids=["a plain value", "no fields", "NULL"],
 )
-def test_a_change_is_worked_out_anew_where_the_item_has_another_form_by_now(
+def test_change_is_computed_again_if_the_form_of_the_item_has_changed(
     raced: Raced, pipeline: Pipeline, pass_id: PassId, meanwhile: dict[str, object], after: object
 ) -> None:
     raced.race = lambda: pipeline.writes(pass_id.serial_number, **meanwhile)
@@ -66,7 +66,7 @@ def test_a_change_is_worked_out_anew_where_the_item_has_another_form_by_now(
     assert fields(pipeline, pass_id) == after
 
 
-def test_a_change_is_proved_anew_where_the_item_has_another_template_by_now(
+def test_change_is_validated_again_if_the_template_has_changed(
     raced: Raced, pipeline: Pipeline, pass_id: PassId
 ) -> None:
     raced.race = lambda: pipeline.table.put_item(Item={"pass_id": str(pass_id), "template": "rewards"})
@@ -75,13 +75,13 @@ def test_a_change_is_proved_anew_where_the_item_has_another_template_by_now(
     assert fields(pipeline, pass_id) is None
 
 
-def test_a_pass_that_goes_meanwhile_is_not_made_again(raced: Raced, pipeline: Pipeline, pass_id: PassId) -> None:
+def test_concurrently_deleted_pass_is_not_created_again(raced: Raced, pipeline: Pipeline, pass_id: PassId) -> None:
     raced.race = lambda: pipeline.deletes(pass_id)
     with pytest.raises(PassMissingError):
         raced.update(pass_id, ItemChange(voided=True))
 
 
-def test_a_change_gives_up_where_the_item_never_holds_still(raced: Raced, pipeline: Pipeline, pass_id: PassId) -> None:
+def test_update_gives_up_after_repeated_concurrent_writes(raced: Raced, pipeline: Pipeline, pass_id: PassId) -> None:
     forms: list[dict[str, object]] = [{"fields": {"seat": "1A"}}, {}]
 
     def flip() -> None:

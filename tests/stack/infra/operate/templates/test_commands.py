@@ -1,4 +1,4 @@
-"""`template check|preview|push|pull|list`, as a person or a script calls them."""
+"""Tests of `template check|preview|push|pull|list` on the command line."""
 
 import json
 import os
@@ -57,24 +57,24 @@ def break_(folder: Path) -> None:
     (folder / "icon.png").write_bytes(b"GIF89a")
 
 
-def test_a_check_ends_with_1_where_there_is_an_error_and_with_0_where_there_is_none(folder: Path) -> None:
+def test_check_ends_with_1_if_there_is_an_error_and_else_with_0(folder: Path) -> None:
     done = run("check", folder)
-    assert (done.exit_code, done.stdout.count("no faults")) == (0, 1)
+    assert (done.exit_code, done.stdout.count("no problems found")) == (0, 1)
     break_(folder)
     done = run("check", folder)
     assert done.exit_code == 1
-    assert "error: icon.png: is no PNG; export it as one" in done.stdout
+    assert "error: icon.png: is not a PNG; export it as one" in done.stdout
 
 
-def test_a_script_gets_the_findings_as_json(folder: Path) -> None:
+def test_findings_are_printed_as_json(folder: Path) -> None:
     break_(folder)
     done = run("check", folder, "--json")
     assert json.loads(done.stdout)[str(folder)] == [
-        {"severity": "error", "file": "icon.png", "path": "", "problem": "is no PNG; export it as one", "source": ""}
+        {"severity": "error", "file": "icon.png", "path": "", "problem": "is not a PNG; export it as one", "source": ""}
     ]
 
 
-def test_a_preview_is_a_page_with_what_an_item_would_show(folder: Path, tmp_path: Path) -> None:
+def test_preview_shows_the_values_of_an_item(folder: Path, tmp_path: Path) -> None:
     item = tmp_path / "item.json"
     item.write_text(json.dumps({"fields": {"member": "<Ada>"}}))
     done = run("preview", folder, "--item", item, "--output", tmp_path / "out.html")
@@ -84,23 +84,23 @@ def test_a_preview_is_a_page_with_what_an_item_would_show(folder: Path, tmp_path
     assert "Grace Hopper" not in shown
 
 
-def test_a_preview_of_a_broken_folder_or_item_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_preview_refuses_an_invalid_folder_or_item(folder: Path, tmp_path: Path) -> None:
     item = tmp_path / "item.json"
-    item.write_text('{"fields": {"nobody": 1}}')
+    item.write_text('{"fields": {"unknown": 1}}')
     assert "has no such field" in str(run("preview", folder, "--item", item).exception)
     item.write_text("[]")
     assert "must be a JSON object" in str(run("preview", folder, "--item", item).exception)
     break_(folder)
-    assert "has errors, nothing was done" in str(run("preview", folder).exception)
+    assert "has errors; nothing was stored" in str(run("preview", folder).exception)
 
 
-def test_a_pushed_template_is_listed_and_pulled_as_it_was(
+def test_pushed_template_is_listed_and_pulled_unchanged(
     stack: LocalRun, folder: Path, name: str, tmp_path: Path
 ) -> None:
     pushed = run("push", folder, "--stage", stack.stage, "--json")
     assert pushed.exit_code == 0, pushed.output
     revision = json.loads(pushed.stdout.splitlines()[-1])["revision"]
-    assert "is current already" in run("push", folder, "--stage", stack.stage).output
+    assert "was current already" in run("push", folder, "--stage", stack.stage).output
     rows = {row["template"]: row for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
     assert rows[name]["revision"] == revision
     assert datetime.fromisoformat(rows[name]["pushed_at"]) <= datetime.now(UTC)
@@ -111,7 +111,7 @@ def test_a_pushed_template_is_listed_and_pulled_as_it_was(
     assert {path.name: path.read_bytes() for path in (into / f"{name}.pass").iterdir()} == samples.files_of("generic")
 
 
-def test_a_pass_designer_template_is_pushed_and_pulled_as_one(stack: LocalRun, name: str, tmp_path: Path) -> None:
+def test_template_of_pass_designer_is_pushed_and_pulled(stack: LocalRun, name: str, tmp_path: Path) -> None:
     field = {"key": "member", "value": "Ada", "_id": "0A"}
     files = {**samples.files_of("generic", generic={"primaryFields": [field]}), "tooling.json": b"{}", "notes.md": b"x"}
     packed = tmp_path / f"{name}.pkpasstemplate"
@@ -136,7 +136,7 @@ def test_a_pass_designer_template_is_pushed_and_pulled_as_one(stack: LocalRun, n
     assert run("check", designer).exit_code == 0
 
 
-def test_fields_pulled_for_pass_designer_have_identifiers_of_their_own() -> None:
+def test_fields_pulled_for_pass_designer_have_different_identifiers() -> None:
     files = samples.files_of(
         "eventTicket", featuredActions=[{"identifier": "1", "type": "shop", "url": "https://a.example"}]
     )
@@ -148,23 +148,23 @@ def test_fields_pulled_for_pass_designer_have_identifiers_of_their_own() -> None
     assert Template.parse("sample", made).content == Template.parse("sample", files).content
 
 
-def test_a_template_with_errors_is_not_stored(stack: LocalRun, folder: Path, name: str) -> None:
+def test_template_with_errors_is_not_stored(stack: LocalRun, folder: Path, name: str) -> None:
     break_(folder)
     refused = run("push", folder, "--stage", stack.stage)
-    assert f"template {name} has errors, nothing was done:\n  icon.png: is no PNG" in str(refused.exception)
+    assert f"template {name} has errors; nothing was stored:\n  icon.png: is not a PNG" in str(refused.exception)
     assert name not in {row["template"] for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
 
 
-def test_a_push_that_drops_fields_says_whose_passes_will_be_refused(stack: LocalRun, folder: Path) -> None:
-    assert "are gone" not in run("push", folder, "--stage", stack.stage).output
+def test_push_warns_of_removed_fields(stack: LocalRun, folder: Path) -> None:
+    assert "were removed" not in run("push", folder, "--stage", stack.stage).output
     make(folder, samples.files_of("generic", generic={"primaryFields": [{"key": "member", "value": "x"}]}))
-    said = run("push", folder, "--stage", stack.stage).output
-    assert "the fields level, since, terms, visits are gone: passes whose items still write them are refused" in said
+    output = run("push", folder, "--stage", stack.stage).output
+    assert "the fields level, since, terms, visits were removed: items that contain them are refused" in output
 
 
 @pytest.fixture
 def passes(stack: LocalRun, name: str) -> Iterator[list[str]]:
-    """Passes of the template, and one that is none of its."""
+    """Passes of the template, beside one of another template."""
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
     pass_ids = [f"{stack.pass_type_identifier}/{name}-{number}" for number in range(12)]
     other = f"{stack.pass_type_identifier}/{name}-other"
@@ -183,9 +183,7 @@ def left(stack: LocalRun, name: str, revision: str) -> list[str]:
     return [pass_id for page in pages for pass_id in page]
 
 
-def test_touching_reaches_each_pass_of_the_template_once_and_goes_on_where_it_was_stopped(
-    stack: LocalRun, name: str, passes: list[str]
-) -> None:
+def test_each_pass_is_touched_once_also_after_an_interruption(stack: LocalRun, name: str, passes: list[str]) -> None:
     stage = Stage.open(stack.stage)
     touched: list[int] = []
 
@@ -193,41 +191,41 @@ def test_touching_reaches_each_pass_of_the_template_once_and_goes_on_where_it_wa
         touched.append(count)
         raise KeyboardInterrupt
 
-    def go(report: Any) -> int:  # noqa: ANN401 - a list's append, or what stops
+    def touch_all(report: Any) -> int:  # noqa: ANN401 - any callback
         pages = untouched(stage, template=name, revision="r1")
-        return touch(stage, pages, template=name, revision="r1", rate=1000, touched=report)
+        return touch(stage, pages, template=name, revision="r1", rate=1000, on_progress=report)
 
     with pytest.raises(KeyboardInterrupt):
-        go(stop)
+        touch_all(stop)
     remaining = left(stack, name, "r1")
     assert len(remaining) == len(passes) - sum(touched)
-    assert go(touched.append) == len(remaining)
-    assert go(touched.append) == 0
+    assert touch_all(touched.append) == len(remaining)
+    assert touch_all(touched.append) == 0
     assert left(stack, name, "r1") == []
     assert sorted(left(stack, name, "r2")) == sorted(passes)
 
 
-def test_a_pass_that_is_gone_or_of_another_template_by_now_is_left_alone(
+def test_touch_skips_passes_that_were_deleted_or_changed_their_template(
     stack: LocalRun, name: str, passes: list[str]
 ) -> None:
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
     pages = list(untouched(Stage.open(stack.stage), template=name, revision="r1"))
     table.delete_item(Key={"pass_id": passes[0]})
     table.put_item(Item={"pass_id": passes[1], "template": "boarding"})
-    done = touch(Stage.open(stack.stage), pages, template=name, revision="r1", rate=1000, touched=lambda _: None)
+    done = touch(Stage.open(stack.stage), pages, template=name, revision="r1", rate=1000, on_progress=lambda _: None)
     assert done == len(passes) - 2
     assert "Item" not in table.get_item(Key={"pass_id": passes[0]})
     assert "template_revision" not in table.get_item(Key={"pass_id": passes[1]})["Item"]
 
 
-def test_touching_keeps_to_its_rate(stack: LocalRun, name: str, passes: list[str]) -> None:
+def test_touching_is_limited_to_the_rate(stack: LocalRun, name: str, passes: list[str]) -> None:
     started = time.monotonic()
     pages = untouched(Stage.open(stack.stage), template=name, revision="r3")
-    touch(Stage.open(stack.stage), pages, template=name, revision="r3", rate=20, touched=lambda _: None)
+    touch(Stage.open(stack.stage), pages, template=name, revision="r3", rate=20, on_progress=lambda _: None)
     assert time.monotonic() - started >= (len(passes) - 2) / 20
 
 
-def test_a_new_look_reaches_the_phones_that_hold_its_passes(
+def test_notify_updates_passes_on_phones(
     stack: LocalRun, folder: Path, name: str, phone: Phone, issuer: Issuer
 ) -> None:
     assert run("push", folder, "--stage", stack.stage).exit_code == 0
@@ -252,10 +250,10 @@ def test_a_new_look_reaches_the_phones_that_hold_its_passes(
     table.delete_item(Key={"pass_id": pass_id})
 
 
-def test_a_push_brings_back_what_was_refused_for_its_template(
+def test_push_rechecks_items_that_were_refused_because_of_the_template(
     stack: LocalRun, folder: Path, name: str, phone: Phone, issuer: Issuer
 ) -> None:
-    """Pipeline first, template second: an ordinary order of deployment, for a new pass as for a changed one."""
+    """The pipeline is often deployed before the template, for new passes and for changed ones."""
     table, versions = (boto3.resource("dynamodb").Table(stack.tables[role]) for role in ("passes", "versions"))
     held, new = (PassId(stack.pass_type_identifier, f"{name}-{kind}") for kind in ("held", "new"))
     table.put_item(Item={"pass_id": str(held), "template": stack.template})
@@ -291,13 +289,13 @@ def wait(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["a b", "x" * 65, "ä"])
-def test_a_folder_whose_name_no_template_can_have_is_refused(tmp_path: Path, wrong: str) -> None:
+def test_folder_with_an_invalid_template_name_is_refused(tmp_path: Path, wrong: str) -> None:
     folder = make(tmp_path / f"{wrong}.pass", samples.files_of("generic"))
     for command in ("check", "preview", "push"):
         assert "is not a valid template name: rename it" in str(run(command, folder).exception)
 
 
-def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_go_on(
+def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_resume(
     stack: LocalRun, folder: Path, passes: list[str]
 ) -> None:
     command = [sys.executable, "-m", "infra", "template", "push", str(folder), "--stage", stack.stage]
@@ -310,7 +308,7 @@ def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_go_on(
         assert time.monotonic() < until, "nothing was touched"
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "passes in" in said
-    assert "repeat the command" in said
+    assert "passes in" in errors
+    assert "run the same command again" in errors

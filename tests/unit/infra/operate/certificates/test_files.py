@@ -1,4 +1,4 @@
-"""Certificates and keys in every form that a team may have them in, without AWS."""
+"""Tests of reading certificates and keys from files of every form."""
 
 import base64
 import contextlib
@@ -37,7 +37,7 @@ NONE, LOCKED = NoEncryption(), BestAvailableEncryption(SECRET.encode())
 
 @dataclass(frozen=True)
 class Owned:
-    """What a team has, and a folder for its files."""
+    """A team's certificate and key, and a folder for its files."""
 
     certificate: Certificate
     intermediate: Certificate
@@ -45,21 +45,21 @@ class Owned:
     folder: Path
 
     def reads(self, content: bytes | str, name: str = "file", *, password: str | None = SECRET) -> Material:
-        """What a file of that content holds. No Python warning reaches the terminal."""
+        """Read a file with this content; a Python warning fails the test."""
         path = self.folder / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
-        def give(_: str) -> str:
+        def give_password(_: str) -> str:
             if password is None:
-                raise CertificateError("it is asked for a password")
+                raise CertificateError("a password was requested")
             return password
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return read([path], password=give)
+            return read([path], password=give_password)
 
-    def is_told(self, content: bytes | str, name: str = "file") -> str:
-        """The one sentence with which that content is refused."""
+    def error_of(self, content: bytes | str, name: str = "file") -> str:
+        """Read a file that is refused; return the message."""
         with pytest.raises(CertificateError) as refused:
             self.reads(content, name)
         assert str(refused.value).startswith(f"{name}: ")
@@ -83,7 +83,7 @@ class Owned:
         return self.key.private_bytes(encoding, form, how)
 
     def p12(self, *how: str) -> bytes:
-        """As openssl makes it."""
+        """Return a .p12 made by openssl."""
         (self.folder / "key.pem").write_bytes(self.key_bytes())
         (self.folder / "pass.pem").write_text(self.pem)
         command = ["openssl", "pkcs12", "-export", "-inkey", "key.pem", "-in", "pass.pem", "-out", "made.p12", *how]
@@ -120,11 +120,11 @@ CERTIFICATES: dict[str, Callable[[Owned], bytes | str]] = {
 
 
 @pytest.mark.parametrize("form", CERTIFICATES)
-def test_a_certificate_is_taken_in_every_form(form: str, owned: Owned) -> None:
+def test_certificate_is_read_from_every_form(form: str, owned: Owned) -> None:
     assert owned.reads(CERTIFICATES[form](owned)).certificates == [owned.certificate]
 
 
-def test_certificates_of_one_file_are_all_taken(owned: Owned) -> None:
+def test_all_certificates_of_a_file_are_read(owned: Owned) -> None:
     both = [owned.certificate, owned.intermediate]
     assert owned.reads(b"".join(one.public_bytes(Encoding.DER) + b"\n" for one in both)).certificates == both
     assert owned.reads(b"".join(one.public_bytes(Encoding.PEM) for one in both)).certificates == both
@@ -144,14 +144,14 @@ KEYS: dict[str, Callable[[Owned], bytes]] = {
 
 
 @pytest.mark.parametrize("form", KEYS)
-def test_a_key_is_taken_in_every_form(form: str, owned: Owned) -> None:
+def test_key_is_read_from_every_form(form: str, owned: Owned) -> None:
     (found,) = owned.reads(KEYS[form](owned)).keys
     assert found.private_numbers() == owned.key.private_numbers()
 
 
 P12: dict[str, tuple[str, ...]] = {
-    "of today": ("-passout", f"pass:{SECRET}"),
-    "of old keychains": ("-legacy", "-passout", f"pass:{SECRET}"),
+    "current ciphers": ("-passout", f"pass:{SECRET}"),
+    "ciphers of old keychains": ("-legacy", "-passout", f"pass:{SECRET}"),
     "RC2": ("-legacy", "-certpbe", "PBE-SHA1-RC2-40", "-keypbe", "PBE-SHA1-3DES", "-passout", f"pass:{SECRET}"),
     "without MAC": ("-nomac", "-passout", f"pass:{SECRET}"),
     "without encryption": ("-keypbe", "NONE", "-certpbe", "NONE", "-passout", f"pass:{SECRET}"),
@@ -162,7 +162,7 @@ P12: dict[str, tuple[str, ...]] = {
 
 @pytest.mark.parametrize("form", P12)
 @pytest.mark.parametrize("behind", [b"", b"\n"])
-def test_a_p12_is_taken_in_every_form_without_a_word(form: str, behind: bytes, owned: Owned) -> None:
+def test_p12_is_read_from_every_form_without_warnings(form: str, behind: bytes, owned: Owned) -> None:
     password = SECRET if SECRET in "".join(P12[form]) else None
     found = owned.reads(owned.p12(*P12[form]) + behind, password=password)
     assert found.certificates == [owned.certificate]
@@ -191,49 +191,49 @@ def chain(owned: Owned, encoding: Encoding) -> bytes:
 REFUSED: dict[str, tuple[Callable[[Owned], bytes | str], str]] = {
     "a chain, PEM": (
         lambda o: chain(o, Encoding.PEM),
-        "is a chain of certificates (PKCS #7, .p7b), which holds no key",
+        "a chain of certificates (PKCS #7, .p7b), which contains no key",
     ),
-    "a chain, DER": (lambda o: chain(o, Encoding.DER), "is a chain of certificates"),
-    "a chain, base64": (lambda o: base64.encodebytes(chain(o, Encoding.DER)), "is a chain of certificates"),
+    "a chain, DER": (lambda o: chain(o, Encoding.DER), "a chain of certificates"),
+    "a chain, base64": (lambda o: base64.encodebytes(chain(o, Encoding.DER)), "a chain of certificates"),
     "a chain under Windows' label": (
         lambda o: chain(o, Encoding.PEM).replace(b"PKCS7", b"CERTIFICATE"),
-        "is a chain of certificates",
+        "a chain of certificates",
     ),
     "a chain as PowerShell writes it": (
         lambda o: chain(o, Encoding.PEM).decode().encode("utf-16"),
-        "is a chain of certificates",
+        "a chain of certificates",
     ),
-    "a p12 of an elliptic curve": (ec_p12, "its key is no RSA key; a pass type certificate needs one"),
+    "a p12 of an elliptic curve": (ec_p12, "not an RSA key, which a pass type certificate needs"),
     "a key of an elliptic curve": (ec_pem, "that needs an RSA key"),
-    "a request": (request, "holds a certificate request; give the certificate"),
-    "half a certificate": (lambda o: o.der[:300], "is neither a certificate"),
-    "a PEM certificate cut in base64": (lambda o: o.pem[:200] + o.pem[-40:], "a certificate in it is damaged"),
-    "text": (lambda _: "0 no certificate at all", "is neither a certificate"),
-    "nothing": (lambda _: "", "is neither a certificate"),
-    "zeros": (lambda _: b"\0" * 900, "is neither a certificate"),
-    "a sequence of nothing": (lambda _: b"\x30\x00", "is neither a certificate"),
+    "a request": (request, "contains a certificate request; give the certificate"),
+    "half a certificate": (lambda o: o.der[:300], "neither a certificate"),
+    "a PEM certificate cut in base64": (lambda o: o.pem[:200] + o.pem[-40:], "contains a damaged certificate"),
+    "text": (lambda _: "0 not a certificate", "neither a certificate"),
+    "nothing": (lambda _: "", "neither a certificate"),
+    "zeros": (lambda _: b"\0" * 900, "neither a certificate"),
+    "a sequence of nothing": (lambda _: b"\x30\x00", "neither a certificate"),
     "a public key": (
         lambda _: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-        "holds a public key; give the certificate",
+        "contains a public key; give the certificate",
     ),
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_is_of_no_use_is_one_sentence_that_says_what_is_needed(what: str, owned: Owned) -> None:
-    content, told = REFUSED[what]
-    assert told in owned.is_told(content(owned))
+@pytest.mark.parametrize("name", REFUSED)
+def test_useless_file_is_refused_in_one_sentence(name: str, owned: Owned) -> None:
+    content, message = REFUSED[name]
+    assert message in owned.error_of(content(owned))
 
 
-def test_a_wrong_password_is_one_sentence_for_keys_of_every_form(owned: Owned) -> None:
+def test_wrong_password_is_refused_in_one_sentence_for_keys_of_every_form(owned: Owned) -> None:
     for form in ("PKCS #8, encrypted", "PKCS #1, encrypted", "DER, encrypted"):
         with pytest.raises(CertificateError, match="the password is wrong, or the key is damaged"):
             owned.reads(KEYS[form](owned), password="wrong")
 
 
 @given(data=st.data())
-def test_a_damaged_certificate_is_a_sentence_in_files_and_in_a_stage(data: st.DataObject, owned: Owned) -> None:
-    """Of some damage only one part of the certificate is the worse, which is noticed when that is first read."""
+def test_damaged_certificate_raises_only_our_errors(data: st.DataObject, owned: Owned) -> None:
+    """Some damage affects only one part of a certificate, and shows when that part is first accessed."""
     der = bytearray(owned.der)
     for _ in range(data.draw(st.integers(1, 3))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))

@@ -56,11 +56,11 @@ PNG = samples.png(38, 38)
 ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "no pass.json": ({"icon.png": PNG, "icon@2x.png": PNG}, "pass.json: is missing"),
     "no JSON": ({**changed(), "pass.json": b"{"}, "pass.json: is not JSON"),
-    "NaN": ({**changed(), "pass.json": b'{"maxDistance": NaN}'}, "NaN is no JSON number"),
+    "NaN": ({**changed(), "pass.json": b'{"maxDistance": NaN}'}, "NaN is not a JSON number"),
     "no object": ({**changed(), "pass.json": b"[]"}, "must be a JSON object"),
     "key twice": (
         {**changed(), "pass.json": changed()["pass.json"].replace(b"{", b'{"description": "x",', 1)},
-        "pass.json: description: stands there twice",
+        "pass.json: description: occurs twice",
     ),
     "no description": (without("description"), "description: is missing; Apple requires it"),
     "no style": (without("coupon"), "has no style"),
@@ -105,15 +105,15 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
     "row 2": (generic({"key": "a", "value": "x", "row": 2}), "generic.primaryFields[0].row: 2"),
     "transit": (samples.files_of("boardingPass", boardingPass={"transitType": "rail"}), "boardingPass.transitType"),
     "icon missing": ({"pass.json": changed()["pass.json"]}, "icon.png: is missing; phones refuse a pass without it"),
-    "no PNG": ({**changed(), "logo.png": b"GIF89a"}, "logo.png: is no PNG"),
+    "no PNG": ({**changed(), "logo.png": b"GIF89a"}, "logo.png: is not a PNG"),
     "half a PNG": ({**changed(), "logo.png": PNG[:-20]}, "logo.png: is a damaged PNG"),
-    "a JPEG": ({**changed(), "photo.jpg": b"\xff\xd8"}, "photo.jpg: Wallet shows PNGs alone"),
+    "a JPEG": ({**changed(), "photo.jpg": b"\xff\xd8"}, "photo.jpg: Wallet only shows PNGs"),
     "strings broken": (
         {**changed(), "en.lproj/pass.strings": b'"a" = "b"\n"c" = "d";'},
         "en.lproj/pass.strings: line 2, column 1: expected",
     ),
-    "no language": ({**changed(), "english!.lproj/pass.strings": b""}, "is no language; name it like en.lproj"),
-    "strings nowhere": ({**changed(), "pass.strings": b""}, "stands in no language"),
+    "no language": ({**changed(), "english!.lproj/pass.strings": b""}, "is not a language; name it like en.lproj"),
+    "strings nowhere": ({**changed(), "pass.strings": b""}, "is not in a language folder"),
     "personalization": (
         {
             **changed(),
@@ -147,10 +147,10 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize(("files", "said"), ERRORS.values(), ids=ERRORS.keys())
-def test_a_fault_is_one_error_that_says_where_and_what(files: dict[str, bytes], said: str) -> None:
+@pytest.mark.parametrize(("files", "message"), ERRORS.values(), ids=ERRORS.keys())
+def test_error_names_its_place_and_problem(files: dict[str, bytes], message: str) -> None:
     finding = one([finding for finding in check_template("sample", files) if finding.severity is Severity.ERROR])
-    assert said in str(finding)
+    assert message in str(finding)
 
 
 WARNINGS: dict[str, tuple[dict[str, bytes], str]] = {
@@ -183,23 +183,23 @@ WARNINGS: dict[str, tuple[dict[str, bytes], str]] = {
     "large image": ({**changed(), "logo@2x.png": samples.png(400, 90)}, "is 400x90 pixels, its place 320x100"),
     "not sharp": ({**changed(), "footer.png": samples.png(10, 10)}, "is blurred on every phone sold"),
     "image of another style": ({**changed(), "thumbnail@2x.png": PNG}, "is not shown by style coupon"),
-    "unknown image": ({**changed(), "picture.png": PNG}, "is no image that Wallet shows"),
-    "manifest": ({**changed(), "manifest.json": b"{}"}, "is made anew for each pass"),
+    "unknown image": ({**changed(), "picture.png": PNG}, "is not an image that Wallet shows"),
+    "manifest": ({**changed(), "manifest.json": b"{}"}, "is created for each pass"),
     "other folder": (
         {**changed(), "images/icon.txt": b""},
-        "in a folder that Wallet does not look into",
+        "Wallet only reads folders named xx.lproj",
     ),
 }
 
 
-@pytest.mark.parametrize(("files", "said"), WARNINGS.values(), ids=WARNINGS.keys())
-def test_what_phones_only_show_worse_is_a_warning(files: dict[str, bytes], said: str) -> None:
+@pytest.mark.parametrize(("files", "message"), WARNINGS.values(), ids=WARNINGS.keys())
+def test_problem_that_phones_tolerate_is_a_warning(files: dict[str, bytes], message: str) -> None:
     findings = check_template("sample", files)
     assert {finding.severity for finding in findings} == {Severity.WARNING}
-    assert any(said in str(finding) for finding in findings), [str(finding) for finding in findings]
+    assert any(message in str(finding) for finding in findings), [str(finding) for finding in findings]
 
 
-def test_an_unknown_key_is_named_though_there_are_errors() -> None:
+def test_unknown_key_is_reported_beside_errors() -> None:
     said = [str(finding) for finding in check_template("sample", changed(voided="yes", logoTxt="x"))]
     assert said == [
         'pass.json: voided: "yes": must be true or false (Apple, Pass)',
@@ -207,12 +207,12 @@ def test_an_unknown_key_is_named_though_there_are_errors() -> None:
     ]
 
 
-def test_strings_are_taken_in_every_encoding() -> None:
+def test_strings_are_read_in_every_encoding() -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
         assert check_template("sample", {**changed(), "en.lproj/pass.strings": '"a" = "ä";'.encode(encoding)}) == []
 
 
-def test_a_folder_is_read_without_following_it_anywhere_else(tmp_path: Path) -> None:
+def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "sample.pass"
     folder.mkdir()
     (tmp_path / "secret.txt").write_text("secret")
@@ -229,27 +229,27 @@ def test_a_folder_is_read_without_following_it_anywhere_else(tmp_path: Path) -> 
     ]
     assert [str(finding) for finding in findings if finding.severity is Severity.ERROR] == [
         "en.lproj: is a symbolic link; put the file itself there",
-        f"huge.png: has 50,000,000 bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}",
+        f"huge.png: has 50,000,000 bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}, use a smaller file",
         "link.png: is a symbolic link; put the file itself there",
     ]
 
 
-def test_a_folder_of_many_files_is_held_to_what_a_pass_may_have(tmp_path: Path) -> None:
+def test_total_size_of_a_folder_is_limited(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(bytes(MAX_TEMPLATE_BYTES // 2))
     assert "shrink its images" in str(one(read_checked(tmp_path)[1]))
 
 
 @pytest.mark.parametrize("name", ["boarding", "boarding.pass.zip", "missing.pass", ".pass"])
-def test_what_is_no_template_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_path_that_is_not_a_template_folder_is_refused(tmp_path: Path, name: str) -> None:
     if name != "missing.pass":
         (tmp_path / name).mkdir()
-    with pytest.raises(FolderError, match="is no template"):
+    with pytest.raises(FolderError, match="not a template"):
         template_name(tmp_path / name)
 
 
 @given(st.binary() | st.integers(0, len(PNG) - 1).map(lambda end: PNG[:end]))
-def test_no_bytes_are_taken_for_a_png_but_a_png(data: bytes) -> None:
+def test_only_a_complete_png_is_accepted(data: bytes) -> None:
     with pytest.raises(PngError):
         png_size(data)
 

@@ -1,4 +1,4 @@
-"""Rows of files by Apple's format: NULL is absent, and what phones would refuse is rejected with its path."""
+"""Tests of rows against Apple's format: null is absent, and values that phones refuse are rejected with their path."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from infra.operate.passes.cli_values import CliValueError, read_fields
 
 
 def items(path: Path) -> list[object]:
-    """The item of each row, or why it is rejected."""
+    """Return the item of each row, or the reason why it is refused."""
     file = open_rows(path)
     columns = Columns(
         mapping={}, pass_type="pass.com.acme", template="boarding", templates=Templates(), cells=file.cells
@@ -31,23 +31,23 @@ def items(path: Path) -> list[object]:
     return found
 
 
-def of_json(tmp_path: Path, *rows: str) -> list[object]:
+def read_json(tmp_path: Path, *rows: str) -> list[object]:
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(rows))
     return items(path)
 
 
-def of_csv(tmp_path: Path, text: str) -> list[object]:
+def read_csv(tmp_path: Path, text: str) -> list[object]:
     path = tmp_path / "rows.csv"
     path.write_text(text)
     return items(path)
 
 
 def test_null_in_a_row_is_an_absent_value(tmp_path: Path) -> None:
-    whole = {"pass_id": "pass.com.acme/A", "template": "boarding"}
-    assert of_json(tmp_path, '{"serial_number":"A","gate":null}') == [whole]
-    assert of_json(tmp_path, '{"serial_number":"A","fields":null,"voided":null}') == [whole]
-    assert of_csv(tmp_path, "serial_number,gate\nA,\n") == [whole]
+    item = {"pass_id": "pass.com.acme/A", "template": "boarding"}
+    assert read_json(tmp_path, '{"serial_number":"A","gate":null}') == [item]
+    assert read_json(tmp_path, '{"serial_number":"A","fields":null,"voided":null}') == [item]
+    assert read_csv(tmp_path, "serial_number,gate\nA,\n") == [item]
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_null_in_a_row_is_an_absent_value(tmp_path: Path) -> None:
         ({"gate": "\ud83c"}, "fields.gate"),
     ],
 )
-def test_a_row_that_phones_would_refuse_is_rejected_with_its_path(
+def test_row_that_phones_would_refuse_is_rejected_with_its_path(
     tmp_path: Path, row: dict[str, object], path: str
 ) -> None:
-    (reason,) = of_json(tmp_path, json.dumps({"serial_number": "A", **row}))
+    (reason,) = read_json(tmp_path, json.dumps({"serial_number": "A", **row}))
     assert path in str(reason)
 
 
-def test_a_number_of_43_digits_is_rejected_in_a_sentence(tmp_path: Path) -> None:
+def test_number_of_43_digits_is_rejected_in_a_sentence(tmp_path: Path) -> None:
     digits = "0.1234567890123456789012345678901234567890123"
-    (reason,) = of_json(tmp_path, f'{{"serial_number":"A","gate":{digits}}}')
+    (reason,) = read_json(tmp_path, f'{{"serial_number":"A","gate":{digits}}}')
     assert "has 43 digits; DynamoDB holds 38 at most" in str(reason)
     with pytest.raises(CliValueError, match="has 43 digits"):
         read_fields([f"gate:={digits}"])
@@ -83,8 +83,8 @@ def test_a_number_of_43_digits_is_rejected_in_a_sentence(tmp_path: Path) -> None
     ("cell", "problem"),
     [("1718000000", "must be a date"), ("soon", "must be a date"), ("2026-12-24T18:30Z", "")],
 )
-def test_a_cell_is_read_as_the_type_of_apples_key(tmp_path: Path, cell: str, problem: str) -> None:
-    (found,) = of_csv(tmp_path, f"serial_number,overrides.relevantDate\nA,{cell}\n")
+def test_cell_is_parsed_with_the_type_of_apples_key(tmp_path: Path, cell: str, problem: str) -> None:
+    (found,) = read_csv(tmp_path, f"serial_number,overrides.relevantDate\nA,{cell}\n")
     if problem:
         assert problem in str(found)
     else:

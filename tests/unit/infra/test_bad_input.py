@@ -1,4 +1,4 @@
-"""What keeps a deployment from happening is one clear sentence, and nothing is half made."""
+"""Commands that cannot run say why in one sentence, and change nothing."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ DENIED = (
 
 @pytest.fixture(autouse=True)
 def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No credentials, no region, nothing to reach."""
+    """Remove credentials and region from the environment."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -34,7 +34,7 @@ def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The one sentence of a command that cannot do it."""
+    """Run a command that fails; returns its error."""
 
     def run(*arguments: str) -> str:
         monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
@@ -47,18 +47,18 @@ def says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-def test_no_region(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
+def test_missing_region_is_reported(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     assert "set AWS_REGION" in says("outputs", "--stage", "dev")
 
 
-def test_no_credentials(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
+def test_missing_credentials_are_reported(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     assert "no AWS credentials" in says("outputs", "--stage", "dev")
 
 
-def test_a_region_that_is_none(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
+def test_invalid_region_is_named(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
     for name, value in {**WHERE, "AWS_DEFAULT_REGION": "eu-cental-1", "AWS_MAX_ATTEMPTS": "1"}.items():
         monkeypatch.setenv(name, value)
     assert "the name of the region, 'eu-cental-1'" in says("outputs", "--stage", "dev")
@@ -80,7 +80,7 @@ def test_a_region_that_is_none(monkeypatch: pytest.MonkeyPatch, says: Callable[.
         ),
     ],
 )
-def test_a_refusal_names_what_is_missing(
+def test_refusal_by_aws_names_the_action_or_the_code(
     monkeypatch: pytest.MonkeyPatch, says: Callable[..., str], code: str, message: str, sentence: str
 ) -> None:
     with refusing(code, message) as url:
@@ -89,11 +89,11 @@ def test_a_refusal_names_what_is_missing(
         assert sentence in says("outputs", "--stage", "dev")
 
 
-def test_an_unknown_parameter_names_those_there_are(says: Callable[..., str]) -> None:
+def test_unknown_parameter_error_lists_the_parameters(says: Callable[..., str]) -> None:
     assert "WebServiceUrl" in says("deploy", "--stage", "dev", "--yes", "--set", "WebServiceURL=https://x")
 
 
-def test_nobody_to_ask() -> None:
+def test_deploy_without_terminal_needs_yes() -> None:
     done = infra("deploy", "--stage", "dev")
     assert done.returncode == 2
     assert "--yes" in done.stderr
@@ -103,7 +103,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
 
 
-def test_a_dirty_checkout_is_named_and_noted(tmp_path: Path) -> None:
+def test_uncommitted_changes_are_in_the_name_of_the_checkout(tmp_path: Path) -> None:
     assert read_checkout(tmp_path / "nowhere").name == "unknown"
     git(tmp_path, "init", "-q")
     (tmp_path / "app.py").write_text("1")
@@ -117,9 +117,7 @@ def test_a_dirty_checkout_is_named_and_noted(tmp_path: Path) -> None:
     assert "app.py" in dirty.warning
 
 
-def test_a_script_does_not_deploy_what_nobody_committed(
-    monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]
-) -> None:
+def test_deploy_with_yes_refuses_uncommitted_changes(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
     monkeypatch.setattr("infra.commands.stack.read_checkout", lambda: Checkout("abc", ("app.py",)))
     assert "uncommitted changes (app.py)" in says("deploy", "--stage", "dev", "--yes")
 
@@ -132,7 +130,7 @@ def test_a_script_does_not_deploy_what_nobody_committed(
         ("DELETE_FAILED", "python -m infra destroy --stage dev"),
     ],
 )
-def test_a_stack_that_is_stuck_says_what_to_do(monkeypatch: pytest.MonkeyPatch, status: str, sentence: str) -> None:
+def test_error_of_a_stuck_stack_names_the_remedy(monkeypatch: pytest.MonkeyPatch, status: str, sentence: str) -> None:
     with answering(DESCRIBED.format(status=status), status=200) as url:
         for name, value in {**WHERE, "AWS_ENDPOINT_URL": url}.items():
             monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Templates that were once checked wrongly, each with the findings that it should have."""
+"""Tests of templates that were once checked wrongly, with their correct findings."""
 
 import json
 import zipfile
@@ -18,7 +18,7 @@ FIELD = {"key": "name", "label": "NAME", "value": "x", "changeMessage": "Name is
 
 
 def folder_of(style: str = "generic", **content: object) -> dict[str, bytes]:
-    """A template as the cases have it, with the style's one field."""
+    """Return a template with one field."""
     whole: dict[str, Any] = {"formatVersion": 1, "description": "A case", "organizationName": "Acme"}
     whole |= {style: {"primaryFields": [FIELD]}} | content
     files = {"pass.json": json.dumps(whole).encode()}
@@ -28,50 +28,52 @@ def folder_of(style: str = "generic", **content: object) -> dict[str, bytes]:
     return files
 
 
-def found(files: dict[str, bytes], severity: Severity) -> list[str]:
+def texts(files: dict[str, bytes], severity: Severity) -> list[str]:
     return [str(finding) for finding in check_template("case", files) if finding.severity is severity]
 
 
 def errors(files: dict[str, bytes]) -> list[str]:
-    return found(files, Severity.ERROR)
+    return texts(files, Severity.ERROR)
 
 
 def warnings(files: dict[str, bytes]) -> list[str]:
     assert errors(files) == []
-    return found(files, Severity.WARNING)
+    return texts(files, Severity.WARNING)
 
 
-def test_colours_with_an_alpha_are_no_error() -> None:
-    said = warnings(folder_of(backgroundColor="rgba(220, 58, 92, 1.00)", foregroundColor="rgba(255, 255, 255, 1.00)"))
-    assert [warning.split(": ")[1] for warning in said] == ["backgroundColor", "foregroundColor"]
+def test_color_with_alpha_is_not_an_error() -> None:
+    messages = warnings(
+        folder_of(backgroundColor="rgba(220, 58, 92, 1.00)", foregroundColor="rgba(255, 255, 255, 1.00)")
+    )
+    assert [warning.split(": ")[1] for warning in messages] == ["backgroundColor", "foregroundColor"]
 
 
-def test_a_pass_designer_folder_is_taken_and_its_settings_are_left_out_of_passes() -> None:
+def test_settings_of_pass_designer_are_left_out_of_passes() -> None:
     files = folder_of(stripColor="rgb(1, 2, 3)", logoSymbolName="ticket.circle.fill", generic={"primaryFields": []})
     files = {path.replace(".png", ".pdf"): PDF if path != "pass.json" else data for path, data in files.items()}
     files["tooling.json"] = b'{"version":1}'
-    said = warnings(files)
-    assert any(warning.startswith("tooling.json: is Pass Designer's own") for warning in said)
-    assert sum("is a PDF" in warning for warning in said) == 3
-    assert len(said) == 4
+    messages = warnings(files)
+    assert any(warning.startswith("tooling.json: contains settings of Pass Designer") for warning in messages)
+    assert sum("is a PDF" in warning for warning in messages) == 3
+    assert len(messages) == 4
     assert set(Template.parse("case", files).files) == {"icon.pdf", "icon@2x.pdf", "icon@3x.pdf"}
 
 
-def test_an_emoji_in_utf_16_escapes_is_no_fault() -> None:
+def test_emoji_in_utf_16_escapes_has_no_findings() -> None:
     strings = rb'"x" = "Welcome \Ud83d\Ude00"; "NAME" = "Name"; "Name is %@" = "Name is %@ \Ud83c\Udf89";'
     files = {**folder_of(), "en.lproj/pass.strings": strings}
     assert warnings(files) == []
     assert Template.parse("case", files).strings["en"]["x"] == "Welcome 😀"
 
 
-def test_a_cut_emoji_is_an_error_with_its_path() -> None:
+def test_incomplete_emoji_is_an_error_with_its_path() -> None:
     (error,) = errors(folder_of(generic={"primaryFields": [{**FIELD, "label": "Concert \ud83c"}]}))
     assert error.startswith("pass.json: generic.primaryFields[0].label: ")
     (error,) = errors({**folder_of(), "en.lproj/pass.strings": rb'"x" = "Concert \Ud83c";'})
     assert error.startswith("en.lproj/pass.strings: line 1, column 16: ")
 
 
-def test_what_a_semantic_boarding_pass_lacks_is_a_warning() -> None:
+def test_missing_tags_of_a_semantic_boarding_pass_are_a_warning() -> None:
     style = {"primaryFields": [FIELD], "transitType": "PKTransitTypeAir"}
     schemes = ["semanticBoardingPass", "boardingPass"]
     (warning,) = warnings(folder_of("boardingPass", boardingPass=style, preferredStyleSchemes=schemes))
@@ -104,14 +106,14 @@ def test_personalization_without_nfc_is_a_warning() -> None:
     assert warning.startswith("personalization.json: has no effect in a pass without nfc")
 
 
-def test_a_background_of_apples_own_size_is_no_fault() -> None:
+def test_background_of_apples_size_has_no_findings() -> None:
     files = folder_of("eventTicket")
     for scale in (1, 2, 3):
         files[f"background{'' if scale == 1 else f'@{scale}x'}.png"] = samples.png(345 * scale, 505 * scale)
     assert warnings(files) == []
 
 
-def test_stray_files_are_named_and_left_out_of_passes(tmp_path: Path) -> None:
+def test_stray_files_are_reported_and_left_out_of_passes(tmp_path: Path) -> None:
     stray = ("README.md", "Thumbs.db", "logo.psd", "tooling.json", ".DS_Store", "en.lproj/notes.txt")
     folder = tmp_path / "case.pass"
     (folder / "en.lproj").mkdir(parents=True)
@@ -120,12 +122,12 @@ def test_stray_files_are_named_and_left_out_of_passes(tmp_path: Path) -> None:
     for path in stray:
         (folder / path).write_bytes(b"x" * 5_000_000 if path == "logo.psd" else b"x")
     files, unread = read_checked(folder)
-    said = [str(finding) for finding in [*unread, *check_template("case", files)]]
-    assert sorted(warning.split(":")[0] for warning in said) == sorted(stray)
+    messages = [str(finding) for finding in [*unread, *check_template("case", files)]]
+    assert sorted(warning.split(":")[0] for warning in messages) == sorted(stray)
     assert set(Template.parse("case", files).files) == {"icon.png", "icon@2x.png", "icon@3x.png"}
 
 
-def test_a_trailing_comma_is_an_error_with_line_and_column() -> None:
+def test_trailing_comma_is_an_error_with_line_and_column() -> None:
     (error,) = errors({**folder_of(), "pass.json": b'{"description": "d",\n "generic": {},}'})
     assert "line 2 column" in error
 
@@ -140,13 +142,13 @@ def test_pass_designers_identifiers_are_left_out_of_passes() -> None:
     assert content["userInfo"] == {"_id": "mine"}
 
 
-def test_the_icon_of_the_next_scale_stands_in_for_one_that_pass_designer_does_not_export() -> None:
+def test_icon_of_the_next_scale_replaces_one_that_pass_designer_does_not_export() -> None:
     files = {path: data for path, data in folder_of().items() if path != "icon.png"}
     assert Template.parse("case", files).files["icon.png"] == files["icon@2x.png"]
     assert warnings(files) == []
 
 
-def test_localised_images_beside_one_at_the_top_are_warned_of() -> None:
+def test_localized_image_beside_one_at_the_top_is_a_warning() -> None:
     files = folder_of()
     png = samples.png(38, 38)
     (warning, *_) = warnings({**files, "de.lproj/icon@2x.png": png, "de.lproj/icon@3x.png": png})
@@ -155,7 +157,7 @@ def test_localised_images_beside_one_at_the_top_are_warned_of() -> None:
     assert any("has other scales" in warning for warning in warnings({**files, **only}))
 
 
-def test_an_icon_without_a_scale_and_images_that_a_strip_hides_are_warned_of() -> None:
+def test_missing_scale_and_images_hidden_by_a_strip_are_warnings() -> None:
     files = folder_of("eventTicket")
     del files["icon@3x.png"]
     (warning,) = warnings(files)
@@ -175,7 +177,7 @@ def zipped(path: Path, files: dict[str, bytes], prefix: str = "") -> Path:
 
 @pytest.mark.parametrize("name", ["case.pkpasstemplate", "case.pkpasstemplate.zip"])
 @pytest.mark.parametrize("prefix", ["", "Case.pkpasstemplate/"])
-def test_a_zipped_pass_designer_template_is_read_as_its_folder(tmp_path: Path, name: str, prefix: str) -> None:
+def test_zip_of_pass_designer_is_read_like_its_folder(tmp_path: Path, name: str, prefix: str) -> None:
     files = folder_of()
     path = zipped(tmp_path / name, {**files, "tooling.json": b"{}"}, prefix)
     with zipfile.ZipFile(path, "a") as archive:
@@ -193,21 +195,21 @@ def test_a_zipped_pass_designer_template_is_read_as_its_folder(tmp_path: Path, n
 
 
 @pytest.mark.parametrize("path", ["../icon.png", "/icon.png", "en.lproj/../../icon.png", "..\\icon.png", "a//icon.png"])
-def test_a_zip_that_leads_out_of_its_folder_is_an_error(tmp_path: Path, path: str) -> None:
+def test_zip_with_a_path_outside_its_folder_is_an_error(tmp_path: Path, path: str) -> None:
     read, unread = read_checked(zipped(tmp_path / "case.pkpasstemplate", {**folder_of(), path: b"x"}))
     assert path not in read
     assert [finding.severity for finding in unread] == [Severity.ERROR]
-    assert "is no path within a folder" in str(unread[0])
+    assert "is a path outside the folder" in str(unread[0])
 
 
-def test_a_zip_that_unpacks_to_more_than_a_pass_is_an_error_and_not_unpacked(tmp_path: Path) -> None:
+def test_too_large_zip_is_an_error_and_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "case.pkpasstemplate"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("icon.png", bytes(50_000_000))
     assert "has 50,000,000 bytes" in str(read_checked(path)[1][0])
 
 
-def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
+def test_damaged_zip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "case.pkpasstemplate"
     path.write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(FolderError, match="cannot be read as a zip"):

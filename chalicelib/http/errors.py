@@ -1,0 +1,108 @@
+"""Turns errors into responses: one table of statuses, one handler for device calls and one for download links.
+
+No response contains a secret or an internal detail. The log always contains the error's own message.
+"""
+
+import functools
+from collections.abc import Callable
+from http import HTTPStatus
+
+from chalice.app import Response
+
+from chalicelib.core.errors import PasswireError, RefusedError, TransientError
+from chalicelib.core.links import LinkEndedError, LinkError
+from chalicelib.flows.authorize import UnauthorizedError
+from chalicelib.http.responses import error_response, html
+from chalicelib.passes.personalization import AlreadyPersonalizedError, NotPersonalizableError, PersonalizationError
+from chalicelib.telemetry import log
+
+RETRY_AFTER_SECONDS = 60
+"""`Retry-After` of the page with status 503."""
+
+View = Callable[..., Response]
+
+
+class BadRequestError(RefusedError):
+    """400: the request does not follow the protocol."""
+
+
+class TooLargeError(RefusedError):
+    """413: the body is larger than the protocol needs."""
+
+
+STATUSES: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
+    (UnauthorizedError, HTTPStatus.UNAUTHORIZED),
+    (BadRequestError, HTTPStatus.BAD_REQUEST),
+    (PersonalizationError, HTTPStatus.BAD_REQUEST),
+    (NotPersonalizableError, HTTPStatus.NOT_FOUND),
+    (LinkError, HTTPStatus.NOT_FOUND),
+    (LinkEndedError, HTTPStatus.GONE),
+    (AlreadyPersonalizedError, HTTPStatus.CONFLICT),
+    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+"""The first entry whose class matches applies. Any other error is for us or for a pipeline to fix, not for the device:
+500, and the log says what is wrong.
+"""
+NO_PASS = (
+    "There is no pass at this link",
+    "The link may be incomplete or too old, or its pass may have been deleted. Ask the sender for a new link.",
+)
+NOTICES = {
+    HTTPStatus.NOT_FOUND: NO_PASS,
+    HTTPStatus.GONE: NO_PASS,
+    HTTPStatus.SERVICE_UNAVAILABLE: ("This is taking too long", "Open the link again in a minute."),
+}
+"""Title and text of the page by status."""
+FAILURE_NOTICE = (
+    "The pass cannot be made at the moment",
+    "The problem has been logged. Open the link again later.",
+)
+"""Title and text of the page for every other status."""
+
+
+def status_of(error: PasswireError) -> HTTPStatus:
+    """Look up the status that an error is answered with."""
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def error_handler(respond: Callable[[PasswireError, HTTPStatus], Response]) -> Callable[[View], View]:
+    """Make a decorator for views that logs an error and answers with the response of `respond`."""
+
+    def handle_errors(view: View) -> View:
+        @functools.wraps(view)
+        def answer(*args: str, **path_parameters: str) -> Response:
+            try:
+                return view(*args, **path_parameters)
+            except PasswireError as error:
+                status = status_of(error)
+                log.event("request_failed", status=status.value, error=str(error))
+                return respond(error, status)
+
+        return answer
+
+    return handle_errors
+
+
+def device_response(error: PasswireError, status: HTTPStatus) -> Response:
+    """Answer a device: JSON with a sentence. A refusal says what is wrong with the request, a failure says nothing."""
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return error_response(status, "the pass cannot be made at the moment; the problem has been logged")
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return error_response(status, "try again later")
+    return error_response(status, str(error))
+
+
+def page_response(_: PasswireError, status: HTTPStatus) -> Response:
+    """Answer a person: a page that says why there is no pass."""
+    from chalicelib.preview import notice_page
+
+    notice = notice_page(*NOTICES.get(status, FAILURE_NOTICE))
+    response = html(status, notice.html, policy=notice.policy)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+handle_device_errors = error_handler(device_response)
+handle_page_errors = error_handler(page_response)

@@ -1,0 +1,83 @@
+"""Parses Lambda events into frozen values, so that no flow takes an AWS dictionary.
+
+A record that cannot be parsed becomes an invalid value that says why, so that it does not affect the other records of
+its batch. Imports are local because each function receives only one kind of event.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.core.errors import limited, loggable
+
+if TYPE_CHECKING:
+    from chalicelib.updates.changes import InvalidRecord, StreamRecord
+    from chalicelib.updates.messages import InvalidMessage, QueueMessage
+
+Event = Mapping[str, Any]
+"""An event of Lambda as a dictionary with `Records`."""
+EMPTY_BODY = "(empty)"
+"""Body of the dead letter of a message that has no body; SQS accepts no empty one."""
+
+
+def stream_records(event: Event) -> "list[StreamRecord | InvalidRecord]":
+    """Parse a DynamoDB stream event (AWS, "DynamoDB Streams: Record"), in its order."""
+    from chalicelib.updates.changes import WITHOUT_KEY, InvalidRecord
+
+    records: list[StreamRecord | InvalidRecord] = []
+    for record in event["Records"]:
+        key = str(_at(record, "dynamodb", "Keys", "pass_id", "S") or WITHOUT_KEY)
+        try:
+            records.append(_stream_record(key, record["dynamodb"]))
+        except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
+            sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
+            records.append(InvalidRecord(key, sequence_number, limited(type(error).__name__)))
+    return records
+
+
+def queue_messages(event: Event) -> "list[QueueMessage | InvalidMessage]":
+    """Parse an SQS event of the push queue (AWS, "Using Lambda with Amazon SQS"), in its order."""
+    from chalicelib.updates.messages import InvalidMessage
+
+    messages: list[QueueMessage | InvalidMessage] = []
+    for record in event["Records"]:
+        try:
+            messages.append(_queue_message(record))
+        except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
+            message_id = str(_at(record, "messageId") or "")
+            body = str(_at(record, "body") or EMPTY_BODY)
+            messages.append(InvalidMessage(message_id, body, loggable(error)))
+    return messages
+
+
+def _stream_record(key: str, change: Mapping[str, Any]) -> "StreamRecord":
+    from chalicelib.core.attributes import plain_item
+    from chalicelib.updates.changes import StreamRecord
+
+    return StreamRecord(
+        key=key,
+        sequence_number=str(change.get("SequenceNumber", "")),
+        written_at=float(change.get("ApproximateCreationDateTime", 0)),
+        old=plain_item(change["OldImage"]) if "OldImage" in change else None,
+        new=plain_item(change["NewImage"]) if "NewImage" in change else None,
+    )
+
+
+def _queue_message(record: Mapping[str, Any]) -> "QueueMessage":
+    from chalicelib.updates.attempts import attempts_of
+    from chalicelib.updates.messages import QueueMessage
+    from chalicelib.updates.push_tasks import decode
+
+    return QueueMessage(
+        message_id=str(record["messageId"]),
+        receipt_handle=str(record["receiptHandle"]),
+        receive_count=int(record["attributes"]["ApproximateReceiveCount"]),
+        task=decode(record["body"]),
+        attempts=attempts_of(record["body"]),
+    )
+
+
+def _at(value: object, *path: str) -> object:
+    """Return the value at a path of mappings; None if a part of the path is missing or not a mapping."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

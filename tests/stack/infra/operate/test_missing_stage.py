@@ -1,0 +1,88 @@
+"""Tests of commands for a stage that does not exist, or without credentials: each answers in one sentence."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.commands import main
+from infra.local.run import LocalRun
+
+STAGE = "no-such-stage"
+PASS = "pass.com.acme.boarding/1"
+COMMANDS = [
+    ["pass", "issue", PASS, "--template", "boarding"],
+    ["pass", "link", PASS],
+    ["pass", "update", PASS, "--field", "gate=B22"],
+    ["pass", "show", PASS],
+    ["pass", "list"],
+    ["pass", "delete", PASS, "--yes"],
+    ["pass", "import", "passes.csv"],
+    ["pass", "export", "passes.csv"],
+    ["pass", "history", PASS],
+    ["template", "push", "chalicelib/templates/boarding.pass"],
+    ["template", "pull", "boarding"],
+    ["template", "list"],
+    ["image", "put", "icon.png"],
+    ["cert", "status"],
+    ["push", "status"],
+    ["push", "redrive"],
+    ["push", "send", PASS],
+    ["push", "removals"],
+    ["backup", "--to", "backup.gz"],
+    ["restore", "--from", "backup.gz", "--yes"],
+    ["doctor"],
+    ["logs"],
+]
+each_command = pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command[:2]) for command in COMMANDS])
+
+
+@pytest.fixture
+def error_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[[list[str]], str]:
+    """Runs a command for the missing stage in a folder with some files; returns what it prints to standard error."""
+    template = Path("chalicelib/templates/boarding.pass").resolve()
+    (tmp_path / "chalicelib" / "templates").mkdir(parents=True)
+    (tmp_path / "chalicelib" / "templates" / "boarding.pass").symlink_to(template)
+    (tmp_path / "passes.csv").write_text("serial_number\n1\n")
+    (tmp_path / "icon.png").write_bytes((template / "icon.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: list[str]) -> str:
+        monkeypatch.setattr("sys.argv", ["infra", *command, "--stage", STAGE])
+        assert main() == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        return printed.err
+
+    return run
+
+
+@each_command
+def test_missing_stage_is_reported_in_one_sentence(
+    stack: LocalRun, error_of: Callable[[list[str]], str], command: list[str]
+) -> None:
+    assert stack
+    message = error_of(command)
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    assert STAGE in message
+
+
+@each_command
+def test_missing_credentials_are_reported_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, error_of: Callable[[list[str]], str], tmp_path: Path, command: list[str]
+) -> None:
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    message = error_of(command)
+    assert message.startswith("error: no AWS credentials")
+    assert message.count("\n") == 1

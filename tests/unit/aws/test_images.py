@@ -1,0 +1,69 @@
+"""Tests of reading images of single passes: the cache, existence checks and errors of S3."""
+
+import io
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from chalicelib.aws.images import ImageMissingError, Images, ImageStoreError
+
+
+@cache
+def s3() -> Any:  # noqa: ANN401 - botocore's clients have no types
+    """Make the one client, which takes long to make."""
+    return botocore.session.get_session().create_client(
+        "s3", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+
+
+@pytest.fixture
+def stubber() -> Iterator[Stubber]:
+    with Stubber(s3()) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def images(stubber: Stubber) -> Images:
+    assert stubber
+    return Images(bucket="bucket", client=s3())
+
+
+def has(stubber: Stubber, key: str, body: bytes, **request: str) -> None:
+    response: dict[str, Any] = {"Body": StreamingBody(io.BytesIO(body), len(body))}
+    stubber.add_response("get_object", response, {"Bucket": "bucket", "Key": f"images/{key}", **request})
+
+
+def test_image_is_read_once(stubber: Stubber, images: Images) -> None:
+    has(stubber, "a", b"png")
+    assert (images.get("a"), images.get("a")) == (b"png", b"png")
+
+
+def test_images_over_the_limit_of_the_cache_are_read_again(stubber: Stubber, images: Images) -> None:
+    large = bytes(20_000_000)
+    for key in ("a", "b", "a"):
+        has(stubber, key, large)
+        images.get(key)
+
+
+def test_existence_is_checked_once_without_reading_the_image(stubber: Stubber, images: Images) -> None:
+    has(stubber, "a", b"p", Range="bytes=0-0")
+    images.require(["a"])
+    images.require(["a"])
+
+
+def test_missing_image_is_refused(stubber: Stubber, images: Images) -> None:
+    stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    with pytest.raises(ImageMissingError, match="image a does not exist in this stage; upload it"):
+        images.require(["a"])
+
+
+def test_other_error_of_s3_is_transient(stubber: Stubber, images: Images) -> None:
+    stubber.add_client_error("get_object", "SlowDown", http_status_code=503)
+    with pytest.raises(ImageStoreError, match="image a"):
+        images.get("a")

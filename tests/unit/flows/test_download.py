@@ -1,0 +1,125 @@
+"""Tests of downloads: authorization, conditions, validators, and the token in the pass."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.core.identifiers import AuthenticationToken, PassId
+from chalicelib.flows.authorize import UnauthorizedError
+from chalicelib.flows.download import Download, Downloader
+from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.passes.builder import PassBuilder
+from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.updates.conditional import Conditions
+from tests.schedules.memory import Memory
+
+KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
+PASS = PassId("pass.com.example", "P")
+OWN_TOKEN = "own-token-of-the-pass"
+DERIVED_TOKEN = KEYS.issue(PASS, own=None).value
+NOW = 1_800_000_000.0
+
+
+class Service:
+    """A downloader over tables in memory; the built pass names what it was built from."""
+
+    def __init__(self) -> None:
+        self.rows = Memory()
+        self.failures: list[Exception] = []
+
+    def has_item(self, **attributes: object) -> None:
+        self.rows.items[PASS] = {"pass_id": str(PASS), "template": "t", **attributes}
+
+    def is_stamped(self, at: float) -> None:
+        self.rows.store().versions.stamp_at(PASS, now=int(at), changes=2, deleted=False)
+
+    def downloads(self, token: str = DERIVED_TOKEN, conditions: Conditions | None = None) -> Download:
+        builder = cast("PassBuilder", SimpleNamespace(build=self._build))
+        failures = cast("FailedDownloads", SimpleNamespace(note=self._note))
+        return Downloader(self.rows.store(), KEYS, builder, failures, window_seconds=25).download(
+            pass_id=PASS,
+            authorization=f"ApplePass {token}",
+            conditions=conditions or Conditions(),
+            web_service_url="https://a.example",
+            now=NOW,
+        )
+
+    def _build(
+        self, item: PassItem, *, personalized: bool, authentication_token: AuthenticationToken, **_: object
+    ) -> bytes:
+        return f"{item.fields} {personalized} {authentication_token.value}".encode()
+
+    def _note(self, _: PassId, error: Exception, **__: object) -> None:
+        self.failures.append(error)
+
+
+@pytest.fixture
+def service() -> Service:
+    service = Service()
+    service.has_item(authentication_token=OWN_TOKEN)
+    return service
+
+
+@pytest.mark.parametrize("token", [OWN_TOKEN, DERIVED_TOKEN])
+def test_pass_contains_the_presented_token(service: Service, token: str) -> None:
+    pkpass = service.downloads(token).pkpass
+    assert pkpass is not None
+    assert token.encode() in pkpass
+
+
+@pytest.mark.parametrize("token", [OWN_TOKEN, DERIVED_TOKEN])
+def test_unchanged_pass_is_not_sent_again(service: Service, token: str) -> None:
+    service.is_stamped(NOW - 100)
+    first = service.downloads(token).validators
+    for conditions in (
+        Conditions(if_modified_since=first.last_modified),
+        Conditions(if_none_match=first.etag),
+    ):
+        again = service.downloads(token, conditions)
+        assert (again.pkpass, again.validators) == (None, first)
+
+
+def test_changed_pass_is_sent_again(service: Service) -> None:
+    service.is_stamped(NOW - 100)
+    first = service.downloads().validators
+    service.is_stamped(NOW - 50)
+    assert service.downloads(conditions=Conditions(if_modified_since=first.last_modified)).pkpass is not None
+
+
+def test_pass_without_stamp_is_older_than_any_later_stamp(service: Service) -> None:
+    first = service.downloads().validators
+    service.is_stamped(NOW - 20)  # a stamp that was under way during the download
+    assert service.downloads(conditions=Conditions(if_modified_since=first.last_modified)).pkpass is not None
+
+
+@pytest.mark.parametrize("token", ["x" * 32, "short"])
+def test_wrong_token_is_unauthorized_and_not_a_failure(service: Service, token: str) -> None:
+    service.is_stamped(NOW - 100)
+    with pytest.raises(UnauthorizedError):
+        service.downloads(token)
+    assert service.failures == []
+
+
+@pytest.mark.parametrize("token", [OWN_TOKEN, DERIVED_TOKEN])
+def test_deleted_pass_is_unauthorized_even_if_not_modified(service: Service, token: str) -> None:
+    service.is_stamped(NOW - 100)
+    etag = service.downloads(token).validators.etag
+    del service.rows.items[PASS]
+    for conditions in (Conditions(), Conditions(if_none_match=etag)):
+        with pytest.raises(UnauthorizedError):
+            service.downloads(token, conditions)
+    assert service.failures == []
+
+
+def test_invalid_item_is_refused_and_noted_as_a_failure(service: Service) -> None:
+    service.has_item(fields="not a map")
+    with pytest.raises(ItemError) as refused:
+        service.downloads()
+    assert service.failures == [refused.value]
+
+
+def test_personalized_pass_is_built_as_personalized(service: Service) -> None:
+    service.rows.personalized.add(PASS)
+    assert b" True " in (service.downloads().pkpass or b"")

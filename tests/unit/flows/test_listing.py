@@ -1,0 +1,71 @@
+"""Tests of listing the passes that changed on a device."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.flows.listing import Lister, Listing
+from chalicelib.updates.protocol import Tag
+from tests.schedules.memory import Memory
+
+TYPE = "pass.com.example"
+DEVICE = DeviceLibraryIdentifier("d1")
+NOW = 1_800_000_000
+WINDOW_SECONDS = 25
+
+
+def device_with(changes: dict[str, int]) -> Memory:
+    """Make tables with a device that holds these passes, by serial number, stamped at the given times."""
+    rows = Memory()
+    store = rows.store()
+    for serial_number, stamped_at in changes.items():
+        pass_id = PassId(TYPE, serial_number)
+        store.registrations.create(DEVICE, pass_id, push_token=PushToken("ab" * 32), at=NOW - 10_000)
+        store.versions.stamp_at(pass_id, now=stamped_at, changes=1, deleted=False)
+    return rows
+
+
+def listed(
+    rows: Memory, tag: Tag | None, *, device: DeviceLibraryIdentifier | None = DEVICE, pass_type_identifier: str = TYPE
+) -> Listing | None:
+    lister = Lister(rows.store(), window_seconds=WINDOW_SECONDS)
+    return lister.list_changed(device=device, pass_type_identifier=pass_type_identifier, tag=tag, now=float(NOW))
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(NOW - 5000, NOW), max_size=8), st.integers(0, 5000))
+def test_passes_stamped_after_the_tag_are_listed(changes: dict[str, int], age: int) -> None:
+    tag = Tag.at(float(NOW - age), window_seconds=WINDOW_SECONDS)
+    listing = listed(device_with(changes), tag)
+    named = set(listing.serial_numbers) if listing is not None else set()
+    assert named >= {serial_number for serial_number, at in changes.items() if at > NOW - age - WINDOW_SECONDS}
+    assert not named & {serial_number for serial_number, at in changes.items() if at < NOW - age - WINDOW_SECONDS}
+
+
+def test_all_passes_are_listed_without_a_tag() -> None:
+    listing = listed(device_with({"a": NOW - 5000, "b": NOW}), None)
+    assert listing is not None
+    assert listing.serial_numbers == ("a", "b")
+    assert listing.last_updated == Tag.at(float(NOW), window_seconds=WINDOW_SECONDS)
+
+
+def test_more_passes_than_one_request_takes_are_listed() -> None:
+    names = [f"{number:03}" for number in range(120)]
+    listing = listed(device_with(dict.fromkeys(names, NOW)), None)
+    assert listing is not None
+    assert sorted(listing.serial_numbers) == names
+
+
+def test_tag_from_the_future_is_ignored() -> None:
+    listing = listed(device_with({"a": NOW - 5000}), Tag.at(NOW + 1e6, window_seconds=WINDOW_SECONDS))
+    assert listing is not None
+    assert listing.serial_numbers == ("a",)
+
+
+@pytest.mark.parametrize("device", [None, DeviceLibraryIdentifier("unknown")])
+def test_unknown_device_has_no_passes(device: DeviceLibraryIdentifier | None) -> None:
+    assert listed(device_with({"a": NOW}), None, device=device) is None
+
+
+def test_passes_of_other_types_are_not_listed() -> None:
+    assert listed(device_with({"a": NOW}), None, pass_type_identifier="pass.com.other") is None

@@ -1,0 +1,77 @@
+"""Tests of running the doctor's checks."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.operate.doctor.checks import Check
+from infra.operate.doctor.context import DoctorContext
+from infra.operate.doctor.findings import DoctorFinding, fault, warning
+from infra.operate.doctor.run import Result, is_healthy, run_checks
+from infra.stage.stage import Stage
+
+Find = Callable[[DoctorContext], Iterator[DoctorFinding]]
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch) -> DoctorContext:
+    """A context that no check of these tests uses."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    return DoctorContext(Stage("dev", {}))
+
+
+def check(name: str, *findings: DoctorFinding, error: Exception | None = None) -> Check:
+    def find(_: DoctorContext) -> Iterator[DoctorFinding]:
+        yield from findings
+        if error is not None:
+            raise error
+
+    return Check(name, "", find)
+
+
+def found(results: list[Result]) -> list[list[str]]:
+    return [[finding.found for finding in result.findings] for result in results]
+
+
+def test_results_are_in_the_order_of_the_checks(doctor: DoctorContext) -> None:
+    checks = [check("one", fault("broken", "repair")), check("two"), check("three", warning("old", "renew"))]
+    seen: list[Result] = []
+    results = run_checks(doctor, checks=checks, on_progress=seen.append)
+    assert found(results) == [["broken"], [], ["old"]]
+    assert {result.check.name for result in seen} == {"one", "two", "three"}
+
+
+def test_failing_or_hanging_check_does_not_hide_other_results(doctor: DoctorContext) -> None:
+    """An unexpected exception is named without its message, which may contain a secret."""
+    never = threading.Event()
+
+    def hang(_: DoctorContext) -> Iterator[DoctorFinding]:
+        never.wait(20)
+        yield from ()
+
+    denied = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "DescribeTable")
+    checks = [
+        Check("hangs", "", hang),
+        check("breaks", error=ZeroDivisionError("with a secret in it")),
+        check("denied", fault("seen before", "repair"), error=denied),
+        check("unreachable", error=OSError("no route to host")),
+        check("healthy"),
+    ]
+    results = run_checks(doctor, checks=checks, on_progress=lambda _: None, timeout=1)
+    never.set()
+    assert found(results) == [
+        ["hangs: not finished after 1 s"],
+        ["breaks: failed with ZeroDivisionError"],
+        ["seen before", "denied: could not be checked: AWS refused DescribeTable: Rate exceeded"],
+        ["unreachable: could not be checked: no route to host"],
+        [],
+    ]
+
+
+def test_only_faults_make_a_stage_unhealthy(doctor: DoctorContext) -> None:
+    checks = [check("old", warning("old", "renew"))]
+    assert is_healthy(run_checks(doctor, checks=checks, on_progress=lambda _: None))
+    checks.append(check("broken", fault("broken", "repair")))
+    assert not is_healthy(run_checks(doctor, checks=checks, on_progress=lambda _: None))

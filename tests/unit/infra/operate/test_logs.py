@@ -1,0 +1,32 @@
+"""Tests of the form of log lines for people and for scripts."""
+
+import json
+
+import pytest
+
+from infra.operate.logs import LogLine
+
+
+def test_structured_line_is_printed_as_event_and_values() -> None:
+    text = json.dumps({"event": "stamped", "pass_id": "pass.x/1", "revision": 2, "request_id": "r-1"})
+    assert LogLine(1_764_000_000_000, "push", text).readable == (
+        "2025-11-24T16:00:00Z push   stamped pass_id=pass.x/1 revision=2"
+    )
+
+
+def test_control_characters_are_escaped() -> None:
+    text = json.dumps({"event": "device_log", "message": "a\x1b[2Jb c"})
+    assert LogLine(0, "api", text).readable.endswith(r'device_log message="a\u001b[2Jb c"')
+    assert LogLine(0, "api", "a\x1b[2Jb\nc").readable.endswith("a\\x1b[2Jb\nc")
+
+
+@pytest.mark.parametrize("text", ["REPORT RequestId: 1 Duration: 2 ms", '{"_aws": {}, "Stamped": 1}'])
+def test_lines_of_lambda_and_metrics_are_left_out(text: str) -> None:
+    assert LogLine(0, "api", text).readable == ""
+
+
+def test_json_has_time_and_function() -> None:
+    line = LogLine(0, "api", '{"event": "stamped", "revision": 1}')
+    at = "1970-01-01T00:00:00+00:00"
+    assert json.loads(line.as_json) == {"at": at, "function": "api", "event": "stamped", "revision": 1}
+    assert json.loads(LogLine(0, "api", "text").as_json) == {"at": at, "function": "api", "message": "text"}
