@@ -1,9 +1,9 @@
-"""A picture of a pass: a built `.pkpass` as one HTML page, front and back, that loads nothing from anywhere.
+"""Preview of a pass: a built `.pkpass` as an HTML page with front and back, which loads nothing from other addresses.
 
-For `template preview`, the demo and the pages that hand passes out. It shows what a designer must see (places, colours,
-texts in a language, images, the barcode as a scanner reads it), not Wallet's fonts to the pixel. A pass is other
-people's text: everything is escaped by the template engine, colours are parsed, and the page forbids itself every
-style, script and image but its own (Content-Security-Policy), so that nothing in a pass can become markup.
+It is for previews of templates and for download links. It shows what a designer checks (positions, colors, texts in a
+language, images, a barcode that scanners can read), but does not copy Wallet's fonts exactly. The texts of a pass are
+not trusted: the template engine escapes them, colors are parsed, and the Content-Security-Policy of the page allows
+only its own styles, scripts and images. So nothing in a pass can become markup.
 """
 
 from base64 import b64encode
@@ -28,11 +28,11 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class PreviewPage:
-    """A page and what it may do.
+    """An HTML page and its policy.
 
     Args:
         html: the whole page.
-        policy: its Content-Security-Policy, which stands in the page too.
+        policy: its Content-Security-Policy, which the page contains too.
     """
 
     html: str
@@ -40,36 +40,36 @@ class PreviewPage:
 
 
 def page(pkpass: bytes, *, language: str) -> str:
-    """The HTML page of a pass.
+    """Return the HTML page of a pass.
 
     Args:
-        pkpass: as Wallet gets it; its signature is not looked at.
-        language: of the person who looks, as `de` or `zh-Hans`; the pass's own texts where it has none in it.
+        pkpass: the archive that Wallet would get; its signature is not verified.
+        language: the viewer's language, such as `de` or `zh-Hans`.
 
     Raises:
-        OpenedPassError: it is no pass.
+        OpenedPassError: the archive is not a pass.
     """
     return _page("page.html", ("page.css",), view(OpenedPass.read(pkpass, language=language))).html
 
 
 def link_page(pkpass: bytes, *, language: str, link: str, expires_at: datetime) -> PreviewPage:
-    """The page of a pass with a button to add it, and a QR code that takes the link to a phone.
+    """Return the page of a download link: the pass, a button to add it, and a QR code to open the link on a phone.
 
     Args:
-        pkpass: as Wallet gets it.
-        language: of the person who looks.
-        link: the page's own address.
-        expires_at: until when the link leads here, in UTC.
+        pkpass: the archive that Wallet would get.
+        language: the viewer's language.
+        link: URL of the page.
+        expires_at: time of expiry of the link, in UTC.
 
     Raises:
-        OpenedPassError: it is no pass.
+        OpenedPassError: the archive is not a pass.
     """
     seen = view(OpenedPass.read(pkpass, language=language))
     return _page("link.html", ("page.css", "link.css"), seen, qr=qr_code(link), expires_at=expires_at)
 
 
 def notice_page(heading: str, text: str) -> PreviewPage:
-    """A page that says why there is no pass."""
+    """Return a page that explains why there is no pass."""
     style = (_FOLDER / "link.css").read_text()
     policy = f"default-src 'none'; style-src {_source(style)}; base-uri 'none'"
     template = _environment().get_template("notice.html")
@@ -91,13 +91,13 @@ def _page(template: str, styles: tuple[str, ...], seen: View, **more: object) ->
 
 
 def _source(text: str) -> str:
-    """What names an inline style or script to a browser (CSP Level 3, 2.3.1)."""
+    """Return the source expression of an inline style or script in a policy (CSP Level 3, section 2.3.1)."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 @cache
 def _environment() -> "Environment":
-    """Parsed templates, for the life of the process."""
+    """Return the template engine, which keeps parsed templates for the lifetime of the process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

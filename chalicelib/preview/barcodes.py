@@ -1,4 +1,4 @@
-"""The barcode that a pass shows, as SVG: encoded by Zint, drawn as one path."""
+"""Barcodes of a pass as SVG: encoded by Zint, drawn as one path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from zint import Symbol
 
 QUIET_ZONE = 4
-"""Modules of white around a code, by which a scanner finds it (ISO/IEC 18004 asks for four)."""
+"""White modules around a code, by which a scanner finds it (ISO/IEC 18004 requires four)."""
 _FORMATS = {
     "PKBarcodeFormatQR": "QRCODE",
     "PKBarcodeFormatPDF417": "PDF417",
@@ -21,20 +21,20 @@ _FORMATS = {
     "PKBarcodeFormatCodabar": "CODABAR",
     "PKBarcodeFormatI2of5": "C25INTER",
 }
-"""Zint's names of the formats that phones draw."""
+"""Names in Zint of the formats that phones draw."""
 _LINEAR_HEIGHT = 40.0
 
 
 @dataclass(frozen=True, slots=True)
 class BarcodePicture:
-    """What to draw.
+    """Drawing of a barcode.
 
     Args:
-        path: the dark modules, as `d` of an SVG path; empty where the message cannot be encoded so.
-        width: of the drawing, in modules.
-        height: likewise.
-        square: whether Wallet gives it a square place.
-        text: what stands below.
+        path: the dark modules as the `d` of an SVG path; empty if the message cannot be encoded in the format.
+        width: width of the drawing in modules.
+        height: height of the drawing in modules.
+        square: whether Wallet shows the barcode in a square place.
+        text: text below the barcode.
     """
 
     path: str
@@ -45,10 +45,7 @@ class BarcodePicture:
 
 
 def barcode_picture(content: Mapping[str, Any]) -> BarcodePicture | None:
-    """The first barcode of a pass that can be drawn; None where the pass has none.
-
-    A phone too shows the first of the list that it knows.
-    """
+    """Draw the first barcode of a pass that can be drawn, as phones do; None if the pass has no barcodes."""
     listed = content.get("barcodes")
     given = listed if isinstance(listed, list) and listed else [content.get("barcode")]
     drawn = [_draw(barcode) for barcode in given if isinstance(barcode, dict)]
@@ -56,7 +53,7 @@ def barcode_picture(content: Mapping[str, Any]) -> BarcodePicture | None:
 
 
 def qr_code(message: str) -> BarcodePicture:
-    """A QR code of our own, with nothing below it."""
+    """Draw a QR code without a text below it."""
     return _draw({"format": "PKBarcodeFormatQR", "message": message})
 
 
@@ -78,7 +75,7 @@ def _encoded(form: str, message: str, encoding: str) -> "Symbol | None":
         return None
     symbol = Symbol()
     symbol.symbology = getattr(Symbology, _FORMATS[form])
-    symbol.scale = 0.5  # one unit a module
+    symbol.scale = 0.5  # one unit per module
     symbol.show_text = False
     symbol.whitespace_width = symbol.whitespace_height = QUIET_ZONE
     if form not in (*SQUARE, "PKBarcodeFormatPDF417"):

@@ -1,4 +1,4 @@
-"""What the page shows, worked out of an opened pass: the template only places it."""
+"""Values that the page of a pass shows, computed from the opened pass; the HTML template only arranges them."""
 
 import re
 from base64 import b64encode
@@ -40,17 +40,17 @@ _TRANSIT = {
 }
 _LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 _TAG = re.compile(r"<(?:(/?+)([A-Za-z][A-Za-z0-9]*+)([^<>]*+)|![^<>]*+)>")
-"""A tag or a comment. The quantifiers are possessive: what they took is not looked at again where no `>` comes."""
+"""A tag or a comment. The quantifiers are possessive, so that a missing `>` causes no backtracking."""
 _HREF = re.compile(r"""(?:^|[\s"'/])href\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'<>]++))""", re.IGNORECASE)
 _LONG_REFERENCE = re.compile(r"&#[xX]?+[0-9A-Fa-f]{12,}+;?+")
 MAX_ATTRIBUTED_LENGTH = 20_000
-"""Of an attributed text on the page; Wallet's back side shows a few lines of it."""
+"""Characters of an attributed text on the page; the back of a pass in Wallet shows a few lines of it."""
 _SCHEMES = ("http:", "https:", "mailto:", "tel:", "sms:")
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The pass's colours, none of them text from the pass."""
+    """Parsed colors of a pass: none of them is text of the pass."""
 
     background: RGB
     foreground: RGB
@@ -58,14 +58,14 @@ class Palette:
 
     @property
     def style(self) -> str:
-        """As CSS variables."""
+        """The colors as CSS variables."""
         named = {"background": self.background, "foreground": self.foreground, "label": self.label}
         return ":root{" + ";".join(f"--{name}:rgb{color}".replace(" ", "") for name, color in named.items()) + "}\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a text: with where it leads, if it is a link."""
+    """Part of a text, with the URL of its link or None."""
 
     text: str
     link: str | None = None
@@ -73,12 +73,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Formatted:
-    """A date or number that the browser writes as the person's language does.
+    """A date or number that the browser formats for the person's language.
 
     Args:
-        value: as JSON has it.
-        plain: what stands there until then, and where scripts do not run.
-        options: for the script: `date`, `time`, `zone`, `currency`, `style`.
+        value: the value in pass.json.
+        plain: text that is shown before the script formats it, and without scripts.
+        options: options for the script: `date`, `time`, `zone`, `currency`, `style`.
     """
 
     value: str
@@ -88,14 +88,14 @@ class Formatted:
 
 @dataclass(frozen=True, slots=True)
 class FieldView:
-    """One field.
+    """A field of a pass.
 
     Args:
-        label: empty where it has none.
-        pieces: of its text; empty where `formatted` says it.
-        formatted: a date or number.
-        alignment: left, center, right; empty for the natural one.
-        row: of an event ticket's auxiliary fields.
+        label: the label; empty if the field has none.
+        pieces: parts of the text; empty if the value is in `formatted`.
+        formatted: the value of a date or number; None for a text.
+        alignment: left, center or right; empty for the natural alignment.
+        row: row of the field among an event ticket's auxiliary fields.
     """
 
     label: str
@@ -107,7 +107,7 @@ class FieldView:
 
 @dataclass(frozen=True)
 class View:
-    """Everything that the page shows."""
+    """Values that the page shows."""
 
     opened: OpenedPass
     style: str
@@ -120,40 +120,43 @@ class View:
         return groups if isinstance(groups, dict) else {}
 
     def fields(self, group: str) -> list[FieldView]:
-        """The fields of a group, in its order."""
+        """Return the fields of a group in order."""
         members = self._groups.get(f"{group}Fields")
         return [_field(self.opened, m) for m in members if isinstance(m, dict)] if isinstance(members, list) else []
 
     def rows(self, group: str) -> list[list[FieldView]]:
-        """The fields of a group by the row that they ask for."""
+        """Return the fields of a group, separated by their rows."""
         fields = self.fields(group)
         return [[field for field in fields if field.row == row] for row in sorted({field.row for field in fields})]
 
     def image(self, *names: str) -> str:
-        """The first of these images that the pass has, as a URL; empty where it has none."""
+        """Return the first of these images that the pass has, as a URL; empty if it has none of them."""
         data = next((self.opened.images[name] for name in names if name in self.opened.images), None)
         return f"data:image/png;base64,{b64encode(data).decode()}" if data is not None else ""
 
     def text(self, key: str) -> str:
-        """A top-level text; empty where there is none."""
+        """Return a top-level text; empty if it is missing."""
         value = self.opened.content.get(key)
         return self.opened.text(value) if isinstance(value, str) else ""
 
     @property
     def transit(self) -> str:
+        """Kind of transit of a boarding pass, for its symbol."""
         return _TRANSIT.get(str(self._groups.get("transitType")), "generic")
 
     @property
     def void(self) -> bool:
+        """True if the pass is void."""
         return self.opened.content.get("voided") is True
 
     @property
     def poster(self) -> bool:
+        """True if the pass is shown as a poster."""
         return self.style == "posterGeneric" or (self.style == "eventTicket" and "artwork" in self.opened.images)
 
 
 def view(opened: OpenedPass) -> View:
-    """What to show of a pass."""
+    """Compute the values that the page of a pass shows."""
     background = _color(opened.content.get("backgroundColor")) or _DEFAULT_BACKGROUND
     foreground = _color(opened.content.get("foregroundColor")) or _DEFAULT_FOREGROUND
     return View(
@@ -167,12 +170,12 @@ def view(opened: OpenedPass) -> View:
 
 
 def _color(value: object) -> RGB | None:
-    """A colour of the pass; None where phones read none."""
+    """Return a color of the pass; None if phones cannot read it."""
     return parse_color(value) if isinstance(value, str) else None
 
 
 def _mixed(color: RGB, other: RGB) -> RGB:
-    """Between the two, as Wallet does for labels that have no colour of their own."""
+    """Return a color between two others, as Wallet does for labels without a color."""
     red, green, blue = (round(a + (b - a) * _LABEL_MIX) for a, b in zip(color, other, strict=True))
     return red, green, blue
 
@@ -227,7 +230,7 @@ def _pieces(opened: OpenedPass, member: Mapping[str, Any], value: object) -> Seq
 
 
 def _linked(text: str) -> list[Piece]:
-    """A plain text with the addresses in it as links, as Wallet's data detectors find them."""
+    """Split a plain text at its URLs, which become links as by Wallet's data detectors."""
     pieces, end = [], 0
     for found in _LINK.finditer(text):
         pieces += [Piece(text[end : found.start()]), Piece(found[0], found[0])]
@@ -236,11 +239,11 @@ def _linked(text: str) -> list[Piece]:
 
 
 def _attributed(html: str) -> list[Piece]:
-    """`attributedValue`: HTML of which Wallet takes `<a href>` alone (Apple, "PassFieldContent").
+    """Split an `attributedValue`: HTML of which Wallet uses only `<a href>` (Apple, "PassFieldContent").
 
-    Each character is looked at a fixed number of times, so the time is linear in the length; `html.parser` needs
-    quadratic time for tags that are left open. A tag ends at the first `>`, also inside quotes. A `<` that does not
-    begin a tag is text.
+    The time is linear in the length, because each character is read a fixed number of times; `html.parser` takes
+    quadratic time for tags that do not end. A tag ends at the first `>`, also inside quotes. A `<` that does not begin
+    a tag is text.
     """
     pieces: list[Piece] = []
     link: str | None = None
@@ -262,7 +265,5 @@ def _attributed(html: str) -> list[Piece]:
 
 
 def _unescaped(text: str) -> str:
-    """With its character references resolved. Numbers that are no character's are cut: `html.unescape` chokes on long
-    ones.
-    """
+    """Resolve the character references of a text. Very long ones are replaced: `html.unescape` fails on them."""
     return unescape(_LONG_REFERENCE.sub("\ufffd", text))

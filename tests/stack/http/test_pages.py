@@ -12,7 +12,7 @@ from infra.local.phone import SAFARI, InstalledPass
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.in_process import DOMAIN, Answer, InProcess
-from tests.unit.preview.test_preview import drawn
+from tests.support.scanner import drawn
 
 LINK = "/p/{token}"
 MAC = (

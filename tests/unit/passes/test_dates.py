@@ -34,6 +34,7 @@ def test_date_to_the_second_or_minute_with_a_zone_is_accepted(moment: datetime) 
         "2026-12-24T25:30:00Z",
         "2026-12-24T18:30:00+25:00",
         "2026-12-24T18:30:00Z\n",
+        "٢٠٢٦-12-24T18:30:00Z",
         "",
         1_782_000_000,
         None,

@@ -1,4 +1,4 @@
-"""Items by Apple's format: what is refused before a device is told, what NULL and flat attributes mean, languages."""
+"""Tests of items by Apple's format: refusals before a device is notified, NULL, flat attributes and languages."""
 
 import json
 from decimal import Decimal
@@ -26,7 +26,7 @@ def item(template: str = "boarding", /, **attributes: object) -> PassItem:
 
 
 def flat(**attributes: object) -> PassItem:
-    """An item with flat attributes; `__` stands for the dot."""
+    """Return an item with flat attributes; `__` in a name replaces the dot."""
     return item(**{name.replace("__", "."): value for name, value in attributes.items()})
 
 
@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
         {"overrides": {"locations": [{"latitude": None, "longitude": Decimal("1.5")}]}},
         ["overrides.locations[0].latitude"],
     ),
-    "a colour by name": ({"overrides": {"backgroundColor": "Black"}}, ["overrides.backgroundColor"]),
+    "a color by name": ({"overrides": {"backgroundColor": "Black"}}, ["overrides.backgroundColor"]),
     "a required key taken away": ({"overrides": {"description": None}}, ["overrides.description"]),
     "a field's words": (
         {
@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
     ),
     "a tag of another type": ({"overrides": {"semantics": {"seats": {"seatRow": "1"}}}}, ["overrides.semantics.seats"]),
     "a tag in a field": ({"fields": {"gate": {"semantics": {"duration": "x"}}}}, ["fields.gate.semantics.duration"]),
-    "a barcode nobody draws": (
+    "a barcode that phones do not draw": (
         {"overrides": {"barcodes": [{"format": "PKBarcodeFormatItf", "message": "1"}]}},
         ["overrides.barcodes[0].format"],
     ),
@@ -81,8 +81,8 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
     "an integer of 43 digits": ({"overrides": {"userInfo": {"a": 10**43}}}, ["overrides.userInfo.a"]),
     "a list for a map": ({"fields": ["gate"]}, ["fields"]),
     "a list for a map inside": ({"overrides": {"nfc": []}}, ["overrides.nfc"]),
-    "a link that is none": ({"overrides": {"appLaunchURL": "acme"}}, ["overrides.appLaunchURL"]),
-    "a language that is none": ({"fields": {"status": {"value": {"english!": "x"}}}}, ["fields.status.value.english!"]),
+    "an invalid link": ({"overrides": {"appLaunchURL": "acme"}}, ["overrides.appLaunchURL"]),
+    "an invalid language": ({"fields": {"status": {"value": {"english!": "x"}}}}, ["fields.status.value.english!"]),
     "no text for a language": ({"fields": {"status": {"value": {"en": 5}}}}, ["fields.status.value.en"]),
     "no language at all": ({"fields": {"status": {"value": {}}}}, ["fields.status.value"]),
     "both forms of a field": ({"fields": {"gate": "1"}, "fields.gate": "2"}, ["fields.gate"]),
@@ -90,7 +90,7 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
         {"overrides": {"logoText": "1"}, "overrides.logoText": "2"},
         ["overrides.logoText"],
     ),
-    "a flat date that is none": ({"overrides.relevantDate": Decimal(1718000000)}, ["overrides.relevantDate"]),
+    "an invalid flat date": ({"overrides.relevantDate": Decimal(1718000000)}, ["overrides.relevantDate"]),
     "a flat date as text": ({"overrides.relevantDate": "1718000000"}, ["overrides.relevantDate"]),
     "a flat field that is unknown": ({"fields.gat": "1"}, ["fields.gat"]),
     "a flat key of the service": ({"overrides.serialNumber": "1"}, ["overrides.serialNumber"]),
@@ -98,15 +98,15 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
 
 
 @pytest.mark.parametrize(("attributes", "paths"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_phones_would_refuse_is_refused_and_every_path_is_named(
+def test_value_that_phones_would_refuse_is_refused_with_its_path(
     attributes: dict[str, object], paths: list[str]
 ) -> None:
     with pytest.raises(ItemError) as refused:
         validate(BOARDING, item(**attributes))
-    said = str(refused.value)
-    assert PASS_ID in said
-    assert all(path in said for path in paths), said
-    said.encode()
+    message = str(refused.value)
+    assert PASS_ID in message
+    assert all(path in message for path in paths), message
+    message.encode()
 
 
 def nested(levels: int) -> dict[str, object]:
@@ -121,12 +121,12 @@ def test_deep_nesting_is_refused() -> None:
         validate(BOARDING, item(overrides={"userInfo": nested(400)}))
 
 
-def test_many_faults_are_named_up_to_a_limit() -> None:
+def test_message_lists_problems_up_to_a_limit() -> None:
     with pytest.raises(ItemError, match=r"; and 15 more$"):
         validate(BOARDING, item(overrides={"locations": [{"latitude": "x", "longitude": "y"}] * 10}))
 
 
-def test_warnings_do_not_refuse_an_item_and_are_handed_back() -> None:
+def test_item_with_warnings_is_accepted_and_the_warnings_are_returned() -> None:
     warnings = validate(BOARDING, item(overrides={"backgroundColor": "rgba(1, 2, 3, 0.5)", "logoTxt": "x"}))
     assert [warning.path for warning in warnings] == ["overrides.backgroundColor", "overrides.logoTxt"]
 
@@ -140,7 +140,7 @@ def test_warnings_do_not_refuse_an_item_and_are_handed_back() -> None:
         {"overrides": {"locations": [{"longitude": Decimal(1)}] * 11}},
     ],
 )
-def test_what_was_stored_before_is_rendered_as_before(attributes: dict[str, object]) -> None:
+def test_item_stored_before_the_format_was_checked_is_rendered_as_before(attributes: dict[str, object]) -> None:
     stored = item(**attributes)
     with pytest.raises(ItemError):
         validate(BOARDING, stored)
@@ -151,7 +151,7 @@ def test_what_was_stored_before_is_rendered_as_before(attributes: dict[str, obje
 
 
 @pytest.mark.parametrize("attribute", ["fields", "overrides", "voided", "authentication_token", "template_revision"])
-def test_a_null_attribute_is_an_absent_one(attribute: str) -> None:
+def test_null_attribute_means_absent(attribute: str) -> None:
     assert item(**{attribute: None}) == item()
 
 
@@ -172,7 +172,7 @@ def test_a_null_attribute_is_an_absent_one(attribute: str) -> None:
         ),
     ],
 )
-def test_null_means_absent_wherever_it_is_and_is_no_change(
+def test_null_at_any_path_means_absent_and_is_not_a_change(
     attributes: dict[str, object], same: dict[str, object]
 ) -> None:
     assert item(**attributes) == item(**same)
@@ -180,7 +180,7 @@ def test_null_means_absent_wherever_it_is_and_is_no_change(
     assert content(item(**attributes)) == content(item(**same))
 
 
-def test_null_takes_away_a_key_of_the_template_but_none_in_a_companion_apps_own_json() -> None:
+def test_null_removes_a_key_of_the_template_and_is_a_value_in_user_info() -> None:
     shown = content(item(overrides={"groupingIdentifier": None, "userInfo": {"a": None, "b": [None]}}))
     assert "groupingIdentifier" not in shown
     assert shown["userInfo"] == {"a": None, "b": [None]}
@@ -215,7 +215,7 @@ def test_flat_attributes_are_read_like_columns_of_a_file(
 
 
 @pytest.mark.parametrize(("text", "number"), [("1200", 1200), ("12.5", 12.5), ("-3", -3), ("1e3", 1000.0)])
-def test_a_flat_text_is_a_number_where_the_templates_field_is_one(text: str, number: float) -> None:
+def test_flat_text_becomes_a_number_when_the_templates_field_is_one(text: str, number: float) -> None:
     assert field(flat(fields__points=text), "points", REWARDS)["value"] == number
     assert field(flat(fields__gate=text), "gate")["value"] == text
     with pytest.raises(ItemError, match="must be a number"):
@@ -224,7 +224,7 @@ def test_a_flat_text_is_a_number_where_the_templates_field_is_one(text: str, num
         validate(REWARDS, item(fields={"points": text}))
 
 
-def test_other_attributes_with_a_dot_are_the_pipelines_own() -> None:
+def test_other_attributes_with_a_dot_are_ignored() -> None:
     assert item(**{"meta.gate": "1", "fields.": "x", "overrides.": "y", "a.fields.gate": "z"}) == item()
 
 
@@ -236,7 +236,7 @@ def strings(given: PassItem, template: Template = BOARDING) -> dict[str, dict[st
 
 
 @pytest.mark.parametrize("form", [{"value": TEXTS}, TEXTS], ids=["value", "field"])
-def test_a_value_in_several_languages_is_in_each_languages_strings_file(form: dict[str, object]) -> None:
+def test_value_in_several_languages_is_in_the_strings_file_of_each(form: dict[str, object]) -> None:
     given = item(fields={"status": form})
     shown = field(given, "status")
     found = strings(given)
@@ -247,7 +247,7 @@ def test_a_value_in_several_languages_is_in_each_languages_strings_file(form: di
         assert own.items() <= found[f"{language}.lproj/pass.strings"].items()
 
 
-def test_a_language_that_a_text_lacks_shows_the_nearest_and_a_new_one_begins_with_the_templates_texts() -> None:
+def test_missing_language_of_a_text_or_template_is_filled_from_the_nearest_one() -> None:
     given = item(fields={"status": {"value": {"en": "Late", "fr": "En retard"}, "label": {"de": "Lage"}}})
     shown, found = field(given, "status"), strings(given)
     assert found["de.lproj/pass.strings"][shown["value"]] == "Late"
@@ -256,14 +256,14 @@ def test_a_language_that_a_text_lacks_shows_the_nearest_and_a_new_one_begins_wit
     assert BOARDING.strings["en"].items() <= found["fr.lproj/pass.strings"].items()
 
 
-def test_another_text_in_any_language_is_another_value() -> None:
+def test_value_changes_with_the_text_of_any_language() -> None:
     before = field(item(fields={"status": TEXTS}), "status")["value"]
     assert field(item(fields={"status": {**TEXTS, "de": "Zu"}}), "status")["value"] != before
     assert field(item(fields={"status": dict(reversed(TEXTS.items()))}), "status")["value"] == before
     assert not item(fields={"status": TEXTS}).same_content(item(fields={"status": {**TEXTS, "de": "Zu"}}))
 
 
-def test_texts_without_languages_need_no_strings_of_their_own() -> None:
+def test_texts_without_languages_add_no_strings_files() -> None:
     assert localized_strings(BOARDING, item(fields={"status": "status_on_time"})) == {}
 
 
@@ -278,7 +278,7 @@ NAMES = st.sampled_from(["fields", "overrides", "fields.gate", "overrides.maxDis
 
 
 @given(st.dictionaries(NAMES, JSON | st.dictionaries(st.sampled_from(["gate", "semantics", "nfc"]), JSON), max_size=4))
-def test_whatever_a_pipeline_writes_is_a_pass_or_an_error_that_can_be_printed(attributes: dict[str, object]) -> None:
+def test_any_item_is_rendered_or_refused_with_a_printable_message(attributes: dict[str, object]) -> None:
     try:
         rendered = content(item(**attributes))
     except ItemError as error:
@@ -288,7 +288,7 @@ def test_whatever_a_pipeline_writes_is_a_pass_or_an_error_that_can_be_printed(at
 
 
 @pytest.mark.parametrize("texts", [{}, {"a": "x"}, {"en": 5}, {"english!": "x"}])
-def test_a_map_that_is_not_of_languages_is_never_rendered(texts: dict[str, object]) -> None:
+def test_map_that_is_not_a_text_in_languages_is_never_rendered(texts: dict[str, object]) -> None:
     stored = item(fields={"status": {"label": texts}})
     with pytest.raises(ItemError, match="must be a text, not dict"):
         render(BOARDING, stored, web_service_url="", authentication_token=TOKEN, team_identifier="T")

@@ -1,4 +1,4 @@
-"""Images of single passes: how an item names them, and what becomes of the template's."""
+"""Tests of the images of single passes: how an item refers to them, and which images of the template they replace."""
 
 import io
 import json
@@ -40,7 +40,7 @@ NAMED: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("attributes", "paths"), NAMED.values(), ids=NAMED.keys())
-def test_an_item_names_its_images(attributes: dict[str, Any], paths: dict[str, str]) -> None:
+def test_images_of_an_item_are_read_by_their_path(attributes: dict[str, Any], paths: dict[str, str]) -> None:
     assert item(**attributes).images == paths
     assert SCHEMA.is_valid({"pass_id": "pass.com.acme/1", "template": "sample", **attributes})
 
@@ -59,25 +59,25 @@ def test_an_item_names_its_images(attributes: dict[str, Any], paths: dict[str, s
         ([KEY], "images"),
     ],
 )
-def test_what_names_no_image_is_refused_with_its_path(images: object, path: str) -> None:
+def test_invalid_image_is_refused_with_its_path(images: object, path: str) -> None:
     with pytest.raises(ItemError) as refused:
         item(images=images)
     assert f"'{path}'" in str(refused.value)
     assert not SCHEMA.is_valid({"pass_id": "pass.com.acme/1", "template": "sample", "images": images})
 
 
-def test_both_forms_of_an_image_are_refused() -> None:
+def test_image_in_both_forms_is_refused() -> None:
     with pytest.raises(ItemError, match="is written twice"):
         item(**{"images": {"thumbnail": KEY}, "images.thumbnail": KEY})
 
 
-def test_another_image_is_a_change_and_the_same_is_none() -> None:
+def test_device_sees_another_image_as_a_change() -> None:
     assert item(images={"thumbnail": KEY}).same_content(item(**{"images.thumbnail": KEY}))
     assert not item(images={"thumbnail": KEY}).same_content(item(images={"thumbnail": OTHER}))
     assert not item().same_content(item(images={"thumbnail": KEY}))
 
 
-def test_an_own_image_takes_the_place_of_all_of_its_name() -> None:
+def test_image_of_a_pass_replaces_all_images_with_its_name() -> None:
     files = samples.files_of("generic")
     files |= {"de.lproj/thumbnail@2x.png": PNG, "de.lproj/pass.strings": b'"a" = "b";'}
     template = Template.parse("sample", files)

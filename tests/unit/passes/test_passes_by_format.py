@@ -1,4 +1,4 @@
-"""Whole passes: what is in the archive of one with texts of its own, and what the service logs of an old item."""
+"""Tests of whole passes: the archive of a pass with texts of its item, and items that violate Apple's format."""
 
 import hashlib
 import io
@@ -45,7 +45,7 @@ def a_pass(
 
 @pytest.mark.parametrize("personalized", [False, True])
 @pytest.mark.parametrize(("template", "key"), [(BOARDING, "status"), (REWARDS, "level")])
-def test_a_pass_with_texts_of_its_own_has_each_file_once_and_all_in_its_manifest(
+def test_archive_with_texts_of_the_item_has_each_file_once_and_in_the_manifest(
     template: Template,
     key: str,
     personalized: bool,  # noqa: FBT001 - a parameter of the table
@@ -68,7 +68,7 @@ def test_a_pass_with_texts_of_its_own_has_each_file_once_and_all_in_its_manifest
 
 
 @pytest.mark.parametrize(("language", "message"), [("en", "Late"), ("de-CH", "Verspätet"), ("fr", "Late")])
-def test_a_phone_shows_the_change_in_its_language(language: str, message: str, chain: DevelopmentChain) -> None:
+def test_phone_shows_the_change_in_its_language(language: str, message: str, chain: DevelopmentChain) -> None:
     signer = samples.signer_of(chain)
     before = InstalledPass.open(a_pass(BOARDING, signer=signer), language=language, last_modified=None)
     changed = a_pass(BOARDING, signer=signer, fields={"status": TEXTS})
@@ -77,7 +77,7 @@ def test_a_phone_shows_the_change_in_its_language(language: str, message: str, c
     assert message in page(a_pass(BOARDING, fields={"status": TEXTS}), language=language)
 
 
-def test_a_stored_item_against_the_format_is_built_and_reported(chain: DevelopmentChain) -> None:
+def test_stored_item_that_violates_the_format_is_built_and_reported(chain: DevelopmentChain) -> None:
     reported: list[str] = []
     builder = PassBuilder(
         templates=Templates(),
@@ -97,7 +97,7 @@ def test_a_stored_item_against_the_format_is_built_and_reported(chain: Developme
     assert "overrides.backgroundColor" in error
 
 
-def test_where_the_format_is_asked_for_an_item_against_it_is_refused(chain: DevelopmentChain) -> None:
+def test_item_that_violates_the_format_is_refused_when_strict(chain: DevelopmentChain) -> None:
     builder = PassBuilder(templates=Templates(), signer_for=lambda _: samples.signer_of(chain))
     with pytest.raises(ItemError, match=r"overrides\.backgroundColor"):
         builder.build(

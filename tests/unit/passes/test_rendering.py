@@ -1,4 +1,4 @@
-"""Template + item -> pass.json: what an item may say, what it may not, and that the same input is the same bytes."""
+"""Tests of rendering: values that an item may have and may not have, and equal bytes for equal inputs."""
 
 import json
 from decimal import Decimal
@@ -39,7 +39,7 @@ def field(result: dict[str, Any], key: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_a_pass_says_whose_it_is_and_where_it_is_updated() -> None:
+def test_pass_has_its_identity_and_the_url_of_the_service() -> None:
     result = content(serial_number="7/K ü")
     assert result["passTypeIdentifier"] == samples.PASS_TYPE_IDENTIFIER
     assert result["serialNumber"] == "7/K ü"
@@ -48,17 +48,17 @@ def test_a_pass_says_whose_it_is_and_where_it_is_updated() -> None:
     assert result["authenticationToken"] == samples.TOKEN.value
 
 
-def test_a_value_replaces_the_templates_and_leaves_the_rest_of_the_field() -> None:
+def test_value_replaces_only_the_value_of_the_templates_field() -> None:
     track = field(content(fields={"track": "9"}), "track")
     assert track == {"key": "track", "label": "TRACK", "value": "9", "changeMessage": "Track %@"}
 
 
-def test_a_map_replaces_any_key_of_a_field_and_null_takes_one_away() -> None:
+def test_map_replaces_keys_of_a_field_and_null_removes_one() -> None:
     track = field(content(fields={"track": {"value": "9", "label": "GLEIS", "changeMessage": None}}), "track")
     assert track == {"key": "track", "label": "GLEIS", "value": "9"}
 
 
-def test_numbers_stay_numbers_and_dates_stay_dates() -> None:
+def test_numbers_and_dates_keep_their_types() -> None:
     result = content(fields={"coach": Decimal(22), "departs": "2026-12-25T08:00:00Z"})
     assert field(result, "coach")["value"] == 22
     assert field(result, "departs")["value"] == "2026-12-25T08:00:00Z"
@@ -68,13 +68,13 @@ def test_numbers_stay_numbers_and_dates_stay_dates() -> None:
     assert balance["currencyCode"] == "EUR"
 
 
-def test_a_value_goes_wherever_its_key_stands() -> None:
+def test_value_replaces_every_field_with_its_key() -> None:
     twice = {"headerFields": [{"key": "x", "value": "-"}], "backFields": [{"key": "x", "value": "-", "label": "X"}]}
     result = content(Template.parse("t", samples.files_of("generic", generic=twice)), fields={"x": "1"})
     assert result["generic"]["headerFields"][0]["value"] == result["generic"]["backFields"][0]["value"] == "1"
 
 
-def test_a_barcode_without_a_message_shows_the_serial_number() -> None:
+def test_barcode_without_a_message_shows_the_serial_number() -> None:
     assert content(serial_number="PW-7")["barcodes"][0]["message"] == "PW-7"
     own = [
         {"format": "PKBarcodeFormatQR", "message": "M1", "messageEncoding": "iso-8859-1"},
@@ -85,7 +85,7 @@ def test_a_barcode_without_a_message_shows_the_serial_number() -> None:
     assert content(old)["barcode"]["message"] == "S-1"
 
 
-def test_overrides_replace_top_level_keys_and_null_takes_one_away() -> None:
+def test_overrides_replace_top_level_keys_and_null_removes_one() -> None:
     result = content(overrides={"relevantDate": "2026-12-24T18:30Z", "logoText": None}, voided=True)
     assert result["relevantDate"] == "2026-12-24T18:30Z"
     assert "logoText" not in result
@@ -96,7 +96,7 @@ NOT_DATES = ["tomorrow", "2026-12-24", "2026-12-24T18:30:00.000Z", "2026-12-24T1
 
 
 @pytest.mark.parametrize("value", NOT_DATES)
-def test_a_date_that_is_none_is_refused_with_how_to_write_it(value: object) -> None:
+def test_invalid_date_is_refused_with_the_form_to_write(value: object) -> None:
     with pytest.raises(ItemError, match=r"fields\.departs.*must be a date such as 2026-12-24T18:30:00\+01:00"):
         content(fields={"departs": value})
 
@@ -110,17 +110,17 @@ def test_a_date_that_is_none_is_refused_with_how_to_write_it(value: object) -> N
         ({"semantics": {"currentBoardingDate": "x"}}, "overrides.semantics.currentBoardingDate"),
     ],
 )
-def test_a_date_is_checked_wherever_it_stands(overrides: dict[str, object], path: str) -> None:
+def test_date_is_validated_at_any_path(overrides: dict[str, object], path: str) -> None:
     with pytest.raises(ItemError, match=path):
         content(overrides=overrides)
 
 
-def test_what_a_team_keeps_for_its_own_app_is_not_looked_into() -> None:
+def test_user_info_is_not_validated() -> None:
     assert content(overrides={"userInfo": {"bookingDate": "monday"}})["userInfo"] == {"bookingDate": "monday"}
 
 
 @pytest.mark.parametrize(
-    ("attributes", "said"),
+    ("attributes", "message"),
     [
         ({"fields": {"gate": "1"}}, r"fields\.gate'.*has no such field; it has coach, departs"),
         ({"fields": {"track": {"vaule": "1"}}}, r"fields\.track\.vaule.*is not a key of a field"),
@@ -138,30 +138,30 @@ def test_what_a_team_keeps_for_its_own_app_is_not_looked_into() -> None:
         ({"overrides": {"logoText": "\ud800"}}, "JSON cannot"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_pass_attribute_and_fix(attributes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ItemError, match=said) as refused:
+def test_message_names_the_pass_the_attribute_and_the_remedy(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ItemError, match=message) as refused:
         content(**attributes)
     assert f"{samples.PASS_TYPE_IDENTIFIER}/S-1" in str(refused.value)
 
 
 @pytest.mark.parametrize("key", RESERVED)
-def test_what_the_service_sets_is_no_items_to_override(key: str) -> None:
+def test_key_that_the_service_sets_is_refused_as_an_override(key: str) -> None:
     with pytest.raises(ItemError, match=f"overrides.{key}.*is set by the service"):
         content(overrides={key: "mine"})
 
 
 @pytest.mark.parametrize("number", [Decimal("NaN"), Decimal("Infinity"), float("nan"), float("inf")])
-def test_a_number_that_json_cannot_hold_is_refused(number: object) -> None:
+def test_number_that_json_cannot_contain_is_refused(number: object) -> None:
     with pytest.raises(ItemError, match=r"coach"):
         content(fields={"coach": number})
 
 
-def test_a_number_beyond_64_bits_is_refused_and_not_rounded() -> None:
+def test_number_beyond_64_bits_is_refused_and_not_rounded() -> None:
     with pytest.raises(ItemError, match="JSON cannot"):
         content(fields={"coach": Decimal(2**64)})
 
 
-def test_proving_says_what_rendering_would() -> None:
+def test_validation_refuses_what_rendering_refuses() -> None:
     validate(BOARDING, samples.item(fields={"track": "9"}))
     with pytest.raises(ItemError, match="has no such field"):
         validate(BOARDING, samples.item(fields={"gate": "9"}))
@@ -169,7 +169,7 @@ def test_proving_says_what_rendering_would() -> None:
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(-1e125, 1e125).filter(lambda number: number == 0 or abs(number) >= 1e-130)
-"""Those that DynamoDB holds."""
+"""Numbers in DynamoDB's range."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FLOATS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -194,7 +194,7 @@ OVERRIDES = st.fixed_dictionaries(
 
 
 @given(fields=FIELDS, overrides=OVERRIDES, serial_number=TEXTS.filter(lambda text: 0 < len(text.encode()) < 900))
-def test_the_same_item_is_the_same_bytes_in_whatever_order_dynamodb_hands_it_over(
+def test_equal_items_have_equal_bytes_in_any_order_of_their_maps(
     fields: dict[str, object], overrides: dict[str, object], serial_number: str
 ) -> None:
     before = BOARDING.content
@@ -208,7 +208,7 @@ def test_the_same_item_is_the_same_bytes_in_whatever_order_dynamodb_hands_it_ove
 
 
 @given(fields=FIELDS, overrides=OVERRIDES)
-def test_whatever_an_item_says_stands_in_its_pass_and_nothing_else_changes(
+def test_values_of_an_item_are_in_its_pass_and_nothing_else_changes(
     fields: dict[str, Any], overrides: dict[str, Any]
 ) -> None:
     plain, result = content(), content(fields=fields, overrides=overrides)

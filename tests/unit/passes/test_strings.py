@@ -1,4 +1,4 @@
-"""`pass.strings` in every form that editors write it in."""
+"""Tests of `pass.strings` in the forms that editors write."""
 
 import codecs
 
@@ -23,7 +23,7 @@ TEXT = '"gate" = "Gäte";\n'
     ],
     ids=["utf-8", "utf-8 with mark", "utf-16", "utf-16 big endian", "utf-16-le no mark", "utf-16-be no mark"],
 )
-def test_every_encoding_that_editors_write_is_read(raw: bytes) -> None:
+def test_every_encoding_of_editors_is_read(raw: bytes) -> None:
     assert parse_strings(raw) == {"gate": "Gäte"}
 
 
@@ -35,7 +35,7 @@ two lines"; "b"="";"""
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         (b'"a" = "b"', "line 1, column 10: the file ends inside"),
         (b'"a" = "b";\n"c" "d";', "line 2, column 5: expected"),
@@ -49,8 +49,8 @@ two lines"; "b"="";"""
         (b'<?xml version="1.0"?>', "line 1"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_line(raw: bytes, said: str) -> None:
-    with pytest.raises(StringsError, match=said):
+def test_invalid_file_is_refused_with_its_line(raw: bytes, message: str) -> None:
+    with pytest.raises(StringsError, match=message):
         parse_strings(raw)
 
 
@@ -87,16 +87,16 @@ def test_single_quotes_and_keys_without_a_text_are_read_as_foundation_reads_them
         ([], "fr", None),
     ],
 )
-def test_a_language_is_picked_as_phones_do(available: list[str], wanted: str, picked: str | None) -> None:
+def test_language_is_picked_as_on_phones(available: list[str], wanted: str, picked: str | None) -> None:
     assert pick_language(available, wanted) == picked
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
-"""A NUL is what UTF-16 without a byte order mark is known by, and in no text that people see."""
+"""Texts without NUL, by which UTF-16 without a byte order mark is recognized."""
 
 
 @given(st.dictionaries(TEXTS, TEXTS), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
-def test_whatever_texts_are_written_are_read_back(texts: dict[str, str], encoding: str) -> None:
+def test_texts_in_any_encoding_are_read_back(texts: dict[str, str], encoding: str) -> None:
     def quoted(text: str) -> str:
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -105,12 +105,12 @@ def test_whatever_texts_are_written_are_read_back(texts: dict[str, str], encodin
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8"))))
-def test_what_this_service_writes_is_read_back(texts: dict[str, str]) -> None:
+def test_written_texts_are_read_back(texts: dict[str, str]) -> None:
     assert parse_strings(write_strings(texts)) == texts
 
 
 @given(st.binary() | st.text("\\\"'=;/*Ud83c0 \n").map(str.encode))
-def test_any_bytes_are_texts_or_an_error(raw: bytes) -> None:
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     try:
         texts = parse_strings(raw)
     except StringsError as error:

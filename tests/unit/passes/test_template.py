@@ -1,4 +1,4 @@
-"""A designer's folder as a template: read, refused, and named by its content."""
+"""Tests of templates: which folders are accepted, and what identifies their content."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.support import samples
 LOGO = samples.png(150, 40)
 
 
-def test_a_revision_is_named_by_what_is_in_the_folder() -> None:
+def test_revision_depends_only_on_the_files() -> None:
     files = samples.files_of("coupon")
     first = Template.parse("sample", files)
     assert Template.parse("sample", dict(reversed(files.items()))).revision == first.revision
@@ -18,7 +18,7 @@ def test_a_revision_is_named_by_what_is_in_the_folder() -> None:
     assert Template.parse("sample", {**files, "new.png": b""}).revision != first.revision
 
 
-def test_what_an_opened_pass_brings_along_is_made_anew() -> None:
+def test_manifest_and_signature_of_an_unpacked_pass_are_replaced() -> None:
     files = samples.files_of("coupon")
     opened = {**files, "manifest.json": b"{}", "signature": b"old"}
     assert Template.parse("sample", opened).revision == Template.parse("sample", files).revision
@@ -26,7 +26,7 @@ def test_what_an_opened_pass_brings_along_is_made_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         (None, "pass.json: is missing"),
         (b"", "is not JSON"),
@@ -41,22 +41,22 @@ def test_what_an_opened_pass_brings_along_is_made_anew() -> None:
     ],
     ids=str,
 )
-def test_a_folder_that_cannot_be_a_template_is_refused_by_name_and_file(raw: bytes | None, said: str) -> None:
-    with pytest.raises(TemplateError, match=f"template sample: .*{said}"):
+def test_message_names_the_template_the_file_and_the_problem(raw: bytes | None, message: str) -> None:
+    with pytest.raises(TemplateError, match=f"template sample: .*{message}"):
         Template.parse("sample", {} if raw is None else {"pass.json": raw})
 
 
-def test_a_byte_order_mark_before_pass_json_is_no_fault() -> None:
+def test_byte_order_mark_before_pass_json_is_accepted() -> None:
     assert Template.parse("sample", {"pass.json": b'\xef\xbb\xbf{"logoText": "x"}'}).content == {"logoText": "x"}
 
 
 @pytest.mark.parametrize("path", ["../icon.png", "/etc/icon.png", "en.lproj/../../x", "a//b", "./icon.png", "a\\b.png"])
-def test_a_path_that_leads_out_of_the_folder_is_refused(path: str) -> None:
+def test_path_out_of_the_folder_is_refused(path: str) -> None:
     with pytest.raises(TemplateError, match="is not a path within the folder"):
         Template.parse("sample", {**samples.files_of("coupon"), path: b""})
 
 
-def test_only_a_personalized_pass_goes_without_what_asks_for_personalization() -> None:
+def test_personalized_archive_lacks_the_files_that_ask_for_personalization() -> None:
     asked = {"requiredPersonalizationFields": ["PKPassPersonalizationFieldName"], "description": "Join"}
     template = Template.parse(
         "sample",
@@ -73,5 +73,5 @@ def test_only_a_personalized_pass_goes_without_what_asks_for_personalization() -
     assert "strip@2x.png" in template.personalized_archive.manifest
 
 
-def test_a_template_that_asks_for_nothing_has_no_personalization() -> None:
+def test_template_without_personalization_json_has_no_personalization() -> None:
     assert Template.parse("sample", samples.files_of("storeCard")).personalization is None

@@ -1,11 +1,22 @@
 """Tests of conditional requests: the headers that a device sends are compared with the pass's version."""
 
+import time
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.updates.conditional import Conditions, validators_of
 from chalicelib.updates.protocol import Version
+
+
+@pytest.fixture(autouse=True)
+def local_time() -> Iterator[None]:
+    """Restore the machine's time zone after a test that changes it."""
+    yield
+    time.tzset()
+
 
 VERSION = Version(1_764_000_000, revision=3)
 
@@ -87,6 +98,9 @@ def test_request_without_conditions_gets_the_pass() -> None:
     assert not Conditions().not_modified(VERSION)
 
 
-def test_date_without_a_zone_is_in_gmt() -> None:
+def test_date_without_a_zone_is_in_gmt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine has another time zone."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     assert Conditions(if_modified_since="Mon Nov 24 16:00:00 2025").not_modified(VERSION)
     assert not Conditions(if_modified_since="Mon Nov 24 15:59:59 2025").not_modified(VERSION)

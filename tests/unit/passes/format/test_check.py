@@ -1,4 +1,4 @@
-"""Apple's format, value by value: what is an error, what a warning, and what has neither."""
+"""Tests of the checks of Apple's format: which values are errors, warnings or neither."""
 
 import json
 import time
@@ -61,7 +61,7 @@ def tags(**tags: object) -> Content:
 
 
 @pytest.mark.parametrize("text", ["rgb(1,2,3)", "RGB( 1 , 2,3 )", "  rgb(255, 0, 0)  ", "rgb(001, 2, 3)"], ids=repr)
-def test_colours_in_the_grammar_of_apples_tool_have_no_findings(text: str) -> None:
+def test_colors_in_the_grammar_of_apples_tool_have_no_findings(text: str) -> None:
     assert check_pass(a_pass(backgroundColor=text)) == []
 
 
@@ -75,7 +75,7 @@ def test_colours_in_the_grammar_of_apples_tool_have_no_findings(text: str) -> No
         ("rgb(256, 0, -1)", "rgb(255, 0, 0)"),
     ],
 )
-def test_colours_in_another_form_that_phones_read_are_warned_of(text: str, written: str) -> None:
+def test_colors_in_another_form_that_phones_read_give_a_warning(text: str, written: str) -> None:
     (warning,) = warnings(a_pass(backgroundColor=text))
     assert f"write {written}" in warning
 
@@ -88,19 +88,19 @@ def test_colours_in_another_form_that_phones_read_are_warned_of(text: str, writt
         *(5, ["x"]),
     ],
 )
-def test_colours_that_make_phones_refuse_the_pass_are_errors(text: object) -> None:
+def test_colors_for_which_phones_refuse_the_pass_are_errors(text: object) -> None:
     assert "must be a color such as rgb(18, 52, 86)" in errors(a_pass(labelColor=text))[0]
     assert errors(tags(seats=[{"seatSectionColor": text}]))[0].startswith("semantics.seats[0].seatSectionColor")
     assert of_level(check_item({"stripColor": text}, {}, {}), Level.ERROR)
 
 
 @pytest.mark.parametrize("text", ["2026-12-24T18:30Z", "2026-12-24T18:30:59+01:00", "2028-02-29T00:00-11:30"])
-def test_dates_of_apples_form_are_taken_everywhere(text: str) -> None:
+def test_dates_in_apples_form_are_accepted_everywhere(text: str) -> None:
     assert check_pass(a_pass(expirationDate=text, semantics={"eventStartDate": text})) == []
 
 
 @pytest.mark.parametrize("text", ["2026-12-24T18:30:00.000Z", "2026-12-24T18:30:00.5+01:00"])
-def test_a_fraction_of_a_second_is_an_error_at_the_top_and_a_warning_in_semantics(text: str) -> None:
+def test_fraction_of_a_second_is_an_error_at_the_top_level_and_a_warning_in_semantics(text: str) -> None:
     assert "without fractions" in errors(a_pass(expirationDate=text))[0]
     assert "without fractions" in errors(a_pass(relevantDates=[{"date": text}]))[0]
     assert "fraction of a second" in warnings(tags(originalDepartureDate=text))[0]
@@ -122,7 +122,7 @@ def test_a_fraction_of_a_second_is_an_error_at_the_top_and_a_warning_in_semantic
         *("2026-12-24T18:30:00+01:00[Europe/Berlin]", "2026-12-24T18:30ZZ", True),
     ],
 )
-def test_what_is_no_date_is_an_error_everywhere(text: object) -> None:
+def test_invalid_date_is_an_error_everywhere(text: object) -> None:
     assert errors(a_pass(relevantDate=text))
     assert errors(tags(eventEndDate=text))
 
@@ -144,7 +144,7 @@ FIELD_ERRORS: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize(("field", "path"), FIELD_ERRORS.values(), ids=FIELD_ERRORS.keys())
-def test_a_wrong_value_of_a_field_is_the_same_error_in_a_template_and_in_an_item(
+def test_invalid_value_of_a_field_is_the_same_error_in_a_template_and_in_an_item(
     field: dict[str, object], path: str
 ) -> None:
     in_template = errors(with_field(value=1, **field))
@@ -155,14 +155,14 @@ def test_a_wrong_value_of_a_field_is_the_same_error_in_a_template_and_in_an_item
     ]
 
 
-def test_all_three_of_a_fields_faults_are_named() -> None:
+def test_all_problems_of_a_field_are_reported() -> None:
     field = {"value": "B22", "textAlignment": "center", "dataDetectorTypes": ["phone"], "row": 7}
     paths = [finding.path for finding in check_item({}, {"gate": field}, {})]
     assert paths == ["fields.gate.textAlignment", "fields.gate.dataDetectorTypes[0]", "fields.gate.row"]
 
 
 @pytest.mark.parametrize(
-    ("value", "styles", "said"),
+    ("value", "styles", "message"),
     [
         ("x", {"currencyCode": "EUR"}, "must be a number"),
         ("10", {"numberStyle": "PKNumberStyleDecimal"}, "must be a number"),
@@ -179,8 +179,8 @@ def test_all_three_of_a_fields_faults_are_named() -> None:
         ({}, {}, "must be a text or a number"),
     ],
 )
-def test_a_value_must_fit_its_styles(value: object, styles: dict[str, object], said: str) -> None:
-    assert any(said in error for error in errors(with_field(value=value, **styles)))
+def test_value_must_have_the_type_of_its_style(value: object, styles: dict[str, object], message: str) -> None:
+    assert any(message in error for error in errors(with_field(value=value, **styles)))
 
 
 @pytest.mark.parametrize(
@@ -192,17 +192,17 @@ def test_a_value_must_fit_its_styles(value: object, styles: dict[str, object], s
         ("eventTicket", "secondaryFields", {"row": 0}),
     ],
 )
-def test_a_key_that_has_no_effect_at_its_place_is_warned_of(style: str, group: str, field: dict[str, object]) -> None:
+def test_key_without_an_effect_in_its_group_gives_a_warning(style: str, group: str, field: dict[str, object]) -> None:
     assert "remove it" in warnings(with_field(style, group, **field))[0]
 
 
-def test_digits_in_quotes_with_a_currency_are_warned_of_since_apples_own_sample_has_them() -> None:
+def test_currency_value_in_quotes_gives_a_warning_because_apples_sample_has_one() -> None:
     (warning,) = warnings(with_field(value="10", currencyCode="USD"))
     assert "should be a number, without quotes" in warning
 
 
 @pytest.mark.parametrize(
-    ("html", "said"),
+    ("html", "message"),
     [
         ("<a href='https://a.example/?a=1&amp;b=2'>x</a> &lt; y", ""),
         ("<b>x</b>", "has the tags b;"),
@@ -210,9 +210,9 @@ def test_digits_in_quotes_with_a_currency_are_warned_of_since_apples_own_sample_
         ("a < b & c", ""),
     ],
 )
-def test_html_that_phones_do_not_show_is_warned_of(html: str, said: str) -> None:
+def test_html_that_phones_do_not_show_gives_a_warning(html: str, message: str) -> None:
     found = warnings(with_field(attributedValue=html))
-    assert (found == []) if not said else (len(found) == 1 and said in found[0]), found
+    assert (found == []) if not message else (len(found) == 1 and message in found[0]), found
     in_item = check_item({}, {"a": {"attributedValue": html}}, {})
     assert [finding.problem for finding in in_item] == [w.split(": ", 1)[1].rsplit(" (", 1)[0] for w in found]
 
@@ -234,7 +234,7 @@ def fields(count: int, start: int = 0) -> list[Content]:
         ("coupon", {"additionalInfoFields": 1}, "coupon.additionalInfoFields"),
     ],
 )
-def test_fields_that_phones_do_not_show_are_warned_of(style: str, groups: dict[str, int], path: str) -> None:
+def test_fields_that_phones_do_not_show_give_a_warning(style: str, groups: dict[str, int], path: str) -> None:
     content: Content = {
         group: fields(count, 10 * number) for number, (group, count) in enumerate(groups.items()) if count
     }
@@ -244,7 +244,7 @@ def test_fields_that_phones_do_not_show_are_warned_of(style: str, groups: dict[s
     assert warning.startswith(f"{path}: ")
 
 
-def test_a_square_barcode_leaves_a_generic_pass_less_room() -> None:
+def test_square_barcode_leaves_less_space_on_a_generic_pass() -> None:
     content = {"secondaryFields": fields(3), "auxiliaryFields": fields(2, 5)}
     assert check_pass(a_pass("generic", generic=content)) == []
     square = a_pass("generic", generic=content, barcodes=[{"format": "PKBarcodeFormatQR"}])
@@ -308,7 +308,7 @@ def test_ten_locations_and_ten_different_beacons_are_allowed(count: int) -> None
         ("preferredStyleSchemes", "posterEventTicket", "preferredStyleSchemes"),
     ],
 )
-def test_a_wrong_value_is_an_error_with_its_path(key: str, value: object, path: str) -> None:
+def test_invalid_value_is_an_error_with_its_path(key: str, value: object, path: str) -> None:
     assert any(error.startswith(path) for error in errors(a_pass(**{key: value}))), errors(a_pass(**{key: value}))
 
 
@@ -318,7 +318,7 @@ def test_nfc_messages_are_counted_in_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"relevantDates": [{"startDate": "2026-12-24T00:00Z", "endDate": "2026-12-25T00:01Z"}]}, "24 hours"),
         ({"relevantDates": [{"startDate": "2026-12-24T00:00Z", "endDate": "2026-12-23T00:01Z"}]}, "before it starts"),
@@ -348,9 +348,11 @@ def test_nfc_messages_are_counted_in_bytes() -> None:
         ({"semantics": {"passengerCapabilities": ["PKPassengerCapabilityNew"]}}, "must be one of"),
     ],
 )
-def test_what_phones_leave_out_or_show_otherwise_is_a_warning(keys: dict[str, object], said: str) -> None:
+def test_value_that_phones_leave_out_or_show_in_another_way_gives_a_warning(
+    keys: dict[str, object], message: str
+) -> None:
     found = warnings(a_pass(**keys))
-    assert any(said in warning for warning in found), found
+    assert any(message in warning for warning in found), found
 
 
 TAG_ERRORS: dict[str, object] = {
@@ -373,7 +375,7 @@ TAG_ERRORS: dict[str, object] = {
 
 
 @pytest.mark.parametrize(("tag", "value"), TAG_ERRORS.items(), ids=TAG_ERRORS.keys())
-def test_a_tag_of_another_type_is_an_error_in_templates_items_and_fields(tag: str, value: object) -> None:
+def test_tag_of_another_type_is_an_error_in_templates_items_and_fields(tag: str, value: object) -> None:
     assert errors(tags(**{tag: value}))[0].startswith(f"semantics.{tag}")
     assert errors(with_field(semantics={tag: value}))[0].startswith(f"generic.secondaryFields[0].semantics.{tag}")
     (of_item,) = check_item({"semantics": {tag: value}}, {}, {})
@@ -382,14 +384,14 @@ def test_a_tag_of_another_type_is_an_error_in_templates_items_and_fields(tag: st
 
 
 @given(st.sampled_from(sorted(SEMANTIC_TAGS)), st.sampled_from([None, 5, 1.5, True, "x", [], {}, [[]], [{}], [5]]))
-def test_no_tag_takes_more_than_one_json_type(tag: str, value: object) -> None:
+def test_tag_accepts_one_json_type_alone(tag: str, value: object) -> None:
     samples: list[object] = [5, True, "x", [], {}]
     types = {type(v) for v in samples if not of_level(check_item({"semantics": {tag: v}}, {}, {}), Level.ERROR)}
     assert len(types) <= 1
     assert check_item({"semantics": {tag: value}}, {}, {}) is not None
 
 
-def test_two_spellings_of_a_tag_are_taken_alone_and_alike_and_warned_of_where_they_differ() -> None:
+def test_two_spellings_of_a_tag_give_a_warning_when_they_differ() -> None:
     assert check_pass(tags(departureAirportTimeZone="Europe/Berlin")) == []
     both = {"departureLocationTimeZone": "Europe/Berlin", "departureAirportTimeZone": "Europe/Berlin"}
     assert check_pass(tags(**both)) == []
@@ -402,12 +404,12 @@ def test_two_spellings_of_a_tag_are_taken_alone_and_alike_and_warned_of_where_th
 SCHEMES = ["semanticBoardingPass", "boardingPass"]
 
 
-def test_a_semantic_boarding_pass_with_all_its_tags_has_no_findings() -> None:
+def test_semantic_boarding_pass_with_all_tags_has_no_findings() -> None:
     assert check_pass(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=BOARDING_SEMANTICS)) == []
 
 
 @pytest.mark.parametrize("tag", BOARDING_SEMANTICS)
-def test_a_tag_that_a_semantic_boarding_pass_lacks_is_named(tag: str) -> None:
+def test_missing_tag_of_a_semantic_boarding_pass_is_named(tag: str) -> None:
     semantics = {name: value for name, value in BOARDING_SEMANTICS.items() if name != tag}
     (warning,) = warnings(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=semantics))
     assert f"semanticBoardingPass requires {tag};" in warning
@@ -423,7 +425,7 @@ def test_tags_in_fields_and_in_the_other_spelling_count() -> None:
     )
 
 
-def test_a_phonetic_name_and_another_transit_type_are_not_enough_for_a_semantic_boarding_pass() -> None:
+def test_semantic_boarding_pass_requires_a_written_name_and_air_transit() -> None:
     semantics = {**BOARDING_SEMANTICS, "passengerName": {"phoneticRepresentation": "x"}}
     style = {"transitType": "PKTransitTypeTrain"}
     (warning,) = warnings(
@@ -448,7 +450,7 @@ def test_a_phonetic_name_and_another_transit_type_are_not_enough_for_a_semantic_
         ({**EVENT_SEMANTICS, "eventType": "PKEventTypeLivePerformance"}, ["artwork"], True, "performerNames;"),
     ],
 )
-def test_what_a_poster_event_ticket_lacks_is_named(
+def test_missing_part_of_a_poster_event_ticket_is_named(
     semantics: Content,
     images: list[str],
     nfc: bool,  # noqa: FBT001 - a parameter of the table
@@ -462,7 +464,7 @@ def test_what_a_poster_event_ticket_lacks_is_named(
 
 
 @pytest.mark.parametrize("text", ["\ud83c", "a\udc00b"])
-def test_half_a_character_is_an_error_with_its_path_wherever_it_is(text: str) -> None:
+def test_half_a_character_is_an_error_at_any_path(text: str) -> None:
     for content, path in (
         (a_pass(logoText=text), "logoText"),
         (a_pass(userInfo={"a": [{"b": text}]}), "userInfo.a[0].b"),
@@ -478,7 +480,7 @@ def test_half_a_character_is_an_error_with_its_path_wherever_it_is(text: str) ->
 
 
 @pytest.mark.parametrize("value", [None, [None], {"a": None}])
-def test_null_is_an_error_in_a_template_but_within_userinfo(value: object) -> None:
+def test_null_is_an_error_in_a_template_except_in_user_info(value: object) -> None:
     assert any("null is not a value of Apple's format" in error for error in errors(a_pass(logoText=value)))
     assert errors(a_pass(userInfo={"a": value})) == []
 
@@ -490,7 +492,7 @@ def nested(levels: int) -> Content:
     return content
 
 
-def test_deep_nesting_and_a_map_of_two_megabytes_end_in_few_findings_and_soon() -> None:
+def test_deep_nesting_and_a_large_map_give_few_findings_quickly() -> None:
     assert errors(a_pass(userInfo=nested(MAX_DEPTH - 5))) == []
     assert "levels of maps and lists" in errors(a_pass(userInfo=nested(900)))[0]
     huge = {f"tag{number}": "x" * 30 for number in range(50_000)}
@@ -529,7 +531,7 @@ def test_deep_nesting_and_a_map_of_two_megabytes_end_in_few_findings_and_soon() 
         ([{"format": "PKBarcodeFormatQR", "message": 5}], ["error"]),
     ],
 )
-def test_a_barcode_that_cannot_be_drawn_is_an_error_unless_another_can(barcodes: object, levels: list[str]) -> None:
+def test_barcode_that_cannot_be_drawn_is_an_error_unless_another_can(barcodes: object, levels: list[str]) -> None:
     found = check_item({"barcodes": barcodes}, {}, {})
     assert [finding.level.value for finding in found] == levels, [str(finding) for finding in found]
 
@@ -537,14 +539,16 @@ def test_a_barcode_that_cannot_be_drawn_is_an_error_unless_another_can(barcodes:
 @pytest.mark.parametrize(
     ("beside", "level"), [({}, "error"), ({"barcodes": [{"format": "PKBarcodeFormatQR"}]}, "warning")]
 )
-def test_a_single_barcode_that_cannot_be_drawn_is_an_error_unless_there_are_others(beside: Content, level: str) -> None:
+def test_deprecated_barcode_that_cannot_be_drawn_is_an_error_unless_there_are_others(
+    beside: Content, level: str
+) -> None:
     wrong = {"barcode": {"format": "PKBarcodeFormatITF", "message": "12"}}
     (finding,) = check_item(wrong, {}, beside)
     assert (finding.level.value, finding.path) == (level, "overrides.barcode.format")
     assert level in [finding.level.value for finding in check_pass(a_pass(**wrong, **beside))]
 
 
-def test_an_empty_event_ticket_and_a_poster_without_its_images_are_warned_of() -> None:
+def test_empty_event_ticket_and_a_poster_without_images_give_a_warning() -> None:
     content = a_pass(
         "eventTicket", eventTicket={}, preferredStyleSchemes=["posterEventTicket"], semantics=EVENT_SEMANTICS
     )
@@ -553,18 +557,18 @@ def test_an_empty_event_ticket_and_a_poster_without_its_images_are_warned_of() -
     assert any("the images primaryLogo" in finding for finding in poster)
 
 
-def test_an_item_cannot_take_away_what_apple_requires_but_other_keys() -> None:
+def test_item_can_remove_only_keys_that_apple_does_not_require() -> None:
     assert [finding.path for finding in check_item({"description": None, "logoText": None}, {}, {})] == [
         "overrides.description"
     ]
 
 
-def test_an_item_is_not_held_to_account_for_its_template() -> None:
+def test_problems_of_the_template_are_not_reported_for_an_item() -> None:
     template = a_pass("boardingPass", backgroundColor="Black", semantics={"seats": 5}, boardingPass={})
     assert check_item({"logoText": "x"}, {"a": {"value": "y"}}, template) == []
 
 
-def test_an_unknown_key_is_a_warning_in_an_item_too() -> None:
+def test_unknown_key_gives_a_warning_in_an_item_too() -> None:
     (finding,) = check_item({"logoTxt": "x"}, {}, {})
     assert (finding.level, finding.path) == (Level.WARNING, "overrides.logoTxt")
 
@@ -574,7 +578,7 @@ def test_pass_designers_identifiers_have_no_findings() -> None:
     assert check_pass(tags(seats=[{"_id": "0F", "seatRow": "1"}])) == []
 
 
-def test_a_secret_is_not_shown() -> None:
+def test_secret_is_not_shown() -> None:
     (error,) = errors(a_pass(authenticationToken="short-secret"))
     assert "secret" not in error
     (error,) = errors(tags(wifiAccess=[{"ssid": "x", "password": ["hunter2"]}]))
@@ -596,7 +600,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(PASS_KEYS)), JSON, max_size=6), st.dictionaries(st.text(), JSON))
-def test_whatever_is_written_ends_in_printable_findings_and_no_exception(content: Content, field: Content) -> None:
+def test_any_content_gives_printable_findings_and_no_exception(content: Content, field: Content) -> None:
     findings = [*check_pass(content), *check_item(content, {"a": field}, content), *find_unwritable(content, "")]
     for finding in findings:
         assert str(finding).isprintable()

@@ -1,4 +1,4 @@
-"""The tables against the counts of Apple's documentation, as of mid-2026 and iOS 27."""
+"""Tests of the tables by the counts of Apple's documentation, as of mid-2026 and iOS 27."""
 
 from chalicelib.passes.format import keys
 from chalicelib.passes.format.barcodes import FORMATS, IN_BARCODE, OLD_FORMATS
@@ -8,8 +8,8 @@ from chalicelib.passes.format.keys import PASS_KEYS, SEMANTIC_TAGS
 from tests.support.every_key import EVERY_KEY
 
 
-def test_the_counts_are_those_of_apples_pages() -> None:
-    """The numbers are counted in Apple's documentation of Wallet Passes, not in the tables."""
+def test_number_of_keys_is_that_of_apples_pages() -> None:
+    """The keys were counted in Apple's documentation of Wallet Passes, not in the tables."""
     # "Pass": 5 + 3 that identify and update the pass, 6 styles, 27 general keys (three of them in pass-builder or on
     # devices alone: stripColor, logoSymbolName, liveDataConfiguration), 14 links and 5 keys of poster event tickets,
     # 15 keys of semantic boarding passes
@@ -31,7 +31,7 @@ def test_the_counts_are_those_of_apples_pages() -> None:
     assert len(keys.FEATURED_ACTION_TYPE.values) == 3 + 2 + 1 + 8
 
 
-def test_enumerations_have_as_many_words_as_apple_documents() -> None:
+def test_enumerations_have_as_many_values_as_apple_documents() -> None:
     words = {
         keys.DATE_STYLE: 5,
         keys.NUMBER_STYLE: 4,
@@ -57,7 +57,7 @@ def test_maps_in_semantics_have_as_many_members_as_apple_documents() -> None:
     assert {part: len(part.keys) for part in members} == members
 
 
-def test_every_key_names_its_source_and_version() -> None:
+def test_every_key_has_its_source_and_version() -> None:
     for table in (PASS_KEYS, SEMANTIC_TAGS, keys.FIELD_KEYS):
         assert all(key.source and 6 <= key.since <= 27 for key in table.values())
 

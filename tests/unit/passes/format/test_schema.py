@@ -1,4 +1,4 @@
-"""The item's JSON Schema says what the code does: the same values are refused."""
+"""Tests of the item's JSON Schema: it and the checks refuse the same values."""
 
 import json
 from decimal import Decimal
@@ -30,7 +30,7 @@ SAMPLES: list[Any] = [
     *({"date": DATE}, {"format": "PKBarcodeFormatQR"}, {"message": "x"}, {"message": 5}, {"departureGate": "A"}),
 ]
 BEYOND_SCHEMA = ("barcodes", "relevantDates", "featuredActions", "beacons", "upcomingPassInformation")
-"""Keys with rules across several members, which JSON Schema does not state: the code refuses more."""
+"""Keys with rules about several members, which are in the checks but not in the schema."""
 
 
 def is_taken(attributes: dict[str, Any]) -> bool:
@@ -45,13 +45,13 @@ def is_valid(attributes: dict[str, Any]) -> bool:
     return bool(SCHEMA.is_valid({"pass_id": "pass.com.acme/1", "template": "boarding", **attributes}))
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_schema_is_valid_json_schema() -> None:
     Draft202012Validator.check_schema(item_schema())
     assert json.loads(json.dumps(item_schema())) == item_schema()
 
 
 @pytest.mark.parametrize("key", OVERRIDABLE_KEYS)
-def test_every_top_level_key_is_refused_by_both_or_by_neither(key: str) -> None:
+def test_value_of_a_top_level_key_is_refused_by_both_or_by_neither(key: str) -> None:
     for value in SAMPLES:
         taken, valid = is_taken({"overrides": {key: value}}), is_valid({"overrides": {key: value}})
         assert taken == valid or (key in BEYOND_SCHEMA and valid), (key, value, taken, valid)
@@ -59,7 +59,7 @@ def test_every_top_level_key_is_refused_by_both_or_by_neither(key: str) -> None:
 
 
 @pytest.mark.parametrize("tag", SEMANTIC_TAGS)
-def test_every_tag_is_refused_by_both_or_by_neither(tag: str) -> None:
+def test_value_of_a_tag_is_refused_by_both_or_by_neither(tag: str) -> None:
     for value in SAMPLES:
         if value == [{"date": "soon"}] and tag in ("seats", "airplay"):
             continue  # a member named like a date is checked as one, though Apple documents none here
@@ -69,7 +69,7 @@ def test_every_tag_is_refused_by_both_or_by_neither(tag: str) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(set(FIELD_KEYS) - {"key", "value"}))
-def test_every_key_of_a_field_is_refused_by_both_or_by_neither(key: str) -> None:
+def test_value_of_a_key_of_a_field_is_refused_by_both_or_by_neither(key: str) -> None:
     for value in SAMPLES:
         if key in ("dateStyle", "timeStyle", "numberStyle", "currencyCode") and isinstance(value, str):
             continue  # whether its value fits depends on the template's
@@ -100,17 +100,17 @@ def test_every_key_of_a_field_is_refused_by_both_or_by_neither(key: str) -> None
         *(({"overrides": {key: "x"}}, False) for key in (*RESERVED, *STYLES)),
     ],
 )
-def test_an_item_is_refused_by_both_or_by_neither(attributes: dict[str, Any], right: bool) -> None:  # noqa: FBT001
+def test_item_is_refused_by_both_or_by_neither(attributes: dict[str, Any], right: bool) -> None:  # noqa: FBT001
     assert is_valid(attributes) is right
     assert is_taken(attributes) is right
 
 
-def test_every_key_of_apples_format_is_valid() -> None:
+def test_schema_accepts_every_key_of_apples_format() -> None:
     overrides = {key: value for key, value in EVERY_KEY.items() if key in OVERRIDABLE_KEYS}
     SCHEMA.validate({"pass_id": "pass.com.acme/1", "template": "boarding", "overrides": overrides})
 
 
-def test_a_templates_schema_allows_its_fields_alone() -> None:
+def test_schema_of_a_template_accepts_only_its_fields() -> None:
     item = {"pass_id": "pass.com.acme/1", "template": "boarding"}
     assert BOARDING_SCHEMA.is_valid({**item, "fields": {"gate": "B22"}, "fields.seat": "1"})
     assert not BOARDING_SCHEMA.is_valid({**item, "fields": {"gat": "B22"}})
@@ -118,17 +118,17 @@ def test_a_templates_schema_allows_its_fields_alone() -> None:
 
 
 @pytest.mark.parametrize("missing", ["pass_id", "template"])
-def test_what_every_item_has_is_required(missing: str) -> None:
+def test_attributes_of_every_item_are_required(missing: str) -> None:
     item = {"pass_id": "pass.com.acme/1", "template": "boarding"}
     del item[missing]
     assert not SCHEMA.is_valid(item)
 
 
-def test_the_command_prints_the_schema() -> None:
+def test_command_prints_the_schema() -> None:
     assert json.loads(infra("schema").stdout) == item_schema()
     printed = json.loads(infra("schema", "chalicelib/templates/boarding.pass", "--json").stdout)
     assert printed == item_schema(sorted(BOARDING.places))
 
 
-def test_numbers_of_dynamodb_are_taken_as_those_of_json() -> None:
+def test_numbers_of_dynamodb_are_read_like_those_of_json() -> None:
     assert is_taken({"overrides": {"maxDistance": Decimal("1.5")}})
