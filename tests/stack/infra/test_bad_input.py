@@ -127,7 +127,7 @@ def test_a_script_does_not_deploy_what_nobody_committed(
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        ("UPDATE_IN_PROGRESS", "another deployment of stage dev runs"),
+        ("UPDATE_IN_PROGRESS", "another deployment of stage dev is running"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name passwire-dev"),
         ("DELETE_FAILED", "python -m infra destroy --stage dev"),
     ],
