@@ -36,6 +36,8 @@ from infra.stage.stage import INTERNAL_OUTPUT_PREFIX, Stage, check_stage_name, o
 
 QUEUE_NAME_SECONDS = 61.0
 """How long the name of a deleted queue stays taken (AWS, "DeleteQueue": 60 seconds)."""
+EMBEDDED_QUEUE_NAME_SECONDS = 4.0
+"""The same on the embedded AWS (`queue_name_seconds` in `infra/local/strict_aws.py`), plus one second of rounding."""
 DEVICES = "DevicesTable"
 """The logical id of the devices table."""
 
@@ -233,9 +235,10 @@ class Deployer:
 
     def _await_queue_names(self) -> None:
         """Wait until the names of queues that were just deleted are available again."""
-        if self.exists() or is_embedded() or (deleted_at := self._stack.deleted_at()) is None:
+        if self.exists() or (deleted_at := self._stack.deleted_at()) is None:
             return
-        if (seconds := deleted_at + QUEUE_NAME_SECONDS - time.time()) > 0:
+        taken = EMBEDDED_QUEUE_NAME_SECONDS if is_embedded() else QUEUE_NAME_SECONDS
+        if (seconds := deleted_at + taken - time.time()) > 0:
             self._on_progress(f"waiting {seconds:.0f} s: SQS releases a queue's name 60 seconds after its deletion")
             time.sleep(seconds)
 

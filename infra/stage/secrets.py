@@ -57,28 +57,14 @@ def ensure_authentication_keys(stage: str, *, on_progress: Callable[[str], None]
     Raises:
         StageError: a deleted secret of that name can still be restored, or its name stays taken.
     """
-    client = aws.client("secretsmanager")
-    name = SecretNames(stage).authentication_keys
     first = AuthenticationKeys((AuthenticationKey("1", secrets.token_bytes(KEY_BYTES)),))
-    until = time.monotonic() + NAME_SECONDS
-    waiting = False
-    while True:
-        try:
-            with contextlib.suppress(client.exceptions.ResourceExistsException):
-                client.create_secret(Name=name, SecretString=json.dumps(authentication_keys_content(first)))
-        except client.exceptions.InvalidRequestException as error:  # "scheduled for deletion"
-            check_authentication_keys(stage)
-            if time.monotonic() > until:
-                raise StageError(
-                    f"secret {name} was deleted and its name is still taken after {NAME_SECONDS:.0f} s; run the "
-                    "command again in a few minutes"
-                ) from error
-            if not waiting:
-                on_progress(f"waiting until the name of the deleted secret {name} is free again")
-            waiting = True
-            time.sleep(POLL_SECONDS)
-        else:
-            return
+    text = json.dumps(authentication_keys_content(first))
+    _create(
+        SecretNames(stage).authentication_keys,
+        text,
+        on_progress=on_progress,
+        while_waiting=lambda: check_authentication_keys(stage),
+    )
 
 
 def put_pass_type(stage: str, pass_type_identifier: str, content: Mapping[str, Any]) -> None:
@@ -131,11 +117,9 @@ def ensure_pending_key(stage: str, pass_type_identifier: str, make: Callable[[],
         pass_type_identifier: such as `pass.com.acme.boarding`.
         make: creates a key, PEM.
     """
-    client = aws.client("secretsmanager")
     name = SecretNames(stage).pending_key(pass_type_identifier)
     while (key := pending_key(stage, pass_type_identifier)) is None:
-        with contextlib.suppress(client.exceptions.ResourceExistsException):
-            client.create_secret(Name=name, SecretString=json.dumps({"private_key": make()}))
+        _create(name, json.dumps({"private_key": make()}))
     return key
 
 
@@ -162,8 +146,41 @@ def delete_secrets(stage: str, *, on_progress: Callable[[str], None]) -> None:
 
 
 def _put(name: str, content: Mapping[str, Any]) -> None:
-    client, text = aws.client("secretsmanager"), json.dumps(content)
-    try:
-        client.create_secret(Name=name, SecretString=text)
-    except client.exceptions.ResourceExistsException:
-        client.put_secret_value(SecretId=name, SecretString=text)
+    text = json.dumps(content)
+    if not _create(name, text):
+        aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=text)
+
+
+def _create(
+    name: str,
+    text: str,
+    *,
+    on_progress: Callable[[str], None] = lambda _: None,
+    while_waiting: Callable[[], None] = lambda: None,
+) -> bool:
+    """Create a secret, and return False if it exists. Wait if one of that name was just deleted without recovery.
+
+    Raises:
+        StageError: the name of a deleted secret stays taken.
+    """
+    client = aws.client("secretsmanager")
+    until = time.monotonic() + NAME_SECONDS
+    waiting = False
+    while True:
+        try:
+            client.create_secret(Name=name, SecretString=text)
+        except client.exceptions.ResourceExistsException:
+            return False
+        except client.exceptions.InvalidRequestException as error:  # "scheduled for deletion"
+            while_waiting()
+            if time.monotonic() > until:
+                raise StageError(
+                    f"secret {name} was deleted and its name is still taken after {NAME_SECONDS:.0f} s; run the "
+                    "command again in a few minutes"
+                ) from error
+            if not waiting:
+                on_progress(f"waiting until the name of the deleted secret {name} is free again")
+            waiting = True
+            time.sleep(POLL_SECONDS)
+        else:
+            return True

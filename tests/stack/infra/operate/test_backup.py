@@ -396,6 +396,6 @@ def test_a_disk_that_takes_no_more_is_one_clear_sentence(tmp_path: Path) -> None
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: .*cannot be written: File too large; make room and repeat the command\n", done.stderr
+        r"error: .*cannot be written: File too large; free some space, then run the command again\n", done.stderr
     ), done.stderr
     assert list(tmp_path.iterdir()) == []
