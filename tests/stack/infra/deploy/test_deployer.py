@@ -225,7 +225,7 @@ def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
     }
     stage.said.clear()
     assert table in stage.deploys().questions[0]
-    assert any(line.startswith("registered devices: 1; the API that they call went") for line in stage.said)
+    assert any(line.startswith("registered devices: 1; the API that they call was deleted") for line in stage.said)
     assert Stage.open(stage.name).tables["passes"] == table
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
 

@@ -108,7 +108,7 @@ def test_every_alarm_notifies_the_topic_and_links_to_its_runbook_section() -> No
     for name, alarm in alarms().items():
         heading = name.removesuffix("Alarm")
         assert alarm["AlarmActions"] == [{"Ref": "AlarmTopic"}], name
-        assert alarm["AlarmDescription"]["Fn::Sub"].endswith(f"What to do: ${{RunbookUrl}}#{heading.lower()}"), name
+        assert alarm["AlarmDescription"]["Fn::Sub"].endswith(f"Runbook: ${{RunbookUrl}}#{heading.lower()}"), name
         assert len(sections[heading]) > 80, name
 
 

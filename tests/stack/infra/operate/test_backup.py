@@ -310,6 +310,6 @@ def test_full_disk_is_reported_in_a_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: .*cannot be written: File too large; make room and repeat the command\n", done.stderr
+        r"error: .*cannot be written: File too large; free some space, then run the command again\n", done.stderr
     ), done.stderr
     assert list(tmp_path.iterdir()) == []
