@@ -135,7 +135,7 @@ def ensure_pending_key(stage: str, pass_type_identifier: str, make: Callable[[],
     name = SecretNames(stage).pending_key(pass_type_identifier)
     while (key := pending_key(stage, pass_type_identifier)) is None:
         with contextlib.suppress(client.exceptions.ResourceExistsException):
-            client.create_secret(Name=name, SecretString=json.dumps({"private_key": make()}))
+            _create(name, json.dumps({"private_key": make()}))
     return key
 
 
@@ -164,6 +164,24 @@ def delete_secrets(stage: str, *, on_progress: Callable[[str], None]) -> None:
 def _put(name: str, content: Mapping[str, Any]) -> None:
     client, text = aws.client("secretsmanager"), json.dumps(content)
     try:
-        client.create_secret(Name=name, SecretString=text)
+        _create(name, text)
     except client.exceptions.ResourceExistsException:
         client.put_secret_value(SecretId=name, SecretString=text)
+
+
+def _create(name: str, text: str) -> None:
+    """Create a secret; wait if a secret of this name was deleted just now, since its name is not free at once.
+
+    Source: AWS, "DeleteSecret", ForceDeleteWithoutRecovery.
+    """
+    client = aws.client("secretsmanager")
+    until = time.monotonic() + NAME_SECONDS
+    while True:
+        try:
+            client.create_secret(Name=name, SecretString=text)
+        except client.exceptions.InvalidRequestException:  # "scheduled for deletion"
+            if time.monotonic() > until:
+                raise
+            time.sleep(POLL_SECONDS)
+        else:
+            return

@@ -70,7 +70,7 @@ def test_row_that_phones_would_refuse_is_rejected_with_its_path(
 def test_number_of_43_digits_is_rejected_in_a_sentence(tmp_path: Path) -> None:
     digits = "0.1234567890123456789012345678901234567890123"
     (reason,) = read_json(tmp_path, f'{{"serial_number":"A","gate":{digits}}}')
-    assert "has 43 digits; DynamoDB holds 38 at most" in str(reason)
+    assert "has 43 digits; DynamoDB stores at most 38" in str(reason)
     with pytest.raises(CliValueError, match="has 43 digits"):
         read_fields([f"gate:={digits}"])
     with pytest.raises(CliValueError, match="has 5000 digits"):
