@@ -27,7 +27,6 @@ class Links:
 
     Args:
         stage: the stage.
-        settings: the stage's settings.
     """
 
     def __init__(self, stage: Stage) -> None:

@@ -86,7 +86,7 @@ class PassTable:
     """Reads and writes the passes of one stage; never writes an invalid item.
 
     Args:
-        settings: the stage's settings.
+        stage: the stage.
     """
 
     def __init__(self, stage: Stage) -> None:
