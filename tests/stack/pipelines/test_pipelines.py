@@ -119,6 +119,8 @@ def fed_by_a_queue(story: Story, stack: LocalRun) -> Iterator[str]:
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     mapping = functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=name, BatchSize=10)["UUID"]
     yield url
+    # Lambda refuses to delete a mapping that is still being created.
+    eventually(lambda: functions.get_event_source_mapping(UUID=mapping)["State"] == "Enabled", "the mapping")
     functions.delete_event_source_mapping(UUID=mapping)
     functions.delete_function(FunctionName=name)
     sqs.delete_queue(QueueUrl=url)

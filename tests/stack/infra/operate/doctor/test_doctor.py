@@ -449,9 +449,11 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "Apple's development environment": (
         "apns",
         partial(
-            variables, role="push_worker", change=with_("PASSWIRE_APNS_URL", "https://api.sandbox.push.apple.com:443")
+            variables,
+            role="push_worker",
+            change=with_("PASSWIRE_APNS_URL", "https://api.sandbox.push.apple.com:443"),  # prose: Apple's host
         ),
-        "function push_worker: does not push to Apple's production host: 'https://api.sandbox",
+        "function push_worker: does not push to Apple's production host: 'https://api.sandbox",  # prose: Apple's host
     ),
     "another server in place of APNs": (
         "apns",
