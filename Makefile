@@ -37,7 +37,7 @@ format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: $(INSTALLED) ## form and style
+lint: $(INSTALLED) prose ## form and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 

@@ -1,1 +1,1 @@
-"""What every package of infra uses: output to the terminal, moments in time, private files."""
+"""Output to the terminal, moments in time and private files, for every package of infra."""

@@ -59,10 +59,10 @@ class PlainConsole(Console):
         super().__init__(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own
-        """Of everything that is printed, and of each cell of a table."""
+        """Escape everything that is printed, each cell of a table included."""
         return super().render_str(printable_lines(text), **{**options, "markup": False, "emoji": False})
 
-    def status(self, status: RenderableType, **options: Any) -> Status:  # noqa: ANN401 - likewise
+    def status(self, status: RenderableType, **options: Any) -> Status:  # noqa: ANN401 - options of rich
         """A line that shows that something is going on."""
         return super().status(self.render_str(status) if isinstance(status, str) else status, **options)
 

@@ -17,7 +17,7 @@ DEVICE = DeviceLibraryIdentifier("d" * 32)
 
 @pytest.fixture
 def url(stack: LocalRun) -> Iterator[str]:
-    """A queue that nobody drains."""
+    """A queue that no function reads."""
     sqs = boto3.client("sqs", endpoint_url=stack.aws_endpoint_url)
     made: str = sqs.create_queue(QueueName=f"test-{secrets.token_hex(4)}")["QueueUrl"]
     yield made
@@ -36,7 +36,7 @@ def received(url: str) -> list[tuple[str, str | None]]:
 
 
 def test_the_orders_of_one_change_are_one_tenant_of_the_queue(url: str) -> None:
-    """So that SQS lets the orders of other changes pass by a long fan-out."""
+    """Tasks of other changes do not wait behind a long fan-out."""
     grouped: list[tuple[PushTask, str | None]] = [
         (NotifyDevices(PASS_ID.pass_type_identifier, (DEVICE,), 12.5, "change-1"), "change-1"),
         (FanOut(PASS_ID, DEVICE, 12.5, "change-1"), "change-1"),

@@ -1,4 +1,4 @@
-"""Templates in the bucket: what a warm sandbox serves, and when it sees a new revision."""
+"""Templates in the bucket: what a warm execution environment serves, and when it sees a new revision."""
 
 import io
 import secrets
@@ -108,7 +108,7 @@ def test_a_warm_sandbox_sees_a_new_revision_within_the_stated_time_and_parses_ea
 
 
 def test_new_revision_is_seen_by_whichever_clock_has_moved(stack: LocalRun, bucket: TemplatesBucket, name: str) -> None:
-    """The monotonic clock of a frozen execution environment may stand still; the wall clock may be set back."""
+    """The monotonic clock of a frozen execution environment may stop; the wall clock may be set back."""
     clock, timer = Clock(), Clock()
     templates = Templates(bucket=stack.templates_bucket, clock=clock, timer=timer)
     for moved, other in ((clock, timer), (timer, clock)):

@@ -58,7 +58,7 @@ def sign_up(stack: LocalRun, pipeline: Pipeline, issuer: Issuer) -> SignUp:
 def test_a_forged_manifest_is_not_signed(
     sign_up: SignUp, stack: LocalRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A pass of any content is forged with the signature of its manifest; nobody but us may get one."""
+    """A signature of its manifest is all that a forged pass needs, so no caller may get one."""
     forged = json.dumps({"passTypeIdentifier": stack.pass_type_identifier, "serialNumber": "FREE-FLIGHTS"}).encode()
     manifest = json.dumps({"pass.json": sha1(forged).hexdigest()})  # noqa: S324 - what Wallet wants
     answer = sign_up.posts(sign_up.writes(), token=manifest)

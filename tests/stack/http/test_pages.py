@@ -1,4 +1,4 @@
-"""Download links as AWS's own gateway hands them over: who gets what, and what nobody must get."""
+"""Download links as API Gateway passes them on: who gets what, and what no caller must get."""
 
 import json
 import secrets
@@ -126,7 +126,7 @@ def test_no_answer_is_kept_indexed_framed_or_tells_another_site_its_address(visi
 def test_a_link_that_is_none_looks_like_any_other_that_is_none(
     visitor: Visitor, issuer: Issuer, pipeline: Pipeline
 ) -> None:
-    """One page for what was never a link, one status more for what was one; nothing of the request stands in it."""
+    """An invalid link gets a page with 404, an expired one 410; neither page repeats the request."""
     gone = pipeline.writes(f"{visitor.serial_number}-gone")
     gone_token = issuer.link_token(gone)
     pipeline.deletes(gone)

@@ -1,4 +1,4 @@
-"""What `--since` understands: the same moment in every command."""
+"""The values of `--since` mean the same moment in every command."""
 
 import time
 

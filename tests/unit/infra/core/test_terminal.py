@@ -22,14 +22,14 @@ EVIL = "\x1b]0;title\x07\x1b[2J[red]red[/red]\x9b31m\u202egnp.exe\u2066 :warning
 
 
 def is_harmless(shown: str) -> bool:
-    """Whether a terminal only shows it, character by character."""
+    """True if a terminal shows the text character by character and does nothing else."""
     return not any(
         unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in shown if c not in "\n\u200c\u200d"
     )
 
 
 def holds_all(shown: str) -> bool:
-    """Whether what is harmless of `EVIL` is there as it was, and the rest as its escapes."""
+    """True if the harmless characters of `EVIL` are unchanged and the others are escaped."""
     flat = shown.replace("\n", "")
     return all(
         part in flat for part in (r"\x1b]0;title\x07\x1b[2J[red]red[/red]\x9b31m\u202egnp.exe", ":warning:", "end")
