@@ -58,6 +58,6 @@ def checkout(stack: LocalRun, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_tutorial_on_this_machine(checkout: Path) -> None:
-    assert "no faults" in run(2, checkout)
+    assert "no problems found" in run(2, checkout)
     assert "A7" in run(3, checkout)
     assert "updated" in run(4, checkout)
