@@ -50,7 +50,7 @@ def hold_against_dynamodb(random: Random) -> None:
 
 def _carry_out(store: Store, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> object:
     table, method = name.split(".")
-    if name == "devices.forget":  # its argument is a row that was read before
+    if name == "devices.remove":  # its argument is a row that was read before
         device = store.devices.get(arguments[0])
         if device is None:
             return None
@@ -99,7 +99,7 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ),
         ("devices.get", (device,), {}),
         ("devices.held_passes", (device, PASSES), {}),
-        ("devices.reach", (DEVICES,), {}),
+        ("devices.with_push_tokens", (DEVICES,), {}),
         ("devices.delete_if_empty", (device,), {}),
         ("devices.mark_rejected", (known,), {"at": at}),
         ("devices.clear_rejected", (known,), {}),
@@ -108,6 +108,6 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("versions.advance_fan_out", (pass_id,), {"before": None, "after": begun}),
         ("versions.note_delivery", ("client",), {"at": at}),
         ("versions.last_delivery", (random.choice(["client", "another"]),), {}),
-        ("devices.forget", (device,), {"meanwhile": random.random() < 0.5, "at": at}),
+        ("devices.remove", (device,), {"meanwhile": random.random() < 0.5, "at": at}),
     ]
     return random.choice(calls)
