@@ -12,14 +12,11 @@ from tests.schedules.mutations import MUTATIONS
 from tests.schedules.tables import ScratchTables
 from tests.schedules.world import World
 
-pytestmark = pytest.mark.timeout(600)
-"""The fixture plays some thousand schedules for some guards."""
 SCHEDULES = 2_000
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60
-pytestmark = pytest.mark.timeout(
-    600
-)  # the fixture plays all schedules before the first test, in minutes on a busy machine
+pytestmark = pytest.mark.timeout(1800)
+"""The fixture plays all schedules before the first test: minutes, and more of them on a busy machine."""
 
 
 @pytest.fixture(scope="module")
