@@ -41,7 +41,7 @@ def test_change_makes_the_requests_of_the_model(
     pass_id = PassId(stack.pass_type_identifier, serial_number)
     first = hold(stack, str(pass_id), devices)[0]
     service = InProcess(stack)
-    service.app.services.push_sender.wake(
+    service.app.services.push_sender.send(
         stack.pass_type_identifier,
         [DeviceLibraryIdentifier(first)],
         changed_at=time.time(),
