@@ -7,7 +7,7 @@ import base64
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic, time
 from typing import Any
@@ -164,7 +164,7 @@ class Pushes:
         for number, message in enumerate(list(self._received("dead_letter")), 1):
             body = message["Body"]
             if (task := _task(body)) is not None:
-                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
+                self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(unconditional(task)))
                 self._delete("dead_letter", message)
                 tasks += 1
             elif discard_refused and _refused(body) is not None:
@@ -476,6 +476,15 @@ def _as_lambda_record(record: Mapping[str, Any]) -> dict[str, Any]:
         raise PushesError(f"a stream record contains a {type(value).__name__}")
 
     return dict(json.loads(json.dumps({**record, "eventSource": "aws:dynamodb"}, default=plain)))
+
+
+def unconditional(task: PushTask) -> PushTask:
+    """Return the task as it is redriven: a recheck is carried out in any case.
+
+    A recheck that became a dead letter may have set its stamp before its fan-out was queued. By its own reason it would
+    then count as unnecessary, and the devices would not be notified.
+    """
+    return replace(task, reason=RecheckReason.UNSETTLED) if isinstance(task, Recheck) else task
 
 
 def _task(body: str) -> PushTask | None:

@@ -90,7 +90,7 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     if depths["held_removals"]:
         yield fault(
             f"removals of devices that are held: {depths['held_removals']} messages; APNs refused too many at once",
-            "README.md, Watching: RemovalsHeld; see them with: python -m infra push removals",
+            "docs/operations/runbook.md#removalsheld; see them with: python -m infra push removals",
         )
     if depths["dead_letter"]:
         yield fault(f"invalid pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
