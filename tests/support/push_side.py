@@ -188,7 +188,7 @@ class PushSide:
     def devices(self) -> set[str]:
         return {identifier.value for identifier in self.rows.devices}
 
-    def told(self) -> list[str]:
+    def notified(self) -> list[str]:
         """The devices whose pushes APNs accepted, in order."""
         return [device for device, answer in self.pushed if answer == "delivered"]
 

@@ -30,19 +30,9 @@ from infra.local.run import LocalRun
 from infra.operate.templates.bucket import PullError, TemplatesBucket
 from infra.stage.stage import Stage
 from tests.support import samples
-from tests.support.aws_answers import Raw
+from tests.support.aws_answers import Clock, Raw
 
 FIRST, SECOND = samples.files_of("coupon"), samples.files_of("storeCard")
-
-
-class Clock:
-    """Epoch seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -2,28 +2,19 @@
 
 import io
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from chalicelib.aws.images import ImageMissingError, Images, ImageStoreError
-
-
-@cache
-def s3() -> Any:  # noqa: ANN401 - botocore's clients have no types
-    """Make the one client, which takes long to make."""
-    return botocore.session.get_session().create_client(
-        "s3", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
+from tests.support.aws_answers import stub_client
 
 
 @pytest.fixture
 def stubber() -> Iterator[Stubber]:
-    with Stubber(s3()) as stubber:
+    with Stubber(stub_client("s3")) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
 
@@ -31,7 +22,7 @@ def stubber() -> Iterator[Stubber]:
 @pytest.fixture
 def images(stubber: Stubber) -> Images:
     assert stubber
-    return Images(bucket="bucket", client=s3())
+    return Images(bucket="bucket", client=stub_client("s3"))
 
 
 def has(stubber: Stubber, key: str, body: bytes, **request: str) -> None:

@@ -2,10 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from functools import cache
-from typing import Any
 
-import botocore.session
 import pytest
 from botocore.stub import ANY, Stubber
 
@@ -14,22 +11,15 @@ from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.push_tasks import FanOut, encode
+from tests.support.aws_answers import stub_client
 
 PASS = PassId("pass.a", "1")
 FOREVER = 1e12
 
 
-@cache
-def sqs() -> Any:  # noqa: ANN401 - botocore's clients have no types
-    """Make the one client, which takes long to make."""
-    return botocore.session.get_session().create_client(
-        "sqs", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-
-
 @pytest.fixture
 def stubber() -> Iterator[Stubber]:
-    with Stubber(sqs()) as stubber:
+    with Stubber(stub_client("sqs")) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
 
@@ -37,7 +27,7 @@ def stubber() -> Iterator[Stubber]:
 @pytest.fixture
 def queue(stubber: Stubber) -> Queue:
     assert stubber
-    return Queue(push_queue_url="push", dead_letter_queue_url="dead", client=sqs(), pause_seconds=0.0)
+    return Queue(push_queue_url="push", dead_letter_queue_url="dead", client=stub_client("sqs"), pause_seconds=0.0)
 
 
 def accepts(stubber: Stubber, url: str, *bodies: object, refuses: tuple[int, ...] = (), **attributes: object) -> None:

@@ -3,15 +3,14 @@
 import json
 from base64 import b64encode
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.stub import Stubber
 
 from chalicelib.aws.secrets import KEEP_SECONDS, PassTypeSecret, ProviderKey, Secrets, SecretsError
 from chalicelib.core.errors import ConfigurationError
+from tests.support.aws_answers import Clock, stub_client
 
 HIDDEN = "hidden-value-of-the-secret"
 TYPE = "pass.com.acme"
@@ -21,29 +20,11 @@ PASS_TYPE = {"certificate": "C", "private_key": "K", "intermediate": "I"}
 APNS_KEY = {"team_identifier": "TEAM", "key_id": "KEY", "private_key": "P8"}
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@cache
-def secretsmanager() -> Any:  # noqa: ANN401 - botocore's clients have no types
-    """Make the one client, which takes long to make."""
-    return botocore.session.get_session().create_client(
-        "secretsmanager", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-
-
 class SecretsManager:
     """Stubbed responses of Secrets Manager, in the order of the requests."""
 
     def __init__(self) -> None:
-        self.client = secretsmanager()
+        self.client = stub_client("secretsmanager")
         self.stubber = Stubber(self.client)
 
     def has(self, name: str, content: object) -> None:

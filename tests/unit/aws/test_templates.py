@@ -3,10 +3,8 @@
 import io
 import zipfile
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-import botocore.session
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
@@ -29,33 +27,16 @@ from chalicelib.aws.templates import (
 )
 from chalicelib.passes.template import TemplateError
 from tests.support import samples
+from tests.support.aws_answers import Clock, stub_client
 
 FIRST, SECOND = samples.files_of("coupon"), samples.files_of("storeCard")
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@cache
-def s3() -> Any:  # noqa: ANN401 - botocore's clients have no types
-    """Make the one client, which takes long to make."""
-    return botocore.session.get_session().create_client(
-        "s3", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
 
 
 class Bucket:
     """Stubbed responses of S3, in the order of the requests."""
 
     def __init__(self) -> None:
-        self.client = s3()
+        self.client = stub_client("s3")
         self.stubber = Stubber(self.client)
 
     def has(self, key: str, body: bytes) -> None:

@@ -28,7 +28,7 @@ def phones(side: PushSide, count: int) -> set[str]:
 
 
 def repeated(side: PushSide) -> int:
-    return sum(Counter(side.told()).values()) - len(set(side.told()))
+    return sum(Counter(side.notified()).values()) - len(set(side.notified()))
 
 
 def test_fan_out_ends_if_a_newer_change_replaces_it(side: PushSide) -> None:
@@ -37,7 +37,7 @@ def test_fan_out_ends_if_a_newer_change_replaces_it(side: PushSide) -> None:
     side.changes_pass("P")
     side.changes_pass("P")
     side.works_off(seconds=60)
-    assert set(side.told()) == names
+    assert set(side.notified()) == names
     assert repeated(side) == 1000
     assert side.messages == []
 
@@ -57,7 +57,7 @@ def test_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(side
         side.new_sandbox()
         side.handles(record)
         side.works_off(seconds=3600)
-        assert set(side.told()) == names
+        assert set(side.notified()) == names
         assert repeated(side) == 300
         assert side.messages == []
         assert side.rows.versions[PASS].revision == 2
@@ -71,7 +71,7 @@ def test_fan_out_that_was_sent_twice_is_carried_out_once(side: PushSide) -> None
     assert isinstance(order, FanOut)
     side.works_off(twice=True)
     side.works_off(seconds=3600)
-    assert set(side.told()) == names
+    assert set(side.notified()) == names
     assert repeated(side) == 0
     assert side.messages == []
 
@@ -82,7 +82,7 @@ def test_unannounced_stamp_does_not_end_a_fan_out(side: PushSide) -> None:
     side.changes_pass("P")
     stamp(side.store, PASS, now=side.now + 1, changes=1, deleted=False)
     side.works_off(seconds=60)
-    assert set(side.told()) == names
+    assert set(side.notified()) == names
 
 
 def test_manual_push_is_carried_out_for_any_announced_stamp(side: PushSide) -> None:
@@ -92,7 +92,7 @@ def test_manual_push_is_carried_out_for_any_announced_stamp(side: PushSide) -> N
     side.pushed.clear()
     side.push_worker.queue.send([FanOut(PASS, None, side.now)])
     side.works_off()
-    assert set(side.told()) == names
+    assert set(side.notified()) == names
 
 
 def test_pass_deleted_for_a_second_keeps_its_registrations_and_pushes_to_them(side: PushSide) -> None:
@@ -102,7 +102,7 @@ def test_pass_deleted_for_a_second_keeps_its_registrations_and_pushes_to_them(si
     side.works_off(seconds=1)
     side.inserts_pass("P")
     side.works_off(seconds=3600)
-    assert sorted(side.told()) == sorted(names)
+    assert sorted(side.notified()) == sorted(names)
     assert set(side.rows.registrations[PASS]) == {DeviceLibraryIdentifier(name) for name in names}
     assert side.messages == []
 
@@ -145,7 +145,7 @@ def test_second_deletion_has_its_own_grace_period(side: PushSide) -> None:
     side.inserts_pass("P")
     side.works_off(seconds=3600)
     assert side.devices() == names
-    assert Counter(side.told()) == dict.fromkeys(names, 2)
+    assert Counter(side.notified()) == dict.fromkeys(names, 2)
 
 
 def test_registration_during_a_deletion_is_kept_with_the_others(side: PushSide) -> None:
@@ -173,7 +173,7 @@ def test_registration_during_a_deletion_is_kept_with_the_others(side: PushSide) 
     side.works_off(seconds=600)
     side.inserts_pass("P")
     side.works_off(seconds=3600)
-    assert sorted(side.told()) == ["late", "phone-0000"]
+    assert sorted(side.notified()) == ["late", "phone-0000"]
     assert late in side.rows.registrations[PASS]
 
 
@@ -185,7 +185,7 @@ def test_push_task_is_not_carried_out_before_it_is_due(side: PushSide) -> None:
     side.works_off(seconds=1999)
     assert side.pushed == []
     side.works_off(seconds=2)
-    assert side.told() == ["phone-0000"]
+    assert side.notified() == ["phone-0000"]
 
 
 def test_record_refused_after_its_stamp_is_stamped_again(side: PushSide) -> None:

@@ -49,7 +49,7 @@ def test_half_of_a_fan_out_unregistered_at_once_is_held(side: PushSide) -> None:
             side.answers[phone] = UNREGISTERED
     side.changes_pass("P")
     assert side.devices() == set(phones)
-    assert len(side.told()) == 25
+    assert len(side.notified()) == 25
     (held,) = side.held
     assert (held.reason, len(held.devices)) == ("410 Unregistered", 25)
 
@@ -82,7 +82,7 @@ def test_one_of_fifty_with_a_refused_token_is_removed_after_a_day(side: PushSide
     assert side.held == []
     assert side.messages == []
     assert 5 < [device for device, _ in side.pushed].count(phones[0]) < 25
-    assert len(side.told()) == 49 * 2
+    assert len(side.notified()) == 49 * 2
 
 
 def test_invented_devices_of_an_attacker_are_removed(side: PushSide) -> None:
@@ -147,7 +147,7 @@ def test_credential_that_stops_delivering_removes_no_device(side: PushSide) -> N
     for phone in phones:
         side.holds(phone, f"pass-of-{phone}")
     side.changes_pass(*(f"pass-of-{phone}" for phone in phones))
-    assert len(side.told()) == 30
+    assert len(side.notified()) == 30
     side.everything = BAD_TOKEN
     for _ in range(48):
         side.changes_pass(*(f"pass-of-{phone}" for phone in phones))
@@ -235,9 +235,9 @@ def test_only_pushes_that_apns_asked_to_wait_are_delayed(side: PushSide) -> None
     side.changes_pass("P")
     side.answers.clear()
     side.works_off(seconds=299)
-    assert side.told() == ["not-asked"]
+    assert side.notified() == ["not-asked"]
     side.works_off(seconds=1)
-    assert side.told() == ["not-asked", "asked"]
+    assert side.notified() == ["not-asked", "asked"]
 
 
 def test_message_without_progress_waits_as_long_as_apns_asks(side: PushSide) -> None:
@@ -249,9 +249,9 @@ def test_message_without_progress_waits_as_long_as_apns_asks(side: PushSide) -> 
     assert len(side.pushed) == 2
     side.answers.clear()
     side.works_off(seconds=599)
-    assert side.told() == []
+    assert side.notified() == []
     side.works_off(seconds=1)
-    assert side.told() == ["phone"]
+    assert side.notified() == ["phone"]
 
 
 def test_waiting_does_not_count_as_an_attempt(side: PushSide) -> None:

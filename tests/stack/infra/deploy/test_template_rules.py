@@ -181,8 +181,8 @@ def test_template_refuses_a_domain_without_certificate(template: dict[str, Any])
 def test_functions_time_out_before_their_callers(template: dict[str, Any]) -> None:
     functions = of_type(template, "AWS::Lambda::Function")
     assert functions[API]["Timeout"] <= MAX_API_SECONDS
-    told = functions[PUSH]["Environment"]["Variables"]["PASSWIRE_PUSH_TIMEOUT_SECONDS"]
-    assert int(told) == functions[PUSH]["Timeout"], "the update protocol's window rests on it"
+    setting = functions[PUSH]["Environment"]["Variables"]["PASSWIRE_PUSH_TIMEOUT_SECONDS"]
+    assert int(setting) == functions[PUSH]["Timeout"], "the update protocol's window rests on it"
 
 
 def test_event_sources_accept_partial_batch_responses(template: dict[str, Any]) -> None:
