@@ -118,7 +118,7 @@ class Issuer:
     stack: LocalRun
 
     def token(self, pass_id: PassId) -> str:
-        return self._keys().issue(pass_id, own=None).value
+        return self._keys().issue(pass_id, item_token=None).value
 
     def link_token(self, pass_id: PassId, *, lifetime_seconds: int = 3600) -> str:
         """Sign the token of a download link."""

@@ -13,7 +13,7 @@ class OutcomeKind(Enum):
 
     DELIVERED = "delivered"
     """APNs accepted the push. That does not mean delivery: the device may be offline."""
-    GONE = "gone"
+    UNREGISTERED = "unregistered"
     """The device is unregistered; remove it."""
     CONFIGURATION = "configuration"
     """A credential or topic is wrong: keep the push task and the devices, and raise an alarm."""
@@ -31,9 +31,9 @@ EXPIRED_PROVIDER_TOKEN = (403, "ExpiredProviderToken")
 """The token is renewed once before this response counts."""
 
 KINDS: dict[tuple[int, str], OutcomeKind] = {
-    (410, "Unregistered"): OutcomeKind.GONE,
-    (410, "ExpiredToken"): OutcomeKind.GONE,
-    (400, "BadDeviceToken"): OutcomeKind.GONE,
+    (410, "Unregistered"): OutcomeKind.UNREGISTERED,
+    (410, "ExpiredToken"): OutcomeKind.UNREGISTERED,
+    (400, "BadDeviceToken"): OutcomeKind.UNREGISTERED,
     (400, "DeviceTokenNotForTopic"): OutcomeKind.CONFIGURATION,
     (400, "TopicDisallowed"): OutcomeKind.CONFIGURATION,
     (400, "BadTopic"): OutcomeKind.CONFIGURATION,

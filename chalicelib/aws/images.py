@@ -61,7 +61,7 @@ class Images:
             self._cached_bytes -= len(self._cache.popitem(last=False)[1])
         return data
 
-    def require(self, keys: Iterable[str]) -> None:
+    def validate_exist(self, keys: Iterable[str]) -> None:
         """Check that images exist, without reading them.
 
         Raises:

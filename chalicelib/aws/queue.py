@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import session
-from chalicelib.core.errors import TransientError, limited
+from chalicelib.core.errors import TransientError, shorten
 from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.push_tasks import PushTask, encode, message_group
@@ -90,7 +90,7 @@ class Queue:
                 json.dumps(
                     {
                         "refused": record.key,
-                        "error": limited(str(record.error)),
+                        "error": shorten(str(record.error)),
                         "sequence_number": record.sequence_number,
                         "refused_at": int(at),
                     }
@@ -113,7 +113,7 @@ class Queue:
         for batch in _batches(entries):
             self._send(self._held_removals_queue_url, batch, until=0.0)
 
-    def bury(self, bodies: Sequence[str]) -> None:
+    def send_dead_letters(self, bodies: Sequence[str]) -> None:
         """Send messages that this service did not write to the dead letter queue, unchanged.
 
         Raises:

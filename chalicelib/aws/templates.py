@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import session
 from chalicelib.aws.clocks import Clocks, Moment
-from chalicelib.core.errors import RefusedError, TransientError, shown
+from chalicelib.core.errors import RefusedError, TransientError, excerpt
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.passes.template import Template, TemplateError
 from chalicelib.telemetry import log
@@ -109,7 +109,7 @@ class Templates:
             TemplateStoreError: S3 did not answer, and no revision is cached.
         """
         if not is_template_name(name):
-            raise TemplateMissingError(f"template '{shown(name)}' does not exist: a name is {TEMPLATE_NAME_RULE}")
+            raise TemplateMissingError(f"template '{excerpt(name)}' does not exist: a name is {TEMPLATE_NAME_RULE}")
         cached = self._cache.get(name)
         now = self._clocks.now()
         max_age = KEEP_SECONDS if max_age_seconds is None else max_age_seconds
@@ -169,9 +169,9 @@ def _store_error(name: str, error: BotoCoreError | ClientError) -> RefusedError 
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status >= SERVER_ERROR or code in TRANSIENT_CODES or not status:
-        return TemplateStoreError(f"template {name}: S3 did not answer: {shown(code)}")
+        return TemplateStoreError(f"template {name}: S3 did not answer: {excerpt(code)}")
     return TemplateUnreadableError(
-        f"template {name}: S3 refuses access: {shown(code)}; check the templates bucket, then push the template again"
+        f"template {name}: S3 refuses access: {excerpt(code)}; check the templates bucket, then push the template again"
     )
 
 

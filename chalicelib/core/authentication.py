@@ -50,7 +50,7 @@ class AuthenticationKey:
         digest = hmac.digest(self.key, str(pass_id).encode(), hashlib.sha256)
         return AuthenticationToken(f"{self.key_id}.{urlsafe_b64encode(digest).rstrip(b'=').decode()}")
 
-    def for_links(self) -> bytes:
+    def derive_link_key(self) -> bytes:
         """Derive the key that signs download links (`core/links.py`)."""
         return hmac.digest(self.key, _LINKS, hashlib.sha256)
 
@@ -77,11 +77,13 @@ class AuthenticationKeys:
         """Return the key with this id; None if there is no such key or it is retired."""
         return next((key for key in self.keys if key.key_id == key_id), None)
 
-    def issue(self, pass_id: PassId, *, own: AuthenticationToken | None) -> AuthenticationToken:
+    def issue(self, pass_id: PassId, *, item_token: AuthenticationToken | None) -> AuthenticationToken:
         """Return the token for a new pass: the one in its item (`own`) if present, else one from the newest key."""
-        return own or self.newest.derive(pass_id)
+        return item_token or self.newest.derive(pass_id)
 
-    def accepts(self, presented: AuthenticationToken, pass_id: PassId, *, own: AuthenticationToken | None) -> bool:
+    def accepts(
+        self, presented: AuthenticationToken, pass_id: PassId, *, item_token: AuthenticationToken | None
+    ) -> bool:
         """Tell whether a token is valid for a pass, in constant time: independent of how much of it is right.
 
         Args:
@@ -90,7 +92,7 @@ class AuthenticationKeys:
             own: the token in the pass's item; None if the item has none.
         """
         expected = [key.derive(pass_id) for key in self.keys]
-        if own is not None:
-            expected.append(own)
+        if item_token is not None:
+            expected.append(item_token)
         matches = [hmac.compare_digest(presented.value, token.value) for token in expected]
         return any(matches)

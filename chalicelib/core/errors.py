@@ -1,7 +1,7 @@
 """Errors of the service, by what the caller can do about them: refuse, retry or alarm.
 
 A message names the item, what is wrong with it and what to do. It must not contain a token, a key or a device library
-identifier. A message that quotes text of a pipeline is shortened where it is created (`shown`, `limited`), because
+identifier. A message that quotes text of a pipeline is shortened where it is created (`excerpt`, `shorten`), because
 logs and queues limit the size of their entries.
 """
 
@@ -10,17 +10,17 @@ MAX_MESSAGE_CHARACTERS = 1000
 _CUT = "..."
 
 
-def shown(value: object, *, most: int = MAX_SHOWN_CHARACTERS) -> str:
+def excerpt(value: object, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
     """Return a value as a message quotes it: control characters are escaped, and it is cut to `most` characters."""
     text = value if isinstance(value, str) else str(value)
-    text = text[: most + 1]  # the rest is cut off anyway: do not escape it
+    text = text[: max_characters + 1]  # the rest is cut off anyway: do not escape it
     escaped = text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return escaped if len(escaped) <= most else escaped[: most - len(_CUT)] + _CUT
+    return escaped if len(escaped) <= max_characters else escaped[: max_characters - len(_CUT)] + _CUT
 
 
-def limited(message: str) -> str:
+def shorten(message: str) -> str:
     """Return a message on one line, cut to `MAX_MESSAGE_CHARACTERS`."""
-    return shown(message, most=MAX_MESSAGE_CHARACTERS)
+    return excerpt(message, max_characters=MAX_MESSAGE_CHARACTERS)
 
 
 class PasswireError(Exception):

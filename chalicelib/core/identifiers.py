@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Self
 
-from chalicelib.core.errors import RefusedError, limited, shown
+from chalicelib.core.errors import RefusedError, excerpt, shorten
 
 MAX_PASS_ID_BYTES = 1024
 """DynamoDB's limit for a range key. A pass id is also a hash key, for which the limit is 2048 bytes."""
@@ -25,7 +25,7 @@ class IdentifierError(RefusedError):
     """An identifier is invalid: empty, too long, or with characters that are not allowed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(limited(message))
+        super().__init__(shorten(message))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -43,21 +43,23 @@ class PassId:
     def __post_init__(self) -> None:
         if not self.pass_type_identifier or "/" in self.pass_type_identifier:
             raise IdentifierError(
-                f"pass type identifier '{shown(self.pass_type_identifier)}': must not be empty or contain a '/'"
+                f"pass type identifier '{excerpt(self.pass_type_identifier)}': must not be empty or contain a '/'"
             )
         if not self.pass_type_identifier.isascii() or not self.pass_type_identifier.isprintable():
-            raise IdentifierError(f"pass type identifier '{shown(self.pass_type_identifier)}': must be printable ASCII")
+            raise IdentifierError(
+                f"pass type identifier '{excerpt(self.pass_type_identifier)}': must be printable ASCII"
+            )
         if not self.serial_number:
-            raise IdentifierError(f"pass of type {shown(self.pass_type_identifier)}: the serial number is empty")
+            raise IdentifierError(f"pass of type {excerpt(self.pass_type_identifier)}: the serial number is empty")
         try:
             size = len(str(self).encode())
         except UnicodeEncodeError as error:
             raise IdentifierError(
-                f"pass of type {shown(self.pass_type_identifier)}: the serial number is not valid Unicode"
+                f"pass of type {excerpt(self.pass_type_identifier)}: the serial number is not valid Unicode"
             ) from error
         if size > MAX_PASS_ID_BYTES:
             raise IdentifierError(
-                f"pass of type {shown(self.pass_type_identifier)}: the pass_id has {size} bytes, "
+                f"pass of type {excerpt(self.pass_type_identifier)}: the pass_id has {size} bytes, "
                 f"must have at most {MAX_PASS_ID_BYTES}"
             )
 
@@ -70,7 +72,7 @@ class PassId:
         """
         pass_type_identifier, slash, serial_number = text.partition("/")
         if not slash:
-            raise IdentifierError(f"pass_id '{shown(text)}': must be <passTypeIdentifier>/<serialNumber>")
+            raise IdentifierError(f"pass_id '{excerpt(text)}': must be <passTypeIdentifier>/<serialNumber>")
         return cls(pass_type_identifier, serial_number)
 
     def __str__(self) -> str:

@@ -43,7 +43,7 @@ class LinkLifetimeError(RefusedError):
         )
 
 
-class LinkEndedError(RefusedError):
+class LinkExpiredError(RefusedError):
     """The link was valid, but it has expired or its pass is deleted."""
 
 
@@ -60,7 +60,7 @@ class Link:
     expires_at: int
 
     @classmethod
-    def lasting(cls, pass_id: PassId, *, lifetime_seconds: float, now: float) -> Self:
+    def valid_for(cls, pass_id: PassId, *, lifetime_seconds: float, now: float) -> Self:
         """Create a link that expires `lifetime_seconds` after `now` (epoch seconds).
 
         Raises:
@@ -77,7 +77,7 @@ def sign_link(keys: AuthenticationKeys, link: Link) -> str:
 
     return jwt.encode(
         {"sub": str(link.pass_id), "aud": _AUDIENCE, "exp": link.expires_at},
-        keys.newest.for_links(),
+        keys.newest.derive_link_key(),
         algorithm=_ALGORITHM,
         headers={"kid": keys.newest.key_id, "typ": None},  # no type: a shorter link makes a smaller QR code
     )
@@ -93,7 +93,7 @@ def read_link(keys: AuthenticationKeys, token: str, *, now: float) -> Link:
 
     Raises:
         LinkError: the token is not a link signed by this stage, its key is retired, or its lifetime is too long.
-        LinkEndedError: the link has expired.
+        LinkExpiredError: the link has expired.
     """
     import jwt
 
@@ -105,7 +105,7 @@ def read_link(keys: AuthenticationKeys, token: str, *, now: float) -> Link:
             raise LinkError
         claims = jwt.decode(
             token,
-            key.for_links(),
+            key.derive_link_key(),
             algorithms=[_ALGORITHM],
             audience=_AUDIENCE,
             options={"require": ["sub", "aud", "exp"], "verify_exp": False},  # PyJWT would read the system clock
@@ -116,5 +116,5 @@ def read_link(keys: AuthenticationKeys, token: str, *, now: float) -> Link:
     if link.expires_at > now + MAX_LIFETIME_SECONDS + _CLOCK_SLACK_SECONDS:
         raise LinkError
     if now >= link.expires_at:
-        raise LinkEndedError(f"download link: the link of pass {link.pass_id} has expired")
+        raise LinkExpiredError(f"download link: the link of pass {link.pass_id} has expired")
     return link

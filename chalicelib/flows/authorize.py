@@ -77,10 +77,10 @@ def check(
         UnauthorizedError: `attributes` is None, or the token is not valid for the pass.
     """
     try:
-        own = parse_authentication_token(pass_id, attributes or {})
+        item_token = parse_authentication_token(pass_id, attributes or {})
     except ItemError:
-        own = None  # an invalid token in the item matches no request; the derived token is still accepted
-    accepted = keys.accepts(presented, pass_id, own=own)
+        item_token = None  # an invalid token in the item matches no request; the derived token is still accepted
+    accepted = keys.accepts(presented, pass_id, item_token=item_token)
     if attributes is None or not accepted:
         raise UnauthorizedError
     return attributes

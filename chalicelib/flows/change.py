@@ -68,7 +68,7 @@ class TemplateSource(Protocol):
 class ImageSource(Protocol):
     """Source of the images of single passes (`chalicelib/aws/images.py`)."""
 
-    def require(self, keys: Iterable[str]) -> None:
+    def validate_exist(self, keys: Iterable[str]) -> None:
         """Check that images exist. Raises RefusedError if one does not, TransientError if a retry may help."""
         ...
 
@@ -133,7 +133,7 @@ class _BatchTemplates:
         if item.images and self.images is not None:
             if time.monotonic() >= self.deadline:
                 raise TransientError(f"pass {item.pass_id}: no time left to look for its images")
-            self.images.require(item.images.values())
+            self.images.validate_exist(item.images.values())
         return warnings
 
     def _read_template(self, name: str) -> "Template | Exception":

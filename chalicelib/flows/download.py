@@ -81,7 +81,7 @@ class Downloader:
             ConfigurationError: the pass cannot be signed.
         """
         presented = read_header(authorization)
-        derived = self.keys.accepts(presented, pass_id, own=None)
+        derived = self.keys.accepts(presented, pass_id, item_token=None)
         state: VersionState | None = None
         item: PassItem | None = None
         try:

@@ -89,12 +89,12 @@ class FailedDownloads:
         log.event("pass_item_refused", pass_id=pass_id, error=str(error))
         if item is None:
             return
-        from chalicelib.passes.rendering import prove_rendering
+        from chalicelib.passes.rendering import validate_rendering
 
         try:
-            prove_rendering(self._builder.templates.get(item.template, max_age_seconds=0.0), item)
+            validate_rendering(self._builder.templates.get(item.template, max_age_seconds=0.0), item)
             if item.images and self._builder.images is not None:
-                self._builder.images.require(item.images.values())
+                self._builder.images.validate_exist(item.images.values())
         except RefusedError:
             return
         except Exception as later:  # noqa: BLE001 - the recheck will find the cause

@@ -57,7 +57,7 @@ class Lister:
         """
         if device is None:
             return None
-        if tag is not None and not tag.can_be_ours(now, window_seconds=self.window_seconds):
+        if tag is not None and not tag.can_be_issued(now, window_seconds=self.window_seconds):
             tag = None
         row = self.store.devices.get(device)
         held = sorted(p for p in row.passes if p.pass_type_identifier == pass_type_identifier) if row else []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from chalicelib.aws.tables import Store
 from chalicelib.core.authentication import AuthenticationKeys
-from chalicelib.core.links import Link, LinkEndedError, read_link
+from chalicelib.core.links import Link, LinkExpiredError, read_link
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
@@ -58,7 +58,7 @@ class LinkOpener:
 
         Raises:
             LinkError: invalid link.
-            LinkEndedError: the link has expired, or the pass was deleted.
+            LinkExpiredError: the link has expired, or the pass was deleted.
             RefusedError: the item cannot become a pass.
             StoreError: DynamoDB did not answer.
             ConfigurationError: the pass cannot be signed.
@@ -70,16 +70,16 @@ class LinkOpener:
             state = self.store.versions.state(link.pass_id)
             attributes = self.store.passes.content(link.pass_id)
             if attributes is None:
-                raise LinkEndedError(f"download link: pass {link.pass_id} was deleted")  # noqa: TRY301
+                raise LinkExpiredError(f"download link: pass {link.pass_id} was deleted")  # noqa: TRY301
             item = PassItem.parse(attributes)
             pkpass = self.builder.build(
                 item,
                 personalized=state.personalized,
-                authentication_token=self.keys.issue(link.pass_id, own=item.authentication_token),
+                authentication_token=self.keys.issue(link.pass_id, item_token=item.authentication_token),
                 web_service_url=web_service_url,
                 at=datetime.fromtimestamp(now, UTC),
             )
-        except LinkEndedError:
+        except LinkExpiredError:
             raise
         except Exception as error:
             self.failures.note(link.pass_id, error, state=state, item=item)

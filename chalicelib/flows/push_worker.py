@@ -18,7 +18,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.flows.send_pushes import PushSender, SendResult, deferred_tasks
 from chalicelib.telemetry import log
 from chalicelib.updates.attempts import MAX_ATTEMPTS
-from chalicelib.updates.fan_outs import FanOutProgress, Idle, claim
+from chalicelib.updates.fan_outs import Decline, FanOutProgress, claim
 from chalicelib.updates.messages import InvalidMessage, QueueMessage
 from chalicelib.updates.push_tasks import (
     FanOut,
@@ -91,7 +91,7 @@ class PushWorker:
         failed: list[str] = []
         for message in received:
             if isinstance(message, InvalidMessage):
-                failed.extend(self._bury(message))
+                failed.extend(self._send_dead_letters(message))
             else:
                 messages.append(message)
         early = [message for message in messages if self._is_early(message.task)]
@@ -199,7 +199,7 @@ class PushWorker:
             return False
         return True
 
-    def _bury(self, message: InvalidMessage) -> list[str]:
+    def _send_dead_letters(self, message: InvalidMessage) -> list[str]:
         """Move an invalid message to the dead letter queue at once, unchanged.
 
         Returns:
@@ -207,7 +207,7 @@ class PushWorker:
         """
         log.event("push_task_refused", message_id=message.message_id, error=message.problem)
         try:
-            self.queue.bury([message.body])
+            self.queue.send_dead_letters([message.body])
         except TransientError as failure:
             log.event("push_task_not_kept", message_id=message.message_id, error=str(failure))
             return [message.message_id]
@@ -275,10 +275,10 @@ class PushWorker:
             holder=message.message_id,
             now=self.clock(),
         )
-        if claimed is Idle.END:
+        if claimed is Decline.END:
             log.event("fan_out_ended", pass_id=task.pass_id, modified_at=modified_at, announced=state.announced)
             return None
-        if claimed is Idle.WAIT:
+        if claimed is Decline.WAIT:
             raise FanOutHeldError(f"pass {task.pass_id}: another message carries out this fan-out")
         self._save(task, before=state.progress, after=claimed)
         return claimed

@@ -31,7 +31,7 @@ _PLACEHOLDER_TOKEN = AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Deleted:
     """The item does not exist."""
 
 
@@ -44,11 +44,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Good:
+class Valid:
     """The pass can be built."""
 
 
-Found = Gone | Refused | Good
+Found = Deleted | Refused | Valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,15 @@ class Rechecker:
         found, version = self._settle(task, state, message_id=message_id, stamped=stamped, deadline=deadline)
         announced = version.announced if version is not None else None
         match found:
-            case Good():
+            case Valid():
                 change = task.change or log.request_id()
                 self.queue.send([FanOut(task.pass_id, None, task.at, change, announced)], until=deadline)
                 self._count("stamped")
-            case Gone():
+            case Deleted():
                 grace = self.deletion_grace_seconds
                 removal = RemoveRegistrations(task.pass_id, announced, not_before=self.clock() + grace)
                 self.queue.send([removal], delay_seconds=grace, until=deadline)
-                self._count("gone")
+                self._count("deleted")
             case Refused():
                 self._count("refused")
                 self._send_refusal(task.pass_id, found)
@@ -122,20 +122,20 @@ class Rechecker:
         """
         version = state.version
         gone = version is not None and version.deleted
-        written: Found | None = Good() if stamped and not gone else None
+        written: Found | None = Valid() if stamped and not gone else None
         for _ in range(MAX_READS):
             found = self._look(task, template_age_seconds=0.0 if written else TEMPLATE_AGE_SECONDS)
-            if type(found) is type(written) or (gone and written is None and isinstance(found, Gone)):
+            if type(found) is type(written) or (gone and written is None and isinstance(found, Deleted)):
                 return found, version
             match found:
                 case Refused():
                     changes = 1 if task.reason is RecheckReason.UNSETTLED and written is None else 0
                     refusal = Refusal(str(found.error), found.template, int(self.clock()))
                     self.store.versions.record_refusal(task.pass_id, refusal, changes=changes)
-                case Gone() | Good():
+                case Deleted() | Valid():
                     # A pass that was never stamped may have been downloaded in an earlier form: it counts as changed.
                     changes = 1 if state.version is not None else 2
-                    deleted = isinstance(found, Gone)
+                    deleted = isinstance(found, Deleted)
                     version = self._stamp(
                         task, message_id=message_id, changes=changes, deleted=deleted, deadline=deadline
                     )
@@ -150,7 +150,7 @@ class Rechecker:
         """
         attributes = self.store.passes.content(task.pass_id)
         if attributes is None:
-            return Gone()
+            return Deleted()
         template = ""
         try:
             item = PassItem.parse(attributes)
@@ -166,7 +166,7 @@ class Rechecker:
             )
         except RefusedError as error:
             return Refused(error, template)
-        return Good()
+        return Valid()
 
     def _stamp(self, task: Recheck, *, message_id: str, changes: int, deleted: bool, deadline: float) -> Version:
         """Stamp the pass, again if that took longer than a stamp may take: a tag that was issued in the meantime may be

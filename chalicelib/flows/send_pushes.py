@@ -119,7 +119,7 @@ class _Send:
         self.ended[outcome.kind, metric_reason(outcome.reason)] += 1
         self.answers[outcome.status, outcome.reason] += 1
         self.unsettled.update(unsettled)
-        if outcome.kind is OutcomeKind.GONE:
+        if outcome.kind is OutcomeKind.UNREGISTERED:
             self.gone.append((outcome, devices))
         elif outcome.kind is OutcomeKind.DELIVERED:
             self.reached.extend(device for device in devices if device.rejected_at is not None)
@@ -261,7 +261,7 @@ class PushSender:
 
     def _unsettled_by(self, outcome: Outcome, devices: list[Device]) -> list[DeviceLibraryIdentifier]:
         """Return the devices that need another push; those that may be unregistered are handled at the end."""
-        if outcome.kind in (OutcomeKind.DELIVERED, OutcomeKind.GONE):
+        if outcome.kind in (OutcomeKind.DELIVERED, OutcomeKind.UNREGISTERED):
             return []
         return [device.identifier for device in devices]
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from chalice.app import Response
 
 from chalicelib.core.errors import PasswireError, RefusedError, TransientError
-from chalicelib.core.links import LinkEndedError, LinkError
+from chalicelib.core.links import LinkError, LinkExpiredError
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.http.responses import error_response, html
 from chalicelib.passes.personalization import AlreadyPersonalizedError, NotPersonalizableError, PersonalizationError
@@ -36,7 +36,7 @@ STATUSES: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
     (PersonalizationError, HTTPStatus.BAD_REQUEST),
     (NotPersonalizableError, HTTPStatus.NOT_FOUND),
     (LinkError, HTTPStatus.NOT_FOUND),
-    (LinkEndedError, HTTPStatus.GONE),
+    (LinkExpiredError, HTTPStatus.GONE),
     (AlreadyPersonalizedError, HTTPStatus.CONFLICT),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (TransientError, HTTPStatus.SERVICE_UNAVAILABLE),

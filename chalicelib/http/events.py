@@ -7,7 +7,7 @@ its batch. Imports are local because each function receives only one kind of eve
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.core.errors import limited, loggable
+from chalicelib.core.errors import loggable, shorten
 
 if TYPE_CHECKING:
     from chalicelib.updates.changes import InvalidRecord, StreamRecord
@@ -30,7 +30,7 @@ def stream_records(event: Event) -> "list[StreamRecord | InvalidRecord]":
             records.append(_stream_record(key, record["dynamodb"]))
         except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
             sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
-            records.append(InvalidRecord(key, sequence_number, limited(type(error).__name__)))
+            records.append(InvalidRecord(key, sequence_number, shorten(type(error).__name__)))
     return records
 
 

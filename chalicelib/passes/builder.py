@@ -35,7 +35,7 @@ class Images(Protocol):
             TransientError: the source did not respond.
         """
 
-    def require(self, keys: Iterable[str]) -> None:
+    def validate_exist(self, keys: Iterable[str]) -> None:
         """Check that these images exist.
 
         Raises:

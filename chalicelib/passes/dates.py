@@ -6,7 +6,7 @@ Phones reject a whole pass for a date with a fraction of a second.
 import re
 from datetime import datetime
 
-from chalicelib.core.errors import shown
+from chalicelib.core.errors import excerpt
 
 PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$"
 PATTERN_WITH_FRACTION = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$"
@@ -35,12 +35,12 @@ def parse_date(text: str) -> datetime | None:
         return None
 
 
-def not_a_date(value: object) -> str:
+def date_problem(value: object) -> str:
     """Return the problem of a value that is not a date, with the form to write."""
-    quoted = f"'{shown(value)}'" if isinstance(value, str) else shown(value)
+    quoted = f"'{excerpt(value)}'" if isinstance(value, str) else excerpt(value)
     return f"{quoted} {EXPECTED}"
 
 
-def holds_date(key: str) -> bool:
+def is_date_key(key: str) -> bool:
     """Tell whether the value of a key is a date: all such keys of Apple are `date` or end in `Date`."""
     return key == "date" or key.endswith("Date")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
-from chalicelib.core.errors import RefusedError, limited, shown
+from chalicelib.core.errors import RefusedError, excerpt, shorten
 from chalicelib.core.identifiers import (
     TEMPLATE_NAME_RULE,
     AuthenticationToken,
@@ -39,8 +39,10 @@ class ItemError(RefusedError):
     """
 
     def __init__(self, pass_id: object, attribute: str, problem: str) -> None:
-        attribute, problem = shown(attribute), limited(problem)
-        super().__init__(limited(f"pass item {shown(pass_id, most=300)}: attribute '{attribute}': {problem}"))
+        attribute, problem = excerpt(attribute), shorten(problem)
+        super().__init__(
+            shorten(f"pass item {excerpt(pass_id, max_characters=300)}: attribute '{attribute}': {problem}")
+        )
         self.pass_id = str(pass_id)
         self.attribute = attribute
         self.problem = problem
@@ -164,7 +166,7 @@ class _Reader:
         if not isinstance(value, str) or not value:
             raise self.error("template", "is missing; write the name of a template, such as 'boarding'")
         if not is_template_name(value):
-            raise self.error("template", f"'{shown(value)}' is not a valid template name: write {TEMPLATE_NAME_RULE}")
+            raise self.error("template", f"'{excerpt(value)}' is not a valid template name: write {TEMPLATE_NAME_RULE}")
         return value
 
     def voided(self) -> bool:

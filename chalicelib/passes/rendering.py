@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from chalicelib.core.errors import shown
+from chalicelib.core.errors import excerpt
 from chalicelib.core.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
 from chalicelib.core.numbers import NumberError, parse_number
-from chalicelib.passes.dates import holds_date, is_w3c_date, is_w3c_date_with_fraction, not_a_date
+from chalicelib.passes.dates import date_problem, is_date_key, is_w3c_date, is_w3c_date_with_fraction
 from chalicelib.passes.format.check import check_item, find_unwritable, is_currency_text, is_in_languages
 from chalicelib.passes.format.findings import Finding, Level
 from chalicelib.passes.format.images import STRINGS
@@ -83,11 +83,11 @@ def validate(template: Template, item: PassItem) -> list[Finding]:
         ItemError: the item is invalid; the message lists up to `MAX_PROBLEMS` problems.
     """
     warnings = check_format(template, item)
-    prove_rendering(template, item)
+    validate_rendering(template, item)
     return warnings
 
 
-def prove_rendering(template: Template, item: PassItem) -> None:
+def validate_rendering(template: Template, item: PassItem) -> None:
     """Validate that a pass can be built of an item for a download, even if it violates Apple's format.
 
     Raises:
@@ -189,8 +189,8 @@ def _check_dates(item: PassItem, attribute: str, key: str, value: Json, *, fract
     """Refuse invalid dates. A fraction of a second is accepted only in semantic tags, where Apple's samples have it."""
     if isinstance(value, str):
         is_date = is_w3c_date_with_fraction if fractions else is_w3c_date
-        if holds_date(key) and not is_date(value):
-            raise ItemError(item.pass_id, attribute, not_a_date(value))
+        if is_date_key(key) and not is_date(value):
+            raise ItemError(item.pass_id, attribute, date_problem(value))
     elif isinstance(value, dict):
         for name, member in value.items():
             _check_dates(item, f"{attribute}.{name}", name, member, fractions=fractions or name == "semantics")
@@ -208,7 +208,7 @@ def _with_fields(template: Template, item: PassItem, content: Mapping[str, Any])
             known = ", ".join(sorted(template.places)) or "none"
             raise ItemError(
                 item.pass_id,
-                f"fields.{shown(key)}",
+                f"fields.{excerpt(key)}",
                 f"template '{template.name}' has no such field; it has {known}",
             )
         for place in places:
@@ -230,7 +230,7 @@ def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping
         else:
             known = ", ".join(FIELD_KEYS)
             raise ItemError(
-                item.pass_id, f"{attribute}.{shown(name)}", f"is not a key of a field; write one of {known}"
+                item.pass_id, f"{attribute}.{excerpt(name)}", f"is not a key of a field; write one of {known}"
             )
     if key in item.numeric_texts and _holds_number(template):
         given = {**given, "value": _number(item, attribute, str(given["value"]))}
@@ -241,9 +241,9 @@ def _field(item: PassItem, key: str, template: Mapping[str, Any], given: Mapping
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ItemError(item.pass_id, attribute, "needs a value that is a string or a number")
     if any(style in merged for style in _DATE_STYLES) and not is_w3c_date(value):
-        raise ItemError(item.pass_id, attribute, not_a_date(value))
+        raise ItemError(item.pass_id, attribute, date_problem(value))
     if any(style in merged for style in _NUMBER_STYLES) and isinstance(value, str) and not is_currency_text(merged):
-        raise ItemError(item.pass_id, attribute, f"'{shown(value)}' must be a number; the field is formatted as one")
+        raise ItemError(item.pass_id, attribute, f"'{excerpt(value)}' must be a number; the field is formatted as one")
     return merged
 
 

@@ -121,7 +121,7 @@ class Signer:
             ) from None
         if not isinstance(key, RSAPrivateKey) or key.public_key() != public_key:
             raise ConfigurationError(f"pass type {uid}: the private key is not the certificate's; import both again")
-        issuer = next((candidate for candidate in issuers if issued(candidate, own)), None)
+        issuer = next((candidate for candidate in issuers if is_issuer_of(candidate, own)), None)
         if issuer is None:
             there = " and ".join(candidate.subject.rfc4514_string() for candidate in issuers)
             raise ConfigurationError(
@@ -248,7 +248,7 @@ class _SignatureTemplate:
         return b"".join((self.before, _IMPLICIT_SET, attributes[1:], self.between, signature))
 
 
-def issued(issuer: "Certificate", certificate: "Certificate") -> bool:
+def is_issuer_of(issuer: "Certificate", certificate: "Certificate") -> bool:
     """Tell whether `issuer` issued `certificate`, by its signature: several generations of WWDR have the same name."""
     from cryptography.exceptions import InvalidSignature
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn, Self
 
-from chalicelib.core.errors import RefusedError, limited, shown
+from chalicelib.core.errors import RefusedError, excerpt, shorten
 from chalicelib.passes.archive import PreparedArchive
 from chalicelib.passes.format.images import (
     PASS_JSON,
@@ -34,7 +34,7 @@ class TemplateError(RefusedError):
     """A template is invalid; the message names the template, the file and what is wrong with it."""
 
     def __init__(self, template: str, file: str, problem: str) -> None:
-        super().__init__(limited(f"template {shown(template)}: {shown(file)}: {problem}"))
+        super().__init__(shorten(f"template {excerpt(template)}: {excerpt(file)}: {problem}"))
 
 
 @dataclass(frozen=True, slots=True)

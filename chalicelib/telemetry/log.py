@@ -77,10 +77,10 @@ def first_ids(of: Collection[_Named]) -> list[_Named]:
     return sorted(of)[:MAX_NAMED]
 
 
-def hashed(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     """Return a short keyed hash that replaces a secret."""
     return hmac.digest(_key, secret.encode(), hashlib.sha256)[:HASH_BYTES].hex()
 
 
 def _presentable(value: object) -> str:
-    return hashed(value.value) if isinstance(value, _SECRETS) else str(value)
+    return hash_secret(value.value) if isinstance(value, _SECRETS) else str(value)

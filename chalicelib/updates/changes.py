@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from chalicelib.core.errors import RefusedError, limited, shown
+from chalicelib.core.errors import RefusedError, excerpt, shorten
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.item import ItemError, PassItem, parse_pass_id
 
@@ -179,14 +179,14 @@ def _read(record: StreamRecord) -> Entry | UnreadRecord | None:
     except ItemError as error:
         template = record.new.get("template") if record.new is not None else None
         return RefusedRecord(
-            key=shown(record.key, most=MAX_KEY_CHARACTERS),
+            key=excerpt(record.key, max_characters=MAX_KEY_CHARACTERS),
             sequence_number=record.sequence_number,
             error=error,
             pass_id=_pass_id(record.key),
-            template=shown(template) if isinstance(template, str) else "",
+            template=excerpt(template) if isinstance(template, str) else "",
         )
     except Exception as error:  # noqa: BLE001 - no error may affect the other records
-        invalid = InvalidRecord(record.key, record.sequence_number, limited(type(error).__name__))
+        invalid = InvalidRecord(record.key, record.sequence_number, shorten(type(error).__name__))
         return _unread(invalid, written_at=record.written_at)
 
 
@@ -196,7 +196,7 @@ def _unread(record: InvalidRecord, *, written_at: float = 0.0) -> RefusedRecord 
     if pass_id is not None:
         return UnreadRecord(pass_id, record.problem, written_at)
     return RefusedRecord(
-        key=shown(record.key, most=MAX_KEY_CHARACTERS),
+        key=excerpt(record.key, max_characters=MAX_KEY_CHARACTERS),
         sequence_number=record.sequence_number,
         error=RefusedError(f"a stream record cannot be read: {record.problem}"),
     )

@@ -78,7 +78,7 @@ class FanOutState:
     progress: FanOutProgress | None = None
 
 
-class Idle(Enum):
+class Decline(Enum):
     """Reason why a message does not continue the fan-out."""
 
     END = auto()
@@ -87,7 +87,7 @@ class Idle(Enum):
     """Another message continues it; this one must be delivered again later."""
 
 
-def claim(state: FanOutState, *, modified_at: int, after: str, holder: str, now: float) -> FanOutProgress | Idle:
+def claim(state: FanOutState, *, modified_at: int, after: str, holder: str, now: float) -> FanOutProgress | Decline:
     """Decide what a message that requests a fan-out does.
 
     Args:
@@ -103,11 +103,11 @@ def claim(state: FanOutState, *, modified_at: int, after: str, holder: str, now:
     started = FanOutProgress(modified_at, after, after, holder, int(now))
     found = state.progress
     if state.announced > modified_at or (found is not None and found.modified_at > modified_at):
-        return Idle.END
+        return Decline.END
     if found is None or found.modified_at < modified_at or (after < found.start and found.holder != holder):
         return started
     if found.done:
-        return Idle.END
+        return Decline.END
     if found.holder in ("", holder) or now - found.at > ABANDONED_SECONDS:
         return replace(found, holder=holder, at=int(now))
-    return Idle.WAIT
+    return Decline.WAIT

@@ -195,7 +195,7 @@ class Tag:
         tag = cls(int(text))
         return tag if str(tag) == text else None
 
-    def can_be_ours(self, as_of: float, *, window_seconds: int) -> bool:
+    def can_be_issued(self, as_of: float, *, window_seconds: int) -> bool:
         """Tell whether a list call until `as_of` (epoch seconds by this machine's clock) can have issued this tag.
 
         The clock of the machine that issued it may have been ahead by `WINDOW_SLACK_SECONDS`.

@@ -161,7 +161,7 @@ class HeldRemovals:
         ]
 
 
-def read_held(text: str) -> HeldRemovals:
+def parse_held_removals(text: str) -> HeldRemovals:
     """Read a text that `HeldRemovals.encode` returned.
 
     Raises:

@@ -13,7 +13,7 @@ from infra.commands.options import (
 )
 from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
 from infra.core.terminal import write_line
-from infra.deploy.chalice.stage import ChaliceStage
+from infra.deploy.chalice.stage import ChaliceDeployer
 from infra.deploy.package import PROJECT, pip_environment
 from infra.deploy.parameters import read_parameters
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
@@ -36,7 +36,7 @@ def prepare(
     with Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
         check_authentication_keys(stage)
-        ChaliceStage(stage, on_progress=dialogue.on_progress).prepare(parameters=given, dialogue=dialogue)
+        ChaliceDeployer(stage, on_progress=dialogue.on_progress).prepare(parameters=given, dialogue=dialogue)
     ensure_authentication_keys(stage, on_progress=dialogue.on_progress)
     verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
     write_line(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
@@ -49,5 +49,5 @@ def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonO
     """
     refuse_without_terminal(yes=yes)
     with Terminal(stage=stage, yes=yes) as dialogue:
-        finished = ChaliceStage(stage, on_progress=dialogue.on_progress).finish(dialogue=dialogue)
+        finished = ChaliceDeployer(stage, on_progress=dialogue.on_progress).finish(dialogue=dialogue)
     print_values(finished.outputs, as_json=as_json)

@@ -21,7 +21,7 @@ from infra.commands.options import (
     read_since,
 )
 from infra.core.terminal import write_json, write_line, write_text
-from infra.deploy.chalice.stage import ChaliceStage
+from infra.deploy.chalice.stage import ChaliceDeployer
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
@@ -176,10 +176,10 @@ def destroy(
         named = confirm or typer.prompt("type the stage's name to confirm", err=True)
         if named != stage:
             raise DeployError(f"not confirmed: {named!r} is not {stage!r}; nothing was deleted")
-        by_chalice = deployer.by_chalice
+        is_deployed_by_chalice = deployer.is_deployed_by_chalice
         kept = deployer.destroy(with_data=with_data, dialogue=dialogue)
-        if by_chalice:
-            ChaliceStage(stage, on_progress=dialogue.on_progress).forget()
+        if is_deployed_by_chalice:
+            ChaliceDeployer(stage, on_progress=dialogue.on_progress).forget()
             dialogue.on_progress(
                 f"chalice deployed its functions and its API; to delete them, run: chalice delete --stage {stage}"
             )

@@ -180,14 +180,14 @@ class Deployer:
         return StageLocation(stage=self.stage, account=account, region=region)
 
     @property
-    def by_chalice(self) -> bool:
+    def is_deployed_by_chalice(self) -> bool:
         """True if `chalice deploy` deploys this stage's functions: only then has its stack a parameter ApiId."""
         return API_ID in self._stack.parameters()
 
     @property
     def is_one_stack(self) -> bool:
         """True if this stage's functions are part of its stack."""
-        return bool(outputs_of(self._stack.described())) and not self.by_chalice
+        return bool(outputs_of(self._stack.described())) and not self.is_deployed_by_chalice
 
     def values(self) -> dict[str, str]:
         """Return the internal outputs, which `prepare` and `finish` read."""
@@ -277,7 +277,7 @@ class Deployer:
         return DeployBucket(account=location.account, region=location.region)
 
     def _refuse_chalice_stage(self) -> None:
-        if self.by_chalice:
+        if self.is_deployed_by_chalice:
             raise DeployError(
                 f"stage {self.stage} is deployed with Chalice: run `python -m infra prepare --stage {self.stage}`, "
                 f"`chalice deploy --stage {self.stage}` and `python -m infra finish --stage {self.stage}`"

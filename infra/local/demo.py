@@ -70,7 +70,7 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
         timeline.step("pipeline: PutItem, gate B22")
         push = _wait_for_push(stack, phone)
         timeline.step(f"APNs:     an empty push {push['body']} for topic {push['topic']} arrives over HTTP/2")
-        messages = phone.wakes(stack.pass_type_identifier)
+        messages = phone.receives_push(stack.pass_type_identifier)
         timeline.step("phone:    lists the changed passes and downloads that one, newly signed")
         if not messages:
             raise LocalError(

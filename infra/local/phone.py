@@ -158,7 +158,7 @@ class Phone:
         removed = self.passes.pop((pass_type_identifier, serial_number))
         _expect(self._http.delete(self._registration_url(removed), headers=_authorization(removed)), HTTPStatus.OK)
 
-    def wakes(self, pass_type_identifier: str) -> list[str]:
+    def receives_push(self, pass_type_identifier: str) -> list[str]:
         """An empty push arrives: list the changed passes and download those.
 
         Returns:

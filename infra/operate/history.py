@@ -181,7 +181,7 @@ def _pushed(fields: Mapping[str, Any]) -> str:
     match fields["outcome"]:
         case "delivered":
             return f"APNs accepted the push to device {fields['device']}; acceptance does not mean delivery"
-        case "gone":
+        case "unregistered":
             return f"APNs reported device {fields['device']} as unregistered ({reason})"
         case "configuration":
             return f"APNs refused the credentials for device {fields['device']} ({reason}); the push is kept"
@@ -226,7 +226,6 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 """Sentences by log event."""
 _OUTCOMES: Mapping[str, str] = {
     "delivered": "accepted by APNs, which does not mean delivered",
-    "gone": "unregistered",
     "configuration": "kept because APNs refused the credentials",
     "later": "deferred",
 }

@@ -29,7 +29,7 @@ from chalicelib.updates.push_tasks import (
     encode,
     in_chunks,
 )
-from chalicelib.updates.removals import HeldRemovals, read_held
+from chalicelib.updates.removals import HeldRemovals, parse_held_removals
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -504,7 +504,7 @@ def _remove(store: Store, row: Device | None, *, updated_at: int) -> bool:
 
 def _held(body: str) -> HeldRemovals | None:
     try:
-        return read_held(body)
+        return parse_held_removals(body)
     except RefusedError:
         return None
 

@@ -50,7 +50,7 @@ def test_an_item_that_phones_would_refuse_is_named_and_pushed_to_nobody(
         pipeline.writes(each, **WRONG[path])
     pipeline.writes(serial_number, fields={"gate": "B9"})
     eventually(lambda: apns.pushes_to(phone), "the push of the right item")
-    assert "Gate changed to B9" in phone.wakes(pipeline.pass_type_identifier)
+    assert "Gate changed to B9" in phone.receives_push(pipeline.pass_type_identifier)
     refusals: list[str] = []
 
     def all_are_refused() -> bool:
@@ -83,7 +83,7 @@ def test_a_change_message_reaches_each_person_in_their_language(
         phone.adds(issuer.issues(pass_id).content)
     pipeline.writes(serial_number, fields={"status": {"value": {"en": "Late", "de": "Verspätet", "fr": "En retard"}}})
     eventually(lambda: all(apns.pushes_to(phone) for phone in phones.values()), "the pushes")
-    shown = {language: phone.wakes(pipeline.pass_type_identifier) for language, phone in phones.items()}
+    shown = {language: phone.receives_push(pipeline.pass_type_identifier) for language, phone in phones.items()}
     assert shown == {"en": ["Late"], "de": ["Verspätet"], "fr": ["En retard"]}
 
 
@@ -98,4 +98,4 @@ def test_the_item_of_a_sink_that_knows_no_maps_is_a_pass(
     assert (installed.fields()["gate"]["value"], installed.content["maxDistance"]) == ("A7", 100)
     pipeline.writes(serial_number, **{"fields.gate": "B22", **columns})
     eventually(lambda: apns.pushes_to(phone), "the push")
-    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B22"]
+    assert phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to B22"]

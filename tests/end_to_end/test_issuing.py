@@ -30,20 +30,20 @@ def test_commands_issue_show_update_and_delete_a_pass(stack: LocalRun, apns: Apn
 
     assert command(stack, "update", pass_id, "--field", "gate=B22")["devices"] == 1
     eventually(lambda: apns.pushes_to(phone), "the push of the new gate")
-    assert phone.wakes(kind) == ["Gate changed to B22"]
+    assert phone.receives_push(kind) == ["Gate changed to B22"]
 
     command(stack, "void", pass_id)
     eventually(lambda: len(apns.pushes_to(phone)) == 2, "the push of the void pass")
-    phone.wakes(kind)
+    phone.receives_push(kind)
     assert phone.passes[kind, serial_number].content["voided"] is True
 
     command(stack, "unvoid", pass_id)
     eventually(lambda: len(apns.pushes_to(phone)) == 3, "the push of the pass that is good again")
-    phone.wakes(kind)
+    phone.receives_push(kind)
     assert "voided" not in phone.passes[kind, serial_number].content
 
     assert command(stack, "delete", pass_id, "--yes")["devices"] == 1
     assert httpx.get(link, timeout=30).status_code == 410
     assert (kind, serial_number) in phone.passes
-    phone.wakes(kind)
+    phone.receives_push(kind)
     assert phone.passes[kind, serial_number].fields()["gate"]["value"] == "B22"

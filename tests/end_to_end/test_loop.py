@@ -29,7 +29,7 @@ def test_changed_item_shows_a_change_message_on_the_phone(
     (push,) = eventually(lambda: apns.pushes_to(holder), "the push")
     assert push["body"] == "{}"
     assert push["topic"] == pipeline.pass_type_identifier
-    assert holder.wakes(pipeline.pass_type_identifier) == ["Gate changed to B22"]
+    assert holder.receives_push(pipeline.pass_type_identifier) == ["Gate changed to B22"]
 
 
 def test_unchanged_content_sends_no_push(holder: Phone, pipeline: Pipeline, apns: Apns, serial_number: str) -> None:

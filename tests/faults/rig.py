@@ -41,7 +41,7 @@ from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.push_tasks import Recheck, RecheckReason
-from chalicelib.updates.removals import HeldRemovals, read_held
+from chalicelib.updates.removals import HeldRemovals, parse_held_removals
 from infra.deploy.resources import resources
 from infra.local.run import PASS_TYPE_IDENTIFIER
 from infra.operate.pushes import Pushes
@@ -49,7 +49,7 @@ from infra.stage.stage import Stage
 from tests.schedules.tables import ScratchTables
 from tests.support.aws_answers import Raw
 from tests.support.in_process import MAX_PAYLOAD_BYTES
-from tests.support.simulated_apns import SimulatedApns
+from tests.support.simulated_apns import ApnsForTests
 
 DIRECT_DEVICES = 100
 PAGE = 200
@@ -123,7 +123,7 @@ class Result:
 class Rig:
     """The push side of a stage, with its own tables and queues."""
 
-    def __init__(self, apns: SimulatedApns, tables: ScratchTables) -> None:
+    def __init__(self, apns: ApnsForTests, tables: ScratchTables) -> None:
         self.apns = apns
         self.tables = tables
         self.skew = 0.0
@@ -339,7 +339,7 @@ class Rig:
         found = self._sqs.receive_message(
             QueueUrl=self.held_removals_queue, MaxNumberOfMessages=10, VisibilityTimeout=0
         )
-        return [read_held(message["Body"]) for message in found.get("Messages", [])]
+        return [parse_held_removals(message["Body"]) for message in found.get("Messages", [])]
 
     def operator(self) -> Pushes:
         """The operator's tool for held removals."""
@@ -429,7 +429,7 @@ class Rig:
         try:
             download = self.downloader.download(
                 pass_id=pass_id,
-                authorization=f"ApplePass {self.keys.issue(pass_id, own=None).value}",
+                authorization=f"ApplePass {self.keys.issue(pass_id, item_token=None).value}",
                 conditions=Conditions(),
                 web_service_url="https://a.example",
                 now=self.clock(),
@@ -533,7 +533,7 @@ class RigTemplates(Templates):
 
 
 @contextlib.contextmanager
-def a_rig(apns: SimulatedApns) -> Iterator[Rig]:
+def a_rig(apns: ApnsForTests) -> Iterator[Rig]:
     """Make a rig with lower limits of fan-outs and without waits for SQS."""
     apns.recovers()
     apns.forgets()

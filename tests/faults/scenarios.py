@@ -18,7 +18,7 @@ from chalicelib.core.identifiers import PushToken
 from infra.local.certificates import make_development_chain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_run
 from tests.faults.rig import DIRECT_DEVICES, PAGE, Result, Rig, a_rig
-from tests.support.simulated_apns import SimulatedApns
+from tests.support.simulated_apns import ApnsForTests
 
 FEW = 40
 MANY = 700
@@ -448,7 +448,7 @@ REPEATS: Mapping[str, int] = {
 """The largest number of repeated pushes, for those whose result is unknown and for second changes."""
 
 
-def play(name: str, apns: SimulatedApns) -> Result:
+def play(name: str, apns: ApnsForTests) -> Result:
     """Run a scenario on a new rig."""
     with a_rig(apns) as rig:
         SCENARIOS[name](rig)
@@ -460,7 +460,7 @@ def main() -> None:
         chain = make_development_chain(
             Path(folder) / "chain", pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
         )
-        apns, simulator = SimulatedApns.start(chain)
+        apns, simulator = ApnsForTests.start(chain)
         with simulator, local_run(Path(folder) / "stack", on_progress=lambda _: None) as stack:
             stack.use()
             lines = [f"{'fault':54} {'due':>5} {'delivered':>9} {'lost':>5} {'repeated':>8}"]

@@ -18,12 +18,12 @@ from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister, Listing
 from chalicelib.flows.push_worker import PushWorker
-from chalicelib.flows.recheck import Good, Rechecker
+from chalicelib.flows.recheck import Rechecker, Valid
 from chalicelib.flows.register import Registrar
 from chalicelib.passes.item import PassItem
 from chalicelib.updates.changes import PassChange
 from chalicelib.updates.conditional import validators_of
-from chalicelib.updates.fan_outs import FanOutProgress, FanOutState, Idle, claim
+from chalicelib.updates.fan_outs import Decline, FanOutProgress, FanOutState, claim
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Tag, Version
 from chalicelib.updates.push_tasks import NotifyDevices, Recheck, RemoveRegistrations
 from tests.schedules.memory import MemoryVersions
@@ -91,7 +91,7 @@ def tag_without_window() -> Mutation:
 
 
 def tag_of_the_future_taken_at_its_word() -> Mutation:
-    return patch.object(Tag, "can_be_ours", lambda self, as_of, *, window_seconds: True)  # noqa: ARG005
+    return patch.object(Tag, "can_be_issued", lambda self, as_of, *, window_seconds: True)  # noqa: ARG005
 
 
 def newest_stamp_as_tag() -> Mutation:
@@ -212,7 +212,7 @@ def a_record_that_is_stamped_is_settled() -> Mutation:
 def fan_out_noted_as_done_before_it_is() -> Mutation:
     """Progress is recorded for all pages when the fan-out is claimed."""
 
-    def claim_all(state: FanOutState, **message: Any) -> FanOutProgress | Idle:  # noqa: ANN401 - claim's own
+    def claim_all(state: FanOutState, **message: Any) -> FanOutProgress | Decline:  # noqa: ANN401 - claim's own
         claimed = claim(state, **message)
         return replace(claimed, done=True) if isinstance(claimed, FanOutProgress) else claimed
 
@@ -242,7 +242,7 @@ def item_not_read_again_after_a_recheck() -> Mutation:
     original = Rechecker._look
 
     def look(self: Rechecker, task: Recheck, *, template_age_seconds: float) -> Any:  # noqa: ANN401
-        return Good() if template_age_seconds == 0.0 else original(self, task, template_age_seconds=5.0)
+        return Valid() if template_age_seconds == 0.0 else original(self, task, template_age_seconds=5.0)
 
     return patch.object(Rechecker, "_look", look)
 

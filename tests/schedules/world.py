@@ -349,7 +349,7 @@ class World:
                 continue
             if push.push_token in self.dead_tokens:
                 gone_at = int(self.dead_tokens[push.push_token] * 1000)
-                yield Outcome(push, OutcomeKind.GONE, status=410, reason="Unregistered", timestamp=gone_at)
+                yield Outcome(push, OutcomeKind.UNREGISTERED, status=410, reason="Unregistered", timestamp=gone_at)
                 continue
             for phone in self.phones:
                 if phone.push_token == push.push_token:
@@ -615,7 +615,7 @@ class World:
         return int(download.pkpass), download.validators.last_modified
 
     def _authorization(self, pass_id: PassId) -> str:
-        return f"ApplePass {self.keys.issue(pass_id, own=None).value}"
+        return f"ApplePass {self.keys.issue(pass_id, item_token=None).value}"
 
     # ------------------------------------------------------------ the scheduler
 
@@ -807,7 +807,7 @@ class WorldQueue:
         assert at
         self.world.request(lambda: None, QueueError)
 
-    def bury(self, bodies: Sequence[str]) -> None:
+    def send_dead_letters(self, bodies: Sequence[str]) -> None:
         raise AssertionError(f"the queue contains no foreign messages here: {bodies}")
 
     def postpone(self, receipt_handle: str, *, seconds: int) -> None:

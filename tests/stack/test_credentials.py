@@ -151,7 +151,7 @@ def downloads(service: InProcess, stack: LocalRun, pass_id: PassId) -> Any:  # n
     boto3.resource("dynamodb").Table(stack.tables["passes"]).put_item(
         Item={"pass_id": str(pass_id), "template": stack.template}
     )
-    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None).value
+    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, item_token=None).value
     return service.calls(
         "GET",
         "/v1/passes/{pass_type_identifier}/{serial_number}",

@@ -126,7 +126,7 @@ def _writes(stack: LocalRun, serial_number: str) -> dict[str, Any]:
 
 def _authorization(stack: LocalRun, serial_number: str) -> dict[str, str]:
     pass_id = PassId(stack.pass_type_identifier, serial_number)
-    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, own=None).value
+    token = Secrets(stage=stack.stage).authentication_keys().issue(pass_id, item_token=None).value
     return {"Authorization": f"ApplePass {token}"}
 
 

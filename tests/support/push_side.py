@@ -84,9 +84,9 @@ class PushSide:
 
     def __post_init__(self) -> None:
         self.store = self.rows.store()
-        self.new_sandbox()
+        self.new_environment()
 
-    def new_sandbox(self) -> None:
+    def new_environment(self) -> None:
         """Start a new execution environment."""
         queue = cast("Queue", SimpleNamespace(send=self._send, refuse=self._refuse, postpone=self._postpone))
         waker = PushSender(

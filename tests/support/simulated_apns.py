@@ -17,7 +17,7 @@ from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
 PATIENCE_SECONDS = 20.0
 
 
-class SimulatedApns:
+class ApnsForTests:
     """A running APNs stand-in and its certificates."""
 
     def __init__(self, simulator: ApnsStandIn, chain: DevelopmentChain) -> None:
@@ -27,7 +27,7 @@ class SimulatedApns:
         self._control = httpx.Client(base_url=simulator.control_url)
 
     @classmethod
-    def start(cls, chain: DevelopmentChain) -> "tuple[SimulatedApns, ApnsStandIn]":
+    def start(cls, chain: DevelopmentChain) -> "tuple[ApnsForTests, ApnsStandIn]":
         simulator = ApnsStandIn.start(
             certificate=chain.apns_server_certificate,
             private_key=chain.apns_server_key,

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.certificates import DevelopmentChain
-from tests.support.simulated_apns import SimulatedApns
+from tests.support.simulated_apns import ApnsForTests
 
 
 @pytest.fixture(scope="session")
-def _apns(chain: DevelopmentChain) -> Iterator[SimulatedApns]:
-    apns, stand_in = SimulatedApns.start(chain)
+def _apns(chain: DevelopmentChain) -> Iterator[ApnsForTests]:
+    apns, stand_in = ApnsForTests.start(chain)
     with stand_in:
         yield apns
 
 
 @pytest.fixture
-def apns(_apns: SimulatedApns) -> SimulatedApns:
+def apns(_apns: ApnsForTests) -> ApnsForTests:
     _apns.recovers()
     _apns.forgets()
     return _apns

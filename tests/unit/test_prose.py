@@ -38,7 +38,7 @@ def test_phrase_is_found_in_docstring_comment_text_and_page(text: str) -> None:
         "cannot be told apart",
         "a stand-in for APNs",
         "is no longer registered",
-        "`wakes` is a name",
+        "`receives_push` is a name",
         "Change a pass",
         "returns None if the version is None",
     ],

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from chalicelib.core.errors import shown
+from chalicelib.core.errors import excerpt
 from chalicelib.passes.dates import EXPECTED, is_w3c_date, parse_date
 from chalicelib.passes.format import keys
 from chalicelib.passes.format.barcodes import IN_BARCODE, SQUARE, barcode_problem, first_drawn
@@ -135,7 +135,7 @@ def check_item(
     report = Report()
     for key, field in fields.items():
         if len(field) > 1 or not isinstance(field.get("value", {}), str | int | float):
-            _check_field_of_item(f"fields.{shown(key)}", field, report)
+            _check_field_of_item(f"fields.{excerpt(key)}", field, report)
     if overrides:
         _OVERRIDES.check_members(overrides, "overrides", report)
         if "barcode" in overrides:
@@ -232,7 +232,7 @@ def _check_languages(path: str, texts: Mapping[str, Any], report: Report) -> Non
         report.error(path, "is an empty map; write a text, or a map from language to text")
     for language, text in texts.items():
         if re.fullmatch(LANGUAGE_PATTERN, language) is None:
-            report.error(f"{path}.{shown(language)}", "is not a valid language; write it like en, de-CH or zh-Hans")
+            report.error(f"{path}.{excerpt(language)}", "is not a valid language; write it like en, de-CH or zh-Hans")
         elif not isinstance(text, str):
             report.error(f"{path}.{language}", f"{quoted(text)}: must be a text, since it is one of several languages")
 
@@ -245,7 +245,7 @@ def _check_json(value: object, path: str, report: Report, depth: int, *, null: b
         report.error(path, f"has more than {MAX_DEPTH} levels of maps and lists, which phones cannot read; flatten it")
     elif isinstance(value, dict):
         for name, member in value.items():
-            where = join(path, shown(str(name)))
+            where = join(path, excerpt(str(name)))
             if not _is_unicode(str(name)):
                 report.error(where, f"is a key with {_HALF}")
             _check_json(member, where, report, depth + 1, null=null or (depth == 0 and name == "userInfo"))

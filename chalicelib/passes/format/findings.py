@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from chalicelib.core.errors import shown
+from chalicelib.core.errors import excerpt
 
 MAX_FINDINGS = 100
 """A pass.json of two megabytes can have a hundred thousand problems, more than a person can read."""
@@ -93,5 +93,5 @@ def quoted(value: object) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, int) and value.bit_length() > _MAX_SHOWN * 3:
         return "a number of very many digits"  # Python refuses to convert some of them to text
-    text = shown(value, most=_MAX_SHOWN)
+    text = excerpt(value, max_characters=_MAX_SHOWN)
     return f'"{text}"' if isinstance(value, str) else text

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from chalicelib.core.errors import shown
+from chalicelib.core.errors import excerpt
 from chalicelib.passes import dates
 from chalicelib.passes.format import colors
 from chalicelib.passes.format.findings import Report, quoted
@@ -427,7 +427,7 @@ class Map(Kind):
                 if report.full:
                     return
                 if name != "_id":  # written by Pass Designer; it is left out of the pass
-                    report.warning(prefix + shown(str(name)), unknown_key(str(name), keys, report))
+                    report.warning(prefix + excerpt(str(name)), unknown_key(str(name), keys, report))
                 continue
             if key.is_plain_text and type(member) is str:
                 continue

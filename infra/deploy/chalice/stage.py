@@ -53,7 +53,7 @@ ACTIVE = "Active"
 """Lambda's name of enabled tracing."""
 
 
-class ChaliceStage:
+class ChaliceDeployer:
     """A stage whose functions `chalice deploy` deploys.
 
     Args:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from chalicelib.apns.credentials import ProviderToken
 from chalicelib.aws.secrets import PassTypeSecret, ProviderKey
-from chalicelib.passes.signing import Signer, issued
+from chalicelib.passes.signing import Signer, is_issuer_of
 from infra.operate.certificates import CertificateError
 from infra.operate.certificates.files import Material
 
@@ -116,7 +116,7 @@ def _intermediate(certificate: Certificate, material: Material, current: PassTyp
     if not given and current:
         given = load_pem_x509_certificates(current.intermediate.encode())
     apples = load_pem_x509_certificates(APPLES_INTERMEDIATE.read_bytes())
-    issuer = next((candidate for candidate in (*given, *apples) if issued(candidate, certificate)), None)
+    issuer = next((candidate for candidate in (*given, *apples) if is_issuer_of(candidate, certificate)), None)
     return "".join(_pem(found) for found in ([issuer] if issuer else given or apples))
 
 

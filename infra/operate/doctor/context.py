@@ -136,7 +136,7 @@ class DoctorContext:
     def issued_passes(self) -> Iterator[tuple[PassId, str]]:
         """Passes of the sample, each with the token that phones authenticate with."""
         for pass_id, own in self.sampled_passes:
-            yield pass_id, self.authentication_keys.issue(pass_id, own=own).value
+            yield pass_id, self.authentication_keys.issue(pass_id, item_token=own).value
 
     @property
     def templates(self) -> TemplatesBucket:

@@ -45,6 +45,6 @@ class Links:
             ConfigurationError: the stage has no authentication key.
             SecretsError: Secrets Manager did not answer.
         """
-        link = Link.lasting(pass_id, lifetime_seconds=lifetime.total_seconds(), now=time.time())
+        link = Link.valid_for(pass_id, lifetime_seconds=lifetime.total_seconds(), now=time.time())
         token = sign_link(self._secrets.authentication_keys(), link)
         return DownloadLink(f"{self._stage.web_service_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))

@@ -255,7 +255,7 @@ class PassTable:
     def _validate(self, attributes: Mapping[str, object]) -> list[Finding]:
         item = PassItem.parse(attributes)
         warnings = validate(self._templates.get(item.template), item)
-        self._images.require(item.images.values())
+        self._images.validate_exist(item.images.values())
         return warnings
 
     def _require_unused(self, pass_id: PassId) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chalicelib.aws.templates import SUFFIX
-from chalicelib.core.errors import RefusedError, shown
+from chalicelib.core.errors import RefusedError, excerpt
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.passes.format.images import is_pass_file
 from chalicelib.passes.template import MADE_FOR_EACH_PASS
@@ -62,7 +62,9 @@ def template_name(folder: Path) -> str:
         )
     name = resolved.name.removesuffix(suffix)
     if not is_template_name(name):
-        raise FolderError(f"{folder}: '{shown(name)}' is not a valid template name: rename it to {TEMPLATE_NAME_RULE}")
+        raise FolderError(
+            f"{folder}: '{excerpt(name)}' is not a valid template name: rename it to {TEMPLATE_NAME_RULE}"
+        )
     return name
 
 

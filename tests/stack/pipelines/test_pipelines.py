@@ -60,7 +60,7 @@ class Story:
         """
         self._push_count += 1
         eventually(lambda: len(self._apns.pushes_to(self._phone)) >= self._push_count, "the push")
-        assert self._phone.wakes(self._stack.pass_type_identifier) == [message]
+        assert self._phone.receives_push(self._stack.pass_type_identifier) == [message]
         assert len(self._apns.pushes_to(self._phone)) == self._push_count
 
 

@@ -27,7 +27,7 @@ from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PushToken
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
-from tests.support.simulated_apns import SimulatedApns, pushes, reasons, send
+from tests.support.simulated_apns import ApnsForTests, pushes, reasons, send
 
 DELIVERED = (200, None)
 
@@ -36,7 +36,7 @@ def _delivered(outcomes: list[Outcome]) -> int:
     return reasons(outcomes)[DELIVERED]
 
 
-def test_push_has_the_form_that_apple_documents(apns: SimulatedApns) -> None:
+def test_push_has_the_form_that_apple_documents(apns: ApnsForTests) -> None:
     """One push is one request: the device's path, the topic, an expiration in the future, an empty object."""
     (push,) = pushes(1)
     (outcome,) = send(apns.client(), [push])
@@ -51,20 +51,20 @@ def test_push_has_the_form_that_apple_documents(apns: SimulatedApns) -> None:
 
 
 @pytest.mark.parametrize("token", ["../../x", "a?b", "a#b", "QUJD+/==", "%41"])
-def test_push_token_is_one_segment_of_the_path(apns: SimulatedApns, token: str) -> None:
+def test_push_token_is_one_segment_of_the_path(apns: ApnsForTests, token: str) -> None:
     """The push token that a device sends only selects the device, never another request."""
     (outcome,) = send(apns.client(), [Push(PushToken(token), PASS_TYPE_IDENTIFIER)])
     assert outcome.kind is OutcomeKind.DELIVERED
     assert [push["token"] for push in apns.pushes()] == [token]
 
 
-def test_background_push_has_priority_5(apns: SimulatedApns) -> None:
+def test_background_push_has_priority_5(apns: ApnsForTests) -> None:
     """With the push type set to background, the priority is 5: 10 would be an error."""
     assert _delivered(send(apns.client(push_type="background"), pushes(3))) == 3
     assert apns.pushes()[0]["headers"]["apns-priority"] == "5"
 
 
-def test_all_allowed_streams_are_used(apns: SimulatedApns) -> None:
+def test_all_allowed_streams_are_used(apns: ApnsForTests) -> None:
     """The streams that APNs allows are used, and not one more."""
     apns.suffers(latency_ms=100)
     started = time.monotonic()
@@ -74,7 +74,7 @@ def test_all_allowed_streams_are_used(apns: SimulatedApns) -> None:
     assert apns.summary()["excess_streams"] == 0
 
 
-def test_first_push_with_a_provider_token_is_sent_alone(apns: SimulatedApns) -> None:
+def test_first_push_with_a_provider_token_is_sent_alone(apns: ApnsForTests) -> None:
     """APNs allows one stream until a push has succeeded; the client asks for no more, and then uses them all."""
     apns.suffers(latency_ms=20)
     assert _delivered(send(apns.client(apns.provider_token()), pushes(2000))) == 2000
@@ -83,7 +83,7 @@ def test_first_push_with_a_provider_token_is_sent_alone(apns: SimulatedApns) -> 
     assert summary["peak_streams"] > 500
 
 
-def test_changing_stream_limits_are_respected(apns: SimulatedApns) -> None:
+def test_changing_stream_limits_are_respected(apns: ApnsForTests) -> None:
     """1000 streams, then 1, then 1000, in the middle of a batch: nothing is lost and nothing repeated."""
     apns.suffers(latency_ms=5)
     client = apns.client()
@@ -98,7 +98,7 @@ def test_changing_stream_limits_are_respected(apns: SimulatedApns) -> None:
     assert apns.summary()["pushes"] == 4000
 
 
-def test_connection_is_reused(apns: SimulatedApns) -> None:
+def test_connection_is_reused(apns: ApnsForTests) -> None:
     """Three calls in a warm execution environment need one handshake."""
     client = apns.client()
     for _ in range(3):
@@ -106,7 +106,7 @@ def test_connection_is_reused(apns: SimulatedApns) -> None:
     assert apns.summary()["connections"] == 1
 
 
-def test_goaway_every_300_pushes_loses_nothing(apns: SimulatedApns) -> None:
+def test_goaway_every_300_pushes_loses_nothing(apns: ApnsForTests) -> None:
     """Requests above GOAWAY's last stream are sent once more, on a new connection."""
     apns.suffers(goaway_after=300, latency_ms=5)
     assert _delivered(send(apns.client(), pushes(2000))) == 2000
@@ -114,33 +114,33 @@ def test_goaway_every_300_pushes_loses_nothing(apns: SimulatedApns) -> None:
     assert apns.summary()["connections"] == 7
 
 
-def test_goaway_every_10_pushes_loses_nothing(apns: SimulatedApns) -> None:
+def test_goaway_every_10_pushes_loses_nothing(apns: ApnsForTests) -> None:
     """However often a push meets a goodbye, it is sent again as long as others get through."""
     apns.suffers(goaway_after=10)
     assert _delivered(send(apns.client(), pushes(200))) == 200
     assert apns.summary()["pushes"] == 200
 
 
-def test_a_refused_stream_is_sent_again(apns: SimulatedApns) -> None:
+def test_a_refused_stream_is_sent_again(apns: ApnsForTests) -> None:
     """REFUSED_STREAM promises that nothing was done: every push is delivered, and none twice."""
     apns.suffers(refuse_stream_every=10)
     assert _delivered(send(apns.client(), pushes(1000))) == 1000
     assert apns.summary()["pushes"] == 1000
 
 
-def test_a_peer_that_refuses_every_stream_is_not_asked_for_ever(apns: SimulatedApns) -> None:
+def test_a_peer_that_refuses_every_stream_is_not_asked_for_ever(apns: ApnsForTests) -> None:
     """After a few attempts, each push is for later."""
     apns.suffers(refuse_stream_every=1)
     assert reasons(send(apns.client(), pushes(20))) == {(None, "RefusedStream"): 20}
 
 
-def test_every_tenth_stream_reset_costs_that_stream_alone(apns: SimulatedApns) -> None:
+def test_every_tenth_stream_reset_costs_that_stream_alone(apns: ApnsForTests) -> None:
     """A reset that promises nothing leaves its push for later; the others are delivered."""
     apns.suffers(reset_stream_every=10)
     assert reasons(send(apns.client(), pushes(1000))) == {DELIVERED: 900, (None, "StreamReset"): 100}
 
 
-def test_a_tcp_reset_costs_what_was_open(apns: SimulatedApns) -> None:
+def test_a_tcp_reset_costs_what_was_open(apns: ApnsForTests) -> None:
     """Open requests are deferred, and the others are sent on a new connection."""
     apns.suffers(reset_after=250, max_streams=100)
     outcomes = send(apns.client(), pushes(1000))
@@ -149,7 +149,7 @@ def test_a_tcp_reset_costs_what_was_open(apns: SimulatedApns) -> None:
     assert apns.summary()["connections"] > 1
 
 
-def test_a_peer_that_talks_nonsense_is_left(apns: SimulatedApns) -> None:
+def test_a_peer_that_talks_nonsense_is_left(apns: ApnsForTests) -> None:
     """Bytes that are no HTTP/2 end the connection; what had been answered before, in the same breath, counts."""
     apns.suffers(garbage_after=50, max_streams=1)
     assert _delivered(send(apns.client(), pushes(200))) == 200
@@ -159,14 +159,14 @@ def test_a_peer_that_talks_nonsense_is_left(apns: SimulatedApns) -> None:
     assert _delivered(outcomes) >= 50
 
 
-def test_a_burst_of_503_ends_and_the_rest_is_delivered(apns: SimulatedApns) -> None:
+def test_a_burst_of_503_ends_and_the_rest_is_delivered(apns: ApnsForTests) -> None:
     """Those that met it are for later; it does not stop those that come after."""
     apns.suffers(answer={"status": 503, "reason": "ServiceUnavailable"}, answer_next=50)
     outcomes = send(apns.client(), pushes(1000))
     assert reasons(outcomes) == {DELIVERED: 950, (503, "ServiceUnavailable"): 50}
 
 
-def test_an_apns_that_takes_nothing_is_not_hammered(apns: SimulatedApns) -> None:
+def test_an_apns_that_takes_nothing_is_not_hammered(apns: ApnsForTests) -> None:
     """After a hundred 500s in a row the rest is for later, unsent."""
     apns.suffers(answer={"status": 500, "reason": "InternalServerError"}, max_streams=10)
     outcomes = send(apns.client(), pushes(5000))
@@ -174,14 +174,14 @@ def test_an_apns_that_takes_nothing_is_not_hammered(apns: SimulatedApns) -> None
     assert apns.summary()["pushes"] < 120
 
 
-def test_a_slow_reader_is_waited_for(apns: SimulatedApns) -> None:
+def test_a_slow_reader_is_waited_for(apns: ApnsForTests) -> None:
     """A peer that reads little at a time gets everything in the end, and nothing twice."""
     apns.suffers(read_bytes_per_second=200_000)
     assert _delivered(send(apns.client(), pushes(2000))) == 2000
     assert apns.summary()["pushes"] == 2000
 
 
-def test_apns_down_is_told_at_once(apns: SimulatedApns) -> None:
+def test_apns_down_is_told_at_once(apns: ApnsForTests) -> None:
     """A host that resets every connection is given up after a few attempts, long before the deadline."""
     apns.suffers(down=True)
     client = apns.client()
@@ -199,7 +199,7 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_host_that_never_answers_costs_no_more_than_the_deadline(apns: SimulatedApns, silent_port: int) -> None:
+def test_a_host_that_never_answers_costs_no_more_than_the_deadline(apns: ApnsForTests, silent_port: int) -> None:
     """A handshake that does not get on ends with the deadline."""
     client = Client(url=f"https://127.0.0.1:{silent_port}", credential=apns.certificate(), ca="")
     started = time.monotonic()
@@ -208,13 +208,13 @@ def test_a_host_that_never_answers_costs_no_more_than_the_deadline(apns: Simulat
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.LATER}
 
 
-def test_unresolved_host_name_defers_the_push(apns: SimulatedApns) -> None:
+def test_unresolved_host_name_defers_the_push(apns: ApnsForTests) -> None:
     """A failure of DNS neither loses a push nor raises an error."""
     client = Client(url="https://apns.invalid:443", credential=apns.certificate(), ca="")
     assert reasons(send(client, pushes(3))) == {(None, "Unreachable"): 3}
 
 
-def test_a_push_that_is_never_answered_ends_with_the_deadline(apns: SimulatedApns) -> None:
+def test_a_push_that_is_never_answered_ends_with_the_deadline(apns: ApnsForTests) -> None:
     """Its neighbours are delivered, the connection stays, and a late answer disturbs no later call."""
     apns.suffers(ignore_push_every=10)
     client = apns.client()
@@ -224,7 +224,7 @@ def test_a_push_that_is_never_answered_ends_with_the_deadline(apns: SimulatedApn
     assert apns.summary()["connections"] == 1
 
 
-def test_what_is_given_up_makes_room(apns: SimulatedApns) -> None:
+def test_what_is_given_up_makes_room(apns: ApnsForTests) -> None:
     """Requests that ended with the deadline are reset, so that their streams are free for the next call."""
     apns.suffers(ignore_push_every=1, max_streams=10)
     client = apns.client()
@@ -234,7 +234,7 @@ def test_what_is_given_up_makes_room(apns: SimulatedApns) -> None:
     assert apns.summary()["excess_streams"] == 0
 
 
-def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: SimulatedApns) -> None:
+def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: ApnsForTests) -> None:
     """A call that ended by its deadline leaves nothing behind that the next could mistake for its own."""
     apns.suffers(latency_ms=400)
     client = apns.client()
@@ -257,7 +257,7 @@ def _after_a_freeze(timer: _Clock, client: Client) -> list[Outcome]:
     return list(client.push(pushes(5), deadline=timer() + 10))
 
 
-def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -> None:
+def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: ApnsForTests) -> None:
     """After a freeze, the connection is checked with a PING and replaced if it is dead."""
     timer = _Clock()
     client = apns.client(timer=timer)
@@ -271,7 +271,7 @@ def test_a_connection_that_died_in_a_freeze_costs_no_push(apns: SimulatedApns) -
     assert apns.summary()["connections"] == 2
 
 
-def test_a_connection_that_lived_through_a_freeze_is_used(apns: SimulatedApns) -> None:
+def test_a_connection_that_lived_through_a_freeze_is_used(apns: ApnsForTests) -> None:
     """A PING that is answered saves the handshake."""
     timer = _Clock()
     client = apns.client(timer=timer)
@@ -280,7 +280,7 @@ def test_a_connection_that_lived_through_a_freeze_is_used(apns: SimulatedApns) -
     assert apns.summary()["connections"] == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_costs_no_push(apns: SimulatedApns) -> None:
+def test_a_connection_that_was_closed_meanwhile_costs_no_push(apns: ApnsForTests) -> None:
     """APNs closes connections between two calls; that is noticed before anything is sent into it."""
     client = apns.client()
     send(client, pushes(1))
@@ -291,7 +291,7 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_push(apns: SimulatedApn
     assert _delivered(send(client, pushes(5))) == 5
 
 
-def test_silent_peer_gets_a_ping_and_is_given_up(apns: SimulatedApns) -> None:
+def test_silent_peer_gets_a_ping_and_is_given_up(apns: ApnsForTests) -> None:
     """With no word for a while and no answer to PING, the connection is given up before the deadline."""
     timer = _Clock()
     client = apns.client(timer=timer)
@@ -305,7 +305,7 @@ def test_silent_peer_gets_a_ping_and_is_given_up(apns: SimulatedApns) -> None:
 
 
 def test_refused_certificate_is_a_configuration_error(
-    apns: SimulatedApns, tmp_path_factory: pytest.TempPathFactory
+    apns: ApnsForTests, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A client certificate that APNs does not trust ends in one attempt, as a configuration error."""
     foreign = make_development_chain(
@@ -320,7 +320,7 @@ def test_refused_certificate_is_a_configuration_error(
     }
 
 
-def test_folder_of_roots_is_trusted(apns: SimulatedApns, tmp_path: Path) -> None:
+def test_folder_of_roots_is_trusted(apns: ApnsForTests, tmp_path: Path) -> None:
     """The zip contains such a folder, one file per root."""
     shutil.copy(apns.chain.root, tmp_path / "root.pem")
     subprocess.run(["openssl", "rehash", tmp_path], check=True)
@@ -329,7 +329,7 @@ def test_folder_of_roots_is_trusted(apns: SimulatedApns, tmp_path: Path) -> None
     assert {outcome.kind for outcome in outcomes} == {OutcomeKind.DELIVERED}
 
 
-def test_untrusted_server_gets_no_push_token(apns: SimulatedApns) -> None:
+def test_untrusted_server_gets_no_push_token(apns: ApnsForTests) -> None:
     """A server certificate of a root that is not trusted is a configuration error; no push token is sent."""
     client = Client(url=apns.url, credential=apns.certificate())
     outcomes = send(client, pushes(20))
@@ -424,7 +424,7 @@ def test_invalid_timestamp_is_left_out(chain: DevelopmentChain, timestamp: str) 
     body = f'{{"reason": "Unregistered", "timestamp": {timestamp}}}'.encode()
     with ScriptedServer(chain, _answer({":status": "410"}, body)) as client:
         (outcome,) = send(client, pushes(1))
-    assert (outcome.kind, outcome.timestamp) == (OutcomeKind.GONE, None)
+    assert (outcome.kind, outcome.timestamp) == (OutcomeKind.UNREGISTERED, None)
 
 
 @pytest.mark.parametrize(
@@ -504,32 +504,32 @@ def test_server_without_http2_is_given_up(chain: DevelopmentChain) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://api.push.apple.com", "api.push.apple.com:443", "https://"])
-def test_invalid_url_is_a_configuration_error(apns: SimulatedApns, url: str) -> None:
+def test_invalid_url_is_a_configuration_error(apns: ApnsForTests, url: str) -> None:
     """A push address that is not https is a configuration error that names it."""
     with pytest.raises(ConfigurationError, match="APNs URL"):
         Client(url=url, credential=apns.certificate())
 
 
-def test_invalid_root_is_a_configuration_error(apns: SimulatedApns) -> None:
+def test_invalid_root_is_a_configuration_error(apns: ApnsForTests) -> None:
     """A root that is not PEM is a configuration error."""
     with pytest.raises(ConfigurationError, match="APNs CA"):
         Client(url=apns.url, credential=apns.certificate(), ca="-----BEGIN CERTIFICATE-----\nnone\n")
 
 
-def test_empty_batch_opens_no_connection(apns: SimulatedApns) -> None:
+def test_empty_batch_opens_no_connection(apns: ApnsForTests) -> None:
     """An empty batch makes no handshake."""
     assert send(apns.client(), []) == []
     assert apns.summary()["connections"] == 0
 
 
-def test_abandoned_call_does_not_affect_later_calls(apns: SimulatedApns) -> None:
+def test_abandoned_call_does_not_affect_later_calls(apns: ApnsForTests) -> None:
     """Outcomes that the caller did not read are dropped, and the next call gets only its own."""
     client = apns.client()
     next(client.push(pushes(500), deadline=time.monotonic() + 10))
     assert _delivered(send(client, pushes(20))) == 20
 
 
-def test_representation_of_outcome_has_no_push_token(apns: SimulatedApns) -> None:
+def test_representation_of_outcome_has_no_push_token(apns: ApnsForTests) -> None:
     """A push token is in no representation of an outcome."""
     (push,) = pushes(1)
     (outcome,) = send(apns.client(), [push])

@@ -14,7 +14,7 @@ from chalicelib.apns.credentials import CLOCK_SLACK_SECONDS, TOKEN_PERIOD_SECOND
 from chalicelib.core.errors import ConfigurationError
 from infra.local.certificates import KEY_ID, DevelopmentChain
 from infra.local.run import TEAM_IDENTIFIER
-from tests.support.simulated_apns import SimulatedApns, pushes, reasons, send
+from tests.support.simulated_apns import ApnsForTests, pushes, reasons, send
 
 NOW = 1_764_000_000.0
 
@@ -88,24 +88,24 @@ def test_invalid_key_is_a_configuration_error_that_does_not_show_it(key: str) ->
     assert key not in str(caught.value)
 
 
-def test_certificate_with_another_key_is_a_configuration_error(apns: SimulatedApns) -> None:
+def test_certificate_with_another_key_is_a_configuration_error(apns: ApnsForTests) -> None:
     chain = apns.chain
     credential = ClientCertificate(certificate=chain.pass_type_certificate.read_text(), private_key=P8)
     with pytest.raises(ConfigurationError, match="private key does not belong to it"):
         apns.client(credential)
 
 
-def test_provider_token_is_accepted_and_not_recorded(apns: SimulatedApns) -> None:
+def test_provider_token_is_accepted_and_not_recorded(apns: ApnsForTests) -> None:
     assert reasons(send(apns.client(apns.provider_token()), pushes(20))) == {(200, None): 20}
     assert "authorization" not in apns.pushes()[0]["headers"]
 
 
-def test_certificate_is_valid_for_its_own_pass_type_only(apns: SimulatedApns) -> None:
+def test_certificate_is_valid_for_its_own_pass_type_only(apns: ApnsForTests) -> None:
     outcomes = send(apns.client(), pushes(3, topic="pass.com.example.other"))
     assert {outcome.reason for outcome in outcomes} == {"TopicDisallowed"}
 
 
-def test_expired_token_is_renewed_once(apns: SimulatedApns) -> None:
+def test_expired_token_is_renewed_once(apns: ApnsForTests) -> None:
     """If the clock has reached another period, the pushes are sent again with its token."""
 
     def clock() -> float:
@@ -117,7 +117,7 @@ def test_expired_token_is_renewed_once(apns: SimulatedApns) -> None:
     assert apns.summary()["statuses"] == {"403": 1, "200": 5}
 
 
-def test_wrong_clock_is_a_configuration_error(apns: SimulatedApns) -> None:
+def test_wrong_clock_is_a_configuration_error(apns: ApnsForTests) -> None:
     """With a clock two hours slow every token is expired: one push is sent, the others are retried later."""
     client = apns.client(apns.provider_token(), clock=lambda: time.time() - 7200)
     outcomes = send(client, pushes(100))

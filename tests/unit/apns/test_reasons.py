@@ -11,10 +11,10 @@ from chalicelib.apns.client import Push
 from chalicelib.apns.reasons import KINDS, OWN_REASONS, SENDER_REASONS, OutcomeKind, kind_of, metric_reason
 from chalicelib.core.identifiers import PushToken
 from infra.local.run import PASS_TYPE_IDENTIFIER
-from tests.support.simulated_apns import SimulatedApns, pushes, send
+from tests.support.simulated_apns import ApnsForTests, pushes, send
 
 PROTOCOL = {
-    OutcomeKind.GONE: "410 Unregistered, 410 ExpiredToken, 400 BadDeviceToken",
+    OutcomeKind.UNREGISTERED: "410 Unregistered, 410 ExpiredToken, 400 BadDeviceToken",
     OutcomeKind.CONFIGURATION: (
         "400 DeviceTokenNotForTopic, 400 TopicDisallowed, 400 BadTopic, 400 MissingTopic, 403 BadCertificate, "
         "403 BadCertificateEnvironment, 403 Forbidden, 403 InvalidProviderToken, 403 MissingProviderToken, "
@@ -48,7 +48,7 @@ def test_table_matches_apples_page(answer: tuple[int, str], kind: OutcomeKind) -
 
 
 @pytest.mark.parametrize(("answer", "kind"), KINDS.items(), ids=str)
-def test_response_becomes_its_outcome(apns: SimulatedApns, answer: tuple[int, str], kind: OutcomeKind) -> None:
+def test_response_becomes_its_outcome(apns: ApnsForTests, answer: tuple[int, str], kind: OutcomeKind) -> None:
     """An answer of APNs reaches the caller as the kind of its row, with status, reason and APNs' id."""
     status, reason = answer
     push = Push(PushToken(f"{status}-{reason}"), PASS_TYPE_IDENTIFIER)
@@ -65,7 +65,7 @@ def test_unknown_reason_is_retried_later() -> None:
 
 
 @pytest.mark.parametrize("reason", ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken", "SomethingNew", ""])
-def test_every_403_concerns_the_credential(apns: SimulatedApns, reason: str) -> None:
+def test_every_403_concerns_the_credential(apns: ApnsForTests, reason: str) -> None:
     """With any reason, one push is sent and an operator must act."""
     apns.suffers(answer={"status": 403, "reason": reason}, max_streams=1)
     outcomes = send(apns.client(), pushes(20))
@@ -73,7 +73,7 @@ def test_every_403_concerns_the_credential(apns: SimulatedApns, reason: str) -> 
     assert apns.summary()["pushes"] == 1
 
 
-def test_retry_after_of_the_response_that_ends_a_send_applies_to_all_pushes(apns: SimulatedApns) -> None:
+def test_retry_after_of_the_response_that_ends_a_send_applies_to_all_pushes(apns: ApnsForTests) -> None:
     """Pushes that were not sent because of an answer to another wait as long as that one was asked to."""
     answer = {"status": 429, "reason": "TooManyProviderTokenUpdates", "retry_after": 30}
     apns.suffers(answer=answer, max_streams=1)
@@ -95,7 +95,7 @@ def test_own_reasons_are_listed() -> None:
 
 
 @pytest.mark.parametrize("answer", sorted(SENDER_REASONS), ids=str)
-def test_response_that_concerns_all_pushes_ends_the_send(apns: SimulatedApns, answer: tuple[int, str]) -> None:
+def test_response_that_concerns_all_pushes_ends_the_send(apns: ApnsForTests, answer: tuple[int, str]) -> None:
     """With a refused credential or topic, APNs is not asked ten thousand times; every push still has its outcome."""
     status, reason = answer
     apns.suffers(answer={"status": status, "reason": reason}, max_streams=1)
@@ -104,7 +104,7 @@ def test_response_that_concerns_all_pushes_ends_the_send(apns: SimulatedApns, an
     assert apns.summary()["pushes"] == 1
 
 
-def test_timestamp_and_retry_after_are_returned(apns: SimulatedApns) -> None:
+def test_timestamp_and_retry_after_are_returned(apns: ApnsForTests) -> None:
     """The timestamp of a 410 and the Retry-After of a 429 reach the caller."""
     gone, busy = pushes(2)
     apns.answers(gone, status=410, reason="Unregistered", timestamp=1764000000123)

@@ -44,14 +44,14 @@ def test_images_over_the_limit_of_the_cache_are_read_again(stubber: Stubber, ima
 
 def test_existence_is_checked_once_without_reading_the_image(stubber: Stubber, images: Images) -> None:
     has(stubber, "a", b"p", Range="bytes=0-0")
-    images.require(["a"])
-    images.require(["a"])
+    images.validate_exist(["a"])
+    images.validate_exist(["a"])
 
 
 def test_missing_image_is_refused(stubber: Stubber, images: Images) -> None:
     stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
     with pytest.raises(ImageMissingError, match="image a does not exist in this stage; upload it"):
-        images.require(["a"])
+        images.validate_exist(["a"])
 
 
 def test_other_error_of_s3_is_transient(stubber: Stubber, images: Images) -> None:

@@ -47,13 +47,13 @@ def test_delay_of_a_task_is_limited_to_900_seconds(stubber: Stubber, queue: Queu
 def test_more_than_ten_messages_need_several_requests(stubber: Stubber, queue: Queue) -> None:
     accepts(stubber, "dead", *["x"] * 10)
     accepts(stubber, "dead", "x")
-    queue.bury(["x"] * 11)
+    queue.send_dead_letters(["x"] * 11)
 
 
 def test_more_than_256_kib_need_several_requests(stubber: Stubber, queue: Queue) -> None:
     accepts(stubber, "dead", "x" * 200_000)
     accepts(stubber, "dead", "y" * 200_000)
-    queue.bury(["x" * 200_000, "y" * 200_000])
+    queue.send_dead_letters(["x" * 200_000, "y" * 200_000])
 
 
 def test_only_messages_that_were_not_accepted_are_sent_again(stubber: Stubber, queue: Queue) -> None:
@@ -73,7 +73,7 @@ def test_message_that_is_not_accepted_in_time_is_an_error(stubber: Stubber, queu
 def test_failed_request_is_an_error_without_its_content(stubber: Stubber, queue: Queue) -> None:
     stubber.add_client_error("send_message_batch", "InternalError", "secret")
     with pytest.raises(QueueError, match="SendMessageBatch") as failed:
-        queue.bury(["x"])
+        queue.send_dead_letters(["x"])
     assert "secret" not in str(failed.value)
 
 

@@ -28,26 +28,26 @@ def test_derived_token_is_the_key_id_and_an_hmac_of_the_pass_id() -> None:
 @given(PASS_IDS, PASS_IDS)
 def test_derived_token_is_accepted_for_its_pass_alone(pass_id: PassId, other: PassId) -> None:
     for key in (OLD, NEW):
-        assert KEYS.accepts(key.derive(pass_id), other, own=None) == (pass_id == other)
+        assert KEYS.accepts(key.derive(pass_id), other, item_token=None) == (pass_id == other)
 
 
 def test_new_pass_gets_a_token_of_the_newest_key() -> None:
-    assert KEYS.issue(PASS_ID, own=None) == NEW.derive(PASS_ID)
-    assert AuthenticationKeys((NEW, OLD)).issue(PASS_ID, own=None) == OLD.derive(PASS_ID)
+    assert KEYS.issue(PASS_ID, item_token=None) == NEW.derive(PASS_ID)
+    assert AuthenticationKeys((NEW, OLD)).issue(PASS_ID, item_token=None) == OLD.derive(PASS_ID)
 
 
 def test_token_of_a_retired_key_is_refused() -> None:
     issued = OLD.derive(PASS_ID)
-    assert KEYS.accepts(issued, PASS_ID, own=None)
-    assert not AuthenticationKeys((NEW,)).accepts(issued, PASS_ID, own=None)
+    assert KEYS.accepts(issued, PASS_ID, item_token=None)
+    assert not AuthenticationKeys((NEW,)).accepts(issued, PASS_ID, item_token=None)
 
 
 def test_token_of_the_item_is_issued_and_accepted_beside_derived_tokens() -> None:
     """Phones that downloaded the pass before its item had a token keep the derived one."""
-    assert KEYS.issue(PASS_ID, own=ITEM_TOKEN) == ITEM_TOKEN
-    assert KEYS.accepts(ITEM_TOKEN, PASS_ID, own=ITEM_TOKEN)
-    assert KEYS.accepts(NEW.derive(PASS_ID), PASS_ID, own=ITEM_TOKEN)
-    assert not KEYS.accepts(ITEM_TOKEN, PASS_ID, own=None)
+    assert KEYS.issue(PASS_ID, item_token=ITEM_TOKEN) == ITEM_TOKEN
+    assert KEYS.accepts(ITEM_TOKEN, PASS_ID, item_token=ITEM_TOKEN)
+    assert KEYS.accepts(NEW.derive(PASS_ID), PASS_ID, item_token=ITEM_TOKEN)
+    assert not KEYS.accepts(ITEM_TOKEN, PASS_ID, item_token=None)
 
 
 @given(st.data())
@@ -56,7 +56,7 @@ def test_token_with_one_other_character_is_refused(data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(value) - 1))
     character = data.draw(st.characters(min_codepoint=33, max_codepoint=126).filter(lambda c: c != value[position]))
     changed = AuthenticationToken(value[:position] + character + value[position + 1 :])
-    assert not KEYS.accepts(changed, PASS_ID, own=None)
+    assert not KEYS.accepts(changed, PASS_ID, item_token=None)
 
 
 def test_keys_are_found_by_their_id() -> None:

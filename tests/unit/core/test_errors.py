@@ -8,9 +8,9 @@ from chalicelib.core.errors import (
     MAX_MESSAGE_CHARACTERS,
     MAX_SHOWN_CHARACTERS,
     RefusedError,
-    limited,
+    excerpt,
     loggable,
-    shown,
+    shorten,
 )
 from chalicelib.core.identifiers import IdentifierError, PassId, PushToken
 from chalicelib.passes.item import PassItem
@@ -21,20 +21,20 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=3000)
 
 @given(ANY_TEXT)
 def test_quoted_text_is_short_printable_and_can_be_encoded(text: str) -> None:
-    assert len(shown(text)) <= MAX_SHOWN_CHARACTERS
-    assert len(limited(text)) <= MAX_MESSAGE_CHARACTERS
-    for quoted in (shown(text), limited(text)):
+    assert len(excerpt(text)) <= MAX_SHOWN_CHARACTERS
+    assert len(shorten(text)) <= MAX_MESSAGE_CHARACTERS
+    for quoted in (excerpt(text), shorten(text)):
         assert quoted.isprintable()
         assert quoted.encode() is not None
 
 
 @given(st.text(st.characters(categories=["L", "N", "P"]), max_size=MAX_SHOWN_CHARACTERS))
 def test_short_printable_text_is_quoted_unchanged(text: str) -> None:
-    assert shown(text) == text
+    assert excerpt(text) == text
 
 
 def test_control_characters_are_escaped() -> None:
-    assert shown("a\nb\x1b[2J\u202e") == "a\\nb\\x1b[2J\\u202e"
+    assert excerpt("a\nb\x1b[2J\u202e") == "a\\nb\\x1b[2J\\u202e"
 
 
 LONG = "\x1b" + "x" * 400_000

@@ -13,8 +13,8 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.core.links import (
     MAX_LIFETIME_SECONDS,
     Link,
-    LinkEndedError,
     LinkError,
+    LinkExpiredError,
     LinkLifetimeError,
     read_link,
     sign_link,
@@ -30,7 +30,7 @@ def encoded(part: object) -> str:
     return urlsafe_b64encode(part if isinstance(part, bytes) else json.dumps(part).encode()).rstrip(b"=").decode()
 
 
-def forged(key: bytes = NEW.for_links(), *, kid: object = "2", **claims: object) -> str:
+def forged(key: bytes = NEW.derive_link_key(), *, kid: object = "2", **claims: object) -> str:
     content = {"sub": str(LINK.pass_id), "aud": "link", "exp": LINK.expires_at, **claims}
     return jwt.encode({k: v for k, v in content.items() if v is not None}, key, headers={"kid": kid})
 
@@ -38,7 +38,7 @@ def forged(key: bytes = NEW.for_links(), *, kid: object = "2", **claims: object)
 def test_link_is_valid_until_its_time_of_expiry() -> None:
     token = sign_link(KEYS, LINK)
     assert read_link(KEYS, token, now=NOW) == LINK
-    with pytest.raises(LinkEndedError):
+    with pytest.raises(LinkExpiredError):
         read_link(KEYS, token, now=2_000_000_000.0)
 
 
@@ -71,7 +71,7 @@ def test_link_stays_valid_when_a_key_is_added_and_becomes_invalid_when_its_key_i
         "\ud800.é.\0",
         forged(b"x" * 32),
         forged(NEW.key),
-        forged(OLD.for_links(), kid="2"),
+        forged(OLD.derive_link_key(), kid="2"),
         forged(kid="3"),
         forged(kid=""),
         encoded({"alg": "HS384", "kid": "2"}) + "." + encoded({"sub": "a/b"}) + "." + encoded(b"x"),
@@ -104,11 +104,11 @@ def test_text_that_was_not_signed_as_a_link_is_refused(token: str) -> None:
 
 
 def test_lifetime_of_a_link_is_more_than_0_and_at_most_a_year() -> None:
-    link = Link.lasting(LINK.pass_id, lifetime_seconds=MAX_LIFETIME_SECONDS, now=NOW)
+    link = Link.valid_for(LINK.pass_id, lifetime_seconds=MAX_LIFETIME_SECONDS, now=NOW)
     assert read_link(KEYS, sign_link(KEYS, link), now=NOW) == link
     for lifetime in (MAX_LIFETIME_SECONDS + 1, 1e300, float("inf"), 0, -1, float("nan")):
         with pytest.raises(LinkLifetimeError):
-            Link.lasting(LINK.pass_id, lifetime_seconds=lifetime, now=NOW)
+            Link.valid_for(LINK.pass_id, lifetime_seconds=lifetime, now=NOW)
 
 
 @given(st.data())
@@ -131,8 +131,8 @@ def test_any_other_text_is_refused_as_a_link(token: str) -> None:
 
 def test_key_for_links_differs_from_keys_and_tokens_of_passes() -> None:
     """A token of a pass signs no link, and the key for links is not a token of a pass."""
-    assert NEW.for_links() not in (NEW.key, OLD.for_links())
+    assert NEW.derive_link_key() not in (NEW.key, OLD.derive_link_key())
     derived = NEW.derive(LINK.pass_id).value.partition(".")[2]
     with pytest.raises(LinkError):
         read_link(KEYS, forged(urlsafe_b64decode(derived + "=")), now=NOW)
-    assert encoded(NEW.for_links()) != derived
+    assert encoded(NEW.derive_link_key()) != derived

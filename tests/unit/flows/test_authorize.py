@@ -14,7 +14,7 @@ from tests.schedules.memory import Memory
 KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
 PASS = PassId("pass.com.example", "P")
 OWN_TOKEN = "own-token-of-the-pass"
-DERIVED_TOKEN = KEYS.issue(PASS, own=None).value
+DERIVED_TOKEN = KEYS.issue(PASS, item_token=None).value
 ITEM = {"pass_id": str(PASS), "template": "t", "authentication_token": OWN_TOKEN}
 
 
@@ -58,7 +58,7 @@ def test_unknown_pass_and_wrong_token_raise_the_same_error() -> None:
 
 
 def test_token_of_another_pass_is_unauthorized() -> None:
-    other = KEYS.issue(PassId(PASS.pass_type_identifier, "Q"), own=None)
+    other = KEYS.issue(PassId(PASS.pass_type_identifier, "Q"), item_token=None)
     with pytest.raises(UnauthorizedError):
         check(KEYS, PASS, ITEM, presented=other)
 

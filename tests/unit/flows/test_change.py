@@ -75,7 +75,7 @@ class Side:
             Metrics("test"),
             templates=self.designs,
             clock=time.time,
-            images=cast("Any", SimpleNamespace(require=self._require)),
+            images=cast("Any", SimpleNamespace(validate_exist=self._require)),
         )
 
     def pushes_directly_to_at_most(self, devices: int) -> None:

@@ -18,7 +18,7 @@ from tests.schedules.memory import Memory
 KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
 PASS = PassId("pass.com.example", "P")
 OWN_TOKEN = "own-token-of-the-pass"
-DERIVED_TOKEN = KEYS.issue(PASS, own=None).value
+DERIVED_TOKEN = KEYS.issue(PASS, item_token=None).value
 NOW = 1_800_000_000.0
 
 

@@ -61,7 +61,7 @@ class Api:
 
     def new_environment(self) -> None:
         queue = cast("Queue", SimpleNamespace(send=self._send))
-        templates, images = SimpleNamespace(get=self._template), SimpleNamespace(require=self._require)
+        templates, images = SimpleNamespace(get=self._template), SimpleNamespace(validate_exist=self._require)
         builder = cast("PassBuilder", SimpleNamespace(build=self._make, templates=templates, images=images))
         store = self.rows.store()
         if self.dynamodb_is_away:
@@ -75,7 +75,7 @@ class Api:
         """Downloads the pass, by default with its derived token."""
         self.downloader.download(
             pass_id=PASS,
-            authorization=f"ApplePass {token or KEYS.issue(PASS, own=None).value}",
+            authorization=f"ApplePass {token or KEYS.issue(PASS, item_token=None).value}",
             conditions=Conditions(),
             web_service_url="https://a.example",
             now=self.now,
@@ -157,7 +157,7 @@ def test_successful_download_requests_no_recheck(api: Api) -> None:
 def test_unauthorized_download_requests_no_recheck(api: Api, *, dynamodb_is_away: bool) -> None:
     api.dynamodb_is_away = dynamodb_is_away
     api.new_environment()
-    for token in ("wrong" * 8, OWN_TOKEN, KEYS.issue(PassId("pass.com.example", "Q"), own=None).value):
+    for token in ("wrong" * 8, OWN_TOKEN, KEYS.issue(PassId("pass.com.example", "Q"), item_token=None).value):
         with pytest.raises((UnauthorizedError, StoreError)):
             api.downloads(token)
     assert api.sent == []

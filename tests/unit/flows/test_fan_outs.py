@@ -54,7 +54,7 @@ def test_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(side
         side.dies_after_pushes = None
         if drained_in_between:
             side.works_off(seconds=60)
-        side.new_sandbox()
+        side.new_environment()
         side.handles(record)
         side.works_off(seconds=3600)
         assert set(side.notified()) == names
@@ -152,7 +152,7 @@ def test_registration_during_a_deletion_is_kept_with_the_others(side: PushSide) 
     """The phone was authorized, then the pass was deleted, then its registration was written. The pass comes back."""
     phones(side, 1)
     original = side.store.registrations.create
-    authorization = f"ApplePass {KEYS.issue(PASS, own=None).value}"
+    authorization = f"ApplePass {KEYS.issue(PASS, item_token=None).value}"
 
     class DeletedMeanwhile:
         """The registrations' store, in whose first request the deletion happens."""

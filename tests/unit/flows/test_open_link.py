@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import AuthenticationToken, PassId
-from chalicelib.core.links import Link, LinkEndedError, LinkError, sign_link
+from chalicelib.core.links import Link, LinkError, LinkExpiredError, sign_link
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.open_link import LinkOpener, OpenedLink
 from chalicelib.passes.builder import PassBuilder
@@ -48,7 +48,7 @@ def service() -> Service:
 
 
 def test_pass_has_its_derived_token(service: Service) -> None:
-    assert service.opens().pkpass.decode() == KEYS.issue(PASS, own=None).value
+    assert service.opens().pkpass.decode() == KEYS.issue(PASS, item_token=None).value
 
 
 def test_pass_has_the_token_of_its_item(service: Service) -> None:
@@ -69,14 +69,14 @@ def test_invalid_link_is_refused_and_not_a_failure(service: Service, token: str)
 
 
 def test_expired_link_has_ended(service: Service) -> None:
-    with pytest.raises(LinkEndedError):
+    with pytest.raises(LinkExpiredError):
         service.opens(now=NOW + 3601)
     assert service.failures == []
 
 
 def test_link_of_a_deleted_pass_has_ended(service: Service) -> None:
     service.rows.items.clear()
-    with pytest.raises(LinkEndedError, match=f"pass {PASS} was deleted"):
+    with pytest.raises(LinkExpiredError, match=f"pass {PASS} was deleted"):
         service.opens()
     assert service.failures == []
 

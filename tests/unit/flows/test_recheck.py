@@ -57,7 +57,12 @@ class Worker:
         store = self.rows.store()
         queue = cast(
             "Queue",
-            SimpleNamespace(send=self._send, send_refusals=self._refuse, bury=self._bury, postpone=self._postpone),
+            SimpleNamespace(
+                send=self._send,
+                send_refusals=self._refuse,
+                send_dead_letters=self._send_dead_letters,
+                postpone=self._postpone,
+            ),
         )
         builder = cast("PassBuilder", SimpleNamespace(build=self._make))
         rechecker = Rechecker(store, queue, Metrics("test"), builder, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT)
@@ -118,7 +123,7 @@ class Worker:
             raise QueueError("SQS does not answer")
         self.refused.extend(records)
 
-    def _bury(self, bodies: Sequence[str]) -> None:
+    def _send_dead_letters(self, bodies: Sequence[str]) -> None:
         if self.dead_letters_fail:
             raise QueueError("SQS does not answer")
         self.buried.extend(bodies)

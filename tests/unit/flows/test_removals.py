@@ -95,7 +95,7 @@ def test_invented_devices_of_an_attacker_are_removed(side: PushSide) -> None:
         side.answers[phone] = BAD_TOKEN
     side.changes_pass("P")
     for _ in range(30):
-        side.new_sandbox()
+        side.new_environment()
         side.works_off(seconds=HOUR)
         side.changes_pass("Q")
     assert side.devices() == set(real)
@@ -113,7 +113,7 @@ def test_invented_devices_that_are_the_only_holders_of_a_pass_are_removed(side: 
     side.changes_pass("Q")
     side.changes_pass("P")
     for _ in range(30):
-        side.new_sandbox()
+        side.new_environment()
         side.works_off(seconds=HOUR / 2)
         side.changes_pass("Q")
         side.works_off(seconds=HOUR / 2)
@@ -131,7 +131,7 @@ def test_wrong_environment_removes_no_device_of_passes_with_one_holder(side: Pus
     side.everything = BAD_TOKEN
     for _ in range(48):
         for phone in phones:
-            side.new_sandbox()
+            side.new_environment()
             side.changes_pass(f"pass-of-{phone}")
         side.works_off(seconds=HOUR)
     assert side.devices() == set(phones)

@@ -4,7 +4,7 @@ import pytest
 from chalice.app import Response
 
 from chalicelib.core.errors import ConfigurationError, PasswireError, RefusedError, TransientError
-from chalicelib.core.links import LinkEndedError, LinkError
+from chalicelib.core.links import LinkError, LinkExpiredError
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.http.errors import (
     BadRequestError,
@@ -22,7 +22,7 @@ STATUSES: list[tuple[PasswireError, int]] = [
     (PersonalizationError("x"), 400),
     (NotPersonalizableError(), 404),
     (LinkError(), 404),
-    (LinkEndedError("x"), 410),
+    (LinkExpiredError("x"), 410),
     (AlreadyPersonalizedError(), 409),
     (TooLargeError("x"), 413),
     (TransientError("x"), 503),
@@ -64,7 +64,7 @@ def test_device_reads_what_is_wrong_with_its_request() -> None:
 
 
 def test_page_repeats_nothing_of_a_refusal() -> None:
-    assert "detail" not in handle_page_errors(view_that_raises(LinkEndedError("detail")))().body
+    assert "detail" not in handle_page_errors(view_that_raises(LinkExpiredError("detail")))().body
 
 
 def test_page_with_503_says_when_to_try_again() -> None:
@@ -74,7 +74,7 @@ def test_page_with_503_says_when_to_try_again() -> None:
 
 def test_page_of_a_deleted_pass_equals_page_of_an_unknown_link() -> None:
     unknown, deleted = (
-        handle_page_errors(view_that_raises(error))().body for error in (LinkError(), LinkEndedError("x"))
+        handle_page_errors(view_that_raises(error))().body for error in (LinkError(), LinkExpiredError("x"))
     )
     assert unknown == deleted
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.passes.dates import EXPECTED, holds_date, is_w3c_date, not_a_date
+from chalicelib.passes.dates import EXPECTED, date_problem, is_date_key, is_w3c_date
 
 ZONES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))) | st.just(UTC)
 
@@ -46,16 +46,16 @@ def test_value_in_another_form_is_refused(value: object) -> None:
 
 
 def test_message_quotes_the_value_and_shows_the_form() -> None:
-    assert not_a_date("tomorrow") == f"'tomorrow' {EXPECTED}"
-    assert not_a_date(7) == f"7 {EXPECTED}"
-    assert len(not_a_date("x" * 5000)) < 300
+    assert date_problem("tomorrow") == f"'tomorrow' {EXPECTED}"
+    assert date_problem(7) == f"7 {EXPECTED}"
+    assert len(date_problem("x" * 5000)) < 300
 
 
 @pytest.mark.parametrize("key", ["date", "relevantDate", "expirationDate", "startDate"])
 def test_keys_of_dates_are_recognized_by_their_names(key: str) -> None:
-    assert holds_date(key)
+    assert is_date_key(key)
 
 
 @pytest.mark.parametrize("key", ["dates", "Date of birth", "value", "update"])
 def test_other_keys_hold_no_dates(key: str) -> None:
-    assert not holds_date(key)
+    assert not is_date_key(key)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.updates.fan_outs import ABANDONED_SECONDS, FanOutProgress, FanOutState, Idle, claim
+from chalicelib.updates.fan_outs import ABANDONED_SECONDS, Decline, FanOutProgress, FanOutState, claim
 
 LAST = 12
 """Number of the last device. Devices are numbered from 1, and named by letters in the table's order."""
@@ -28,7 +28,7 @@ class Worker:
     def receives(self, message: str, pages: int, *, dies: bool) -> None:
         """Continue the fan-out for some pages; if it `dies`, the progress of the last page is not written."""
         claimed = claim(self.state, modified_at=5, after=name(self.starts[message]), holder=message, now=self.now)
-        if claimed is Idle.END:
+        if claimed is Decline.END:
             self.ended.add(message)
         if isinstance(claimed, FanOutProgress):
             self.state = replace(self.state, progress=claimed)
@@ -78,7 +78,7 @@ def test_messages_of_one_stamp_cover_every_device_from_the_earliest_start(
 def test_fan_out_is_superseded_by_a_later_announced_stamp_alone(announced: int, modified_at: int, after: str) -> None:
     """A fan-out with the announced stamp, or a later one, continues."""
     claimed = claim(FanOutState(announced), modified_at=modified_at, after=after, holder="m", now=0)
-    assert (claimed is Idle.END) == (announced > modified_at)
+    assert (claimed is Decline.END) == (announced > modified_at)
 
 
 def test_progress_is_read_back() -> None:
@@ -92,8 +92,8 @@ def test_second_message_waits_for_the_first_and_ends_when_the_fan_out_is_done() 
     progress = FanOutProgress(5, "a", "c", "m1", 100)
     state = FanOutState(5, progress)
     second = {"modified_at": 5, "after": "a", "holder": "m2"}
-    assert claim(state, **second, now=200) is Idle.WAIT  # type: ignore[arg-type]  # mypy reads the values' union
-    assert claim(replace(state, progress=replace(progress, done=True)), **second, now=200) is Idle.END  # type: ignore[arg-type]  # as above
+    assert claim(state, **second, now=200) is Decline.WAIT  # type: ignore[arg-type]  # mypy reads the values' union
+    assert claim(replace(state, progress=replace(progress, done=True)), **second, now=200) is Decline.END  # type: ignore[arg-type]  # as above
     taken = claim(state, **second, now=100 + ABANDONED_SECONDS + 1)  # type: ignore[arg-type]  # as above
     assert isinstance(taken, FanOutProgress)
     assert (taken.holder, taken.reached) == ("m2", "c")

@@ -27,7 +27,7 @@ def test_issued_tag_is_recognized_later_by_any_clock(issued_at: float, passed: f
     """Also by a machine whose clock is behind the clock of the machine that issued the tag, within the slack."""
     tag = Tag.parse(str(Tag.at(issued_at + ahead, window_seconds=W)))
     assert tag is not None
-    assert tag.can_be_ours(issued_at + passed, window_seconds=W)
+    assert tag.can_be_issued(issued_at + passed, window_seconds=W)
 
 
 @given(now=MOMENTS, ahead=st.integers(WINDOW_SLACK_SECONDS + 1, 10**17))
@@ -35,7 +35,7 @@ def test_tag_of_the_future_is_not_recognized(now: float, ahead: int) -> None:
     """If it were, it would hide every change until then from the device that sent it."""
     tag = Tag.parse(str(int(now) - W + ahead))
     assert tag is not None
-    assert not tag.can_be_ours(now, window_seconds=W)
+    assert not tag.can_be_issued(now, window_seconds=W)
 
 
 @pytest.mark.parametrize("text", [None, "", "01", "00", "0001764000000", "+1", "-1", " 1", "1 ", "1_0", "9" * 19, "٣"])

@@ -14,7 +14,7 @@ from chalicelib.updates.removals import (
     Verdict,
     judge_rejected,
     judge_unregistered,
-    read_held,
+    parse_held_removals,
 )
 
 DAY = 24 * 3600
@@ -61,7 +61,7 @@ def test_held_removals_are_read_back_and_fit_a_message() -> None:
     pieces = held.in_chunks()
     assert [len(piece.devices) for piece in pieces] == [MAX_DEVICES_PER_MESSAGE, MAX_DEVICES_PER_MESSAGE, 200]
     assert all(len(piece.encode()) < 256 * 1024 for piece in pieces)
-    assert [read_held(piece.encode()) for piece in pieces] == pieces
+    assert [parse_held_removals(piece.encode()) for piece in pieces] == pieces
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_held_removals_are_read_back_and_fit_a_message() -> None:
 def test_other_text_is_refused_as_held_removals(text: str) -> None:
     """The error does not quote the text."""
     with pytest.raises(RefusedError, match="held removals"):
-        read_held(text)
+        parse_held_removals(text)

@@ -22,7 +22,7 @@ from chalicelib.container import push_client
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PassId, PushToken
 from chalicelib.flows.check_certificates import WARNING_DAYS
-from chalicelib.passes.signing import Signer, issued
+from chalicelib.passes.signing import Signer, is_issuer_of
 from infra.deploy.push_host import PARAMETER, PRODUCTION, push_host_problem
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
@@ -133,7 +133,7 @@ def apns_roots(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 def authentication_keys(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that the stage can issue authentication tokens."""
     try:
-        doctor.authentication_keys.issue(PassId("pass.com.example.doctor", "0"), own=None)
+        doctor.authentication_keys.issue(PassId("pass.com.example.doctor", "0"), item_token=None)
     except ConfigurationError as error:
         yield fault(
             str(error),
@@ -167,7 +167,7 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[DoctorF
     """
     own = load_pem_x509_certificate(secret.certificate.encode())
     intermediate = next(
-        issuer for issuer in load_pem_x509_certificates(secret.intermediate.encode()) if issued(issuer, own)
+        issuer for issuer in load_pem_x509_certificates(secret.intermediate.encode()) if is_issuer_of(issuer, own)
     )
     if datetime.now(UTC) > intermediate.not_valid_after_utc:
         yield fault(
@@ -176,7 +176,7 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[DoctorF
             "get a certificate that Apple's current intermediate issues, and import it",
         )
     if root:
-        trusted = issued(load_pem_x509_certificate(root.encode()), intermediate)
+        trusted = is_issuer_of(load_pem_x509_certificate(root.encode()), intermediate)
     else:
         organizations = intermediate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
         trusted = any(organization.value == APPLE for organization in organizations)

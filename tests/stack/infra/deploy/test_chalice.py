@@ -16,7 +16,7 @@ import pytest
 
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.identifiers import PassId
-from infra.deploy.chalice.stage import TRIGGERS, ChaliceStage
+from infra.deploy.chalice.stage import TRIGGERS, ChaliceDeployer
 from infra.deploy.change_sets import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
@@ -50,8 +50,8 @@ class Project:
         (folder / ".chalice" / "deployments").symlink_to(PROJECT / ".chalice" / "deployments")  # what pip fetched
         return cls(folder)
 
-    def stage(self, said: list[str]) -> ChaliceStage:
-        return ChaliceStage(STAGE, on_progress=said.append, folder=self.folder / ".chalice")
+    def stage(self, said: list[str]) -> ChaliceDeployer:
+        return ChaliceDeployer(STAGE, on_progress=said.append, folder=self.folder / ".chalice")
 
     def chalice(self, command: str) -> str:
         """Chalice's own command, but for how it makes an API."""
@@ -211,7 +211,7 @@ def test_change_is_pushed_and_downloaded(finished: Stage, stack: LocalRun, proje
     table.put_item(Item=item)
     api_id = project.noted("rest_api")["rest_api_id"]
     api_url = f"{stack.aws_endpoint_url}/restapis/{api_id}/api/_user_request_/v1"
-    token = Secrets(stage=STAGE).authentication_keys().issue(pass_id, own=None).value
+    token = Secrets(stage=STAGE).authentication_keys().issue(pass_id, item_token=None).value
     authorized = {"Authorization": f"ApplePass {token}"}
     device, push_token = secrets.token_hex(16), secrets.token_hex(32)
     place = f"{pass_id.pass_type_identifier}/{pass_id.serial_number}"
@@ -245,7 +245,7 @@ def test_second_finish_changes_nothing_and_deploy_is_refused(finished: Stage, pr
 
 def test_prepare_refuses_a_stage_deployed_as_one_stack(stack: LocalRun) -> None:
     with pytest.raises(DeployError, match="was deployed as one stack"):
-        ChaliceStage(stack.stage, on_progress=lambda _: None).prepare(parameters={}, dialogue=Unattended())
+        ChaliceDeployer(stack.stage, on_progress=lambda _: None).prepare(parameters={}, dialogue=Unattended())
 
 
 def test_other_commands_work_with_a_chalice_stage(finished: Stage, stack: LocalRun) -> None:

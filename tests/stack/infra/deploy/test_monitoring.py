@@ -67,7 +67,7 @@ def test_every_custom_metric_is_written_by_the_functions(
     phone.adds(issuer.issues(pass_id).content)
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: apns.pushes_to(phone), "the push")
-    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"]
+    assert phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to B2"]
     apns.answers(phone, status=503, reason="ServiceUnavailable")
     pipeline.writes(serial_number, fields={"gate": "B3"})
     eventually(lambda: ("DeferredAge", frozenset({"Stage"})) in written(stack), "that a push was put off")

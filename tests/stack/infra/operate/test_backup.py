@@ -101,7 +101,7 @@ def test_restore_writes_lost_data_and_notifies_phones(
     adds(phone, issuer, pass_id)
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: len(apns.pushes_to(phone)) == 1, "the push before the backup")
-    phone.wakes(pipeline.pass_type_identifier)
+    phone.receives_push(pipeline.pass_type_identifier)
     path = tmp_path / "backup.jsonl.gz"
     done = infra("backup", "--to", path, "--json")
     assert done.exit_code == 0, done.output
@@ -110,19 +110,21 @@ def test_restore_writes_lost_data_and_notifies_phones(
 
     pipeline.writes(serial_number, fields={"gate": "C3"})
     eventually(lambda: len(apns.pushes_to(phone)) == 2, "the push after the backup")
-    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to C3"]
+    assert phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to C3"]
     lose_everything(local)
     seen = len(apns.pushes_to(phone))
 
     done = infra("restore", "--from", path, "--yes", "--json")
     assert done.exit_code == 0, done.output
     eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of the restore")
-    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the pass as backed up")
+    eventually(
+        lambda: phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the pass as backed up"
+    )
 
     seen = len(apns.pushes_to(phone))
     pipeline.writes(serial_number, fields={"gate": "D4"})
     eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of a change after the restore")
-    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to D4"], "the change")
+    eventually(lambda: phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to D4"], "the change")
     pipeline.deletes(pass_id)
 
 
@@ -153,7 +155,7 @@ def test_registrations_that_are_being_removed_are_restored(
     seen = len(apns.pushes_to(phone))
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: len(apns.pushes_to(phone)) > seen, "the push of a change after the restore")
-    eventually(lambda: phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the change")
+    eventually(lambda: phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to B2"], "the change")
     pipeline.deletes(pass_id)
 
 

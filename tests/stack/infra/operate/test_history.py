@@ -55,7 +55,7 @@ def test_history_contains_all_events_from_issue_to_removal(
     eventually(lambda: apns.pushes_to(phone), "the first attempt")
     apns.is_well_again(phone)
     eventually(lambda: [push for push in apns.pushes_to(phone) if push["status"] == 200], "the second")
-    assert phone.wakes(pipeline.pass_type_identifier) == ["Gate changed to B22"]
+    assert phone.receives_push(pipeline.pass_type_identifier) == ["Gate changed to B22"]
     phone.removes(pipeline.pass_type_identifier, pass_id.serial_number)
     expected = (
         "issued: revision 1, Last-Modified 2",

@@ -20,13 +20,13 @@ from hyperframe.frame import Frame, HeadersFrame, RstStreamFrame, SettingsFrame
 from infra.local.apns import ApnsStandIn
 from infra.local.certificates import KEY_ID, DevelopmentChain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
-from tests.support.simulated_apns import SimulatedApns, pushes, send
+from tests.support.simulated_apns import ApnsForTests, pushes, send
 
 TOKEN = "ab" * 32
 REPOSITORY = Path(__file__).parents[4]
 
 
-def _client(apns: SimulatedApns, *, certificate: bool = True) -> httpx.Client:
+def _client(apns: ApnsForTests, *, certificate: bool = True) -> httpx.Client:
     """Make an HTTP/2 client that is not this service's."""
     context = ssl.create_default_context(cafile=str(apns.chain.root))
     if certificate:
@@ -34,12 +34,12 @@ def _client(apns: SimulatedApns, *, certificate: bool = True) -> httpx.Client:
     return httpx.Client(http2=True, verify=context, base_url=apns.url)
 
 
-def _bearer(apns: SimulatedApns, *, age: int = 0, key_id: str = KEY_ID) -> str:
+def _bearer(apns: ApnsForTests, *, age: int = 0, key_id: str = KEY_ID) -> str:
     claims = {"iss": TEAM_IDENTIFIER, "iat": int(time.time()) - age}
     return "bearer " + jwt.encode(claims, apns.chain.provider_key.read_text(), "ES256", headers={"kid": key_id})
 
 
-def test_httpx_pushes_and_gets_200_with_an_apns_id(apns: SimulatedApns) -> None:
+def test_httpx_pushes_and_gets_200_with_an_apns_id(apns: ApnsForTests) -> None:
     with _client(apns) as client:
         answer = client.post(f"/3/device/{TOKEN}", json={}, headers={"apns-topic": PASS_TYPE_IDENTIFIER})
     assert (answer.status_code, answer.http_version, answer.content) == (200, "HTTP/2", b"")
@@ -69,14 +69,14 @@ WRONG: list[tuple[str, str, dict[str, str], bytes, int, str]] = [
 
 @pytest.mark.parametrize(("method", "path", "headers", "body", "status", "reason"), WRONG)
 def test_invalid_push_gets_the_status_and_reason_that_apple_documents(
-    apns: SimulatedApns, *, method: str, path: str, headers: dict[str, str], body: bytes, status: int, reason: str
+    apns: ApnsForTests, *, method: str, path: str, headers: dict[str, str], body: bytes, status: int, reason: str
 ) -> None:
     with _client(apns) as client:
         answer = client.request(method, path, headers=headers, content=body)
     assert (answer.status_code, answer.json()) == (status, {"reason": reason})
 
 
-def test_sender_without_a_certificate_needs_a_valid_provider_token(apns: SimulatedApns) -> None:
+def test_sender_without_a_certificate_needs_a_valid_provider_token(apns: ApnsForTests) -> None:
     """Without a certificate, a token is required: of a known key, validly signed, not expired, not from the future."""
     good = _bearer(apns)
     cases = {
@@ -94,7 +94,7 @@ def test_sender_without_a_certificate_needs_a_valid_provider_token(apns: Simulat
         assert client.post(f"/3/device/{TOKEN}", json={}, headers={**TOPIC, "authorization": good}).is_success
 
 
-def test_answer_to_a_device_is_programmed_by_its_token(apns: SimulatedApns) -> None:
+def test_answer_to_a_device_is_programmed_by_its_token(apns: ApnsForTests) -> None:
     """`PUT /tokens/<token>` sets the answer to one device's pushes, until `DELETE`."""
     control = httpx.Client(base_url=apns.control_url)
     control.put(f"/tokens/{TOKEN}", json={"status": 410, "reason": "Unregistered", "timestamp": 1764000000000})
@@ -127,7 +127,7 @@ def test_answer_to_a_device_is_programmed_by_its_token(apns: SimulatedApns) -> N
         ("/tokens/x", {"status": 410, "why": "x"}),
     ],
 )
-def test_invalid_command_returns_400(apns: SimulatedApns, path: str, body: Any) -> None:  # noqa: ANN401
+def test_invalid_command_returns_400(apns: ApnsForTests, path: str, body: Any) -> None:  # noqa: ANN401
     """The error describes the mistake, and nothing changes."""
     answer = httpx.put(apns.control_url + path, json=body)
     assert answer.status_code == 400
@@ -135,14 +135,14 @@ def test_invalid_command_returns_400(apns: SimulatedApns, path: str, body: Any) 
     assert {outcome.status for outcome in send(apns.client(), pushes(1))} == {200}
 
 
-def test_control_endpoint_lists_its_commands(apns: SimulatedApns) -> None:
+def test_control_endpoint_lists_its_commands(apns: ApnsForTests) -> None:
     """`GET /` lists the commands; unknown ones return 404."""
     assert "latency_ms" in httpx.get(apns.control_url).json()["PUT /faults"]
     assert httpx.get(apns.control_url + "/nothing").status_code == 404
     assert httpx.request("PUT", apns.control_url + "/faults", content=b"{").status_code == 400
 
 
-def test_arrivals_are_listed_per_device(apns: SimulatedApns) -> None:
+def test_arrivals_are_listed_per_device(apns: ApnsForTests) -> None:
     """`GET /arrivals` lists the times of the pushes to each device, including repeated ones."""
     one, other = pushes(2)
     before = time.time()
@@ -152,7 +152,7 @@ def test_arrivals_are_listed_per_device(apns: SimulatedApns) -> None:
     assert all(before - 1 < at < time.time() + 1 for times in arrivals.values() for at in times)
 
 
-def test_streams_beyond_the_limit_are_refused_and_counted(apns: SimulatedApns) -> None:
+def test_streams_beyond_the_limit_are_refused_and_counted(apns: ApnsForTests) -> None:
     apns.suffers(max_streams=2, latency_ms=200)
     url = httpx.URL(apns.url)
     context = ssl.create_default_context(cafile=str(apns.chain.root))

@@ -32,7 +32,7 @@ SENTENCES: dict[str, tuple[dict[str, object], str]] = {
         "APNs accepted the push to device a1b2; acceptance does not mean delivery",
     ),
     "unregistered device": (
-        {**PUSH, "outcome": "gone", "status": 410, "reason": "Unregistered"},
+        {**PUSH, "outcome": "unregistered", "status": 410, "reason": "Unregistered"},
         "APNs reported device a1b2 as unregistered (410 Unregistered)",
     ),
     "refused credentials": (

@@ -47,7 +47,7 @@ def test_image_of_a_pass_is_on_the_phone_and_a_new_one_is_an_update(
     assert image_of(phone.passes[key], "logo@2x.png") == ADA
     pipeline.writes(serial_number, images={"logo": keys[1]})
     eventually(lambda: apns.pushes_to(phone), "the push")
-    phone.wakes(pipeline.pass_type_identifier)
+    phone.receives_push(pipeline.pass_type_identifier)
     assert image_of(phone.passes[key], "logo@2x.png") == GRACE
     with zipfile.ZipFile(io.BytesIO(phone.passes[key].archive)) as archive:
         assert {name for name in archive.namelist() if "logo" in name} == {"logo@2x.png"}

@@ -244,7 +244,7 @@ def test_notify_updates_passes_on_phones(
     while not any(p["token"] == phone.push_token for p in httpx.get(f"{stack.apns_control_url}/pushes").json()):
         assert time.monotonic() < until, "no push came"
         time.sleep(0.05)
-    phone.wakes(stack.pass_type_identifier)
+    phone.receives_push(stack.pass_type_identifier)
     assert phone.passes[key].content["logoText"] == "Acme Club"
     assert phone.passes[key].fields()["member"]["value"] == "Ada"
     table.delete_item(Key={"pass_id": pass_id})
@@ -270,7 +270,7 @@ def test_push_rechecks_items_that_were_refused_because_of_the_template(
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.splitlines()[-1])["rechecked"] == 2
     wait(lambda: any(p["token"] == phone.push_token for p in pushes(stack)), "the push")
-    phone.wakes(stack.pass_type_identifier)
+    phone.receives_push(stack.pass_type_identifier)
     assert phone.passes[stack.pass_type_identifier, held.serial_number].fields()["member"]["value"] == "Ada"
     wait(lambda: "refused" not in versions.get_item(Key={"pass_id": str(new)})["Item"], "the stamp of the new pass")
     assert json.loads(run("push", folder, "--stage", stack.stage, "--json").stdout.splitlines()[-1])["rechecked"] == 0
