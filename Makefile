@@ -14,8 +14,8 @@ help: ## list the targets
 
 install: $(RUNNABLE) ## install the command line as .venv/bin/passwire, without the tools that tests need
 
-up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C
-	@exec $(BIN)/python -m infra up
+up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C; FRESH=1 starts over without the data of the last run
+	@exec $(BIN)/python -m infra up $(if $(FRESH),--fresh)
 
 demo: $(RUNNABLE) ## play the whole loop: issue, register, change, push, list, download, change message
 	@exec $(BIN)/python -m infra demo
