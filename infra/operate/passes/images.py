@@ -75,7 +75,7 @@ class ItemImages:
 
     Args:
         folder: folder of relative file names.
-        stage: the stage whose bucket has the images of keys; None if there is none.
+        stage: the stage whose bucket has the images of keys; None without a stage.
     """
 
     def __init__(self, folder: Path, stage: Stage | None) -> None:
