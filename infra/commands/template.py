@@ -20,6 +20,7 @@ from chalicelib.preview import page
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
 from infra.local.processes import PROJECT
+from infra.operate.passes.images import ItemImages
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.check import check_template
@@ -80,8 +81,13 @@ def preview(
     folder: FolderArgument,
     language: Annotated[str, typer.Option(help="Language of the page, such as en or de.")] = "en",
     item: Annotated[
-        Path | None, typer.Option(help="JSON file with attributes of a pass item: fields, overrides, voided.")
+        Path | None,
+        typer.Option(
+            help="JSON file with attributes of a pass item: fields, overrides, images, voided. An image is the name of "
+            "a file beside it, or with --stage a key of `image put`."
+        ),
     ] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage that has the images of the item's keys.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.")] = None,
 ) -> None:
     """Write an HTML page that shows a pass of a template, front and back.
@@ -90,7 +96,8 @@ def preview(
     """
     name, findings, files = _readable(folder)
     _show(str(folder), findings, standard_error())
-    attributes = _attributes(item)
+    images = ItemImages(item.parent if item else Path(), Stage.open(stage) if stage is not None else None)
+    attributes = images.with_keys(_attributes(item))
     template = Template.parse(name, files)
     parsed = PassItem.parse({"pass_id": SAMPLE_PASS_ID, **attributes, "template": name})
     for each in validate(template, parsed):
@@ -104,7 +111,8 @@ def preview(
     )
     target = output or PREVIEWS / f"{name}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    archive = template.archive_with(localized_strings(template, parsed), personalized=False)
+    own = localized_strings(template, parsed) | {path: images.get(key) for path, key in parsed.images.items()}
+    archive = template.archive_with(own, personalized=False)
     target.write_text(page(archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
     write_line(str(target))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,12 +86,34 @@ def test_preview_shows_the_values_of_an_item(folder: Path, tmp_path: Path) -> No
     assert "Grace Hopper" not in shown
 
 
+def test_preview_shows_the_images_of_an_item(stack: LocalRun, folder: Path, tmp_path: Path) -> None:
+    photo, output = samples.png(180, 180, seed=4), tmp_path / "out.html"
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "ada.png").write_bytes(photo)
+    for images in ({"thumbnail": "photos/ada.png"}, {"thumbnail": {"2x": "photos/ada.png"}}):
+        (tmp_path / "item.json").write_text(json.dumps({"images": images}))
+        done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
+        assert done.exit_code == 0, done.output
+        assert b64encode(photo).decode() in output.read_text()
+    uploaded = CliRunner().invoke(app, ["image", "put", str(tmp_path / "photos/ada.png"), "--stage", stack.stage])
+    (tmp_path / "item.json").write_text(json.dumps({"images.thumbnail": uploaded.stdout.strip()}))
+    output.unlink()
+    done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
+    assert "is the key of an image in a stage; give --stage" in str(done.exception)
+    assert not output.exists()
+    done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output, "--stage", stack.stage)
+    assert done.exit_code == 0, done.output
+    assert b64encode(photo).decode() in output.read_text()
+
+
 def test_preview_refuses_an_invalid_folder_or_item(folder: Path, tmp_path: Path) -> None:
     item = tmp_path / "item.json"
     item.write_text('{"fields": {"unknown": 1}}')
     assert "has no such field" in str(run("preview", folder, "--item", item).exception)
     item.write_text("[]")
     assert "must be a JSON object" in str(run("preview", folder, "--item", item).exception)
+    item.write_text('{"images": {"thumbnail": "missing.png"}}')
+    assert "missing.png: cannot be read" in str(run("preview", folder, "--item", item).exception)
     break_(folder)
     assert "has errors; nothing was stored" in str(run("preview", folder).exception)
 
