@@ -29,6 +29,7 @@ from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Finding, Severity, warning
 from infra.operate.templates.folder import read_checked, template_name
+from infra.operate.templates.recompress import Recompressed, recompress_images
 from infra.operate.templates.touch import touch, untouched
 from infra.stage.stage import Stage
 
@@ -130,11 +131,15 @@ def push(
         bool, typer.Option("--notify", help="Touch all passes of the template, so that phones download them again.")
     ] = False,
     rate: Annotated[float, typer.Option(min=0.1, help="Maximum number of passes to touch per second.")] = DEFAULT_RATE,
+    keep_images: Annotated[
+        bool, typer.Option("--keep-images", help="Store images as they are, without lossless recompression.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a folder and store it as the template that passes are built from. Takes effect within 5 seconds.
 
-    Passes whose items were refused because of this template are rechecked, and pushed if they are valid now. With
+    PNGs are recompressed without changing a pixel, since each phone downloads them; --keep-images stores them as they
+    are. Passes whose items were refused because of this template are rechecked, and pushed if they are valid now. With
     --notify, all passes of the template are touched; if interrupted, run the same command again to resume.
 
     Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
@@ -145,6 +150,8 @@ def push(
     deployed = Stage.open(stage)
     bucket = TemplatesBucket(deployed)
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
+    images = None if keep_images else _recompress(files, progress)
+    files = images.files if images else files
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
         pushed = bucket.push(name, files, on_progress=lambda count: bar.advance(task, count))
@@ -159,8 +166,9 @@ def push(
         time.sleep(SETTLE_SECONDS)
         touched = _notify(deployed, name, pushed.revision, rate, progress)
     if as_json:
+        saving = {"bytes_before": images.bytes_before, "bytes_after": images.bytes_after} if images else None
         done = {"revision": pushed.revision, "before": pushed.before, "rechecked": rechecked, "touched": touched}
-        write_json({"template": name, **done}, indent=None)
+        write_json({"template": name, **done, "images": saving}, indent=None)
 
 
 @app.command()
@@ -213,6 +221,17 @@ def _warn_of_lost_fields(before: Template | None, after: Template, console: Plai
                 "the fields, or remove them from the pipeline",
             )
         )
+
+
+def _recompress(files: dict[str, bytes], console: PlainConsole) -> Recompressed:
+    """Recompress the images, and print what that saves per download."""
+    with console.status("recompressing images") as shown:
+        images = recompress_images(files, on_progress=lambda path: shown.update(f"recompressing {path}"))
+    if images.count:
+        sizes = f"{images.bytes_before:,} to {images.bytes_after:,} bytes"
+        share = 1 - images.bytes_after / images.bytes_before
+        console.print(f"images recompressed without loss: {sizes} ({share:.0%} less)")
+    return images
 
 
 def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
