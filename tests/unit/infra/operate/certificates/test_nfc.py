@@ -34,8 +34,8 @@ def test_certificate_is_recognized_by_its_extension_or_name(*, nfc: bool) -> Non
     assert can_sign_nfc(issued) is nfc
 
 
-def item(number: int, template: str, pass_type: str = "pass.plain", **attributes: object) -> Mapping[str, object]:
-    return {"pass_id": f"{pass_type}/{number}", "template": template, **attributes}
+def item(number: int, template: str, owner: str = "pass.plain", **attributes: object) -> Mapping[str, object]:
+    return {"pass_id": f"{owner}/{number}", "template": template, **attributes}
 
 
 def test_passes_that_need_an_nfc_certificate_are_found() -> None:
