@@ -1,8 +1,8 @@
 """Finds passes that phones refuse because an ordinary certificate signs them, although they need an NFC certificate.
 
 A pass with `nfc` or personalization.json must be signed by an NFC certificate. Phones refuse it otherwise, and log that
-it "must be signed with an enhanced Passbook certificate" (jpasskit issue 96). Apple issues such a certificate on request
-(Apple, Pass.NFC; developer.apple.com/contact/passkit). It is a pass type certificate with one more extension
+it "must be signed with an enhanced Passbook certificate" (jpasskit issue 96). Apple issues such a certificate on
+request (Apple, Pass.NFC; developer.apple.com/contact/passkit). It is a pass type certificate with one more extension
 (passkit-generator issue 205), 1.2.840.113635.100.6.1.26, and the name `Pass Type ID with NFC: ...` (read from real
 certificates by edutap.pass_builder). Apple documents neither, so one of them is enough here.
 """
