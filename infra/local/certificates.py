@@ -4,6 +4,7 @@ Every subject says that it is not Apple's. A local run makes keys and certificat
 it can issue further ones for other pass types.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.core.private_files import open_private
+from infra.operate.certificates.nfc import NFC_EXTENSION, NFC_NAME
 
 NOT_APPLE = "Passwire development, not Apple"
 LIFETIME = timedelta(days=397)
@@ -24,7 +26,7 @@ BACKDATE = timedelta(hours=1)
 RENEWAL = timedelta(days=30)
 """How long before their end the certificates of a folder are replaced."""
 KEY_ID = "DEVKEY0001"
-
+ASN1_NULL = b"\x05\x00"
 AUTHORITIES = ("root", "intermediate")
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -99,13 +101,16 @@ class Portal:
         pass_type_identifier: str,
         team_identifier: str,
         lifetime: timedelta = LIFETIME,
+        nfc: bool = False,
     ) -> x509.Certificate:
-        """Issue a pass type certificate, valid since an hour ago."""
+        """Issue a pass type certificate, valid since an hour ago; with `nfc` one for passes with NFC."""
         return _issue(
             x509.Name(
                 [
                     x509.NameAttribute(NameOID.USER_ID, pass_type_identifier),
-                    x509.NameAttribute(NameOID.COMMON_NAME, f"Pass Type ID: {pass_type_identifier}"),
+                    x509.NameAttribute(
+                        NameOID.COMMON_NAME, f"{NFC_NAME if nfc else 'Pass Type ID:'} {pass_type_identifier}"
+                    ),
                     x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, team_identifier),
                     x509.NameAttribute(NameOID.ORGANIZATION_NAME, NOT_APPLE),
                     x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
@@ -115,6 +120,7 @@ class Portal:
             issuer=self.intermediate,
             usage=ExtendedKeyUsageOID.CLIENT_AUTH,
             lifetime=lifetime,
+            extensions=[x509.UnrecognizedExtension(NFC_EXTENSION, ASN1_NULL)] if nfc else [],
         )
 
 
@@ -134,7 +140,10 @@ def make_development_chain(folder: Path, *, pass_type_identifier: str, team_iden
     portal = Portal.open()
     pass_type_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pass_type = portal.issue(
-        pass_type_key.public_key(), pass_type_identifier=pass_type_identifier, team_identifier=team_identifier
+        pass_type_key.public_key(),
+        pass_type_identifier=pass_type_identifier,
+        team_identifier=team_identifier,
+        nfc=True,
     )
     server_key = ec.generate_private_key(ec.SECP256R1())
     server = _issue(
@@ -208,6 +217,7 @@ def _issue(
     usage: x509.ObjectIdentifier,
     lifetime: timedelta = LIFETIME,
     localhost: bool = False,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     builder = (
         _builder(subject, public_key, issuer=issuer, lifetime=lifetime)
@@ -218,6 +228,8 @@ def _issue(
     if localhost:
         names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(issuer.key, hashes.SHA256())
 
 
