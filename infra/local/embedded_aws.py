@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ministack import app  # type: ignore[import-not-found]  # installed in an environment of its own
 from ministack.services import (  # type: ignore[import-not-found]  # as above
+    apigateway_v1,
     cloudformation,
     dynamodb,
     secretsmanager,
@@ -60,6 +61,7 @@ def add_refusals(limits: str) -> None:
         wanted,
         app,
         {
+            "apigateway": apigateway_v1,
             "dynamodb": dynamodb,
             "secretsmanager": secretsmanager,
             "sqs": sqs,
