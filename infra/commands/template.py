@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -20,6 +21,8 @@ from chalicelib.preview import page
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
 from infra.local.processes import PROJECT
+from infra.operate.certificates.nfc import check_template_certificates
+from infra.operate.certificates.stage import StageCertificates
 from infra.operate.passes.images import ItemImages
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
@@ -59,6 +62,7 @@ def check(
     folders: Annotated[
         list[Path], typer.Argument(metavar="NAME.pass...", help="Designers' folders, or .pkpasstemplate.")
     ],
+    stage: Annotated[str | None, typer.Option(help="Stage whose certificates must be able to sign the passes.")] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +70,8 @@ def check(
 
     Example: python -m infra template check chalicelib/templates/boarding.pass
     """
-    found = {str(folder): _findings(folder)[1] for folder in folders}
+    can_sign = _can_sign_nfc(stage) if stage is not None else {}
+    found = {str(folder): _findings(folder, can_sign)[1] for folder in folders}
     if as_json:
         write_json({folder: [_described(f) for f in findings] for folder, findings in found.items()})
     else:
@@ -264,10 +269,16 @@ def _notify(stage: Stage, name: str, revision: str, rate: float, console: PlainC
     return count
 
 
-def _findings(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
+def _can_sign_nfc(stage: str) -> dict[str, bool]:
+    """Return by pass type of a stage whether its certificate is an NFC certificate, unusable ones left out."""
+    rows = StageCertificates(Stage.open(stage).name).status([], now=datetime.now(UTC))
+    return {row.pass_type_identifier: row.nfc for row in rows if row.nfc is not None}
+
+
+def _findings(folder: Path, can_sign: Mapping[str, bool] | None = None) -> tuple[str, list[Finding], dict[str, bytes]]:
     name = template_name(folder)
     files, unread = read_checked(folder)
-    found = [*unread, *check_template(name, files)]
+    found = [*unread, *check_template(name, files), *check_template_certificates(files, can_sign or {})]
     return name, found, pass_files(files, icon=False)
 
 

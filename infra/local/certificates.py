@@ -3,6 +3,7 @@
 Every subject says that it is not Apple's. Each local run makes new keys and certificates in its folder.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -15,12 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra.core.private_files import open_private
+from infra.operate.certificates.nfc import NFC_EXTENSION, NFC_NAME
 
 NOT_APPLE = "Passwire development, not Apple"
 LIFETIME = timedelta(days=397)
 BACKDATE = timedelta(hours=1)
 """How far in the past a certificate begins, for clocks that are behind."""
 KEY_ID = "DEVKEY0001"
+ASN1_NULL = b"\x05\x00"
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -82,13 +85,16 @@ class Portal:
         pass_type_identifier: str,
         team_identifier: str,
         lifetime: timedelta = LIFETIME,
+        nfc: bool = False,
     ) -> x509.Certificate:
-        """Issue a pass type certificate, valid since an hour ago."""
+        """Issue a pass type certificate, valid since an hour ago; with `nfc` one for passes with NFC."""
         return _issue(
             x509.Name(
                 [
                     x509.NameAttribute(NameOID.USER_ID, pass_type_identifier),
-                    x509.NameAttribute(NameOID.COMMON_NAME, f"Pass Type ID: {pass_type_identifier}"),
+                    x509.NameAttribute(
+                        NameOID.COMMON_NAME, f"{NFC_NAME if nfc else 'Pass Type ID:'} {pass_type_identifier}"
+                    ),
                     x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, team_identifier),
                     x509.NameAttribute(NameOID.ORGANIZATION_NAME, NOT_APPLE),
                     x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
@@ -98,6 +104,7 @@ class Portal:
             issuer=self.intermediate,
             usage=ExtendedKeyUsageOID.CLIENT_AUTH,
             lifetime=lifetime,
+            extensions=[x509.UnrecognizedExtension(NFC_EXTENSION, ASN1_NULL)] if nfc else [],
         )
 
 
@@ -107,7 +114,10 @@ def make_development_chain(folder: Path, *, pass_type_identifier: str, team_iden
     portal = Portal.open()
     pass_type_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pass_type = portal.issue(
-        pass_type_key.public_key(), pass_type_identifier=pass_type_identifier, team_identifier=team_identifier
+        pass_type_key.public_key(),
+        pass_type_identifier=pass_type_identifier,
+        team_identifier=team_identifier,
+        nfc=True,
     )
     server_key = ec.generate_private_key(ec.SECP256R1())
     server = _issue(
@@ -157,6 +167,7 @@ def _issue(
     usage: x509.ObjectIdentifier,
     lifetime: timedelta = LIFETIME,
     localhost: bool = False,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> x509.Certificate:
     builder = (
         _builder(subject, public_key, issuer=issuer, lifetime=lifetime)
@@ -167,6 +178,8 @@ def _issue(
     if localhost:
         names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(issuer.key, hashes.SHA256())
 
 

@@ -129,6 +129,29 @@ STYLES: dict[str, dict[str, Any]] = {
         },
     },
 }
+EVENT_TAGS: dict[str, Any] = {
+    "eventName": "The Analytical Engines",
+    "venueName": "Old Town Hall",
+    "venueRoom": "Great Hall",
+    "venueRegionName": "London",
+    "eventStartDate": "2026-12-24T19:30:00Z",
+}
+"""Semantic tags with which phones show an event ticket as a poster."""
+BOARDING_TAGS: dict[str, Any] = {
+    "airlineCode": "PW",
+    "flightNumber": 104,
+    "departureAirportCode": "SFO",
+    "departureCityName": "San Francisco",
+    "departureLocationTimeZone": "America/Los_Angeles",
+    "destinationAirportCode": "JFK",
+    "destinationCityName": "New York",
+    "destinationLocationTimeZone": "America/New_York",
+    "originalBoardingDate": "2026-12-24T17:45:00-08:00",
+    "originalDepartureDate": "2026-12-24T18:30:00-08:00",
+    "originalArrivalDate": "2026-12-25T02:50:00-05:00",
+    "passengerName": {"givenName": "Ada", "familyName": "Lovelace"},
+}
+"""Semantic tags with which phones show a semantic boarding pass."""
 IMAGES = {
     "boardingPass": {"logo": (160, 50), "footer": (268, 15)},
     "coupon": {"logo": (50, 50), "strip": (375, 144)},
