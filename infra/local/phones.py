@@ -107,7 +107,7 @@ class HeadlessPhone:
 
 @dataclass(slots=True)
 class Counts:
-    """What the phones did.
+    """Counts of all phones.
 
     Args:
         requests: requests, also repeated ones.
