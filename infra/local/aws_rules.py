@@ -109,8 +109,8 @@ RULES = (
     ),
     Rule(
         "A8",
-        "All functions of an account share one pool of concurrency: 1,000, or 10 in a new account. Reserved concurrency "
-        "is a function's own, and its limit; a throttled function behind a REST API answers 500.",
+        "All functions of an account share one pool of concurrency: 1,000, or 10 in a new account. Reserved "
+        "concurrency is a function's own, and its limit; a throttled function behind a REST API answers 500.",
         "Lambda quotas; Lambda guide, configuration-concurrency",
         (
             CONCURRENCY + "test_burst_of_api_requests_leaves_pushes_their_reserved_concurrency",

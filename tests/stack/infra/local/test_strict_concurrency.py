@@ -37,11 +37,11 @@ def handler(event, context):
 
 
 class BusyFunction:
-    """A function whose executions run until they are told to end.
+    """A function whose executions run as long as a file exists.
 
     Args:
         name: of the function.
-        folder: for the files by which they are told.
+        folder: for these files.
         reserved: its reserved concurrency; 0 for none.
     """
 
@@ -101,7 +101,7 @@ def _started(flag: Path) -> Path:
 
 @pytest.fixture
 def burst(stack: LocalRun, tmp_path: Path) -> Iterator[BusyFunction]:
-    """Stands for a burst of API requests: a function without reserved concurrency."""
+    """A function without reserved concurrency, in place of a burst of API requests."""
     assert stack
     function = BusyFunction("burst", tmp_path)
     yield function
@@ -110,7 +110,7 @@ def burst(stack: LocalRun, tmp_path: Path) -> Iterator[BusyFunction]:
 
 @pytest.fixture
 def fan_out(stack: LocalRun, tmp_path: Path) -> Iterator[BusyFunction]:
-    """Stands for a fan-out that runs as often as it may: a function with reserved concurrency."""
+    """A function with reserved concurrency, in place of a fan-out that runs as often as it may."""
     assert stack
     function = BusyFunction("fan-out", tmp_path, reserved=2)
     yield function
