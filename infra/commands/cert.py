@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import ClientError
 from rich.table import Column, Table
 
 from chalicelib.aws.secrets import KEEP_SECONDS
@@ -21,7 +20,6 @@ from infra.operate.certificates import CertificateError
 from infra.operate.certificates.files import Password, read
 from infra.operate.certificates.nfc import REMEDY, RefusedPasses, find_refused_passes_of
 from infra.operate.certificates.stage import StageCertificates, Status
-from infra.stage import aws
 from infra.stage.errors import StageError
 from infra.stage.stage import Stage
 
@@ -170,20 +168,12 @@ def status(
 
 
 def _refused(stage: str, found: list[Status]) -> list[RefusedPasses]:
-    """Find passes that phones refuse; none if the stage has certificates, but is not deployed yet.
-
-    Without permission to read the passes, a warning says so: the certificates are listed all the same.
-    """
+    """Find passes that phones refuse; none if the stage has certificates, but is not deployed yet."""
     try:
         deployed = Stage.open(stage)
     except StageError:
         return []
-    can_sign = {row.pass_type_identifier: row.nfc for row in found if row.nfc is not None}
-    try:
-        return find_refused_passes_of(deployed, can_sign)
-    except ClientError as error:
-        standard_error().print(styled("warning", "yellow", f": passes were not examined: {aws.explain(error)}"))
-        return []
+    return find_refused_passes_of(deployed, {row.pass_type_identifier: row.nfc for row in found if row.nfc is not None})
 
 
 def _show(found: list[Status], refused: Sequence[RefusedPasses] = (), *, as_json: bool) -> None:
