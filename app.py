@@ -31,6 +31,10 @@ gc.set_threshold(GARBAGE_COLLECTION_THRESHOLD)
 
 PASSES_STREAM = os.environ.get("PASSWIRE_PASSES_STREAM", "arn:aws:dynamodb:*:*:table/passes/stream/*")
 """For `chalice deploy`: from the stage that `prepare` wrote. A stack gets the real ARN from its template."""
+REGISTRATIONS_STREAM = os.environ.get(
+    "PASSWIRE_REGISTRATIONS_STREAM", "arn:aws:dynamodb:*:*:table/registrations/stream/*"
+)
+"""For `chalice deploy`, as `PASSES_STREAM`."""
 PUSH_QUEUE = os.environ.get("PASSWIRE_PUSH_QUEUE", "arn:aws:sqs:*:*:push")
 """For `chalice deploy`, as `PASSES_STREAM`."""
 PUSH_RESERVE_SECONDS = 3.0
@@ -164,6 +168,16 @@ def push_worker(event: SQSEvent) -> dict[str, Any]:
     with log.invocation(request_id=request_id(event)):
         failed = services.push_worker.handle(events.queue_messages(event.to_dict()), deadline=deadline(event))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+@app.on_dynamodb_record(
+    stream_arn=REGISTRATIONS_STREAM, name="publish_events", batch_size=100, starting_position="TRIM_HORIZON"
+)
+def publish_events(event: DynamoDBEvent) -> dict[str, Any]:
+    """Devices registered or unregistered: publish events and count the holders of passes."""
+    with log.invocation(request_id=request_id(event)):
+        failed = services.event_publisher.handle(events.registration_records(event.to_dict()))
+    return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 
 
 @app.schedule(Rate(1, unit=Rate.DAYS), name="check_certificates")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.listing import Lister
     from chalicelib.flows.open_link import LinkOpener
     from chalicelib.flows.personalize import Personalizer
+    from chalicelib.flows.publish_events import EventPublisher
     from chalicelib.flows.push_worker import PushWorker
     from chalicelib.flows.recheck import Rechecker
     from chalicelib.flows.register import Registrar
@@ -70,6 +71,7 @@ class Services:
             push_queue_url=self.settings.push_queue_url,
             dead_letter_queue_url=self.settings.dead_letter_queue_url,
             held_removals_queue_url=self.settings.held_removals_queue_url,
+            event_failure_queue_url=self.settings.event_failure_queue_url,
         )
 
     @cached_property
@@ -241,6 +243,19 @@ class Services:
 
         return PushWorker(
             store=self.store, queue=self.queue, push_sender=self.push_sender, rechecker=lambda: self.rechecker
+        )
+
+    @cached_property
+    def event_publisher(self) -> "EventPublisher":
+        from chalicelib.aws.event_bus import EventBus
+        from chalicelib.flows.publish_events import EventPublisher
+
+        return EventPublisher(
+            store=self.store,
+            bus=EventBus(self.settings.event_bus),
+            queue=self.queue,
+            metrics=self.metrics,
+            clock=time.time,
         )
 
     @cached_property

@@ -45,6 +45,9 @@ class Settings:
         web_service_url: URL of the API under a custom domain; empty to take the URL of each request.
         path_parameters: form of the path parameters that the gateway passes on.
         held_removals_queue_url: URL of the SQS queue of removals that an operator decides on (`updates/removals.py`).
+        counts_table: name of the table of holders' counts; empty on a stage without events.
+        event_bus: name of the EventBridge bus of events.
+        event_failure_queue_url: URL of the SQS queue of events that the bus did not accept.
         deletion_grace_minutes: minutes for which the registrations of a deleted pass are kept.
         personalize_authorization: whether a sign-up without `Authorization` is refused.
         log_key: key under which secrets are hashed in logs.
@@ -68,6 +71,9 @@ class Settings:
     log_key: str = ""
     held_removals_queue_url: str = ""
     deletion_grace_minutes: int = 15
+    counts_table: str = ""
+    event_bus: str = ""
+    event_failure_queue_url: str = ""
 
     @property
     def window_seconds(self) -> int:
@@ -117,4 +123,7 @@ class Settings:
             log_key=optional("LOG_KEY", ""),
             held_removals_queue_url=optional("HELD_REMOVALS_QUEUE_URL", ""),
             deletion_grace_minutes=deletion_grace_minutes,
+            counts_table=optional("COUNTS_TABLE", ""),
+            event_bus=optional("EVENT_BUS", ""),
+            event_failure_queue_url=optional("EVENT_FAILURE_QUEUE_URL", ""),
         )

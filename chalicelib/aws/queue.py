@@ -12,6 +12,7 @@ from chalicelib.aws import session
 from chalicelib.core.errors import TransientError, shorten
 from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.holders import Event
 from chalicelib.updates.push_tasks import PushTask, encode, message_group
 from chalicelib.updates.removals import HeldRemovals
 
@@ -35,6 +36,7 @@ class Queue:
         push_queue_url: URL of the queue of push tasks.
         dead_letter_queue_url: URL of the queue of messages that a person must handle.
         held_removals_queue_url: URL of the queue of removals that an operator decides on; empty without such a queue.
+        event_failure_queue_url: URL of the queue of events that the bus did not accept; empty without such a queue.
         client: botocore's client for SQS; None to make one at the first message.
         pause_seconds: pause before messages that SQS did not accept are sent again.
     """
@@ -45,12 +47,14 @@ class Queue:
         push_queue_url: str,
         dead_letter_queue_url: str,
         held_removals_queue_url: str = "",
+        event_failure_queue_url: str = "",
         client: Any = None,  # noqa: ANN401 - botocore's clients have no types
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._given_client = client
         self._pause_seconds = pause_seconds
         self._held_removals_queue_url = held_removals_queue_url
+        self._event_failure_queue_url = event_failure_queue_url
         self._push_queue_url = push_queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
 
@@ -112,6 +116,19 @@ class Queue:
         entries = [_entry(piece.encode()) for held in removals for piece in held.in_chunks()]
         for batch in _batches(entries):
             self._send(self._held_removals_queue_url, batch, until=0.0)
+
+    def keep_events(self, events: Sequence[Event], *, error: str) -> None:
+        """Keep events that the bus does not accept in the event failure queue.
+
+        Raises:
+            QueueError: SQS did not accept all of them.
+        """
+        entries = [
+            _entry(json.dumps({"event": event.name, "at": event.at, "detail": event.detail, "error": error}))
+            for event in events
+        ]
+        for batch in _batches(entries):
+            self._send(self._event_failure_queue_url, batch, until=0.0)
 
     def send_dead_letters(self, bodies: Sequence[str]) -> None:
         """Send messages that this service did not write to the dead letter queue, unchanged.

@@ -11,6 +11,7 @@ from chalicelib.core.errors import loggable, shorten
 
 if TYPE_CHECKING:
     from chalicelib.updates.changes import InvalidRecord, StreamRecord
+    from chalicelib.updates.holders import InvalidRegistrationRecord, RegistrationRecord, Row
     from chalicelib.updates.messages import InvalidMessage, QueueMessage
 
 Event = Mapping[str, Any]
@@ -31,6 +32,20 @@ def stream_records(event: Event) -> "list[StreamRecord | InvalidRecord]":
         except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
             sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
             records.append(InvalidRecord(key, sequence_number, shorten(type(error).__name__)))
+    return records
+
+
+def registration_records(event: Event) -> "list[RegistrationRecord | InvalidRegistrationRecord]":
+    """Parse an event of the registrations table's stream, in its order."""
+    from chalicelib.updates.holders import InvalidRegistrationRecord
+
+    records: list[RegistrationRecord | InvalidRegistrationRecord] = []
+    for record in event["Records"]:
+        try:
+            records.append(_registration_record(record["dynamodb"]))
+        except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
+            sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
+            records.append(InvalidRegistrationRecord(sequence_number, shorten(type(error).__name__)))
     return records
 
 
@@ -59,6 +74,30 @@ def _stream_record(key: str, change: Mapping[str, Any]) -> "StreamRecord":
         written_at=float(change.get("ApproximateCreationDateTime", 0)),
         old=plain_item(change["OldImage"]) if "OldImage" in change else None,
         new=plain_item(change["NewImage"]) if "NewImage" in change else None,
+    )
+
+
+def _registration_record(change: Mapping[str, Any]) -> "RegistrationRecord":
+    from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+    from chalicelib.updates.holders import RegistrationRecord
+
+    return RegistrationRecord(
+        pass_id=PassId.parse(change["Keys"]["pass_id"]["S"]),
+        device=DeviceLibraryIdentifier(change["Keys"]["device_library_identifier"]["S"]),
+        sequence_number=str(change["SequenceNumber"]),
+        written_at=float(change.get("ApproximateCreationDateTime", 0)),
+        old=_registration(change["OldImage"]) if "OldImage" in change else None,
+        new=_registration(change["NewImage"]) if "NewImage" in change else None,
+    )
+
+
+def _registration(image: Mapping[str, Any]) -> "Row":
+    from chalicelib.updates.holders import Row
+
+    return Row(
+        registered_at=int(image["registered_at"]["N"]),
+        counted="counted" in image,
+        silent=bool(_at(image, "silent", "BOOL")),
     )
 
 

@@ -40,6 +40,7 @@ COMMANDS = {
     "destroy": "stack.destroy",
     "prepare": "chalice.prepare",
     "finish": "chalice.finish",
+    "events": "events.app",
     "doctor": "doctor.doctor",
     "backup": "backup.backup",
     "restore": "backup.restore",

@@ -22,6 +22,7 @@ FUNCTIONS: Mapping[str, str] = {
     "Api": "APIHandler",
     "Push": "Push",
     "PushWorker": "PushWorker",
+    "PublishEvents": "PublishEvents",
     "CheckCertificates": "CheckCertificates",
 }
 """Logical ids by role."""
@@ -29,6 +30,7 @@ WORDS: Mapping[str, str] = {
     "Api": "API",
     "Push": "push",
     "PushWorker": "push worker",
+    "PublishEvents": "events",
     "CheckCertificates": "certificate check",
 }
 """Names of the functions in texts, by role."""
@@ -39,14 +41,16 @@ QUEUES: Mapping[str, str] = {
     "dead letter": "DeadLetterQueue",
     "stream failure": "StreamFailureQueue",
     "held removals": "HeldRemovalsQueue",
+    "event failure": "EventFailureQueue",
 }
-TABLES = ("Passes", "Versions", "Registrations", "Devices")
+TABLES = ("Passes", "Versions", "Registrations", "Devices", "Counts")
 """Logical ids of the tables, without `Table`."""
 CALLS = ("register", "unregister", "list_changed", "download", "open_link")
 """The most frequent requests of phones, by the names of their functions in app.py."""
 
 STREAM_AGE_MILLISECONDS = 60_000
 PUSH_QUEUE_AGE_SECONDS = 3600
+EVENT_AGE_MILLISECONDS = 600_000
 """Thresholds that `doctor` uses, too."""
 ROW_HEIGHT = 6
 WIDTH = 24
@@ -172,6 +176,19 @@ ALARMS: tuple[Alarm, ...] = (
         "Batches of the passes stream failed permanently; their devices were not notified",
         of_queue("stream failure", "ApproximateNumberOfMessagesVisible"),
         threshold=0,
+    ),
+    Alarm(
+        "EventFailures",
+        "Events about phones could not be sent to the event bus; they are kept",
+        of_queue("event failure", "ApproximateNumberOfMessagesVisible"),
+        threshold=0,
+    ),
+    Alarm(
+        "EventAge",
+        f"Events about phones wait for more than {EVENT_AGE_MILLISECONDS // 60_000} minutes",
+        of_function("PublishEvents", "IteratorAge", "Maximum"),
+        threshold=EVENT_AGE_MILLISECONDS,
+        periods=2,
     ),
     Alarm(
         "StreamAge",
@@ -326,6 +343,13 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
             ),
         ),
         Graph("Days until the first certificate expires", (own("CertificateDaysLeft", "Minimum"),)),
+        Graph(
+            "Registrations",
+            (
+                own("AddedRegistrations", "Sum", label="added"),
+                own("RemovedRegistrations", "Sum", label="removed"),
+            ),
+        ),
     ),
 )
 

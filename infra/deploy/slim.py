@@ -66,6 +66,7 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
             "UpdateItem",
         }
     ),
+    "events": frozenset({"PutEvents"}),
     "s3": frozenset({"GetObject"}),
     "secretsmanager": frozenset({"GetSecretValue", "ListSecrets"}),
     "sqs": frozenset({"ChangeMessageVisibility", "SendMessageBatch"}),

@@ -42,8 +42,8 @@ class LocalRun:
         api_url: the base URL, to which `/v1/...` is appended.
         aws_endpoint_url: of every AWS service.
         region: of the embedded AWS.
-        tables: names by role: passes, versions, registrations, devices.
-        queues: URLs by role: push, dead_letter, stream_failure, held_removals.
+        tables: names by role: passes, versions, registrations, devices, counts.
+        queues: URLs by role: push, dead_letter, stream_failure, held_removals, event_failure.
         templates_bucket: the bucket of the templates.
         pass_type_identifier: the pass type that has a certificate.
         template: a template for pass items.
@@ -51,7 +51,8 @@ class LocalRun:
         apns_control_url: lists received pushes and programs answers (`infra/local/apns/control.py`).
         ca_file: the root certificate to trust for `apns_url` and for signatures.
         certificates: of the signing chain: root, intermediate, pass_type.
-        functions: names of the Lambda functions by role: api, push, push_worker, check_certificates.
+        functions: names of the Lambda functions by role: api, push, push_worker, publish_events,
+            check_certificates.
         stage: the stage; its secrets are under `passwire/<stage>/`.
         credentials: environment variables with which an AWS SDK uses it.
     """

@@ -23,8 +23,8 @@ RESERVED_NAMES = {"deploy"}
 """The templates bucket of a stage `deploy` would have the name of the deploy bucket."""
 INTERNAL_OUTPUT_PREFIX = "Value"
 """Outputs whose names begin like this carry values for `chalice deploy`, and no name that a person looks for."""
-TABLES = ("passes", "versions", "registrations", "devices")
-QUEUES = ("push", "dead_letter", "stream_failure", "held_removals")
+TABLES = ("passes", "versions", "registrations", "devices", "counts")
+QUEUES = ("push", "dead_letter", "stream_failure", "held_removals", "event_failure")
 
 
 def check_stage_name(name: str) -> str:
@@ -144,7 +144,7 @@ class Stage:
 
     @property
     def tables(self) -> dict[str, str]:
-        """The names of the DynamoDB tables by role: passes, versions, registrations, devices."""
+        """The names of the DynamoDB tables by role: passes, versions, registrations, devices, counts."""
         return {role: self.table(role) for role in TABLES}
 
     def table(self, role: str) -> str:
@@ -157,12 +157,12 @@ class Stage:
 
     @property
     def queues(self) -> dict[str, str]:
-        """The URLs of the SQS queues by role: push, dead_letter, stream_failure, held_removals."""
+        """The URLs of the SQS queues by role: push, dead_letter, stream_failure, held_removals, event_failure."""
         return {role: self.output(f"{role.title().replace('_', '')}QueueUrl") for role in QUEUES}
 
     @property
     def functions(self) -> dict[str, str]:
-        """The names of the Lambda functions by role: api, push, push_worker, check_certificates."""
+        """The names of the Lambda functions by role: api, push, push_worker, publish_events, check_certificates."""
         names = {output: name for output, name in self.outputs.items() if output.endswith("FunctionName")}
         return {snake_case(output.removesuffix("FunctionName")): name for output, name in names.items()}
 

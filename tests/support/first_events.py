@@ -103,7 +103,33 @@ def first_calls(stack: LocalRun, *, warm: int = 0, queued_devices: int = 1) -> d
         ),
         "push": Calls("push", "push", tuple(_change(items[0], number) for number in calls)),
         "push_worker": Calls("push_worker", "push_worker", (_tasks(stack, queued_devices),) * len(calls)),
+        "publish_events": Calls(
+            "publish_events",
+            "publish_events",
+            tuple(registration_event(items[0]["pass_id"], number + 1) for number in calls),
+        ),
         "check_certificates": Calls("check_certificates", "check_certificates", (EVERY_DAY,) * len(calls)),
+    }
+
+
+def registration_event(pass_id: str, number: int, *, device: str = "", removed: bool = False) -> dict[str, Any]:
+    """Make the event of the registrations table's stream for a new registration, or its removal."""
+    device = device or secrets.token_hex(16)
+    keys = {"pass_id": {"S": pass_id}, "device_library_identifier": {"S": device}}
+    image = {**keys, "registered_at": {"N": str(int(time.time()))}, "counted": {"N": "1"}}
+    return {
+        "Records": [
+            {
+                "eventName": "REMOVE" if removed else "INSERT",
+                "eventSource": "aws:dynamodb",
+                "dynamodb": {
+                    "Keys": keys,
+                    "SequenceNumber": str(number),
+                    "ApproximateCreationDateTime": time.time(),
+                    "OldImage" if removed else "NewImage": image,
+                },
+            }
+        ]
     }
 
 

@@ -126,7 +126,10 @@ class InProcess:
         return Answer(answer["statusCode"], {**several, **answer["headers"]}, raw, encoded)
 
     def invoke(self, function: str, event: dict[str, Any], *, remaining_seconds: float = 20.0) -> Any:  # noqa: ANN401
-        """Call a function that AWS triggers: "push", "push_worker" or "check_certificates"; returns its result."""
+        """Call a function that AWS triggers: "push", "push_worker", "publish_events" or "check_certificates".
+
+        Returns its result.
+        """
         with acting_as(function):
             return getattr(self.app, function)(event, LambdaContext(remaining_seconds))
 

@@ -24,13 +24,14 @@ CHALICE = Path(__file__).parents[2] / ".chalice"
 POLICIES_ARE_SUFFICIENT = "tests/support/permissions.py::policies_grant_everything_that_this_run_used"
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 """The action that each kind of member of TransactWriteItems needs (AWS, "IAM and DynamoDB transactions")."""
-TABLE_ROLE = re.compile(r".*-(passes|versions|registrations|devices)")
+TABLE_ROLE = re.compile(r".*-(passes|versions|registrations|devices|counts)")
 QUEUE_ROLES = {
     "push": "PushQueue",
     "dead-letter": "DeadLetterQueue",
     "dead": "DeadLetterQueue",
     "held-removals": "HeldRemovalsQueue",
     "held": "HeldRemovalsQueue",
+    "event-failure": "EventFailureQueue",
 }
 LOGGING = {("logs:CreateLogStream", "its own log group"), ("logs:PutLogEvents", "its own log group")}
 LAMBDAS_OWN: Mapping[str, set[tuple[str, str]]] = {
@@ -48,6 +49,14 @@ LAMBDAS_OWN: Mapping[str, set[tuple[str, str]]] = {
         ("sqs:DeleteMessage", "PushQueue"),
         ("sqs:GetQueueAttributes", "PushQueue"),
         ("sqs:ReceiveMessage", "PushQueue"),
+    },
+    "publish_events": {
+        *LOGGING,
+        ("dynamodb:DescribeStream", "RegistrationsTable stream"),
+        ("dynamodb:GetRecords", "RegistrationsTable stream"),
+        ("dynamodb:GetShardIterator", "RegistrationsTable stream"),
+        ("dynamodb:ListStreams", "*"),
+        ("sqs:SendMessage", "EventFailureQueue"),
     },
     "check_certificates": LOGGING,
 }
@@ -188,6 +197,8 @@ def used(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[Us
             url = params["QueueUrl"]
             role = next(role for role in QUEUE_ROLES if url.endswith(f"-{role}"))
             yield f"sqs:{operation.removesuffix('Batch')}", QUEUE_ROLES[role]
+        case "events", "PutEvents":
+            yield "events:PutEvents", "EventBus"
         case "s3", "GetObject":
             yield "s3:GetObject", f"TemplatesBucket/{params['Key'].partition('/')[0]}/*"
         case "secretsmanager", "GetSecretValue":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from chalicelib.aws.tables.connection import Tables
+from chalicelib.aws.tables.counts import Counts
 from chalicelib.aws.tables.devices import Devices
 from chalicelib.aws.tables.passes import Passes
 from chalicelib.aws.tables.registrations import Registrations
@@ -13,12 +14,13 @@ from chalicelib.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The four tables of a stage."""
+    """The tables of a stage."""
 
     passes: Passes
     versions: Versions
     registrations: Registrations
     devices: Devices
+    counts: Counts
 
     @classmethod
     def connect(cls, settings: Settings, *, client: Any = None) -> Self:  # noqa: ANN401 - botocore's have no types
@@ -29,4 +31,4 @@ class Store:
             client: botocore's client for DynamoDB; None to make one.
         """
         tables = Tables(settings, client=client)
-        return cls(Passes(tables), Versions(tables), Registrations(tables), Devices(tables))
+        return cls(Passes(tables), Versions(tables), Registrations(tables), Devices(tables), Counts(tables))

@@ -1,4 +1,4 @@
-"""Defines the four tables as pynamodb models, and the connection to DynamoDB of a warm execution environment.
+"""Defines the five tables as pynamodb models, and the connection to DynamoDB of a warm execution environment.
 
 Pipelines write items of any form to the passes table, so these are read without a model (`passes.py`).
 """
@@ -70,6 +70,8 @@ class RegistrationRow(Model):
     pass_id = UnicodeAttribute(hash_key=True)
     device_library_identifier = UnicodeAttribute(range_key=True)
     registered_at = NumberAttribute()
+    counted = NumberAttribute(null=True)
+    silent = BooleanAttribute(null=True)
 
 
 class DeviceRow(Model):
@@ -80,6 +82,20 @@ class DeviceRow(Model):
     passes = UnicodeSetAttribute(null=True)
     updated_at = NumberAttribute()
     rejected_at = NumberAttribute(null=True)
+
+
+class CountRow(Model):
+    """A count of holders, or a note about a removal (`counts.py`)."""
+
+    id = UnicodeAttribute(hash_key=True)
+    holders = NumberAttribute(null=True)
+    position = UnicodeAttribute(null=True)
+    template = UnicodeAttribute(null=True)
+    added = NumberAttribute(null=True)
+    removed = NumberAttribute(null=True)
+    cause = UnicodeAttribute(null=True)
+    registered_until = NumberAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
 
 
 class Tables:
@@ -98,6 +114,7 @@ class Tables:
         self.versions = self._bind(VersionRow, settings.versions_table)
         self.registrations = self._bind(RegistrationRow, settings.registrations_table)
         self.devices = self._bind(DeviceRow, settings.devices_table)
+        self.counts = self._bind(CountRow, settings.counts_table)
 
     def transact_write(self, compose: Callable[[TransactWrite], None]) -> list[str | None]:
         """Carry out a transaction; retried while it conflicts with other transactions.

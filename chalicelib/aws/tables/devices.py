@@ -8,16 +8,18 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.aws.tables.connection import Tables
+from chalicelib.aws.tables.counts import note_removal
 from chalicelib.aws.tables.versions import version_of
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.holders import Cause, Removal
 from chalicelib.updates.protocol import HeldPass
 
 HELD_PASSES_PER_REQUEST = 50
 """BatchGetItem accepts 100 keys, and each pass needs two: its version and its registration."""
 DEVICES_PER_REQUEST = 100
-REMOVED_PASSES_PER_REQUEST = 99
-"""TransactWriteItems accepts 100 actions, and one of them is for the device row."""
+REMOVED_PASSES_PER_REQUEST = 98
+"""TransactWriteItems accepts 100 actions: one is for the device row, and one for the note about the removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class Devices:
                 transaction.delete(row, condition=unchanged)
             else:
                 transaction.update(row, actions=[devices.passes.delete(held)], condition=unchanged)
+            note = Removal(Cause.DEVICE_UNREGISTERED, device.updated_at // 1000)
+            note_removal(self._tables, transaction, device.identifier, None, note)
 
         cancelled = self._tables.transact_write(write)
         return not cancelled

@@ -1,6 +1,6 @@
 """Reads the pipelines' pass items: for authorization, with the version for a download, and completely."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pynamodb.transactions import TransactWrite
@@ -8,7 +8,7 @@ from pynamodb.transactions import TransactWrite
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.aws.tables.versions import state_of
 from chalicelib.core.attributes import plain_item
-from chalicelib.core.identifiers import PassId
+from chalicelib.core.identifiers import PassId, is_template_name
 from chalicelib.updates.protocol import VersionState
 
 
@@ -90,6 +90,21 @@ class Passes:
         )
         item = response.get("Item")
         return plain_item(item) if item else None
+
+    def templates(self, pass_ids: Collection[PassId]) -> dict[PassId, str]:
+        """Read the template names of up to 100 passes; passes without an item, or without a valid name, are left out.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        request = {
+            "Keys": [{"pass_id": {"S": str(pass_id)}} for pass_id in pass_ids],
+            "ProjectionExpression": "pass_id, #template",
+            "ExpressionAttributeNames": {"#template": "template"},
+        }
+        found = self._tables.batch_get({self._tables.passes: request})[self._tables.passes]
+        named = {item["pass_id"]["S"]: item.get("template", {}).get("S", "") for item in found}
+        return {pass_id: name for pass_id in pass_ids if is_template_name(name := named.get(str(pass_id), ""))}
 
     def personalize(self, pass_id: PassId, info: Mapping[str, str]) -> bool:
         """Store a person's data with the item, and mark the version as personalized.

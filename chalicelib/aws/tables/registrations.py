@@ -11,7 +11,12 @@ from typing import Any
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.aws.tables.connection import Tables
+from chalicelib.aws.tables.counts import note_removal
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.holders import Cause, Removal
+
+COUNTED = 1
+"""Marks a registration as part of its pass's count (`updates/holders.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Registrations:
 
         def write(transaction: TransactWrite) -> None:
             transaction.save(
-                registrations(str(pass_id), device.value, registered_at=int(at)),
+                registrations(str(pass_id), device.value, registered_at=int(at), counted=COUNTED),
                 condition=registrations.pass_id.does_not_exist(),
             )
             self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
@@ -65,7 +70,7 @@ class Registrations:
         registrations = self._tables.registrations
 
         def write(transaction: TransactWrite) -> None:
-            transaction.save(registrations(str(pass_id), device.value, registered_at=int(at)))
+            transaction.save(registrations(str(pass_id), device.value, registered_at=int(at), counted=COUNTED))
             self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
 
         self._tables.transact_write(write)
@@ -76,7 +81,8 @@ class Registrations:
         Args:
             device: to unregister.
             pass_id: of the pass.
-            registered_at: epoch seconds, as read before: a newer registration is not removed.
+            registered_at: epoch seconds of a deleted pass's registration, as read before: a newer one is not removed.
+                None if the device unregisters.
 
         Raises:
             StoreError: DynamoDB did not carry it out.
@@ -90,6 +96,8 @@ class Registrations:
         def write(transaction: TransactWrite) -> None:
             transaction.delete(registrations(str(pass_id), device.value), condition=condition)
             transaction.update(devices(device.value), actions=[devices.passes.delete({str(pass_id)})])
+            if registered_at is not None:
+                note_removal(self._tables, transaction, device, pass_id, Removal(Cause.PASS_DELETED, registered_at))
 
         cancelled = self._tables.transact_write(write)
         return not cancelled

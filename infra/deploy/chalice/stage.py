@@ -33,7 +33,11 @@ from infra.deploy.resources import CHALICE_FOLDER, chalice_config
 from infra.stage import aws
 from infra.stage.stage import Stage
 
-TRIGGERS = {"PASSWIRE_PASSES_STREAM": ("Push", "Stream"), "PASSWIRE_PUSH_QUEUE": ("PushWorker", "Queue")}
+TRIGGERS = {
+    "PASSWIRE_PASSES_STREAM": ("Push", "Stream"),
+    "PASSWIRE_PUSH_QUEUE": ("PushWorker", "Queue"),
+    "PASSWIRE_REGISTRATIONS_STREAM": ("PublishEvents", "Stream"),
+}
 """Environment variables that name app.py's event sources, with their function and property in `resources()`."""
 LOG_GROUP = "LogGroup"
 """Suffix of the logical ids of log groups; the API's is named after a function that does not exist."""

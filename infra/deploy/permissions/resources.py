@@ -103,6 +103,19 @@ BY_RESOURCE_TYPE: dict[str, tuple[Grant, ...]] = {
             {"StringEquals": {"kms:ViaService": "dynamodb.${AWS::Region}.amazonaws.com"}},
         ),
     ),
+    "AWS::Events::EventBus": (
+        Grant(
+            (
+                "events:CreateEventBus",
+                "events:DeleteEventBus",
+                "events:DescribeEventBus",
+                "events:ListTagsForResource",
+                "events:TagResource",
+                "events:UntagResource",
+            ),
+            (arn("events", "event-bus/passwire-${Stage}"),),
+        ),
+    ),
     "AWS::Events::Rule": (
         Grant(
             (

@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
+from chalicelib.aws.tables.registrations import COUNTED
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
@@ -131,13 +132,17 @@ class BackedUpStage:
         )
 
     def _restore_registration(self, item: Mapping[str, Any]) -> bool:
-        """Restore a registration; return True if it was lost."""
+        """Restore a registration; return True if it was lost. It is counted, but no `pass.registered` is published."""
         return self._update(
             TableName=self._stage.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
-            UpdateExpression="SET registered_at = :registered_at",
+            UpdateExpression="SET registered_at = :registered_at, counted = :counted, silent = :silent",
             ConditionExpression="attribute_not_exists(registered_at)",
-            ExpressionAttributeValues={":registered_at": {"N": str(int(time.time()))}},
+            ExpressionAttributeValues={
+                ":registered_at": {"N": str(int(time.time()))},
+                ":counted": {"N": str(COUNTED)},
+                ":silent": {"BOOL": True},
+            },
         )
 
     def _restore_device(self, item: Mapping[str, Any]) -> None:

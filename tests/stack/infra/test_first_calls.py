@@ -35,6 +35,14 @@ NOT_NEEDED = {
         "chalicelib.aws.templates",
         "chalicelib.flows.change",
     ),
+    "publish_events": (
+        *SIGNING,
+        *PUSHING,
+        *SHOWING,
+        *NEVER,
+        "chalicelib.aws.secrets",
+        "chalicelib.flows.push_worker",
+    ),
     "check_certificates": (*PUSHING, *SHOWING, *NEVER, "chalicelib.aws.templates", "chalicelib.aws.queue"),
 }
 

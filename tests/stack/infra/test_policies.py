@@ -31,7 +31,7 @@ from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
-from tests.support.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION
+from tests.support.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION, registration_event
 from tests.support.in_process import InProcess
 from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recording
 
@@ -49,7 +49,9 @@ class Tour:
 
     def __init__(self, stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> None:
         self._stack, self._pipeline, self._issuer = stack, pipeline, issuer
-        self._api, self._push, self._worker, self._check_certificates = (InProcess(stack) for _ in range(4))
+        self._api, self._push, self._worker, self._events, self._check_certificates = (
+            InProcess(stack) for _ in range(5)
+        )
         """One execution environment per function, so that no function uses what another one has cached."""
         dynamodb = boto3.resource("dynamodb")
         self._versions, self._devices = (dynamodb.Table(stack.tables[role]) for role in ("versions", "devices"))
@@ -142,6 +144,12 @@ class Tour:
             for number, task in enumerate(tasks)
         ]
         self._worker.invoke("push_worker", {"Records": records}, remaining_seconds=120)
+
+    def publishes(self, pass_id: PassId) -> None:
+        """Call the events function: a device registers for a pass without earlier events, and unregisters."""
+        for number, removed in ((1, False), (2, True)):
+            event = registration_event(str(pass_id), number, device=self.device.value, removed=removed)
+            assert self._events.invoke("publish_events", event) == {"batchItemFailures": []}
 
     def measures(self) -> None:
         """Call the daily check of the certificates."""
@@ -266,6 +274,7 @@ def _call_every_flow(tour: Tour, apns: Apns) -> None:
     tour.deletes(other)
     tour.changes(other)
     tour.works(RemoveRegistrations(other))
+    tour.publishes(PassId(held.pass_type_identifier, secrets.token_hex(8)))
     tour.measures()
 
 

@@ -56,10 +56,12 @@ def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
 def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that the stream and the queue invoke their functions, with the settings of the template."""
     stream = doctor.table("passes").get("LatestStreamArn", "(none)")
+    registrations = doctor.table("registrations").get("LatestStreamArn", "(none)")
     queue = doctor.stage.queues["push"].rpartition("/")[2]
     for role, source, event in (
         ("push", stream, "PushDynamodbEventSource"),
         ("push_worker", f":{queue}", "PushWorkerSqsEventSource"),
+        ("publish_events", registrations, "PublishEventsDynamodbEventSource"),
     ):
         found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stage.functions[role])
         wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
@@ -86,6 +88,11 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         yield fault(
             f"batches of changes that were given up: {depths['stream_failure']}; their devices were not notified",
             "fix the errors in the push function's log, then: python -m infra push redrive",
+        )
+    if depths["event_failure"]:
+        yield fault(
+            f"events about phones that the event bus did not accept: {depths['event_failure']} messages",
+            "docs/operations/runbook.md#eventfailures",
         )
     if depths["held_removals"]:
         yield fault(

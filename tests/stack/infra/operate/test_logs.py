@@ -63,7 +63,7 @@ def test_following_four_functions_makes_less_than_three_requests_per_second() ->
             return json_answer({"__type": "ThrottlingException"}, status=400)
         return json_answer({"events": [{**event, "message": f"line {len(requested)}"}]})
 
-    roles = ("Api", "Push", "PushWorker", "CheckCertificates")
+    roles = ("Api", "Push", "PushWorker", "PublishEvents", "CheckCertificates")
     stage = Stage("dev", {f"{role}FunctionName": f"passwire-dev-{role}" for role in roles})
     with aws_stand_in(answer):
         followed = read_logs(stage, since=0, follow=True)

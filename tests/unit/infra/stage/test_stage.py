@@ -14,10 +14,12 @@ OUTPUTS = {
     "VersionsTableName": "passwire-dev-versions",
     "RegistrationsTableName": "passwire-dev-registrations",
     "DevicesTableName": "passwire-dev-devices",
+    "CountsTableName": "passwire-dev-counts",
     "PushQueueUrl": "https://sqs.example/push",
     "DeadLetterQueueUrl": "https://sqs.example/dead-letter",
     "StreamFailureQueueUrl": "https://sqs.example/stream-failure",
     "HeldRemovalsQueueUrl": "https://sqs.example/held-removals",
+    "EventFailureQueueUrl": "https://sqs.example/event-failure",
     "ApiFunctionName": "passwire-dev-api",
     "PushWorkerFunctionName": "passwire-dev-push-worker",
     "TemplatesBucketName": "passwire-dev-templates",
@@ -37,8 +39,9 @@ def described(status: str, outputs: dict[str, str]) -> str:
 
 def test_names_are_read_from_outputs_by_role() -> None:
     stage = Stage("dev", OUTPUTS)
-    assert stage.tables == {role: f"passwire-dev-{role}" for role in ("passes", "versions", "registrations", "devices")}
-    assert set(stage.queues) == {"push", "dead_letter", "stream_failure", "held_removals"}
+    roles = ("passes", "versions", "registrations", "devices", "counts")
+    assert stage.tables == {role: f"passwire-dev-{role}" for role in roles}
+    assert set(stage.queues) == {"push", "dead_letter", "stream_failure", "held_removals", "event_failure"}
     assert stage.functions == {"api": "passwire-dev-api", "push_worker": "passwire-dev-push-worker"}
     assert stage.templates_bucket == "passwire-dev-templates"
     assert stage.api_url == "https://api.example/api"

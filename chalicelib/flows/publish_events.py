@@ -1,0 +1,143 @@
+"""Registrations changed: registrations stream -> events on the stage's bus, and counts of holders.
+
+Each group of passes is published first and counted after that (`updates/holders.py`), so that an event is sent at least
+once, with the same id.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from chalicelib.aws.event_bus import EventBus
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.counts import PASSES_PER_REQUEST, REMOVALS_PER_REQUEST
+from chalicelib.core.errors import TransientError
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.telemetry import log
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.holders import (
+    Counted,
+    Event,
+    InvalidRegistrationRecord,
+    RegistrationRecord,
+    Removal,
+    by_pass,
+    cause_of,
+    count,
+    event_of,
+    totals_of,
+)
+
+MAX_ATTEMPTS = 5
+"""Attempts to count passes whose counts change at the same time: an earlier invocation has not ended."""
+PATIENCE_SECONDS = 900
+"""Age at which a record's events are no longer retried with their batch, but kept in the event failure queue: the
+records after it must not wait for a bus that was deleted.
+"""
+NO_TEMPLATE = "unknown"
+"""Template in metrics of a pass whose item was deleted before it was counted."""
+
+_Records = dict[PassId, list[RegistrationRecord]]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPublisher:
+    """Publishes the changes of registrations.
+
+    Args:
+        store: the tables.
+        bus: the stage's bus.
+        queue: keeps events that the bus does not accept.
+        metrics: count added and removed registrations.
+        clock: epoch seconds.
+    """
+
+    store: Store
+    bus: EventBus
+    queue: Queue
+    metrics: Metrics
+    clock: Callable[[], float]
+
+    def handle(self, records: Sequence[RegistrationRecord | InvalidRegistrationRecord]) -> list[str]:
+        """Publish and count a batch of the stream.
+
+        Returns:
+            The sequence numbers of the records to deliver again. Repeated records that were counted are ignored.
+        """
+        valid: list[RegistrationRecord] = []
+        for record in records:
+            if isinstance(record, InvalidRegistrationRecord):
+                log.event("registration_record_unread", sequence_number=record.sequence_number, error=record.error)
+            else:
+                valid.append(record)
+        failed: list[str] = []
+        for group in _groups(by_pass(valid)):
+            try:
+                self._handle_group(group)
+            except TransientError as error:
+                log.event("events_not_published", passes=log.first_ids(group), error=str(error))
+                failed += [record.sequence_number for of_pass in group.values() for record in of_pass]
+        return failed
+
+    def _handle_group(self, group: _Records) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            before = self.store.counts.of(group)
+            templates = self.store.passes.templates(group)
+            all_counted = {
+                pass_id: count(before[pass_id], records, template=templates.get(pass_id))
+                for pass_id, records in group.items()
+            }
+            counted = {pass_id: of_pass for pass_id, of_pass in all_counted.items() if of_pass.steps}
+            if not counted:
+                return
+            self._publish(self._events(counted))
+            if self.store.counts.commit(counted):
+                self._measure(counted)
+                return
+        raise TransientError("the counts of these passes change at the same time; try again")
+
+    def _events(self, counted: Mapping[PassId, Counted]) -> list[Event]:
+        steps = [(step, of_pass.after.template) for of_pass in counted.values() for step in of_pass.steps]
+        removed = [(step.record.pass_id, step.record.device) for step, _ in steps if step.record.new is None]
+        notes: dict[tuple[PassId, DeviceLibraryIdentifier], list[Removal]] = {}
+        for start in range(0, len(removed), REMOVALS_PER_REQUEST):
+            notes |= self.store.counts.removals(removed[start : start + REMOVALS_PER_REQUEST])
+        found = (
+            event_of(
+                step,
+                template=template,
+                device_hash=log.hash_secret(step.record.device.value),
+                cause=cause_of(step.record, notes.get((step.record.pass_id, step.record.device), ())),
+            )
+            for step, template in steps
+        )
+        return [event for event in found if event is not None]
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        """Send events to the bus, or keep old ones that it does not accept.
+
+        Raises:
+            TransientError: the bus did not accept some of them, which are to be sent again.
+        """
+        refused = self.bus.put(events)
+        if not refused:
+            return
+        codes = ", ".join(sorted({code for _, code in refused}))
+        if any(self.clock() - event.at < PATIENCE_SECONDS for event, _ in refused):
+            raise TransientError(f"EventBridge did not accept {len(refused)} of {len(events)} events: {codes}")
+        self.queue.keep_events([event for event, _ in refused], error=codes)
+        log.event("events_kept", events=len(refused), error=codes)
+
+    def _measure(self, counted: Mapping[PassId, Counted]) -> None:
+        totals = totals_of(counted)
+        for (_, kind, template), added in totals.added.items():
+            self.metrics.count("AddedRegistrations", added, pass_type=kind, template=template or NO_TEMPLATE)
+        for (_, kind, template), removed in totals.removed.items():
+            self.metrics.count("RemovedRegistrations", removed, pass_type=kind, template=template or NO_TEMPLATE)
+
+
+def _groups(records: _Records) -> Iterator[_Records]:
+    """Split the passes into groups that one transaction can count."""
+    pass_ids = list(records)
+    for start in range(0, len(pass_ids), PASSES_PER_REQUEST):
+        yield {pass_id: records[pass_id] for pass_id in pass_ids[start : start + PASSES_PER_REQUEST]}

@@ -1,0 +1,261 @@
+"""Counts the holders of passes from the stream of the registrations table, and derives the events of phones.
+
+Theory of operation. DynamoDB delivers the changes of one pass's registrations in their order, with increasing sequence
+numbers, each at least once (AWS, "Change data capture for DynamoDB Streams"). The count of a pass records the sequence
+number of the last change that it contains. A change that is not later is a repeat: it is neither counted nor published
+again. A batch is published first, and counted after that on the condition that the count is as it was read: a crash in
+between repeats the events, with the same ids and numbers.
+
+Only registrations with `counted` are counted. Rows that were written before the stage had this stream do not have it;
+adding it to a row counts it, once.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+
+SCHEMA_VERSION = 1
+"""Version of the events' details. A new field keeps it; a changed or removed one increases it."""
+SEQUENCE_DIGITS = 40
+"""Maximum length of a sequence number (AWS, "StreamRecord"). Numbers padded to it sort as text."""
+EVENT_ID_DIGITS = 32
+
+
+class Cause(Enum):
+    """Why a registration was removed."""
+
+    PERSON = "person"
+    """The device unregistered: its person removed the pass or switched off its updates."""
+    DEVICE_UNREGISTERED = "device_unregistered"
+    """APNs reports the device as unregistered."""
+    PASS_DELETED = "pass_deleted"
+    """A pipeline deleted the pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A registration in the stream.
+
+    Args:
+        registered_at: epoch seconds.
+        counted: True if it is part of the pass's count.
+        silent: True if its creation is not an event: a backup restored it.
+    """
+
+    registered_at: int
+    counted: bool
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRecord:
+    """A change of a registration.
+
+    Args:
+        pass_id: the pass.
+        device: the device.
+        sequence_number: of the stream record; identity of the record in a partial batch response.
+        written_at: epoch seconds, rounded down by DynamoDB.
+        old: before the change; None if it was created.
+        new: after the change; None if it was removed.
+    """
+
+    pass_id: PassId
+    device: DeviceLibraryIdentifier
+    sequence_number: str
+    written_at: float
+    old: Row | None
+    new: Row | None
+
+    @property
+    def delta(self) -> int:
+        """The change of the pass's count: 1, 0 or -1."""
+        return int(self.new is not None and self.new.counted) - int(self.old is not None and self.old.counted)
+
+    @property
+    def position(self) -> str:
+        """The sequence number in a form that sorts."""
+        return self.sequence_number.rjust(SEQUENCE_DIGITS, "0")
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRegistrationRecord:
+    """A stream record that cannot be parsed; its error is the name of a type."""
+
+    sequence_number: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassCount:
+    """The holders of a pass.
+
+    Args:
+        holders: number of counted registrations.
+        position: of the last counted record; empty before the first.
+        template: of the pass when it was last counted.
+    """
+
+    holders: int = 0
+    position: str = ""
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A note about a removal that the service itself carried out, written in the removal's transaction.
+
+    Args:
+        cause: of the removal.
+        registered_until: epoch seconds: later registrations are not the removed ones.
+    """
+
+    cause: Cause
+    registered_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A record that was counted, and the number of holders after it."""
+
+    record: RegistrationRecord
+    holders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Result of counting the records of one pass.
+
+    Args:
+        before: the count as read.
+        after: the count to write.
+        steps: the new records in their order.
+    """
+
+    before: PassCount
+    after: PassCount
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event for the stage's bus.
+
+    Args:
+        name: its detail type, such as `pass.registered`.
+        at: epoch seconds.
+        detail: JSON values by name.
+    """
+
+    name: str
+    at: float
+    detail: Mapping[str, object]
+
+
+def count(before: PassCount, records: Iterable[RegistrationRecord], *, template: str | None) -> Counted:
+    """Count the records of one pass.
+
+    Args:
+        before: the count as read.
+        records: of the pass, in the stream's order; repeats of counted records are ignored.
+        template: of the pass now; None if the pass no longer exists, which keeps the last one.
+    """
+    holders, position = before.holders, before.position
+    steps = []
+    for record in records:
+        if record.position > position:
+            position = record.position
+            holders += record.delta
+            steps.append(Step(record, holders))
+    after = PassCount(holders, position, before.template if template is None else template)
+    return Counted(before, after if steps else before, tuple(steps))
+
+
+def cause_of(record: RegistrationRecord, notes: Iterable[Removal]) -> Cause:
+    """Return why the registration of a removal record was removed; without a note about it, the device did it."""
+    registered_at = record.old.registered_at if record.old is not None else 0
+    return next((note.cause for note in notes if registered_at <= note.registered_until), Cause.PERSON)
+
+
+def event_of(step: Step, *, template: str, device_hash: str, cause: Cause) -> Event | None:
+    """Return the event of a counted record; None if it is not one: a repeated registration, or a restored one.
+
+    Args:
+        step: the record.
+        template: of the pass.
+        device_hash: replaces the device library identifier, as in log lines.
+        cause: of a removal; ignored otherwise.
+    """
+    record = step.record
+    if record.new is not None and (record.old is not None or record.new.silent):
+        return None
+    name = "pass.unregistered" if record.new is None else "pass.registered"
+    detail: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "id": event_id(name, str(record.pass_id), record.sequence_number),
+        "time": datetime.fromtimestamp(record.written_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "pass_id": str(record.pass_id),
+        "pass_type_identifier": record.pass_id.pass_type_identifier,
+        "serial_number": record.pass_id.serial_number,
+        "template": template,
+        "device": device_hash,
+        "holders": step.holders,
+    }
+    if record.new is None:
+        detail |= {"cause": cause.value, "last_holder": step.holders == 0}
+    else:
+        detail |= {"first_holder": step.holders == 1}
+    return Event(name, record.written_at, detail)
+
+
+def event_id(*parts: str) -> str:
+    """Return the deduplication id of an event: the same for every repeat of the same event."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:EVENT_ID_DIGITS]
+
+
+def by_pass(records: Iterable[RegistrationRecord]) -> dict[PassId, list[RegistrationRecord]]:
+    """Group records by pass, in their order."""
+    grouped: dict[PassId, list[RegistrationRecord]] = {}
+    for record in records:
+        grouped.setdefault(record.pass_id, []).append(record)
+    return grouped
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Changes of the totals of a pass type and template.
+
+    Args:
+        holders: by pass type identifier and template.
+        added: registrations by day (`2026-11-26`), pass type identifier and template.
+        removed: as `added`.
+    """
+
+    holders: Mapping[tuple[str, str], int]
+    added: Mapping[tuple[str, str, str], int]
+    removed: Mapping[tuple[str, str, str], int]
+
+
+def totals_of(counted: Mapping[PassId, Counted]) -> Totals:
+    """Return how the counts of some passes change the totals. A pass whose template changed moves with its holders."""
+    holders: dict[tuple[str, str], int] = {}
+    added: dict[tuple[str, str, str], int] = {}
+    removed: dict[tuple[str, str, str], int] = {}
+    for pass_id, of_pass in counted.items():
+        kind = pass_id.pass_type_identifier
+        for one, sign in ((of_pass.before, -1), (of_pass.after, 1)):
+            key = (kind, one.template)
+            holders[key] = holders.get(key, 0) + sign * one.holders
+        for step in of_pass.steps:
+            record = step.record
+            created = record.old is None and record.new is not None and not record.new.silent
+            if created or record.new is None:
+                day = datetime.fromtimestamp(record.written_at, UTC).strftime("%Y-%m-%d")
+                days = added if created else removed
+                of_day = (day, kind, of_pass.after.template)
+                days[of_day] = days.get(of_day, 0) + 1
+    return Totals({key: change for key, change in holders.items() if change}, added, removed)

@@ -1,0 +1,135 @@
+"""A phone's registrations as events on the stage's bus, with counts that equal the registrations table."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.push_tasks import RemoveRegistrations, encode
+from infra.commands import app
+from infra.local.phone import Phone
+from infra.local.run import LocalRun
+from infra.stage.stage import Stage
+from tests.conftest import Issuer, Pipeline
+from tests.support.eventually import Apns, eventually
+from tests.support.in_process import InProcess
+
+
+class Subscriber:
+    """A queue of the team's, which a rule on the bus sends all events to."""
+
+    def __init__(self, bus: str) -> None:
+        self._sqs, self._events, self._bus = boto3.client("sqs"), boto3.client("events"), bus
+        self.name = f"team-{secrets.token_hex(4)}"
+        self._url = self._sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        attributes = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]
+        self._events.put_rule(Name=self.name, EventBusName=bus, EventPattern=json.dumps({"source": ["passwire"]}))
+        self._events.put_targets(
+            Rule=self.name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}]
+        )
+        self._received: list[dict[str, Any]] = []
+
+    def about(self, pass_id: PassId, count: int) -> list[dict[str, Any]]:
+        """Wait for so many events about a pass; returns detail types with details."""
+
+        def received() -> bool:
+            for message in self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
+                self._received.append(json.loads(message["Body"]))
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+            return len(self._of(pass_id)) >= count
+
+        eventually(received, f"{count} events about {pass_id}")
+        return self._of(pass_id)
+
+    def _of(self, pass_id: PassId) -> list[dict[str, Any]]:
+        return [
+            {"name": event["detail-type"], **event["detail"]}
+            for event in self._received
+            if event["detail"]["pass_id"] == str(pass_id)
+        ]
+
+    def close(self) -> None:
+        self._events.remove_targets(Rule=self.name, EventBusName=self._bus, Ids=["queue"])
+        self._events.delete_rule(Name=self.name, EventBusName=self._bus)
+        self._sqs.delete_queue(QueueUrl=self._url)
+
+
+@pytest.fixture
+def subscriber(stack: LocalRun) -> Iterator[Subscriber]:
+    subscriber = Subscriber(Stage.open(stack.stage).output("EventBusName"))
+    yield subscriber
+    subscriber.close()
+
+
+@pytest.fixture
+def held(pipeline: Pipeline, issuer: Issuer, phone: Phone, stack: LocalRun) -> PassId:
+    """A pass that the phone has added."""
+    pass_id = pipeline.writes(secrets.token_hex(8))
+    url = f"{stack.api_url}/v1/passes/{pass_id.pass_type_identifier}/{pass_id.serial_number}"
+    headers = {"Authorization": f"ApplePass {issuer.token(pass_id)}"}
+    eventually(lambda: httpx.get(url, headers=headers, timeout=30).status_code == 200, "the pass")
+    phone.adds(httpx.get(url, headers=headers, timeout=30).content)
+    return pass_id
+
+
+def test_person_adds_and_removes_a_pass(stack: LocalRun, subscriber: Subscriber, held: PassId, phone: Phone) -> None:
+    (registered,) = subscriber.about(held, 1)
+    assert (registered["name"], registered["holders"], registered["first_holder"]) == ("pass.registered", 1, True)
+    assert registered["template"] == stack.template
+    assert phone.device_library_identifier not in json.dumps(registered)
+    phone.removes(held.pass_type_identifier, held.serial_number)
+    _, unregistered = subscriber.about(held, 2)
+    assert (unregistered["name"], unregistered["cause"]) == ("pass.unregistered", "person")
+    assert (unregistered["holders"], unregistered["last_holder"]) == (0, True)
+    assert unregistered["device"] == registered["device"]
+    assert unregistered["id"] != registered["id"]
+    row = boto3.resource("dynamodb").Table(stack.tables["counts"]).get_item(Key={"id": str(held)})["Item"]
+    assert row["holders"] == 0
+
+
+def test_registrations_from_before_are_counted_once(stack: LocalRun) -> None:
+    """Rows as another version wrote them: each is counted once, however often the command runs."""
+    pass_id = PassId(stack.pass_type_identifier, secrets.token_hex(8))
+    with boto3.resource("dynamodb").Table(stack.tables["registrations"]).batch_writer() as rows:
+        for _ in range(30):
+            key = {"pass_id": str(pass_id), "device_library_identifier": secrets.token_hex(16)}
+            rows.put_item(Item={**key, "registered_at": 1})
+    for counted in (True, False):
+        done = CliRunner().invoke(app, ["events", "count", "--stage", stack.stage, "--json"])
+        assert (json.loads(done.stdout)["counted"] >= 30) is counted
+    counts = boto3.resource("dynamodb").Table(stack.tables["counts"])
+    eventually(
+        lambda: counts.get_item(Key={"id": str(pass_id)}).get("Item", {}).get("holders") == 30, "the count of holders"
+    )
+
+
+def test_device_that_apns_reports_as_unregistered(
+    subscriber: Subscriber, held: PassId, phone: Phone, pipeline: Pipeline, apns: Apns
+) -> None:
+    apns.answers(phone, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 60_000)
+    pipeline.writes(held.serial_number, fields={"gate": "B2"})
+    _, unregistered = subscriber.about(held, 2)
+    assert (unregistered["name"], unregistered["cause"]) == ("pass.unregistered", "device_unregistered")
+
+
+def test_pass_that_is_deleted(
+    stack: LocalRun, subscriber: Subscriber, held: PassId, pipeline: Pipeline, phone: Phone
+) -> None:
+    pipeline.deletes(held)
+    record = {
+        "messageId": "1",
+        "receiptHandle": "1",
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "body": encode(RemoveRegistrations(held)),
+    }
+    InProcess(stack).invoke("push_worker", {"Records": [record]}, remaining_seconds=60)
+    _, unregistered = subscriber.about(held, 2)
+    assert (unregistered["name"], unregistered["cause"]) == ("pass.unregistered", "pass_deleted")
+    assert DeviceLibraryIdentifier(phone.device_library_identifier).value not in json.dumps(unregistered)

@@ -1,0 +1,132 @@
+"""Publishing: at least once with one id, counted once, and nothing lost while the bus is away."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from chalicelib.aws.event_bus import EventBus
+from chalicelib.aws.queue import Queue
+from chalicelib.aws.tables import Store
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.publish_events import PATIENCE_SECONDS, EventPublisher
+from chalicelib.http.events import registration_records
+from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.holders import Counted, Event, PassCount, Removal
+from tests.support.first_events import registration_event
+
+NOW = 1_700_000_000.0
+TYPE = "pass.com.example"
+
+
+@dataclass
+class World:
+    """The counts table, the bus and the failure queue in memory."""
+
+    rows: dict[PassId, PassCount] = field(default_factory=dict)
+    published: list[Event] = field(default_factory=list)
+    kept: list[Event] = field(default_factory=list)
+    bus_is_there: bool = True
+    dies_before_counting: bool = False
+    now: float = NOW
+
+    def publisher(self) -> EventPublisher:
+        store = SimpleNamespace(
+            counts=SimpleNamespace(of=self._of, removals=self._removals, commit=self._commit),
+            passes=SimpleNamespace(templates=lambda pass_ids: dict.fromkeys(pass_ids, "boarding")),
+        )
+        return EventPublisher(
+            cast("Store", store),
+            cast("EventBus", SimpleNamespace(put=self._put)),
+            cast("Queue", SimpleNamespace(keep_events=lambda events, **_: self.kept.extend(events))),
+            Metrics("test"),
+            clock=lambda: self.now,
+        )
+
+    def _of(self, pass_ids: Collection[PassId]) -> dict[PassId, PassCount]:
+        return {pass_id: self.rows.get(pass_id, PassCount()) for pass_id in pass_ids}
+
+    def _removals(
+        self, keys: Collection[tuple[PassId, DeviceLibraryIdentifier]]
+    ) -> dict[tuple[PassId, DeviceLibraryIdentifier], list[Removal]]:
+        return {key: [] for key in keys}
+
+    def _commit(self, counted: Mapping[PassId, Counted]) -> bool:
+        if self.dies_before_counting:
+            raise RuntimeError("the invocation ended here")
+        if any(self.rows.get(pass_id, PassCount()) != of_pass.before for pass_id, of_pass in counted.items()):
+            return False
+        self.rows |= {pass_id: of_pass.after for pass_id, of_pass in counted.items()}
+        return True
+
+    def _put(self, events: Sequence[Event]) -> list[tuple[Event, str]]:
+        if not self.bus_is_there:
+            return [(event, "ResourceNotFoundException") for event in events]
+        self.published += events
+        return []
+
+    def handle(self, *events: dict[str, list[dict[str, object]]], written_at: float = NOW) -> list[str]:
+        records = [record for event in events for record in event["Records"]]
+        for record in records:
+            cast("dict[str, object]", record["dynamodb"])["ApproximateCreationDateTime"] = written_at
+        return self.publisher().handle(registration_records({"Records": records}))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def holders(world: World, serial_number: str) -> int:
+    return world.rows[PassId(TYPE, serial_number)].holders
+
+
+def test_same_batch_twice_is_published_and_counted_once(world: World) -> None:
+    batch = [registration_event(f"{TYPE}/{n % 3}", n + 1, device=f"d{n}") for n in range(60)]
+    assert world.handle(*batch) == []
+    assert world.handle(*batch) == []
+    assert len(world.published) == 60
+    assert [holders(world, serial) for serial in "012"] == [20, 20, 20]
+
+
+def test_crash_between_publishing_and_counting_repeats_events_with_their_ids(world: World) -> None:
+    event = registration_event(f"{TYPE}/1", 1, device="d")
+    world.dies_before_counting = True
+    with pytest.raises(RuntimeError):
+        world.handle(event)
+    world.dies_before_counting = False
+    assert world.handle(event) == []
+    first, second = world.published
+    assert first == second
+    assert holders(world, "1") == 1
+
+
+def test_batch_is_retried_while_the_bus_is_away(world: World) -> None:
+    world.bus_is_there = False
+    assert world.handle(registration_event(f"{TYPE}/1", 5, device="d")) == ["5"]
+    assert (world.published, world.kept, world.rows) == ([], [], {})
+
+
+def test_events_of_a_deleted_bus_are_kept_and_the_stream_continues(world: World) -> None:
+    world.bus_is_there = False
+    world.now = NOW + PATIENCE_SECONDS
+    assert world.handle(registration_event(f"{TYPE}/1", 5, device="d")) == []
+    assert [event.name for event in world.kept] == ["pass.registered"]
+    assert holders(world, "1") == 1
+
+
+def test_unreadable_record_does_not_affect_the_others(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = registration_event(f"{TYPE}/1", 1, device="secret-device")
+    cast("dict[str, object]", broken["Records"][0]["dynamodb"])["NewImage"] = {"registered_at": {"S": "never"}}
+    assert world.handle(broken, registration_event(f"{TYPE}/2", 2, device="d")) == []
+    assert holders(world, "2") == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["error"] for line in lines if line.get("event") == "registration_record_unread"] == ["KeyError"]
+
+
+def test_no_event_contains_the_device_library_identifier(world: World) -> None:
+    world.handle(registration_event(f"{TYPE}/1", 1, device="secret-device"))
+    assert "secret-device" not in json.dumps([dict(event.detail) for event in world.published])
