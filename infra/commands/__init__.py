@@ -41,6 +41,7 @@ COMMANDS = {
     "prepare": "chalice.prepare",
     "finish": "chalice.finish",
     "events": "events.app",
+    "stats": "stats.stats",
     "doctor": "doctor.doctor",
     "backup": "backup.backup",
     "restore": "backup.restore",

@@ -93,6 +93,7 @@ class CountRow(Model):
     template = UnicodeAttribute(null=True)
     added = NumberAttribute(null=True)
     removed = NumberAttribute(null=True)
+    kinds = UnicodeSetAttribute(null=True)
     cause = UnicodeAttribute(null=True)
     registered_until = NumberAttribute(null=True)
     expires_at = NumberAttribute(null=True)

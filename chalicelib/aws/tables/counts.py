@@ -5,7 +5,7 @@ Rows have a key of text, `id`. A pass's row has its pass id; other rows begin wi
 
 import hashlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pynamodb.transactions import TransactWrite
@@ -16,11 +16,18 @@ from chalicelib.updates.holders import Cause, Counted, PassCount, Removal, total
 
 NOTE_SECONDS = 3 * 86_400
 """How long a note about a removal is kept: a stream keeps its records for 24 hours, and a redrive takes a while."""
-PASSES_PER_REQUEST = 20
-"""TransactWriteItems accepts 100 actions: per pass its row, two totals if its template changed, and two days."""
+PASSES_PER_REQUEST = 19
+"""TransactWriteItems accepts 100 actions: per pass its row, two totals if its template changed, and two days; and one for
+the index.
+"""
 REMOVALS_PER_REQUEST = 50
 """BatchGetItem accepts 100 keys, and a removed registration can have two notes."""
 TOTAL, DAY, REMOVAL = "total:", "day:", "removal:"
+INDEX = "index"
+"""Row with the names of all totals, so that they are read without a scan."""
+
+Kind = tuple[str, str]
+"""Pass type identifier and template."""
 
 
 class Counts:
@@ -79,28 +86,75 @@ class Counts:
                     if of_pass.before.position
                     else counts.position.does_not_exist()
                 )
-                transaction.update(
-                    counts(str(pass_id)),
-                    actions=[
-                        counts.holders.set(of_pass.after.holders),
-                        counts.position.set(of_pass.after.position),
-                        counts.template.set(of_pass.after.template),
-                    ],
-                    condition=unchanged,
-                )
+                actions = [
+                    counts.holders.set(of_pass.after.holders),
+                    counts.template.set(of_pass.after.template),
+                    *([counts.position.set(of_pass.after.position)] if of_pass.after.position else []),
+                ]
+                transaction.update(counts(str(pass_id)), actions=actions, condition=unchanged)
+            if new := {
+                f"{pass_id.pass_type_identifier}/{of_pass.after.template}"
+                for pass_id, of_pass in counted.items()
+                if not of_pass.before.position or of_pass.before.template != of_pass.after.template
+            }:
+                transaction.update(counts(INDEX), actions=[counts.kinds.add(new)])
             for (kind, template), change in totals.holders.items():
-                transaction.update(counts(f"{TOTAL}{kind}/{template}"), actions=[counts.holders.add(change)])
+                transaction.update(counts(total_key((kind, template))), actions=[counts.holders.add(change)])
             for (day, kind, template), added in totals.added.items():
                 removed = totals.removed.get((day, kind, template), 0)
                 transaction.update(
-                    counts(f"{DAY}{day}:{kind}/{template}"),
+                    counts(day_key(day, (kind, template))),
                     actions=[counts.added.add(added), counts.removed.add(removed)],
                 )
             for (day, kind, template), removed in totals.removed.items():
                 if (day, kind, template) not in totals.added:
-                    transaction.update(counts(f"{DAY}{day}:{kind}/{template}"), actions=[counts.removed.add(removed)])
+                    transaction.update(counts(day_key(day, (kind, template))), actions=[counts.removed.add(removed)])
 
         return not self._tables.transact_write(write)
+
+    def kinds(self) -> list[Kind]:
+        """Read the pass types and templates that have totals, in one request.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        rows = self._get([INDEX])
+        names = rows[0].get("kinds", {}).get("SS", []) if rows else []
+        return sorted((name.partition("/")[0], name.partition("/")[2]) for name in names)
+
+    def totals(self, kinds: Sequence[Kind]) -> dict[Kind, int]:
+        """Read the holders of up to 100 pass types and templates.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        found = {item["id"]["S"]: item for item in self._get([total_key(kind) for kind in kinds])}
+        return {kind: _number(found.get(total_key(kind), {}), "holders") for kind in kinds}
+
+    def days(self, days: Sequence[str], kind: Kind) -> dict[str, tuple[int, int]]:
+        """Read what was added and removed on up to 100 days, such as `2026-11-26`.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        found = {item["id"]["S"]: item for item in self._get([day_key(day, kind) for day in days])}
+        rows = {day: found.get(day_key(day, kind), {}) for day in days}
+        return {day: (_number(row, "added"), _number(row, "removed")) for day, row in rows.items()}
+
+    def correct_total(self, kind: Kind, *, seen: int, holders: int) -> bool:
+        """Set the holders of a pass type and template; False, without a write, if the total is no longer as seen.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        counts = self._tables.counts
+        row = counts(total_key(kind))
+        as_seen = counts.holders == seen
+        if not seen:
+            as_seen |= counts.holders.does_not_exist()
+        return self._tables.write_one(
+            "UpdateItem", lambda: row.update(actions=[counts.holders.set(holders)], condition=as_seen)
+        )
 
     def _get(self, keys: Collection[str]) -> list[dict[str, Any]]:
         table = self._tables.counts.Meta.table_name
@@ -139,9 +193,23 @@ def removal_key(device: DeviceLibraryIdentifier, pass_id: PassId | None = None) 
     return REMOVAL + hashlib.sha256(text.encode()).hexdigest()
 
 
+def total_key(kind: Kind) -> str:
+    """Return the key of the total of a pass type and template."""
+    return f"{TOTAL}{kind[0]}/{kind[1]}"
+
+
+def day_key(day: str, kind: Kind) -> str:
+    """Return the key of a day of a pass type and template."""
+    return f"{DAY}{day}:{kind[0]}/{kind[1]}"
+
+
+def _number(item: Mapping[str, Any], name: str) -> int:
+    return int(item[name]["N"]) if name in item else 0
+
+
 def _count_of(item: Mapping[str, Any]) -> PassCount:
     return PassCount(
-        holders=int(item["holders"]["N"]) if "holders" in item else 0,
+        holders=_number(item, "holders"),
         position=str(item["position"]["S"]) if "position" in item else "",
         template=str(item["template"]["S"]) if "template" in item else "",
     )

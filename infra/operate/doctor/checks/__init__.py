@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     Check("tables", "tables: existing, streamed, recoverable, protected", pipeline.tables),
     Check("mappings", "stream and queue invoke their functions", pipeline.mappings),
     Check("lag", "changes and pushes are not delayed, and none was given up", pipeline.lag),
+    Check("events", "the event bus exists, and holders are counted right", pipeline.event_counts),
     Check("functions", "functions: active, environment complete", pipeline.functions),
     Check("templates", "phones accept the templates", pipeline.templates),
     Check("clock", "this machine's clock agrees with AWS's", surroundings.clock),

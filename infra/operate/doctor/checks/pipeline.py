@@ -1,6 +1,7 @@
 """Checks of the path from a pipeline's write to the push: tables, stream, queues, functions and templates."""
 
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from infra.operate.templates.folder import read_checked
 
 REDEPLOY = "deploy the stage again: python -m infra deploy"
 STATUS = "list them: python -m infra push status"
+SETTLE_SECONDS = 3.0
+MAX_COUNTED = 5000
+"""Registrations of a sampled pass that are counted; a count of more is taken as right."""
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -105,6 +109,25 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     waited = doctor.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
     if waited is not None and waited > PUSH_QUEUE_AGE_SECONDS:
         yield fault(f"pushes have waited for {waited / 3600:.1f} hours in the push queue", STATUS)
+
+
+def event_counts(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """Check that the bus exists, and that the counts of some passes equal their registrations."""
+    events = doctor.client("events")
+    bus = doctor.stage.output("EventBusName")
+    try:
+        events.describe_event_bus(Name=bus)
+    except events.exceptions.ResourceNotFoundException:
+        yield fault(f"event bus {bus}: is missing", REDEPLOY + "; then create your rules on it again")
+    wrong = {pass_id for pass_id, _ in doctor.sampled_passes if _miscount(doctor, str(pass_id))}
+    if wrong:
+        time.sleep(SETTLE_SECONDS)  # the stream may deliver a change of the last second
+        wrong = {pass_id for pass_id in wrong if _miscount(doctor, str(pass_id))}
+    for pass_id in sorted(wrong):
+        yield fault(
+            f"pass {pass_id}: its count of holders is not the number of its registrations",
+            "count again: python -m infra events count",
+        )
 
 
 def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -214,6 +237,23 @@ def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -
 def _recursive_loop(doctor: DoctorContext, role: str) -> str:
     name = doctor.stage.functions[role]
     return str(doctor.client("lambda").get_function_recursion_config(FunctionName=name)["RecursiveLoop"])
+
+
+def _miscount(doctor: DoctorContext, pass_id: str) -> bool:
+    dynamodb = doctor.client("dynamodb")
+    tables = doctor.stage.tables
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=tables["registrations"],
+        KeyConditionExpression="pass_id = :pass_id",
+        ExpressionAttributeValues={":pass_id": {"S": pass_id}},
+        Select="COUNT",
+        ConsistentRead=True,
+        PaginationConfig={"MaxItems": MAX_COUNTED},
+    )
+    registered = sum(int(page["Count"]) for page in pages)
+    row = dynamodb.get_item(TableName=tables["counts"], Key={"id": {"S": pass_id}}, ConsistentRead=True).get("Item", {})
+    counted = int(row.get("holders", {"N": "0"})["N"])
+    return counted != registered and not (registered >= MAX_COUNTED and counted >= MAX_COUNTED)
 
 
 def _depth(doctor: DoctorContext, url: str) -> int:
