@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -12,14 +13,32 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from chalicelib.aws.templates import KEEP_SECONDS, pack, packaged_names
-from chalicelib.core.errors import RefusedError
-from chalicelib.core.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
+from chalicelib.core.errors import RefusedError, excerpt
+from chalicelib.core.identifiers import (
+    MIN_AUTHENTICATION_TOKEN_LENGTH,
+    TEMPLATE_NAME_RULE,
+    AuthenticationToken,
+    is_template_name,
+)
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.rendering import localized_strings, render, validate
 from chalicelib.passes.template import Template, pass_files
 from chalicelib.preview import page
-from infra.commands.options import JsonOption, StageOption
-from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
+from infra.commands.completion import complete_templates
+from infra.commands.confirmation import confirm_notification, counted
+from infra.commands.next_steps import known_pass_types, print_next
+from infra.commands.options import DryRunOption, JsonOption, NotifyYesOption, OverwriteOption, StageOption
+from infra.core.files import check_new
+from infra.core.moments import format_moment
+from infra.core.terminal import (
+    PlainConsole,
+    standard_error,
+    standard_output,
+    styled,
+    write_json,
+    write_line,
+    write_table,
+)
 from infra.local.processes import PROJECT
 from infra.operate.certificates.nfc import check_template_certificates
 from infra.operate.certificates.stage import StageCertificates
@@ -29,6 +48,7 @@ from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Finding, Severity, warning
 from infra.operate.templates.folder import read_checked, template_name
+from infra.operate.templates.publishing import PushPlan, plan_push
 from infra.operate.templates.recompress import Recompressed, recompress_images
 from infra.operate.templates.touch import touch, untouched
 from infra.stage.stage import Stage
@@ -68,7 +88,7 @@ def check(
 ) -> None:
     """Check folders against Apple's format, and print each problem with its remedy. Exit code 1: an error was found.
 
-    Example: python -m infra template check chalicelib/templates/boarding.pass
+    Example: passwire template check chalicelib/templates/boarding.pass
     """
     can_sign = _can_sign_nfc(stage) if stage is not None else {}
     found = {str(folder): _findings(folder, can_sign)[1] for folder in folders}
@@ -94,11 +114,16 @@ def preview(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage that has the images of the item's keys.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.")] = None,
+    *,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write an HTML page that shows a pass of a template, front and back.
 
-    Example: python -m infra template preview chalicelib/templates/boarding.pass --language de
+    Example: passwire template preview chalicelib/templates/boarding.pass --language de
     """
+    if output is not None:
+        check_new(output, overwrite=overwrite)
     name, findings, files = _readable(folder)
     _show(str(folder), findings, standard_error())
     images = ItemImages(item.parent if item else Path(), Stage.open(stage) if stage is not None else None)
@@ -119,11 +144,11 @@ def preview(
     own = localized_strings(template, parsed) | {path: images.get(key) for path, key in parsed.images.items()}
     archive = template.archive_with(own, personalized=False)
     target.write_text(page(archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
-    write_line(str(target))
+    _print_path(name, target, as_json=as_json)
 
 
 @app.command()
-def push(
+def push(  # noqa: PLR0913 - options of a command
     folder: FolderArgument,
     stage: StageOption = "dev",
     *,
@@ -134,15 +159,18 @@ def push(
     keep_images: Annotated[
         bool, typer.Option("--keep-images", help="Store images as they are, without lossless recompression.")
     ] = False,
+    dry_run: DryRunOption = False,
+    yes: NotifyYesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a folder and store it as the template that passes are built from. Takes effect within 5 seconds.
 
     PNGs are recompressed without changing a pixel, since each phone downloads them; --keep-images stores them as they
     are. Passes whose items were refused because of this template are rechecked, and pushed if they are valid now. With
-    --notify, all passes of the template are touched; if interrupted, run the same command again to resume.
+    --notify, all passes of the template are touched, after a question with the number of devices; if interrupted, run
+    the same command again to resume.
 
-    Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
+    Example: passwire template push boarding.pass --stage dev --notify --rate 100
     """
     progress = standard_error()
     name, findings, files = _readable(folder)
@@ -152,6 +180,15 @@ def push(
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
     images = None if keep_images else _recompress(files, progress)
     files = images.files if images else files
+    with progress.status("counting devices"):
+        plan = plan_push(deployed, name, files, notify=notify)
+    if dry_run:
+        _print_plan(name, plan, as_json=as_json)
+        return
+    action = f"push template {name}"
+    if notify:
+        action += f", touch {counted(plan.touched, 'pass')}"
+    confirm_notification(action, devices=plan.devices, yes=yes, always=notify and plan.touched > 0)
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
         pushed = bucket.push(name, files, on_progress=lambda count: bar.advance(task, count))
@@ -168,35 +205,47 @@ def push(
     if as_json:
         saving = {"bytes_before": images.bytes_before, "bytes_after": images.bytes_after} if images else None
         done = {"revision": pushed.revision, "before": pushed.before, "rechecked": rechecked, "touched": touched}
-        write_json({"template": name, **done, "images": saving}, indent=None)
+        write_json({"template": name, **done, "devices": plan.devices, "images": saving}, indent=None)
+    elif plan.devices:
+        write_line(f"{counted(plan.devices, 'device')} to notify")
+    pass_type = next(iter(known_pass_types(deployed)), "PASS_TYPE")
+    print_next(
+        "pass issue", "--type", pass_type, "--template", name, "--stage", stage, purpose="to issue a pass with it"
+    )
 
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a pushed template.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of a pushed template.", autocompletion=complete_templates)
+    ],
     stage: StageOption = "dev",
     into: Annotated[Path, typer.Option(help="Parent of the new folder.", file_okay=False, exists=True)] = Path(),
     as_: Annotated[
         PullForm, typer.Option("--as", help="pass: NAME.pass; pkpasstemplate: for Pass Designer.")
     ] = PullForm.PASS,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a template to a folder as it was last pushed.
 
-    Example: python -m infra template pull boarding --stage dev --into designs
+    Example: passwire template pull boarding --stage dev --into designs
     """
-    write_line(str(TemplatesBucket(Stage.open(stage)).pull(name, into, suffix=f".{as_.value}")))
+    if not is_template_name(name):
+        raise typer.BadParameter(f"{excerpt(name)!r} is not a template name: {TEMPLATE_NAME_RULE}", param_hint="NAME")
+    target = TemplatesBucket(Stage.open(stage)).pull(name, into, suffix=f".{as_.value}")
+    _print_path(name, target, as_json=as_json)
 
 
 @app.command(name="list")
 def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     """List the templates of a stage: pushed ones, and those packaged with the app.
 
-    Example: python -m infra template list --stage dev
+    Example: passwire template list --stage dev
     """
     pushed = TemplatesBucket(Stage.open(stage)).list()
     rows: list[tuple[str, str, str | None]] = [
-        (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
-        for template in pushed
+        (template.name, template.revision, format_moment(template.pushed_at)) for template in pushed
     ]
     pushed_names = {template.name for template in pushed}
     rows += [(name, "packaged", None) for name in packaged_names() if name not in pushed_names]
@@ -205,8 +254,24 @@ def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -
         keys = ("template", "revision", "pushed_at")
         write_json([dict(zip(keys, row, strict=True)) for row in rows])
         return
-    for name, revision, pushed_at in rows:
-        write_line(f"{name:24} {revision:18} {pushed_at or ''}".rstrip())
+    write_table(("template", "revision", "pushed"), [(*row[:2], row[2] or "") for row in rows])
+
+
+def _print_path(name: str, path: Path, *, as_json: bool) -> None:
+    if as_json:
+        write_json({"template": name, "path": str(path)})
+    else:
+        write_line(str(path))
+
+
+def _print_plan(name: str, plan: PushPlan, *, as_json: bool) -> None:
+    if as_json:
+        write_json({"template": name, **asdict(plan), "dry_run": True})
+        return
+    changed = "is current already" if plan.revision == plan.before else f"replaces {plan.before or 'nothing'}"
+    rows = [("revision", f"{plan.revision}, {changed}")]
+    rows += [("passes to recheck", f"{plan.rechecked:,}"), ("passes to touch", f"{plan.touched:,}")]
+    write_table(("would do", ""), [*rows, ("devices to notify", f"{plan.devices:,}")])
 
 
 def _warn_of_lost_fields(before: Template | None, after: Template, console: PlainConsole) -> None:

@@ -102,7 +102,7 @@ def test_pass_is_changed_and_deleted_while_a_transaction_holds_it(
     passes = PassTable(Stage.open(stack.stage))
     changes: list[Callable[[], object]] = [
         lambda: passes.update(pass_id, ItemChange(fields={"gate": "B22"})),
-        lambda: passes.delete(pass_id),
+        lambda: passes.delete(str(pass_id)),
     ]
     for change in changes:
         strict.during_a_transaction(change, table=stack.tables["passes"], key={"pass_id": {"S": str(pass_id)}})
