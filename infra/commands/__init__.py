@@ -23,6 +23,7 @@ EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """Errors that the command line reports in one sentence. Any other is a defect and ends with a traceback."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FAILED, INVALID, INTERRUPTED = 1, 2, 130
+COMPLETION_OPTIONS = ("--install-completion", "--show-completion")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
 
 HELP = """Passwire: updatable Apple Wallet passes, serverless.
@@ -108,6 +109,9 @@ def main() -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries warn their developers, who pass -W
     errors = standard_error()
+    if program.name() != program.NAME and any(text.startswith(COMPLETION_OPTIONS) for text in sys.argv[1:]):
+        errors.print(f"error: shells complete a program by its name, so call it {program.NAME}, as `make install` does")
+        return INVALID
     try:
         app(standalone_mode=True, prog_name=program.name())
     except EXPECTED as error:

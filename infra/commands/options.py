@@ -10,7 +10,6 @@ from chalicelib.core.errors import PasswireError
 from chalicelib.core.identifiers import PassId
 from infra.commands.completion import complete_pass_types, complete_stages, complete_templates
 from infra.core.moments import FORMS, parse_moment
-from infra.deploy import parameters
 from infra.stage.local import default_stage, use_stage
 from infra.stage.stage import check_stage_name
 
@@ -148,6 +147,8 @@ def read_parameters(
     Raises:
         BadParameter: one of them is unknown or invalid.
     """
+    from infra.deploy import parameters  # noqa: PLC0415 - it reads the template, which few commands need
+
     return read_value(
         "--set",
         lambda given: parameters.read_parameters(given, web_service_url=web_service_url, apns_push_type=apns_push_type),

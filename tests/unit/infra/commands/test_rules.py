@@ -168,6 +168,15 @@ def test_invalid_path_ends_with_2_in_one_sentence(
     assert message in line
 
 
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_completion_needs_the_name_of_the_installed_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/checkout/infra/__main__.py", option])
+    assert main() == 2
+    assert "call it passwire" in capsys.readouterr().err
+
+
 def test_table_that_does_not_fit_becomes_blocks(capsys: pytest.CaptureFixture[str]) -> None:
     done = CliRunner().invoke(app, ["cost", "--devices", "1", "--updates-per-day", "1"], env={"COLUMNS": "60"})
     assert done.exit_code == 0
