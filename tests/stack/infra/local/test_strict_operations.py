@@ -120,8 +120,9 @@ def test_stream_batch_that_is_larger_than_an_invocation_is_redriven(stack: Local
             places.append(newest_record(stack))
     where = {**places[-1], "startSequenceNumber": places[0]["startSequenceNumber"]}
     sqs.send_message(QueueUrl=stack.queues["stream_failure"], MessageBody=json.dumps({"DDBStreamBatchInfo": where}))
-    done = infra("push", "redrive", "--stage", "local", "--json")
+    done = infra("push", "redrive", "--yes", "--stage", "local", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"tasks": 0, "batches": 1, "rechecks": 0, "kept": {}}
+    redriven = json.loads(done.stdout)
+    assert (redriven["batches"], redriven["kept"]) == (1, {})
     for pass_id in written:
         pipeline.deletes(pass_id)
