@@ -17,6 +17,7 @@ OPERATIONS = "tests/stack/infra/local/test_strict_operations.py::"
 COST = "tests/stack/infra/deploy/test_cost.py::"
 DEPLOYER = "tests/stack/infra/deploy/test_deployer.py::"
 REFUSED = "tests/unit/infra/deploy/test_refused_changes.py::"
+SCRIPT = "tests/unit/infra/deploy/test_write_package.py::"
 TEMPLATE = "tests/stack/infra/deploy/test_template_rules.py::"
 
 
@@ -207,8 +208,7 @@ RULES = (
         (
             REFUSED + "test_deleting_or_replacing_the_api_is_refused_like_a_table",
             REFUSED + "test_changed_url_needs_confirmation_if_devices_are_registered",
-            "tests/unit/infra/deploy/test_write_package.py::"
-            "test_script_refuses_the_changes_that_deploy_refuses_or_asks_about",
+            SCRIPT + "test_script_refuses_the_changes_that_deploy_refuses_or_asks_about",
             DEPLOYER + "test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy",
         ),
         "The address itself: the embedded AWS serves every API at one host.",
