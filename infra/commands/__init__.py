@@ -13,6 +13,7 @@ from chalicelib.core.errors import PasswireError
 from infra.commands import lazy
 from infra.commands.completion import complete_stages
 from infra.commands.options import STAGE_VARIABLE
+from infra.commands.remedies import with_remedy
 from infra.commands.version import print_version, require_checkout
 from infra.core import program
 from infra.core.errors import InvalidValueError
@@ -130,4 +131,4 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         path = error.filename or "a file"
         return f"{path} cannot be written: {error.strerror}; free some space, then run the command again"
-    return str(error)
+    return with_remedy(error) if isinstance(error, PasswireError) else str(error)
