@@ -1,12 +1,16 @@
 """Options that several commands share."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infra.core.moments import FORMS, MomentError, parse_moment
 
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="NAME.pass", help="A designer's folder, or Pass Designer's NAME.pkpasstemplate.")
+]
 PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 StageOption = Annotated[
     str, typer.Option("--stage", help="Name of the stage; part of the name of each of its resources.")

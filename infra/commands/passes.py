@@ -10,11 +10,10 @@ from typing import Annotated, Self, TypeVar
 import typer
 from rich.table import Table
 
-from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
-from infra.commands.dialogue import Terminal
+from infra.commands.dialogue import DeclinedError, Terminal
 from infra.commands.options import JsonOption, PassArgument, StageOption, YesOption
 from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
 from infra.operate.passes.change import ItemChange
@@ -50,10 +49,6 @@ OverrideOption = Annotated[
 ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link is valid: 15m, 12h, 7d.")]
 QrOption = Annotated[bool, typer.Option("--qr", help="Also show the link as a QR code in the terminal.")]
 LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")]
-
-
-class DeclinedError(RefusedError):
-    """The user declined a question; nothing was done."""
 
 
 @dataclass(frozen=True)
