@@ -31,6 +31,7 @@ Example: python -m infra deploy --stage dev
 COMMANDS = {
     "up": "local.up",
     "demo": "local.demo",
+    "env": "local.env",
     "deploy": "stack.deploy",
     "diff": "stack.diff",
     "package": "stack.package",

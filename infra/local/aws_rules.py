@@ -255,7 +255,7 @@ RULES = (
         "The API function ends after 10 s, so one request that is never answered must fail before that.",
         "Lambda guide, configuration-timeout; API Gateway quotas (29 s)",
         (
-            "tests/unit/aws/test_session.py::test_request_without_response_fails_within_the_api_functions_timeout",
+            "tests/unit/aws/test_session.py::test_attempts_without_response_end_within_the_api_functions_timeout",
             TEMPLATE + "test_functions_time_out_before_their_callers",
         ),
     ),

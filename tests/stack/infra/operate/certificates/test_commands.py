@@ -25,7 +25,7 @@ from infra.local.certificates import KEY_ID, LIFETIME, DevelopmentChain, Portal
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.certificates.fitting import APPLES_INTERMEDIATE
-from tests.support.aws_refusing import answering
+from tests.support.aws_stand_in import answering
 from tests.support.command_line import AtTerminal, infra
 from tests.support.second_stage import STAGE, SecondStage
 
@@ -433,8 +433,7 @@ def test_aws_errors_are_explained_in_one_sentence(stack: LocalRun, monkeypatch: 
         "__type": "AccessDeniedException",
         "Message": "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: secretsmanager:ListSecrets",
     }
-    with answering(json.dumps(denied), status=400) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with answering(json.dumps(denied), status=400):
         refused = infra("cert", "status")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
