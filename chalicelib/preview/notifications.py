@@ -21,7 +21,7 @@ class Notification:
     """A message on the lock screen.
 
     Args:
-        pieces: its parts: texts, and the changed field whose value stands between them.
+        pieces: its parts: texts, and the changed field, whose value is shown.
     """
 
     pieces: Sequence[str | FieldView]

@@ -7,7 +7,7 @@ _COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
 
 def show_findings(folder: str, findings: list[Finding], console: PlainConsole) -> None:
-    """Print findings, one a line; without any, that there are none."""
+    """Print findings, one per line, or that no problems were found."""
     for finding in findings:
         console.print(styled(finding.severity.value, _COLORS[finding.severity], f": {finding}"))
     if not findings:

@@ -195,7 +195,7 @@ class TemplatesBucket:
         """Return the stored revisions of a template, the newest first.
 
         Raises:
-            RevisionMissingError: there are none.
+            RevisionMissingError: the template was never pushed.
         """
         found = self._stored(f"{PREFIX}{name}/").get(name) if is_template_name(name) else None
         if found is None or not found.revisions:

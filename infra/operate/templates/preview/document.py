@@ -23,7 +23,7 @@ COLUMN_WIDTH, MARGIN = 382, 48
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What fills a design: an item from a file, an existing pass, or nothing.
+    """Source of the values of a sample: an item in a file, an existing pass, or the design itself.
 
     Args:
         title: title of the sample.
@@ -48,7 +48,7 @@ class Filling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to preview.
+    """A preview to draw.
 
     Args:
         folder: the designer's folder.

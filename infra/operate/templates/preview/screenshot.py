@@ -50,7 +50,7 @@ def find_browser(programs: Iterable[str] = PROGRAMS) -> str:
     """Return the path of an installed Chromium.
 
     Raises:
-        BrowserMissingError: there is none.
+        BrowserMissingError: no Chromium is installed.
     """
     found = next(filter(None, map(shutil.which, programs)), None)
     if found is None:
@@ -79,7 +79,7 @@ def make_png(html: str, target: Path, *, width: int) -> None:
         page.write_text(html, encoding="utf-8")
         options = [browser, *_OPTIONS, f"--user-data-dir={work}/profile"]
         if os.geteuid() == 0:
-            options.append("--no-sandbox")  # root cannot have a sandbox; the page's policy allows no foreign code
+            options.append("--no-sandbox")  # Chromium requires it of root; the page's policy allows no other code
         measured = _run([*options, f"--window-size={width},1000", "--dump-dom", page.as_uri()])
         height = re.search(r'data-height="(\d+)"', measured)
         if height is None:
