@@ -188,7 +188,7 @@ def test_png_shows_the_whole_page(folder: Path, tmp_path: Path) -> None:
     image = tmp_path / "out.png"
     preview(folder, "--png", image)
     height, width, _ = pixels(image.read_bytes()).shape
-    assert width == 2 * (48 + 2 * 382)
+    assert width == 2 * (48 + 2 * 382 + 360)
     assert height > 2 * 700
     assert len({tuple(color) for color in pixels(image.read_bytes())[::40, ::40].reshape(-1, 3)}) > 20
 

@@ -18,7 +18,7 @@ from infra.operate.templates.preview.sample import Design, Sample, changed, fill
 _FOLDER = Path(__file__).parent
 LEAST_CONTRAST = 3.0
 """Contrast of large text that people with low vision can read (WCAG 2.2, 1.4.3)."""
-COLUMN_WIDTH, MARGIN = 382, 48
+COLUMN_WIDTH, MARGIN, PROBLEMS_WIDTH = 382, 48, 360
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ def document_of(request: Request, *, version: str = "") -> Document:
     sections = [_section(design, filling, request) for filling in request.fillings]
     cards = [card for section in sections for column in section.columns for card in column.cards]
     findings = [*design.findings, *_unique(_remarks(cards))]
+    found = [*findings, *(finding for section in sections for finding in section.findings)]
     page_script = script() + _file("page.js")
     style = stylesheet() + _file("page.css") + "".join(sorted({card.css for card in cards}))
     connect = "'self'" if version else "'none'"
@@ -129,6 +130,7 @@ def document_of(request: Request, *, version: str = "") -> Document:
         .render(
             name=design.name,
             findings=findings,
+            count=_count(found),
             sections=sections,
             change=request.change,
             dark=request.dark,
@@ -138,10 +140,9 @@ def document_of(request: Request, *, version: str = "") -> Document:
             policy=policy,
         )
     )
-    found = [*findings, *(finding for section in sections for finding in section.findings)]
     columns = max((len(column.cards) for section in sections for column in section.columns), default=1)
     across = max((len(section.columns) for section in sections), default=1)
-    return Document(html, policy, found, MARGIN + across * max(1, columns) * COLUMN_WIDTH)
+    return Document(html, policy, found, MARGIN + across * max(1, columns) * COLUMN_WIDTH + PROBLEMS_WIDTH)
 
 
 def _section(design: Design, filling: Filling, request: Request) -> _Section:
@@ -184,6 +185,12 @@ def _remarks(cards: Sequence[Card]) -> Iterator[Finding]:
                     f"is hard to read on backgroundColor: contrast {ratio:.1f}, aim at 4.5",
                     "WCAG 2.2",
                 )
+
+
+def _count(findings: Sequence[Finding]) -> str:
+    """Return the number of errors and warnings in words."""
+    counts = [(sum(each.severity is severity for each in findings), severity.value) for severity in Severity]
+    return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count) or "no problems"
 
 
 def _unique(findings: Iterator[Finding]) -> list[Finding]:

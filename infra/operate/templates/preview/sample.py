@@ -1,6 +1,7 @@
 """Passes that a preview shows: a template filled with an item, or as much of it as can be drawn, with its problems."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from infra.operate.templates.images import PngError, png_size
 SAMPLE_PASS_ID = "pass.example.preview/PREVIEW-1"
 _WEB_SERVICE_URL = "https://example.com"
 _LPROJ = ".lproj"
+_TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*+"|,(?=\s*+[}\]])', re.DOTALL)
+"""A text, or a comma before a closing bracket outside of texts."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +147,15 @@ def changed(attributes: Mapping[str, object], fields: Mapping[str, object]) -> d
 
 
 def _content(raw: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(raw.decode("utf-8-sig"), parse_constant=lambda _: None)
-        return without_designer_ids(content) if isinstance(content, dict) else {}
-    except (ValueError, RecursionError):
-        return {}
+    """Parse a pass.json; a comma before a closing bracket, the usual slip of an editor, hides nothing of the rest."""
+    text = raw.decode("utf-8-sig", "replace")
+    for attempt in (text, _TRAILING_COMMA.sub(lambda found: "" if found[0] == "," else found[0], text)):
+        try:
+            content = json.loads(attempt, parse_constant=lambda _: None)
+            return without_designer_ids(content) if isinstance(content, dict) else {}
+        except (ValueError, RecursionError):
+            continue
+    return {}
 
 
 def _is_usable(path: str, data: bytes) -> bool:

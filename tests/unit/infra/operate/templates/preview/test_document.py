@@ -48,7 +48,7 @@ def test_starting_point_is_shown_in_both_languages_without_problems(tmp_path: Pa
     shown = document(tmp_path, STARTING_POINTS["generic"].files())
     assert shown.findings == []
     assert re.findall(r'data-language="(\w+)"', shown.html) == ["de", "en"]
-    assert shown.width == 48 + 2 * 382
+    assert shown.width == 48 + 2 * 382 + 360
 
 
 def test_one_unreadable_item_does_not_hide_the_others(tmp_path: Path) -> None:

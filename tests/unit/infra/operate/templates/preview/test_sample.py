@@ -27,7 +27,7 @@ def filled(of: Design, **attributes: object) -> Sample:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"[]", b"null", b'{"a": ', b"\xff\xfe", b'{"coupon": NaN}', b"[" * 100_000, b'{"coupon": {},}']
+    "raw", [b"", b"[]", b"null", b'{"a": ', b"\xff\xfe", b'{"coupon": NaN}', b"[" * 100_000, b'{"coupon": {} x}']
 )
 def test_pass_json_without_a_value_gives_an_empty_design(tmp_path: Path, raw: bytes) -> None:
     read = design(tmp_path, {**samples.files_of("coupon"), "pass.json": raw})
@@ -88,3 +88,10 @@ def test_file_that_is_no_item_is_refused(tmp_path: Path, text: str) -> None:
         read_item(path)
     path.write_text(json.dumps({"fields": {}}))
     assert read_item(path) == {"fields": {}}
+
+
+def test_trailing_comma_is_an_error_and_hides_nothing(tmp_path: Path) -> None:
+    raw = b'{"coupon": {"primaryFields": [{"key": "a", "value": ",] ,}",},],},}'
+    read = design(tmp_path, {**samples.files_of("coupon"), "pass.json": raw})
+    assert read.content == {"coupon": {"primaryFields": [{"key": "a", "value": ",] ,}"}]}}
+    assert any("pass.json: is not JSON" in str(finding) for finding in read.findings)
