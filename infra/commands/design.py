@@ -1,6 +1,7 @@
 """`template new` and `template preview`: what designers use before they push a template."""
 
 import tempfile
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +12,13 @@ from chalicelib.aws.templates import SUFFIX
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, PassId, is_template_name
 from infra.commands.findings import described, show_findings
-from infra.commands.options import FolderArgument, JsonOption
+from infra.commands.options import JsonOption
 from infra.core.terminal import standard_error, write_json, write_line
 from infra.local.processes import PROJECT
 from infra.operate.passes.cli_values import CliValueError, read_fields
 from infra.operate.passes.images import ItemImages
 from infra.operate.passes.table import PassTable
+from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.folder import write_folder
 from infra.operate.templates.preview.document import Document, Filling, Request, document_of
 from infra.operate.templates.preview.screenshot import find_browser, make_png
@@ -57,7 +59,13 @@ def new(
 
 
 def preview(  # noqa: PLR0913 - options of a command
-    folder: FolderArgument,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[NAME.pass]",
+            help="A designer's folder, or Pass Designer's NAME.pkpasstemplate. Default with --pass: its template.",
+        ),
+    ] = None,
     *,
     language: Annotated[
         list[str] | None, typer.Option(help="Show only this language, such as de; repeat it for several.")
@@ -99,34 +107,29 @@ def preview(  # noqa: PLR0913 - options of a command
 
     Example: python -m infra template preview chalicelib/templates/boarding.pass --change gate=B22 --watch
     """
-    if (pass_ is None) != (stage is None) and not (item and stage):
-        raise typer.BadParameter("--pass needs --stage, and --stage needs --pass or --item")
-    if watch and (png or output or as_json):
-        raise typer.BadParameter("--watch writes no file; leave out --png, --output and --json")
-    try:
-        fields = read_fields(change or [])
-    except CliValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--change") from None
+    _validate(has_folder=folder is not None, has_item=bool(item), pass_=pass_, stage=stage)
+    if watch and (png or output or as_json or folder is None):
+        raise typer.BadParameter("--watch needs a folder and writes no file; leave out --png, --output and --json")
     if png is not None:
         find_browser()
+    fields = _changes(change or [])
     deployed = Stage.open(stage) if stage is not None else None
     fillings = [Filling(path.name, path, {}, ItemImages(path.parent, deployed)) for path in item or []]
     if pass_ is not None and deployed is not None:
-        pass_id = PassId.parse(pass_)
-        attributes = PassTable(deployed).state(pass_id).attributes
-        fillings.append(Filling(str(pass_id), None, attributes, ItemImages(Path(), deployed)))
+        attributes = PassTable(deployed).state(PassId.parse(pass_)).attributes
+        fillings.append(Filling(pass_, None, attributes, ItemImages(Path(), deployed)))
     request = Request(
-        folder=folder,
+        folder=folder or Path(),
         fillings=fillings or [Filling("", None, {}, ItemImages(Path(), None))],
         languages=language or (),
         change=fields,
         dark=dark,
     )
     if watch:
-        _watch(request, [folder, *(item or [])])
+        _watch(request, [request.folder, *(item or [])])
         return
-    document = document_of(request)
-    target = output or PREVIEWS / f"{folder.resolve().name.partition('.')[0]}.html"
+    document = document_of(request) if folder is not None else _document_of_pass(request, deployed)
+    target = output or PREVIEWS / f"{document.name}.html"
     _write(document, target)
     if png is not None:
         with standard_error().status("making the image"):
@@ -135,10 +138,34 @@ def preview(  # noqa: PLR0913 - options of a command
         findings = [described(finding) for finding in document.findings]
         write_json({"page": str(target), "png": str(png) if png else None, "findings": findings})
         return
-    show_findings(str(folder), list(document.findings), standard_error())
-    write_line(str(target))
-    if png is not None:
-        write_line(str(png))
+    show_findings(document.name, list(document.findings), standard_error())
+    for path in filter(None, (target, png)):
+        write_line(str(path))
+
+
+def _validate(*, has_folder: bool, has_item: bool, pass_: str | None, stage: str | None) -> None:
+    if pass_ is not None and stage is None:
+        raise typer.BadParameter("--pass needs --stage")
+    if stage is not None and pass_ is None and not has_item:
+        raise typer.BadParameter("--stage needs --pass or --item")
+    if not has_folder and pass_ is None:
+        raise typer.BadParameter("give the folder of a template, or --pass with --stage")
+
+
+def _changes(pairs: list[str]) -> dict[str, object]:
+    try:
+        return read_fields(pairs)
+    except CliValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--change") from None
+
+
+def _document_of_pass(request: Request, stage: Stage | None) -> Document:
+    """Draw the last filling, an existing pass, with its own template as it was last pushed."""
+    assert stage is not None  # noqa: S101 - a pass is read from a stage
+    template = str(request.fillings[-1].attributes.get("template"))
+    with tempfile.TemporaryDirectory() as work:
+        folder = TemplatesBucket(stage).pull(template, Path(work))
+        return document_of(replace(request, folder=folder))
 
 
 def _write(document: Document, target: Path) -> None:

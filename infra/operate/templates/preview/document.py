@@ -72,12 +72,14 @@ class Document:
     """A page of a preview.
 
     Args:
+        name: name of the template.
         html: the page.
         policy: its Content-Security-Policy.
         findings: the problems that it lists.
         width: width at which it shows all columns side by side.
     """
 
+    name: str
     html: str
     policy: str
     findings: Sequence[Finding]
@@ -142,7 +144,7 @@ def document_of(request: Request, *, version: str = "") -> Document:
     )
     columns = max((len(column.cards) for section in sections for column in section.columns), default=1)
     across = max((len(section.columns) for section in sections), default=1)
-    return Document(html, policy, found, MARGIN + across * max(1, columns) * COLUMN_WIDTH + PROBLEMS_WIDTH)
+    return Document(design.name, html, policy, found, MARGIN + across * max(1, columns) * COLUMN_WIDTH + PROBLEMS_WIDTH)
 
 
 def _section(design: Design, filling: Filling, request: Request) -> _Section:

@@ -74,6 +74,7 @@ def make_png(html: str, target: Path, *, width: int) -> None:
         BrowserError: Chromium failed.
     """
     browser = find_browser()
+    target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="passwire-", dir=target.parent) as work:
         page, image = Path(work) / "page.html", Path(work) / "page.png"
         page.write_text(html, encoding="utf-8")

@@ -124,6 +124,19 @@ def test_preview_shows_an_existing_pass_and_its_lock_screen(
     assert "Bronze" not in shown
 
 
+def test_preview_of_a_pass_without_a_folder_shows_its_template(
+    stack: LocalRun, folder: Path, passes: list[str], tmp_path: Path
+) -> None:
+    make(folder, samples.files_of("generic", logoText="As pushed"))
+    assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    make(folder, samples.files_of("generic", logoText="Not pushed"))
+    output = tmp_path / "out.html"
+    done = run("preview", "--pass", passes[0], "--stage", stack.stage, "--output", output)
+    assert done.exit_code == 0, done.output
+    assert "As pushed" in output.read_text()
+    assert "give the folder of a template" in " ".join(run("preview").output.split())
+
+
 def test_preview_of_a_pass_needs_its_stage(folder: Path) -> None:
     done = run("preview", folder, "--pass", "pass.com.acme.boarding/7K2M9Q")
     assert done.exit_code == 2

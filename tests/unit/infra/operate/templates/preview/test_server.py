@@ -20,7 +20,7 @@ def get(path: str, *, html: str = "<p>page", version: str = "v2", host: str | No
     def draw(current: str) -> Document:
         if not html:
             raise RefusedError("<b>not a folder</b>")
-        return Document(f"{html} {current}", "default-src 'none'", (), 100)
+        return Document("sample", f"{html} {current}", "default-src 'none'", (), 100)
 
     async def request() -> httpx.Response:
         transport = httpx.ASGITransport(app=watching(draw, lambda: version))
