@@ -86,7 +86,7 @@ def serve(app: Starlette, on_ready: Callable[[str], None]) -> None:
         listener.bind((HOST, 0))
         listener.listen()
         on_ready(f"http://{HOST}:{listener.getsockname()[1]}/")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+        config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
         uvicorn.Server(config).run(sockets=[listener])
 
 
