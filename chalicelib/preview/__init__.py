@@ -7,8 +7,8 @@ allows only its own styles, scripts and images. So nothing in a pass can become 
 
 Entry points:
 - `page`: a whole page with front and back of a `.pkpass`.
-- `cards_of` and `stylesheet`, `script`: the parts, for a page with several passes or languages. The page sets its own
-  policy with the sources of `source_of`.
+- `cards_of`, `notification_html`, `stylesheet` and `script`: the parts, for a page with several passes or languages.
+  Such a page contains the styles, each card's `css` and, at its end, the script; `source_of` allows them in its policy.
 - `link_page` and `notice_page`: the pages of download links.
 """
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.preview.barcodes import qr_code
 from chalicelib.preview.faces import since
+from chalicelib.preview.notifications import notification_between
 from chalicelib.preview.opened import OpenedPass, OpenedPassError
 from chalicelib.preview.views import View, views_of
 
@@ -37,7 +38,7 @@ __all__ = [
     "cards_of",
     "link_page",
     "notice_page",
-    "notification_of",
+    "notification_html",
     "page",
     "script",
     "source_of",
@@ -101,15 +102,16 @@ def cards_of(opened: OpenedPass, *, at: datetime | None = None) -> list[Card]:
     ]
 
 
-def notification_of(opened: OpenedPass, pieces: Sequence[object]) -> str:
-    """Return the HTML of a notification on the lock screen.
+def notification_html(before: OpenedPass, after: OpenedPass) -> str:
+    """Return the HTML of the notification that a phone shows about an update; empty if it shows none.
 
     Args:
-        opened: the pass after its change.
-        pieces: parts of the message: texts, and fields whose values are shown.
+        before: the pass on the phone.
+        after: the downloaded pass, in the same language.
     """
+    notification = notification_between(before, after)
     macros: Any = _environment().get_template("card.html").module
-    return str(macros.notification(views_of(opened)[0], pieces))
+    return str(macros.notification(views_of(after)[0], notification.pieces)) if notification is not None else ""
 
 
 @cache

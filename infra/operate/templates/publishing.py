@@ -1,9 +1,7 @@
 """Tells what a push of a template would do, before it is done."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chalicelib.passes.template import Template
 from infra.operate.passes.registrations import Registrations
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
@@ -30,16 +28,15 @@ class PushPlan:
     devices: int
 
 
-def plan_push(stage: Stage, name: str, files: Mapping[str, bytes], *, notify: bool) -> PushPlan:
-    """Return what pushing files as a template would do.
+def plan_push(stage: Stage, name: str, revision: str, *, notify: bool) -> PushPlan:
+    """Return what making a revision of a template current would do.
 
     Args:
         stage: the stage.
         name: name of the template.
-        files: contents by path, as they would be stored.
+        revision: the revision that would be current.
         notify: all passes of the template would be touched.
     """
-    revision = Template.parse(name, files).revision
     current = TemplatesBucket(stage).current(name)
     refused = Pushes(stage).refused(name)
     touched = [key for page in untouched(stage, template=name, revision=revision) for key in page] if notify else []

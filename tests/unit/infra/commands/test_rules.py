@@ -25,6 +25,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "cert rotate": ["pass.com.acme.boarding", "README.md"],
     "template push": [TEMPLATE],
     "template pull": ["boarding"],
+    "template rollback": ["boarding"],
+    "template delete": ["boarding"],
     "image put": ["x.png"],
     "push send": [PASS],
     "pass issue": [PASS, "--template", "boarding"],
