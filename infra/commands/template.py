@@ -1,17 +1,15 @@
 """`template`: checks, pushes, pulls, lists, rolls back and deletes templates; `new` and `preview` are in `design`."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from chalicelib.aws.templates import KEEP_SECONDS, pack, packaged_names
+from chalicelib.aws.templates import pack, packaged_names
 from chalicelib.core.errors import RefusedError, excerpt
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.passes.template import Template, pass_files
@@ -28,31 +26,28 @@ from infra.commands.options import (
     StageOption,
     YesOption,
 )
+from infra.commands.publishing import print_plan, publish, warn_of_lost_fields
 from infra.core.moments import format_moment
 from infra.core.terminal import (
     PlainConsole,
     standard_error,
     standard_output,
-    styled,
     write_json,
     write_line,
     write_table,
 )
 from infra.operate.certificates.nfc import check_template_certificates
 from infra.operate.certificates.stage import StageCertificates
-from infra.operate.pushes import Pushes
-from infra.operate.templates.bucket import PushedRevision, TemplatesBucket, TemplateUsedError
+from infra.operate.templates.bucket import TemplatesBucket, TemplateUsedError
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Finding, Severity
 from infra.operate.templates.folder import read_checked, template_name
-from infra.operate.templates.publishing import PushPlan, plan_push
+from infra.operate.templates.publishing import plan_push
 from infra.operate.templates.recompress import Recompressed, recompress_images
-from infra.operate.templates.touch import touch, untouched, used_by
+from infra.operate.templates.touch import used_by
 from infra.stage.stage import Stage
 
 DEFAULT_RATE = 50.0
-SETTLE_SECONDS = KEEP_SECONDS + 2
-"""After this time no execution environment builds passes from the old revision."""
 MAX_NAMED_PASSES = 5
 """Passes that the refusal to delete a template names."""
 
@@ -153,13 +148,13 @@ def push(  # noqa: PLR0913 - options of a command
     show_findings(str(folder), findings, progress)
     deployed = Stage.open(stage)
     bucket = TemplatesBucket(deployed)
-    _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
+    warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
     images = None if keep_images else _recompress(files, progress)
     files = images.files if images else files
     with progress.status("counting devices"):
         plan = plan_push(deployed, name, Template.parse(name, files).revision, notify=notify)
     if dry_run:
-        _print_plan(name, plan, as_json=as_json)
+        print_plan(name, plan, as_json=as_json)
         return
     action = f"push template {name}"
     if notify:
@@ -168,7 +163,7 @@ def push(  # noqa: PLR0913 - options of a command
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
         pushed = bucket.push(name, files, on_progress=lambda count: bar.advance(task, count))
-    done = _publish(deployed, name, pushed, rate=rate if notify else None, console=progress)
+    done = publish(deployed, name, pushed, rate=rate if notify else None, console=progress)
     if as_json:
         saving = {"bytes_before": images.bytes_before, "bytes_after": images.bytes_after} if images else None
         write_json({**done, "devices": plan.devices, "images": saving}, indent=None)
@@ -204,16 +199,16 @@ def rollback(  # noqa: PLR0913 - options of a command
     deployed = Stage.open(stage)
     bucket = TemplatesBucket(deployed)
     target = bucket.find(name, revision)
-    _warn_of_lost_fields(bucket.current(name), target, progress)
+    warn_of_lost_fields(bucket.current(name), target, progress)
     with progress.status("counting devices"):
         plan = plan_push(deployed, name, target.revision, notify=notify)
     if dry_run:
-        _print_plan(name, plan, as_json=as_json)
+        print_plan(name, plan, as_json=as_json)
         return
     confirm_notification(
         f"roll back template {name}", devices=plan.devices, yes=yes, always=notify and plan.touched > 0
     )
-    done = _publish(deployed, name, bucket.make_current(target), rate=rate if notify else None, console=progress)
+    done = publish(deployed, name, bucket.make_current(target), rate=rate if notify else None, console=progress)
     if as_json:
         write_json({**done, "devices": plan.devices}, indent=None)
     elif plan.devices:
@@ -322,64 +317,6 @@ def _print_path(name: str, path: Path, *, as_json: bool) -> None:
         write_line(str(path))
 
 
-def _print_plan(name: str, plan: PushPlan, *, as_json: bool) -> None:
-    if as_json:
-        write_json({"template": name, **asdict(plan), "dry_run": True})
-        return
-    changed = "is current already" if plan.revision == plan.before else f"replaces {plan.before or 'nothing'}"
-    rows = [("revision", f"{plan.revision}, {changed}")]
-    rows += [("passes to recheck", f"{plan.rechecked:,}"), ("passes to touch", f"{plan.touched:,}")]
-    write_table(("would do", ""), [*rows, ("devices to notify", f"{plan.devices:,}")])
-
-
-def _publish(
-    stage: Stage, name: str, pushed: PushedRevision, *, rate: float | None, console: PlainConsole
-) -> dict[str, object]:
-    """Recheck the refused passes of a template whose revision became current, and touch all passes if asked.
-
-    Args:
-        stage: the stage.
-        name: name of the template.
-        pushed: the revision.
-        rate: passes to touch per second; None to touch none.
-        console: for progress.
-
-    Returns:
-        The results, for JSON.
-    """
-    console.print(
-        f"template {name}: revision {pushed.revision} "
-        + ("was current already" if pushed.unchanged else "is current now")
-    )
-    rechecked = _recheck_refused(Pushes(stage), name, console)
-    touched = None
-    if rate is not None:
-        console.print(f"waiting {SETTLE_SECONDS:.0f} s until all functions use it")
-        time.sleep(SETTLE_SECONDS)
-        touched = _notify(stage, name, pushed.revision, rate, console)
-    return {
-        "template": name,
-        "revision": pushed.revision,
-        "before": pushed.before,
-        "rechecked": rechecked,
-        "touched": touched,
-    }
-
-
-def _warn_of_lost_fields(before: Template | None, after: Template, console: PlainConsole) -> None:
-    """Warn of fields that the new revision lacks: items that contain them are refused."""
-    lost = sorted(set(before.places) - set(after.places)) if before else []
-    if lost:
-        console.print(
-            styled(
-                "warning",
-                "yellow",
-                f": the fields {', '.join(lost)} were removed: items that contain them are refused; restore "
-                "the fields, or remove them from the pipeline",
-            )
-        )
-
-
 def _recompress(files: dict[str, bytes], console: PlainConsole) -> Recompressed:
     """Recompress the images, and print what that saves per download."""
     with console.status("recompressing images") as shown:
@@ -389,41 +326,6 @@ def _recompress(files: dict[str, bytes], console: PlainConsole) -> Recompressed:
         share = 1 - images.bytes_after / images.bytes_before
         console.print(f"images recompressed without loss: {sizes} ({share:.0%} less)")
     return images
-
-
-def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
-    """Request a recheck of the passes that were refused because of this template.
-
-    This is done even if the revision was current already: an earlier push may have been interrupted before it.
-    """
-    with console.status("reading refused passes") as shown:
-        count = pushes.recheck_refused(name, on_progress=lambda _: shown.update("requesting rechecks"))
-    if count:
-        console.print(f"{count:,} passes whose items were refused will be rechecked")
-    return count
-
-
-def _notify(stage: Stage, name: str, revision: str, rate: float, console: PlainConsole) -> int:
-    """Touch the template's passes, and print their number, also after Ctrl-C."""
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} passes touched"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("touch", total=None)
-        started, advice = datetime.now(UTC), "; interrupted, run the same command again to resume"
-        try:
-            touch(
-                stage,
-                untouched(stage, template=name, revision=revision),
-                template=name,
-                revision=revision,
-                rate=rate,
-                on_progress=lambda count: bar.advance(task, count),
-            )
-            advice = ""
-        finally:
-            seconds = (datetime.now(UTC) - started).total_seconds()
-            count = int(bar.tasks[task].completed)
-            console.print(f"touched {count:,} passes in {seconds:.1f} s{advice}")
-    return count
 
 
 def _can_sign_nfc(stage: str) -> dict[str, bool]:
