@@ -210,10 +210,13 @@ class Services:
 
     @cached_property
     def push_sender(self) -> "PushSender":
+        from chalicelib.flows.pace import Pacer
         from chalicelib.flows.send_pushes import PushSender
+        from chalicelib.updates.pacing import PushRate
 
         return PushSender(
             store=self.store,
+            pacer=Pacer(self.store, PushRate(self.settings.push_rate_limit)),
             metrics=self.metrics,
             client_for=self.client_for,
             clock=time.time,

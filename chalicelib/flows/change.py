@@ -24,6 +24,7 @@ from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
+from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, NARROW_DEVICES, Lane
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
@@ -40,15 +41,15 @@ class ChangeLimits:
     """Limits of a batch.
 
     Args:
-        max_direct_devices: number of devices that a batch pushes to itself. Passes of more devices are fanned out by
-            the push worker, so that the changes of the next batch do not wait.
+        narrow_devices: number of devices of a pass up to which a batch pushes to them itself, if their slot is near.
+            Passes on more devices are fanned out by the push worker.
         retry_seconds: delay of the push task for devices that were not pushed to.
         template_age_seconds: maximum age of the template that an item is first validated with.
         validation_reserve_seconds: reserved before the deadline for the steps after validation. Passes that are not
             validated by then are rechecked later.
     """
 
-    max_direct_devices: int = 1000
+    narrow_devices: int = NARROW_DEVICES
     retry_seconds: int = 5
     template_age_seconds: float = 5.0
     validation_reserve_seconds: float = 5.0
@@ -366,16 +367,11 @@ class ChangeHandler:
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
     def _find_devices(self, change: PassChange, targets: Targets, *, modified_at: int) -> None:
-        room = self.limits.max_direct_devices - sum(len(target.devices) for target in targets.values())
-        if room <= 0:
+        limit = self.limits.narrow_devices
+        page = self.store.registrations.page(change.pass_id, after=None, limit=limit + 1)
+        if page.more or len(page.devices) > limit:
             self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id(), modified_at)])
-            return
-        page = self.store.registrations.page(change.pass_id, after=None, limit=room)
-        if page.more:
-            self.queue.send(
-                [FanOut(change.pass_id, page.devices[-1], change.written_at, log.request_id(), modified_at)]
-            )
-        if page.devices:
+        elif page.devices:
             log.event(
                 "devices_found", pass_id=change.pass_id, devices=len(page.devices), shown=log.first_ids(page.devices)
             )
@@ -384,18 +380,37 @@ class ChangeHandler:
             target.changed_at = min(target.changed_at, change.written_at)
 
     def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
-        """Push once to each device, and queue a push task for the devices that were not reached."""
-        try:
-            result = self.push_sender.send(
-                pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
-            )
-        except Exception as error:  # noqa: BLE001 - the devices are pushed to by a push task
-            log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
-            result = SendResult(frozenset(target.devices))
-        everyone = tuple(sorted(target.devices))
-        task = NotifyDevices(pass_type_identifier, everyone, target.changed_at, log.request_id())
-        for left, delay in deferred_tasks(task, result, seconds=self.limits.retry_seconds, now=self.clock()):
-            self.queue.send(in_chunks(left), delay_seconds=delay, until=deadline)
+        """Push once to each device, or queue a push task for when their slot comes."""
+        devices = tuple(sorted(target.devices))
+        everyone = NotifyDevices(pass_type_identifier, devices, target.changed_at, log.request_id(), lane=Lane.NARROW)
+        for task in in_chunks(everyone):
+            try:
+                scheduled, result = self._sent(task, deadline=deadline)
+            except Exception as error:  # noqa: BLE001 - the devices are pushed to by a push task
+                log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
+                scheduled, result = task, SendResult(frozenset(task.devices))
+            if result is None:
+                delay = self.push_sender.pacer.delay_seconds(scheduled.slot_at)
+                self.queue.send([scheduled], delay_seconds=delay, until=deadline)
+                continue
+            for left, delay in deferred_tasks(scheduled, result, seconds=self.limits.retry_seconds, now=self.clock()):
+                self.queue.send([left], delay_seconds=delay, until=deadline)
+
+    def _sent(self, task: NotifyDevices, *, deadline: float) -> tuple[NotifyDevices, SendResult | None]:
+        """Send the pushes of a push task if they are due at once or soon; else schedule it.
+
+        Returns:
+            The push task with its slot, and the result; None if it must wait in the queue.
+        """
+        pacer = self.push_sender.pacer
+        slot = pacer.take_at_once(task.paced_lane, len(task.devices))
+        if slot is None:
+            task = pacer.scheduled(task)
+            if task.slot_at - self.clock() > DIRECT_WAIT_SECONDS:
+                return task, None
+            pacer.wait_until(task.slot_at)
+        result = self.push_sender.send(task, deadline=deadline, slot=slot)
+        return (pacer.scheduled(task), None) if result.unpaced else (task, result)
 
 
 def _refused(change: PassChange, item: PassItem, error: RefusedError) -> RefusedRecord:

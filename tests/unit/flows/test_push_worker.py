@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.send_pushes import PushSender, SendResult
 from chalicelib.http.events import queue_messages
 from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of, with_attempts
+from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import NotifyDevices, decode, encode
+from tests.schedules.memory import Memory
 
 PUSH_QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/passwire-dev-push"
 
@@ -43,8 +46,10 @@ class Sqs:
 class OneByOne:
     """A push sender that delivers one push per batch."""
 
-    def send(self, _: str, devices: Collection[DeviceLibraryIdentifier], **__: object) -> SendResult:
-        return SendResult(frozenset(sorted(devices)[1:]))
+    pacer = Pacer(Memory().store(), PushRate(1_000_000))
+
+    def send(self, task: NotifyDevices, **_: object) -> SendResult:
+        return SendResult(frozenset(sorted(task.devices)[1:]))
 
 
 @pytest.fixture
