@@ -48,8 +48,9 @@ class Settings:
         web_service_url: URL of the API under a custom domain; empty to take the URL of each request.
         path_parameters: form of the path parameters that the gateway passes on.
         held_removals_queue_url: URL of the SQS queue of removals that an operator decides on (`updates/removals.py`).
-        push_rate_limit: maximum number of devices that are notified per second; two thirds of what the gateway can
-            serve by default.
+        throttle_rate: requests per second that the gateway lets through.
+        push_rate_limit: maximum number of devices that are notified per second; by default what the gateway can serve
+            with a third of `throttle_rate` kept free.
         deletion_grace_minutes: minutes for which the registrations of a deleted pass are kept.
         personalize_authorization: whether a sign-up without `Authorization` is refused.
         log_key: key under which secrets are hashed in logs.
@@ -73,6 +74,7 @@ class Settings:
     log_key: str = ""
     held_removals_queue_url: str = ""
     deletion_grace_minutes: int = 15
+    throttle_rate: int = DEFAULT_THROTTLE_RATE
     push_rate_limit: int = default_push_rate(DEFAULT_THROTTLE_RATE)
 
     @property
@@ -100,7 +102,7 @@ class Settings:
         try:
             push_timeout_seconds = int(optional("PUSH_TIMEOUT_SECONDS", "20"))
             deletion_grace_minutes = int(optional("DELETION_GRACE_MINUTES", "15"))
-            throttle_rate = float(optional("THROTTLE_RATE", str(DEFAULT_THROTTLE_RATE)))
+            throttle_rate = int(optional("THROTTLE_RATE", str(DEFAULT_THROTTLE_RATE)))
             push_rate_limit = int(optional("PUSH_RATE_LIMIT", str(default_push_rate(throttle_rate))))
             path_parameters = PathParameters(optional("PATH_PARAMETERS", "encoded"))
             personalize_authorization = PersonalizeAuthorization(optional("PERSONALIZE_AUTHORIZATION", "optional"))
@@ -129,5 +131,6 @@ class Settings:
             log_key=optional("LOG_KEY", ""),
             held_removals_queue_url=optional("HELD_REMOVALS_QUEUE_URL", ""),
             deletion_grace_minutes=deletion_grace_minutes,
+            throttle_rate=throttle_rate,
             push_rate_limit=push_rate_limit,
         )

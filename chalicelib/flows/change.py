@@ -383,7 +383,7 @@ class ChangeHandler:
         """Push once to each device, or queue a push task for when their slot comes."""
         devices = tuple(sorted(target.devices))
         everyone = NotifyDevices(pass_type_identifier, devices, target.changed_at, log.request_id(), lane=Lane.NARROW)
-        for task in in_chunks(everyone):
+        for task in in_chunks(everyone, size=self.push_sender.pacer.rate.devices_per_send):
             try:
                 scheduled, result = self._sent(task, deadline=deadline)
             except Exception as error:  # noqa: BLE001 - the devices are pushed to by a push task

@@ -20,9 +20,8 @@ from chalicelib.telemetry import log
 from chalicelib.updates.attempts import MAX_ATTEMPTS
 from chalicelib.updates.fan_outs import Decline, FanOutProgress, claim
 from chalicelib.updates.messages import InvalidMessage, QueueMessage
-from chalicelib.updates.pacing import HORIZON_SECONDS, NARROW_DEVICES, WAIT_SECONDS, Lane
+from chalicelib.updates.pacing import HORIZON_SECONDS, MAX_DEVICES_PER_SEND, NARROW_DEVICES, WAIT_SECONDS, Lane
 from chalicelib.updates.push_tasks import (
-    MAX_DEVICES_PER_TASK,
     FanOut,
     NotifyDevices,
     PushTask,
@@ -47,12 +46,13 @@ class WorkerLimits:
     """Page sizes.
 
     Args:
-        fan_out_page: registrations that are read at once for a fan-out; they make one push task.
+        fan_out_page: registrations that are read at once for a fan-out, unless the rate allows fewer per send; they
+            make one push task.
         narrow_devices: number of devices of a pass up to which its fan-out is in the narrow lane.
         removal_page: registrations that are read at once for a removal.
     """
 
-    fan_out_page: int = MAX_DEVICES_PER_TASK
+    fan_out_page: int = MAX_DEVICES_PER_SEND
     narrow_devices: int = NARROW_DEVICES
     removal_page: int = 100
 
@@ -94,11 +94,11 @@ class _Due:
             paced_seconds=min(task.due_at for task in tasks) - changed_at,
         )
 
-    def can_take(self, task: NotifyDevices, slot_at: float) -> bool:
+    def can_take(self, task: NotifyDevices, slot_at: float, *, limit: int) -> bool:
         """Return True if a push task with this slot can be sent together with these."""
         same = (task.pass_type_identifier, task.paced_lane, slot_at)
         return same == (self.pass_type_identifier, self.lane, self.slot_at) and (
-            len(self.devices | set(task.devices)) <= MAX_DEVICES_PER_TASK
+            len(self.devices | set(task.devices)) <= limit
         )
 
 
@@ -233,13 +233,14 @@ class PushWorker:
         """
         now = self.clock()
         groups: list[_Due] = []
+        limit = self.push_sender.pacer.rate.devices_per_send
         for message in messages:
             task = message.task
             if not isinstance(task, NotifyDevices):
                 continue
             slot_at = max(task.slot_at, now) if task.slot_at else 0.0
             for group in groups:
-                if group.can_take(task, slot_at):
+                if group.can_take(task, slot_at, limit=limit):
                     group.tasks.append((message, task))
                     break
             else:
@@ -375,9 +376,10 @@ class PushWorker:
             after = DeviceLibraryIdentifier(progress.reached) if progress.reached else None
         began = after
         slot_at = task.slot_at
+        limit = min(self.limits.fan_out_page, self.push_sender.pacer.rate.devices_per_send)
         while time.monotonic() < deadline - RESERVE_SECONDS:
             try:
-                page = self.store.registrations.page(task.pass_id, after=after, limit=self.limits.fan_out_page)
+                page = self.store.registrations.page(task.pass_id, after=after, limit=limit)
                 if page.devices:
                     lane = self._lane_of(page, after)
                     slot_at = slot_at or self.push_sender.pacer.schedule(lane, len(page.devices))

@@ -56,6 +56,10 @@ DIRECT_WAIT_SECONDS = 1.0
 """The same for the push function, whose waiting delays the stamps of the changes behind it."""
 LATENESS_SECONDS = 2.0
 """How long after the end of its slot a push may start. Later ones take new time."""
+SEND_SECONDS = 1.0
+"""Time of the stage that one send takes at most, so that a narrow change does not wait behind it for longer."""
+MAX_DEVICES_PER_SEND = 500
+"""A push task of as many devices, with identifiers of the maximum length, stays below SQS's 256 KiB."""
 REQUESTS_PER_DEVICE = 2
 """Requests of a notified phone: a list call and a download."""
 DEFAULT_GATEWAY_SHARE = 2 / 3
@@ -97,6 +101,11 @@ class PushRate:
     """
 
     devices_per_second: float
+
+    @property
+    def devices_per_send(self) -> int:
+        """Number of devices that one send notifies at most."""
+        return max(1, min(MAX_DEVICES_PER_SEND, int(self.devices_per_second * SEND_SECONDS)))
 
     def stage_cost(self, devices: int) -> int:
         """Return the time that a send of so many devices takes of the stage's timeline, in microseconds."""

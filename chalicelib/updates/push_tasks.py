@@ -12,13 +12,11 @@ from typing import Any
 
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.updates.pacing import Lane, lane_for
+from chalicelib.updates.pacing import MAX_DEVICES_PER_SEND, Lane, lane_for
 
 MAX_GROUP_LENGTH = 128
 MAX_TIME = 100_000_000_000
 """Epoch seconds, in the year 5138. This service never writes a later time, nor one before 1970."""
-MAX_DEVICES_PER_TASK = 500
-"""500 identifiers of the maximum length stay below SQS's 256 KiB; usual ones (32 hexadecimal digits) have 18 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class NotifyDevices:
         not_before: epoch seconds before which nothing is pushed; 0 to push at once.
         lane: in which it is scheduled (`updates/pacing.py`); None to choose it by the number of devices.
         slot_at: epoch seconds from which its lane lets it be sent; 0 if it is not scheduled yet.
-        paced_seconds: how long it has waited for its lane, which is no failure.
+        paced_seconds: how long it has waited for its lane, without a failure.
     """
 
     pass_type_identifier: str
@@ -258,9 +256,6 @@ def _stamp_of(content: Mapping[str, object]) -> int | None:
     return found
 
 
-def in_chunks(task: NotifyDevices) -> list[NotifyDevices]:
-    """Split a push task into parts that each fit a message."""
-    return [
-        replace(task, devices=task.devices[start : start + MAX_DEVICES_PER_TASK])
-        for start in range(0, len(task.devices), MAX_DEVICES_PER_TASK)
-    ]
+def in_chunks(task: NotifyDevices, *, size: int = MAX_DEVICES_PER_SEND) -> list[NotifyDevices]:
+    """Split a push task into parts of up to `size` devices; with `MAX_DEVICES_PER_SEND` each fits a message."""
+    return [replace(task, devices=task.devices[start : start + size]) for start in range(0, len(task.devices), size)]

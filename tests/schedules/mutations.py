@@ -286,7 +286,7 @@ def stages_time_taken_in_advance() -> Mutation:
 
 
 def timeline_without_condition() -> Mutation:
-    """Each send takes time from now on, whoever has taken it before."""
+    """Each send takes time from now on, even if it is taken already."""
 
     def take_now(self: MemoryTimelines, costs: Mapping[str, int], *, now: int) -> bool:
         self.rows.timelines.update({timeline: now + cost for timeline, cost in costs.items()})
