@@ -5,6 +5,8 @@ BIN := .venv/bin
 RUNNABLE := .venv/runnable
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Tests start hundreds of Python processes: compiled files are kept in .passwire, even if the environment asks for none.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.passwire/pycache $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
@@ -14,22 +16,22 @@ help: ## list the targets
 
 install: $(RUNNABLE) ## install the command line as .venv/bin/passwire, without the tools that tests need
 
-up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C
-	@exec $(BIN)/python -m infra up
+up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C; FRESH=1 starts over without the data of the last run
+	@exec $(BIN)/python -m infra up $(if $(FRESH),--fresh)
 
 demo: $(RUNNABLE) ## play the whole loop: issue, register, change, push, list, download, change message
 	@exec $(BIN)/python -m infra demo
 
 test: $(INSTALLED) ## run the whole suite, or a selection: make test T=tests/unit/passes K='archive and not strings'
 ifneq ($(T)$(K),)
-	$(BIN)/python -m pytest $(T) $(if $(K),-k "$(K)")
+	$(PYTEST) $(T) $(if $(K),-k "$(K)")
 else
-	$(BIN)/python -m pytest tests/unit --numprocesses auto
-	$(BIN)/python -m pytest --ignore tests/unit
+	$(PYTEST) tests/unit --numprocesses auto --dist worksteal
+	$(PYTEST) --ignore tests/unit
 endif
 
 test-unit: $(INSTALLED) ## run the tests that need no local run, in parallel; takes K, too
-	$(BIN)/python -m pytest tests/unit --numprocesses auto $(if $(K),-k "$(K)")
+	$(PYTEST) tests/unit --numprocesses auto --dist worksteal $(if $(K),-k "$(K)")
 
 check: $(INSTALLED) lint types imports template test ## everything that CI runs
 
@@ -79,7 +81,7 @@ bench-cold: $(INSTALLED) ## measure cold starts from the built zip, beside it as
 	$(BIN)/python -m benchmarks.cold
 
 policies: $(INSTALLED) ## print what each function's policy grants and what the function uses; fail where they differ
-	@$(BIN)/python -m pytest -q tests/stack/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \
+	@$(PYTEST) -q tests/stack/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \
 	grep -v '^{' .passwire/policies.txt; exit $$status
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q

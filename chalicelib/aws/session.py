@@ -47,7 +47,7 @@ class ClientFactory:
         self._session = get_session()
         self._connections = Connections(
             verify=self._session.get_config_variable("ca_bundle") or roots_folder or True,
-            timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+            timeout=(config.connect_timeout, config.read_timeout),
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # else a body waits 40 ms for the ACK of its headers
         )
 

@@ -9,8 +9,17 @@ from chalicelib.passes.format.barcodes import SQUARE
 if TYPE_CHECKING:
     from zint import Symbol
 
-QUIET_ZONE = 4
-"""White modules around a code, by which a scanner finds it (ISO/IEC 18004 requires four)."""
+_QUIET_ZONES = {
+    "PKBarcodeFormatQR": (4, 4),
+    "PKBarcodeFormatAztec": (2, 2),
+    "PKBarcodeFormatPDF417": (2, 2),
+    "PKBarcodeFormatEAN13": (11, 0),
+}
+"""White modules beside and above a code, by which a scanner finds it (ISO/IEC 18004, 24778, 15438, 15420; GS1). Aztec
+needs none.
+"""
+_LINEAR_QUIET_ZONE = (10, 0)
+"""Quiet zone of Code 128, Code 39, Codabar and Interleaved 2 of 5 (ISO/IEC 15417, 16388, 16390)."""
 _FORMATS = {
     "PKBarcodeFormatQR": "QRCODE",
     "PKBarcodeFormatPDF417": "PDF417",
@@ -33,15 +42,20 @@ class BarcodePicture:
         path: the dark modules as the `d` of an SVG path; empty if the message cannot be encoded in the format.
         width: width of the drawing in modules.
         height: height of the drawing in modules.
-        square: whether Wallet shows the barcode in a square place.
+        shape: of the place in which Wallet shows the barcode: square, stacked (PDF417) or linear.
         text: text below the barcode.
     """
 
     path: str
     width: float
     height: float
-    square: bool
+    shape: str
     text: str
+
+    @property
+    def square(self) -> bool:
+        """True if Wallet shows the barcode in a square place."""
+        return self.shape == "square"
 
 
 def barcode_picture(content: Mapping[str, Any]) -> BarcodePicture | None:
@@ -61,11 +75,12 @@ def _draw(barcode: Mapping[str, Any]) -> BarcodePicture:
     form, message = str(barcode.get("format")), str(barcode.get("message", ""))
     text = str(barcode.get("altText") or "")
     symbol = _encoded(form, message, str(barcode.get("messageEncoding") or "utf-8"))
+    shape = "square" if form in SQUARE else "stacked" if form == "PKBarcodeFormatPDF417" else "linear"
     if symbol is None:
-        return BarcodePicture("", 0, 0, square=form in SQUARE, text=text or "this barcode cannot be drawn")
+        return BarcodePicture("", 0, 0, shape, "")
     vector = symbol.vector
     path = "".join(f"M{r.x:g} {r.y:g}h{r.width:g}v{r.height:g}h{-r.width:g}z" for r in vector.rectangles)
-    return BarcodePicture(path, vector.width, vector.height, square=form in SQUARE, text=text)
+    return BarcodePicture(path, vector.width, vector.height, shape, text)
 
 
 def _encoded(form: str, message: str, encoding: str) -> "Symbol | None":
@@ -77,7 +92,7 @@ def _encoded(form: str, message: str, encoding: str) -> "Symbol | None":
     symbol.symbology = getattr(Symbology, _FORMATS[form])
     symbol.scale = 0.5  # one unit per module
     symbol.show_text = False
-    symbol.whitespace_width = symbol.whitespace_height = QUIET_ZONE
+    symbol.whitespace_width, symbol.whitespace_height = _QUIET_ZONES.get(form, _LINEAR_QUIET_ZONE)
     if form not in (*SQUARE, "PKBarcodeFormatPDF417"):
         symbol.height = _LINEAR_HEIGHT
     try:

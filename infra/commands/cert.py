@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,10 @@ from infra.core.private_files import open_private
 from infra.core.terminal import printable, standard_error, standard_output, styled, write_json, write_line
 from infra.operate.certificates import CertificateError
 from infra.operate.certificates.files import Password, read
+from infra.operate.certificates.nfc import REMEDY, RefusedPasses, find_refused_passes_of
 from infra.operate.certificates.stage import StageCertificates, Status
+from infra.stage.errors import StageError
+from infra.stage.stage import Stage
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
 PIPE_WIDTH = 300
@@ -146,24 +150,42 @@ def status(
 ) -> None:
     """List certificates: team, expiry of certificate and intermediate, and what pushes are sent with.
 
-    Exit code 0: all are valid for more than --days. 1: one is not, or is unusable, or the stage has none.
+    Also lists passes that phones refuse because they need an NFC certificate, among the first 1,000 of the stage.
+
+    Exit code 0: all are valid for more than --days. 1: one is not, or is unusable, or the stage has none, or phones
+    refuse passes.
 
     Example: python -m infra cert status --stage prod --days 45 --json
     """
     with standard_error().status("reading certificates"):
         found = StageCertificates(stage).status(pass_types or [], now=datetime.now(UTC))
+        refused = _refused(stage, found)
     if not found:
         raise CertificateError(f"stage {stage} has no certificate; to request one, run: python -m infra cert request")
-    _show(found, as_json=as_json)
-    if any(row.days_left is None or row.days_left <= days for row in found):
+    _show(found, refused, as_json=as_json)
+    if refused or any(row.days_left is None or row.days_left <= days for row in found):
         raise typer.Exit(1)
 
 
-def _show(found: list[Status], *, as_json: bool) -> None:
+def _refused(stage: str, found: list[Status]) -> list[RefusedPasses]:
+    """Find passes that phones refuse; none if the stage has certificates, but is not deployed yet."""
+    try:
+        deployed = Stage.open(stage)
+    except StageError:
+        return []
+    return find_refused_passes_of(deployed, {row.pass_type_identifier: row.nfc for row in found if row.nfc is not None})
+
+
+def _show(found: list[Status], refused: Sequence[RefusedPasses] = (), *, as_json: bool) -> None:
     if as_json:
-        write_json([asdict(row) for row in found], default=datetime.isoformat)
+        rows = [
+            asdict(row)
+            | {"refused": [str(each) for each in refused if each.pass_type_identifier == row.pass_type_identifier]}
+            for row in found
+        ]
+        write_json(rows, default=datetime.isoformat)
         return
-    names = ("pass type", "team", "certificate until", "intermediate until", "days left", "pushes with")
+    names = ("pass type", "team", "certificate until", "intermediate until", "days left", "pushes with", "NFC")
     table = Table(*(Column(name, overflow="fold") for name in names), box=None)
     for row in found:
         if row.certificate_ends_at and row.intermediate_ends_at:
@@ -176,6 +198,7 @@ def _show(found: list[Status], *, as_json: bool) -> None:
                 f"{row.intermediate_ends_at:%Y-%m-%d}",
                 styled(str(days_left), color),
                 row.pushes_with,
+                "yes" if row.nfc else "no",
             )
     console = standard_output()
     console.width = console.width if console.is_terminal else PIPE_WIDTH
@@ -184,6 +207,8 @@ def _show(found: list[Status], *, as_json: bool) -> None:
     for row in found:
         if row.problem:
             console.print(styled("unusable:", "red", f" {row.problem}"))
+    for each in refused:
+        console.print(styled("refused by phones:", "red", f" {each}; {REMEDY}"))
 
 
 def _password(file: Path | None) -> Password:

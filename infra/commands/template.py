@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -20,11 +21,15 @@ from chalicelib.preview import page
 from infra.commands.options import JsonOption, StageOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
 from infra.local.processes import PROJECT
+from infra.operate.certificates.nfc import check_template_certificates
+from infra.operate.certificates.stage import StageCertificates
+from infra.operate.passes.images import ItemImages
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Finding, Severity, warning
 from infra.operate.templates.folder import read_checked, template_name
+from infra.operate.templates.recompress import Recompressed, recompress_images
 from infra.operate.templates.touch import touch, untouched
 from infra.stage.stage import Stage
 
@@ -57,6 +62,7 @@ def check(
     folders: Annotated[
         list[Path], typer.Argument(metavar="NAME.pass...", help="Designers' folders, or .pkpasstemplate.")
     ],
+    stage: Annotated[str | None, typer.Option(help="Stage whose certificates must be able to sign the passes.")] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,7 +70,8 @@ def check(
 
     Example: python -m infra template check chalicelib/templates/boarding.pass
     """
-    found = {str(folder): _findings(folder)[1] for folder in folders}
+    can_sign = _can_sign_nfc(stage) if stage is not None else {}
+    found = {str(folder): _findings(folder, can_sign)[1] for folder in folders}
     if as_json:
         write_json({folder: [_described(f) for f in findings] for folder, findings in found.items()})
     else:
@@ -79,8 +86,13 @@ def preview(
     folder: FolderArgument,
     language: Annotated[str, typer.Option(help="Language of the page, such as en or de.")] = "en",
     item: Annotated[
-        Path | None, typer.Option(help="JSON file with attributes of a pass item: fields, overrides, voided.")
+        Path | None,
+        typer.Option(
+            help="JSON file with attributes of a pass item: fields, overrides, images, voided. An image is the name of "
+            "a file beside it, or with --stage a key of `image put`."
+        ),
     ] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage that has the images of the item's keys.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.")] = None,
 ) -> None:
     """Write an HTML page that shows a pass of a template, front and back.
@@ -89,7 +101,8 @@ def preview(
     """
     name, findings, files = _readable(folder)
     _show(str(folder), findings, standard_error())
-    attributes = _attributes(item)
+    images = ItemImages(item.parent if item else Path(), Stage.open(stage) if stage is not None else None)
+    attributes = images.with_keys(_attributes(item))
     template = Template.parse(name, files)
     parsed = PassItem.parse({"pass_id": SAMPLE_PASS_ID, **attributes, "template": name})
     for each in validate(template, parsed):
@@ -103,7 +116,8 @@ def preview(
     )
     target = output or PREVIEWS / f"{name}.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    archive = template.archive_with(localized_strings(template, parsed), personalized=False)
+    own = localized_strings(template, parsed) | {path: images.get(key) for path, key in parsed.images.items()}
+    archive = template.archive_with(own, personalized=False)
     target.write_text(page(archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
     write_line(str(target))
 
@@ -117,11 +131,15 @@ def push(
         bool, typer.Option("--notify", help="Touch all passes of the template, so that phones download them again.")
     ] = False,
     rate: Annotated[float, typer.Option(min=0.1, help="Maximum number of passes to touch per second.")] = DEFAULT_RATE,
+    keep_images: Annotated[
+        bool, typer.Option("--keep-images", help="Store images as they are, without lossless recompression.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check a folder and store it as the template that passes are built from. Takes effect within 5 seconds.
 
-    Passes whose items were refused because of this template are rechecked, and pushed if they are valid now. With
+    PNGs are recompressed without changing a pixel, since each phone downloads them; --keep-images stores them as they
+    are. Passes whose items were refused because of this template are rechecked, and pushed if they are valid now. With
     --notify, all passes of the template are touched; if interrupted, run the same command again to resume.
 
     Example: python -m infra template push boarding.pass --stage dev --notify --rate 100
@@ -132,6 +150,8 @@ def push(
     deployed = Stage.open(stage)
     bucket = TemplatesBucket(deployed)
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
+    images = None if keep_images else _recompress(files, progress)
+    files = images.files if images else files
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
         pushed = bucket.push(name, files, on_progress=lambda count: bar.advance(task, count))
@@ -146,8 +166,9 @@ def push(
         time.sleep(SETTLE_SECONDS)
         touched = _notify(deployed, name, pushed.revision, rate, progress)
     if as_json:
+        saving = {"bytes_before": images.bytes_before, "bytes_after": images.bytes_after} if images else None
         done = {"revision": pushed.revision, "before": pushed.before, "rechecked": rechecked, "touched": touched}
-        write_json({"template": name, **done}, indent=None)
+        write_json({"template": name, **done, "images": saving}, indent=None)
 
 
 @app.command()
@@ -202,6 +223,17 @@ def _warn_of_lost_fields(before: Template | None, after: Template, console: Plai
         )
 
 
+def _recompress(files: dict[str, bytes], console: PlainConsole) -> Recompressed:
+    """Recompress the images, and print what that saves per download."""
+    with console.status("recompressing images") as shown:
+        images = recompress_images(files, on_progress=lambda path: shown.update(f"recompressing {path}"))
+    if images.count:
+        sizes = f"{images.bytes_before:,} to {images.bytes_after:,} bytes"
+        share = 1 - images.bytes_after / images.bytes_before
+        console.print(f"images recompressed without loss: {sizes} ({share:.0%} less)")
+    return images
+
+
 def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
     """Request a recheck of the passes that were refused because of this template.
 
@@ -237,10 +269,16 @@ def _notify(stage: Stage, name: str, revision: str, rate: float, console: PlainC
     return count
 
 
-def _findings(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
+def _can_sign_nfc(stage: str) -> dict[str, bool]:
+    """Return by pass type of a stage whether its certificate is an NFC certificate, unusable ones left out."""
+    rows = StageCertificates(Stage.open(stage).name).status([], now=datetime.now(UTC))
+    return {row.pass_type_identifier: row.nfc for row in rows if row.nfc is not None}
+
+
+def _findings(folder: Path, can_sign: Mapping[str, bool] | None = None) -> tuple[str, list[Finding], dict[str, bytes]]:
     name = template_name(folder)
     files, unread = read_checked(folder)
-    found = [*unread, *check_template(name, files)]
+    found = [*unread, *check_template(name, files), *check_template_certificates(files, can_sign or {})]
     return name, found, pass_files(files, icon=False)
 
 

@@ -212,10 +212,16 @@ RULES = (
     ),
     Rule(
         "stage rate",
-        "A stage takes a rate and a burst of requests, then answers 429.",
+        "The gateway answers 429 above a rate and a burst: those of a method, of its stage, and of the account (10,000 "
+        "requests per second, 5,000 at once).",
         "API Gateway guide, api-gateway-request-throttling",
-        (STRICT + "test_api_answers_429_above_its_rate",),
-        "Off unless a test switches it on.",
+        (
+            STRICT + "test_api_answers_429_above_the_rate_of_its_stage",
+            STRICT + "test_method_with_a_rate_of_its_own_does_not_use_that_of_the_stage",
+            STRICT + "test_api_answers_429_above_the_rate_of_the_account",
+        ),
+        "AWS limits as a target, not as a guarantee. Methods without a limit of their own share that of the stage; AWS "
+        "may give it to each of them.",
     ),
     Rule(
         "gateway responses",
@@ -249,7 +255,7 @@ RULES = (
         "The API function ends after 10 s, so one request that is never answered must fail before that.",
         "Lambda guide, configuration-timeout; API Gateway quotas (29 s)",
         (
-            "tests/unit/aws/test_session.py::test_request_without_response_fails_within_the_api_functions_timeout",
+            "tests/unit/aws/test_session.py::test_attempts_without_response_end_within_the_api_functions_timeout",
             TEMPLATE + "test_functions_time_out_before_their_callers",
         ),
     ),

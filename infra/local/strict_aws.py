@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 CONTROL_PATH = "/_passwire/strict"
-API_PATH = "/_user_request_"
 READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
 OK, ACCEPTED = 200, 202
@@ -49,8 +48,9 @@ class Limits:
         log_reads_per_second: FilterLogEvents per account (AWS: 5).
         invocation_bytes: the largest payload of a synchronous invocation (AWS: 6 MB).
         existing_names: whether a change set that would create an existing name is refused.
-        api_rate: requests per second that the API's stage accepts (AWS: as the stage is configured).
-        api_burst: the number of them that may come at once.
+        account_rate: requests per second that the gateway accepts for all stages together (AWS: 10,000).
+        account_burst: the number of them that may come at once (AWS: 5,000). The limits of each stage and method are
+            those that it is deployed with.
         record_units: whether consumed units are counted by table and partition key.
     """
 
@@ -63,8 +63,8 @@ class Limits:
     log_reads_per_second: float = 5
     invocation_bytes: int = 6 * 1024 * 1024
     existing_names: bool = True
-    api_rate: float = 0
-    api_burst: float = 0
+    account_rate: float = 10_000
+    account_burst: float = 5_000
     record_units: bool = False
 
     def change(self, values: Json) -> None:
@@ -598,6 +598,64 @@ class ChangeSets:
         return name if isinstance(name, str) and not problem(name) else None
 
 
+class Gateway:
+    """Throttles requests to an API's stage with the token buckets of its method settings, and of the account.
+
+    A method with settings of its own has a bucket of its own. All other methods of the stage share one. AWS describes
+    the limits of a stage as applied "at the API method level", which may mean a bucket for each of those methods; one
+    for all of them is stricter.
+    """
+
+    def __init__(self, limits: Limits, module: Module) -> None:
+        self._limits = limits
+        self._module = module
+        self._buckets: dict[tuple[str, ...], TokenBucket] = {}
+        self.refused = 0
+
+    def install(self) -> None:
+        self._module._check_throttle = self.check
+
+    def check(
+        self, stage: Json, api_id: str, stage_name: str, resource_path: str, http_method: str, _key: object
+    ) -> object:
+        """Take a token from each bucket of a request; returns ministack's error if one is empty, else None."""
+        settings = {_method_of(name): entry for name, entry in (stage.get("methodSettings") or {}).items()}
+        method = (resource_path, http_method)
+        slot = method if method in settings else EVERY_METHOD
+        entry = settings.get(slot, {})
+        rate, burst = (entry.get(name) for name in ("throttlingRateLimit", "throttlingBurstLimit"))
+        buckets = [
+            self._bucket((api_id, stage_name, *slot), rate, burst),
+            self._bucket((), self._limits.account_rate or None, self._limits.account_burst),
+        ]
+        now = time.monotonic()
+        limited = [bucket for bucket in buckets if bucket is not None]
+        if not all(bucket.admits(now) for bucket in limited):
+            self.refused += 1
+            return self._module._gw_error("THROTTLED", self._module._GATEWAY_ERROR_MESSAGES["THROTTLED"])
+        for bucket in limited:
+            bucket.take(1)
+        return None
+
+    def _bucket(self, slot: tuple[str, ...], rate: float | None, burst: float | None) -> TokenBucket | None:
+        if rate is None:
+            return None
+        capacity = max(1.0, float(burst or 0))
+        bucket = self._buckets.get(slot)
+        if bucket is None or (bucket.rate, bucket.burst) != (rate, capacity):
+            bucket = self._buckets[slot] = TokenBucket(rate=rate, burst=capacity, now=time.monotonic())
+        return bucket
+
+
+EVERY_METHOD = ("*", "*")
+
+
+def _method_of(setting: str) -> tuple[str, str]:
+    """Return path and HTTP method of the name of a method setting, such as `~1v1~1log/POST` or `/v1/log/POST`."""
+    path, _, method = setting.rpartition("/")
+    return path if path == "*" else "/" + path.replace("~1", "/").lstrip("/"), method
+
+
 def _json_error(code: str, message: str, status: int) -> Response:
     body = json.dumps({"__type": code, "Type": "User", "Message": message, "message": message}).encode()
     return status, {"Content-Type": "application/json", "x-amzn-errortype": code}, body
@@ -623,18 +681,17 @@ class Strict:
         handlers["logs"] = self._read_logs
         Queues(limits, services["sqs"], services["provisioners"]).install()
         ChangeSets(limits, services["cloudformation"], services["changesets"], services["handlers"]).install()
+        self.gateway = Gateway(limits, services["apigateway"])
+        self.gateway.install()
         self._app = app.app
         app.app = self.serve
         self._log_reads = TokenBucket(rate=0, burst=0, now=time.monotonic())
-        self._api = TokenBucket(rate=0, burst=0, now=time.monotonic())
 
     async def serve(self, scope: Json, receive: Callable[[], Awaitable[Json]], send: Callable[[Json], Any]) -> None:
         """The ASGI application."""
         path = scope.get("path", "")
         if scope["type"] == "http" and path == CONTROL_PATH:
             await self._control(scope, receive, send)
-        elif self.limits.api_rate and scope["type"] == "http" and API_PATH in path and not self._api_admits():
-            await _answer(send, 429, {"message": "Too Many Requests"})
         else:
             await self._app(scope, receive, send)
 
@@ -644,11 +701,9 @@ class Strict:
             self.limits.change(json.loads(body))
             self.dynamodb.units.clear()
             self.dynamodb.refused.clear()
-        await _answer(
-            send,
-            200,
-            {"limits": asdict(self.limits), "units": self.dynamodb.units, "refused": self.dynamodb.refused},
-        )
+            self.gateway.refused = 0
+        refused = {**self.dynamodb.refused, "TooManyRequests": self.gateway.refused}
+        await _answer(send, 200, {"limits": asdict(self.limits), "units": self.dynamodb.units, "refused": refused})
 
     async def _read_logs(self, method: str, path: str, headers: dict[str, str], body: bytes, query: Json) -> Response:
         rate = self.limits.log_reads_per_second
@@ -660,15 +715,6 @@ class Strict:
             self._log_reads.take(1)
         response: Response = await self._logs(method, path, headers, body, query)
         return response
-
-    def _api_admits(self) -> bool:
-        rate, burst = self.limits.api_rate, self.limits.api_burst
-        if (self._api.rate, self._api.burst) != (rate, max(1.0, burst)):
-            self._api = TokenBucket(rate=rate, burst=burst, now=time.monotonic())
-        if not self._api.admits(time.monotonic()):
-            return False
-        self._api.take(1)
-        return True
 
 
 async def _body(receive: Callable[[], Awaitable[Json]]) -> Any:  # noqa: ANN401 - an asynchronous generator

@@ -47,12 +47,18 @@ def check_authentication_keys(stage: str) -> None:
         )
 
 
-def ensure_authentication_keys(stage: str, *, on_progress: Callable[[str], None] = lambda _: None) -> None:
+def ensure_authentication_keys(
+    stage: str,
+    *,
+    on_progress: Callable[[str], None] = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Create the first authentication key of a stage; an existing one is kept.
 
     Args:
         stage: the name of the stage.
         on_progress: takes a line when the command waits for the name of deleted keys.
+        sleep: waits some seconds before the next attempt.
 
     Raises:
         StageError: a deleted secret of that name can still be restored, or its name stays taken.
@@ -64,6 +70,7 @@ def ensure_authentication_keys(stage: str, *, on_progress: Callable[[str], None]
         authentication_keys_content(first),
         on_progress=on_progress,
         check=lambda: check_authentication_keys(stage),
+        sleep=sleep,
     )
 
 
@@ -156,6 +163,7 @@ def _create(
     *,
     on_progress: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Create a secret, waiting while the name of a deleted one is still taken.
 
@@ -164,6 +172,7 @@ def _create(
         content: of the secret, as JSON.
         on_progress: takes a line when the wait begins.
         check: raises StageError if waiting is useless.
+        sleep: waits some seconds before the next attempt.
 
     Returns:
         False if a secret of that name exists; it is left as it is.
@@ -190,6 +199,6 @@ def _create(
             if not waiting:
                 on_progress(f"waiting until the name of the deleted secret {name} is free again")
             waiting = True
-            time.sleep(POLL_SECONDS)
+            sleep(POLL_SECONDS)
         else:
             return True

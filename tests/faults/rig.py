@@ -431,7 +431,7 @@ class Rig:
             self._sqs.send_message(QueueUrl=self.push_queue, MessageBody=body)
 
     def _paced_become_due(self) -> bool:
-        """Move the clock to the next paced message, if only such messages are left; false if there are no such messages."""
+        """Move the clock to the next paced message, if only such messages are left; false if there is nothing left."""
         paced = [visible_from for visible_from, body in self._delayed if '"not_before"' not in body]
         if not paced:
             return False

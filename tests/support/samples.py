@@ -129,6 +129,29 @@ STYLES: dict[str, dict[str, Any]] = {
         },
     },
 }
+EVENT_TAGS: dict[str, Any] = {
+    "eventName": "The Analytical Engines",
+    "venueName": "Old Town Hall",
+    "venueRoom": "Great Hall",
+    "venueRegionName": "London",
+    "eventStartDate": "2026-12-24T19:30:00Z",
+}
+"""Semantic tags with which phones show an event ticket as a poster."""
+BOARDING_TAGS: dict[str, Any] = {
+    "airlineCode": "PW",
+    "flightNumber": 104,
+    "departureAirportCode": "SFO",
+    "departureCityName": "San Francisco",
+    "departureLocationTimeZone": "America/Los_Angeles",
+    "destinationAirportCode": "JFK",
+    "destinationCityName": "New York",
+    "destinationLocationTimeZone": "America/New_York",
+    "originalBoardingDate": "2026-12-24T17:45:00-08:00",
+    "originalDepartureDate": "2026-12-24T18:30:00-08:00",
+    "originalArrivalDate": "2026-12-25T02:50:00-05:00",
+    "passengerName": {"givenName": "Ada", "familyName": "Lovelace"},
+}
+"""Semantic tags with which phones show a semantic boarding pass."""
 IMAGES = {
     "boardingPass": {"logo": (160, 50), "footer": (268, 15)},
     "coupon": {"logo": (50, 50), "strip": (375, 144)},
@@ -142,11 +165,13 @@ IMAGES = {
 @cache
 def png(width: int, height: int, *, seed: int = 0) -> bytes:
     """Make a PNG with a gradient, which shows where the image begins and ends."""
-    rows = b"".join(
-        b"\0"
-        + bytes(v for x in range(width) for v in (60 + 150 * x // width, 90 + 120 * y // height, 160 - 50 * (seed % 3)))
-        for y in range(height)
-    )
+    row = bytearray(3 * width)
+    row[0::3] = bytes(60 + 150 * x // width for x in range(width))
+    row[2::3] = bytes([160 - 50 * (seed % 3)]) * width
+    rows = bytearray()
+    for y in range(height):
+        row[1::3] = bytes([90 + 120 * y // height]) * width
+        rows += b"\0" + row
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -427,7 +427,7 @@ def _check_schemes(
     schemes = content.get("preferredStyleSchemes")
     if not isinstance(schemes, list):
         return
-    tags = _all_tags(content)
+    tags = all_tags(content)
     if "semanticBoardingPass" in schemes and "boardingPass" in content:
         _check_boarding_scheme(content, tags, report, where)
     if "posterEventTicket" in schemes and "eventTicket" in content:
@@ -442,14 +442,7 @@ def _check_schemes(
 
 
 def _check_boarding_scheme(content: Mapping[str, Any], tags: Mapping[str, Any], report: Report, where: str) -> None:
-    style = content["boardingPass"]
-    lacks = _lacking(BOARDING_TAGS, tags)
-    name = tags.get("passengerName")
-    if isinstance(name, dict) and not (name.get("givenName") or name.get("familyName")):
-        lacks.append("passengerName.givenName or familyName")
-    if isinstance(style, dict) and style.get("transitType") != "PKTransitTypeAir":
-        lacks.append("boardingPass.transitType PKTransitTypeAir")
-    if lacks:
+    if lacks := lacks_for_semantic_boarding_pass(content, tags):
         report.warning(
             where,
             f"semanticBoardingPass requires {', '.join(lacks)}; add them to the template or each item, else phones "
@@ -461,17 +454,11 @@ def _check_boarding_scheme(content: Mapping[str, Any], tags: Mapping[str, Any], 
 def _check_poster_scheme(
     content: Mapping[str, Any], tags: Mapping[str, Any], images: Collection[str] | None, report: Report, where: str
 ) -> None:
-    lacks = _lacking(EVENT_TAGS, tags)
-    if tags.get("eventType") == "PKEventTypeSports":
-        lacks += _lacking(SPORTS_TAGS, tags)
-    if tags.get("eventType") == "PKEventTypeLivePerformance":
-        lacks += _lacking(LIVE_TAGS, tags)
-    if images is not None and not {"artwork", "background"} & set(images):
-        lacks.append("the image artwork or background")
-    if "nfc" not in content:
+    lacks = lacks_for_poster_event_ticket(tags, images)
+    if not ({"nfc", "barcodes", "barcode"} & set(content)):
         # WWDC24 requires NFC. One of Apple's pages excludes barcodes, another allows them. On iOS 27 a barcode alone
-        # was seen to work (passkit-generator issue 268).
-        lacks.append("nfc (before iOS 27)")
+        # was seen to work (passkit-generator issue 268), and earlier phones show the classic ticket.
+        lacks.append("nfc, or barcodes since iOS 27")
     if lacks:
         report.warning(
             where,
@@ -491,7 +478,36 @@ def _check_poster_scheme(
         report.warning(f"{where}.eventEndDate", "is before eventStartDate; correct one of them", keys.BUILDER)
 
 
-def _all_tags(content: Mapping[str, Any]) -> dict[str, Any]:
+def lacks_for_semantic_boarding_pass(content: Mapping[str, Any], tags: Mapping[str, Any]) -> list[str]:
+    """Return what a boarding pass lacks for the scheme semanticBoardingPass; empty if phones use it (iOS 26)."""
+    style = content.get("boardingPass")
+    lacks = _lacking(BOARDING_TAGS, tags)
+    name = tags.get("passengerName")
+    if isinstance(name, dict) and not (name.get("givenName") or name.get("familyName")):
+        lacks.append("passengerName.givenName or familyName")
+    if isinstance(style, dict) and style.get("transitType") != "PKTransitTypeAir":
+        lacks.append("boardingPass.transitType PKTransitTypeAir")
+    return lacks
+
+
+def lacks_for_poster_event_ticket(tags: Mapping[str, Any], images: Collection[str] | None) -> list[str]:
+    """Return what an event ticket lacks for the scheme posterEventTicket, apart from its barcode or NFC (iOS 27).
+
+    Args:
+        tags: its semantic tags.
+        images: names of its images; None if unknown.
+    """
+    lacks = _lacking(EVENT_TAGS, tags)
+    if tags.get("eventType") == "PKEventTypeSports":
+        lacks += _lacking(SPORTS_TAGS, tags)
+    if tags.get("eventType") == "PKEventTypeLivePerformance":
+        lacks += _lacking(LIVE_TAGS, tags)
+    if images is not None and not {"artwork", "background"} & set(images):
+        lacks.append("the image artwork or background")
+    return lacks
+
+
+def all_tags(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the semantic tags of the pass and of its fields, which have the same effect (Apple, "SemanticTags")."""
     tags: dict[str, Any] = {}
     for _, _, _, field in fields_of(content):

@@ -1,7 +1,7 @@
 """Configures the event source mapping of a function as `resources()` defines it; idempotent."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra.deploy.errors import DeployError
@@ -29,12 +29,15 @@ SETTLING_SECONDS = 300.0
 POLL_SECONDS = 0.5
 
 
-def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
+def set_trigger(
+    function_name: str, properties: Mapping[str, Any], *, sleep: Callable[[float], None] = time.sleep
+) -> bool:
     """Set the properties that differ, and return whether any did.
 
     Args:
         function_name: the name of the function.
         properties: the event's properties in `resources()`, without expressions.
+        sleep: waits some seconds between two looks at the mapping.
 
     Raises:
         DeployError: the function has no such event source mapping, or its state does not allow an update.
@@ -53,17 +56,17 @@ def set_trigger(function_name: str, properties: Mapping[str, Any]) -> bool:
     if not differing:
         return False
     until = time.monotonic() + SETTLING_SECONDS
-    _settle(client, mapping["UUID"], until=until)
+    _settle(client, mapping["UUID"], until=until, sleep=sleep)
     while True:
         try:
             client.update_event_source_mapping(UUID=mapping["UUID"], **differing)
         except client.exceptions.ResourceInUseException:  # another process updates it
             if time.monotonic() > until:
                 raise
-            time.sleep(POLL_SECONDS)
+            sleep(POLL_SECONDS)
         else:
             break
-    _settle(client, mapping["UUID"], until=until)
+    _settle(client, mapping["UUID"], until=until, sleep=sleep)
     return True
 
 
@@ -74,7 +77,7 @@ def _as_lambda_says(name: str, value: Any) -> Any:  # noqa: ANN401 - a property
     return value
 
 
-def _settle(client: Any, uuid: str, *, until: float) -> None:  # noqa: ANN401 - a boto3 client
+def _settle(client: Any, uuid: str, *, until: float, sleep: Callable[[float], None]) -> None:  # noqa: ANN401 - boto3
     """Wait until the mapping can be updated.
 
     Raises:
@@ -86,4 +89,4 @@ def _settle(client: Any, uuid: str, *, until: float) -> None:  # noqa: ANN401 - 
                 f"event source mapping {uuid} is still {state} after {SETTLING_SECONDS / 60:.0f} minutes; "
                 "run `finish` again"
             )
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)

@@ -12,7 +12,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from cryptography.x509 import CertificateSigningRequestBuilder, Name, NameAttribute
+from cryptography.x509 import CertificateSigningRequestBuilder, Name, NameAttribute, load_pem_x509_certificate
 from cryptography.x509.oid import NameOID
 
 from chalicelib.aws.secrets import PassTypeSecret, Secrets
@@ -20,6 +20,7 @@ from chalicelib.core.errors import ConfigurationError
 from infra.operate.certificates import CertificateError
 from infra.operate.certificates.files import Material
 from infra.operate.certificates.fitting import Fitting, fit, pem_of
+from infra.operate.certificates.nfc import can_sign_nfc
 from infra.stage.secrets import drop_pending_key, ensure_pending_key, pending_key, put_pass_type
 
 PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9.-]{1,250}")
@@ -38,6 +39,7 @@ class Status:
         intermediate_ends_at: expiry of the intermediate, with time zone.
         days_left: days until the earlier expiry; negative after it.
         pushes_with: `certificate`, or `token` and the id of the APNs key.
+        nfc: whether the certificate can sign passes with `nfc` or personalization (`nfc.py`).
         problem: why the certificates are unusable, in which case all of the above but the pass type is None; else None.
     """
 
@@ -47,6 +49,7 @@ class Status:
     intermediate_ends_at: datetime | None = None
     days_left: int | None = None
     pushes_with: str | None = None
+    nfc: bool | None = None
     problem: str | None = None
 
     @classmethod
@@ -60,6 +63,7 @@ class Status:
             intermediate_ends_at=signer.intermediate.ends_at,
             days_left=signer.days_left(now),
             pushes_with=f"token {apns.key_id}" if apns else "certificate",
+            nfc=can_sign_nfc(load_pem_x509_certificate(fitting.secret.certificate.encode())),
         )
 
 

@@ -70,7 +70,7 @@ def run_checks(
     for check in checks:
         if check.name not in results:
             hangs = fault(
-                f"{check.name}: not finished after {timeout:.0f} s",
+                f"{check.name}: not finished after {timeout:g} s",
                 "run the doctor again; if it happens again, look at the AWS Health Dashboard",
             )
             results[check.name] = Result(check, (hangs,), timeout)

@@ -1,12 +1,14 @@
-"""Uploads images of single passes to a stage's bucket, after the same checks as for templates, under their hash."""
+"""Images of single passes: uploads to a stage's bucket under their hash, and images of items on this machine."""
 
 import hashlib
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.images import PREFIX
+from chalicelib.aws.images import PREFIX, Images
 from chalicelib.core.errors import RefusedError
 from chalicelib.passes.format.images import IMAGE_KEY_PATTERN, image_name
 from infra.operate.templates.findings import Severity
@@ -66,6 +68,61 @@ class ImageUploads:
                 return False
             raise
         return True
+
+
+class ItemImages:
+    """Images of an item in a file: keys of a stage's images, or names of files beside the item.
+
+    Args:
+        folder: folder of relative file names.
+        stage: the stage whose bucket has the images of keys; None without a stage.
+    """
+
+    def __init__(self, folder: Path, stage: Stage | None) -> None:
+        self._folder = folder
+        self._stored = Images(bucket=stage.templates_bucket, client=aws.client("s3")) if stage is not None else None
+        self._files: dict[str, bytes] = {}
+
+    def with_keys(self, attributes: Mapping[str, object]) -> dict[str, object]:
+        """Return an item's attributes with the keys of its image files in place of their names.
+
+        Raises:
+            ImageRefusedError: a file cannot be read, or is not a valid image of a pass.
+        """
+        return {
+            name: self._with_keys(value) if name == "images" or name.startswith("images.") else value
+            for name, value in attributes.items()
+        }
+
+    def get(self, key: str) -> bytes:
+        """Return the image of a key.
+
+        Raises:
+            ImageRefusedError: the key is that of a stored image, and no stage is given.
+            ImageMissingError: the stage does not have the image.
+        """
+        if key in self._files:
+            return self._files[key]
+        if self._stored is None:
+            raise ImageRefusedError(
+                f"image {key}: is the key of an image in a stage; give --stage, or write the name of a file instead"
+            )
+        return self._stored.get(key)
+
+    def _with_keys(self, value: object) -> object:
+        if isinstance(value, str) and value.startswith("{"):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return value
+        if isinstance(value, Mapping):
+            return {name: self._with_keys(member) for name, member in value.items()}
+        if not isinstance(value, str) or re.fullmatch(IMAGE_KEY_PATTERN, value):
+            return value
+        data = _read(self._folder / value)
+        key = hashlib.sha256(data).hexdigest()
+        self._files[key] = data
+        return key
 
 
 def _read(path: Path) -> bytes:

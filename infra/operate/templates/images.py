@@ -31,10 +31,8 @@ def png_size(data: bytes) -> tuple[int, int]:
     Raises:
         PngError: the data is not a PNG, or is damaged.
     """
-    if not data.startswith(_PNG):
-        raise PngError("is not a PNG; export it as one")
     size: tuple[int, int] | None = None
-    for kind, content in _chunks(data):
+    for kind, content in png_chunks(data):
         if size is None:
             if kind != b"IHDR" or len(content) != _HEADER_BYTES:
                 raise PngError("is a damaged PNG: it does not begin with a header; export it again")
@@ -44,7 +42,14 @@ def png_size(data: bytes) -> tuple[int, int]:
     raise PngError("is a damaged PNG: it ends too early; export it again")
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the type and content of each chunk (PNG specification, 5.3).
+
+    Raises:
+        PngError: the data is not a PNG, or a chunk is damaged.
+    """
+    if not data.startswith(_PNG):
+        raise PngError("is not a PNG; export it as one")
     position = len(_PNG)
     while position + _CHUNK.size <= len(data):
         length, kind = _CHUNK.unpack_from(data, position)

@@ -10,11 +10,13 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import boto3
 import pandas as pd
 import pytest
+from botocore import xform_name
 
 from chalicelib.core.identifiers import PassId
 from infra.deploy.resources import RESOURCES
@@ -42,7 +44,6 @@ class Story:
         """Return a code block of the documentation with the names of this stage."""
         return (
             BLOCKS[name]
-            .replace("passwire-dev-passes", self._stack.tables["passes"])
             .replace("pass.com.acme.boarding", self._stack.pass_type_identifier)
             .replace("7K2M9Q", self.pass_id.serial_number)
         )
@@ -52,6 +53,17 @@ class Story:
         defined: dict[str, Any] = {}
         exec(compile(self.code(name), f"documentation, pipeline {name}", "exec"), defined)  # noqa: S102 - code of this repository
         return defined
+
+    def writes(self, *, gate: str) -> None:
+        """Change one field of the item, whose fields may be a map or flat attributes."""
+        table = boto3.resource("dynamodb").Table(self._stack.tables["passes"])
+        item = table.get_item(Key={"pass_id": str(self.pass_id)})["Item"]
+        changed = {"fields.gate": gate} if "fields.gate" in item else {"fields": {**item["fields"], "gate": gate}}
+        table.put_item(Item={**item, **changed})
+
+    def installed(self) -> dict[str, Any]:
+        """Return the pass.json on the phone."""
+        return self._phone.passes[self._stack.pass_type_identifier, self.pass_id.serial_number].content
 
     def sees(self, message: str) -> None:
         """Check that the phone receives exactly one push since the last call, and shows the message.
@@ -68,6 +80,7 @@ class Story:
 def story(
     stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, apns: Apns, serial_number: str
 ) -> Iterator[Story]:
+    os.environ["PASSWIRE_PASSES_TABLE"] = stack.tables["passes"]
     pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
     issued = issuer.issues(pass_id)
     phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
@@ -179,5 +192,82 @@ def test_ttl(story: Story, stack: LocalRun, pipeline: Pipeline) -> None:
     eventually(lambda: versions.get_item(Key=key, ConsistentRead=True)["Item"].get("deleted"), "the deletion")
 
 
+def test_step_functions(story: Story) -> None:
+    """Run the state machine twice: for the pass, and for a pass that does not exist, which the condition refuses."""
+    client = boto3.client("stepfunctions")
+    machine = client.create_state_machine(
+        name=f"gate-{secrets.token_hex(4)}",
+        definition=story.code("stepfunctions"),
+        roleArn="arn:aws:iam::000000000000:role/machine",
+    )["stateMachineArn"]
+
+    def run(number: str) -> str:
+        started = client.start_execution(stateMachineArn=machine, input=json.dumps({"number": number, "gate": "B22"}))
+
+        def ended() -> str | None:
+            status: str = client.describe_execution(executionArn=started["executionArn"])["status"]
+            return None if status == "RUNNING" else status
+
+        return str(eventually(ended, "the end of the execution"))
+
+    try:
+        assert run(story.pass_id.serial_number) == "SUCCEEDED"
+        story.sees("Gate changed to B22")
+        assert run(f"{story.pass_id.serial_number}-missing") == "FAILED"
+    finally:
+        client.delete_state_machine(stateMachineArn=machine)
+
+
+def test_scheduler(story: Story) -> None:
+    """The embedded AWS stores the schedule; its call is made here, as Scheduler's guide describes universal targets."""
+    story.runs("scheduler")
+    client, name = boto3.client("scheduler"), f"boarding-{story.pass_id.serial_number}"
+    target = client.get_schedule(Name=name)["Target"]
+    client.delete_schedule(Name=name)
+    *_, sdk, service, action = target["Arn"].split(":")
+    assert (sdk, service, action) == ("aws-sdk", "dynamodb", "updateItem")
+    called = boto3.client(service)
+    getattr(called, xform_name(action))(**json.loads(target["Input"]))
+    story.sees("Gate changed to B22")
+
+
+@pytest.mark.parametrize("name", ["kafka", "glue"])
+def test_item_of_a_connector(name: str, story: Story, stack: LocalRun) -> None:
+    """The connectors cannot run here, so the test writes their item; writing it again sends no push."""
+    item = json.loads(story.code(name))
+    client = boto3.client("dynamodb")
+    client.put_item(TableName=stack.tables["passes"], Item=item)
+    story.sees("Gate changed to B22")
+    client.put_item(TableName=stack.tables["passes"], Item=item)
+    story.writes(gate="C1")
+    story.sees("Gate changed to C1")
+    assert story.installed()["maxDistance"] == 100
+
+
+class DynamoDBHook:
+    """The calls of Airflow's hook, too large to install (apache-airflow-providers-amazon, hooks/dynamodb.py)."""
+
+    def __init__(self, *, table_name: str, table_keys: list[str]) -> None:
+        self._table, self._keys = boto3.resource("dynamodb").Table(table_name), table_keys
+
+    def write_batch_data(self, items: list[dict[str, Any]]) -> bool:
+        with self._table.batch_writer(overwrite_by_pkeys=self._keys) as batch:
+            for item in items:
+                batch.put_item(Item=item)
+        return True
+
+
+def test_airflow(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("airflow.providers.amazon.aws.hooks.dynamodb")
+    module.DynamoDBHook = DynamoDBHook  # type: ignore[attr-defined]  # the module's own name
+    for depth in range(1, module.__name__.count(".") + 1):
+        package = ".".join(module.__name__.split(".")[:depth])
+        monkeypatch.setitem(sys.modules, package, ModuleType(package))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    story.runs("airflow")
+    story.sees("Gate changed to B22")
+
+
 def test_every_block_of_the_documentation_is_tested() -> None:
-    assert set(BLOCKS) == {"readme", "boto3", "cli", "lambda", "pandas", "conditional", "ttl"}
+    connectors = {"stepfunctions", "scheduler", "kafka", "glue", "airflow"}
+    assert set(BLOCKS) == {"readme", "boto3", "cli", "lambda", "pandas", "conditional", "ttl", *connectors}

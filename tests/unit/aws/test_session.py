@@ -89,14 +89,23 @@ def test_server_with_another_name_is_refused(
         session.ClientFactory(config=ONE_ATTEMPT).client("secretsmanager").get_secret_value(SecretId="a")
 
 
-def test_request_without_response_fails_within_the_api_functions_timeout(
-    endpoint: Player, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_without_response_ends_with_the_read_timeout(endpoint: Player, monkeypatch: pytest.MonkeyPatch) -> None:
     assert endpoint  # only for its environment
-    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
+    impatient = ONE_ATTEMPT.merge(Config(read_timeout=0.1))
     with socket.create_server(("127.0.0.1", 0), backlog=20) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
         with pytest.raises(ReadTimeoutError):
-            session.ClientFactory().client("dynamodb").get_item(TableName="t", Key={"pass_id": {"S": "p"}})
-    assert time.monotonic() - started < config["lambda_functions"]["api_handler"]["lambda_timeout"] - 1
+            session.ClientFactory(config=impatient).client("dynamodb").get_item(TableName="t", Key={"a": {"S": "p"}})
+    assert time.monotonic() - started < session.READ_TIMEOUT_SECONDS
+
+
+def test_attempts_without_response_end_within_the_api_functions_timeout(endpoint: Player) -> None:
+    """The waits between the attempts are botocore's standard ones: a random part of 1, 2, 4 seconds and so on."""
+    assert endpoint  # only for its environment
+    retries = session.ClientFactory().client("dynamodb").meta.config.retries
+    assert (retries["mode"], retries["total_max_attempts"]) == ("standard", session.ATTEMPTS)
+    attempts = session.ATTEMPTS * max(session.READ_TIMEOUT_SECONDS, session.CONNECT_TIMEOUT_SECONDS)
+    waits = sum(2**number for number in range(session.ATTEMPTS - 1))
+    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
+    assert attempts + waits < config["lambda_functions"]["api_handler"]["lambda_timeout"] - 1

@@ -1,10 +1,7 @@
 """A push task that makes progress each time, and never ends: it waits longer each time, and has an end."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import pytest
@@ -22,6 +19,7 @@ from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of, with_attempts
 from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import NotifyDevices, decode, encode
 from tests.schedules.memory import Memory
+from tests.support.aws_stand_in import aws_stand_in, json_answer
 
 PUSH_QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/passwire-dev-push"
 
@@ -53,35 +51,10 @@ class OneByOne:
 
 
 @pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sqs]:
+def sqs() -> Iterator[Sqs]:
     service = Sqs()
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps(service.answers(self.headers["X-Amz-Target"].partition(".")[2], request)).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Tests are silent."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "eu-central-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        try:
-            yield service
-        finally:
-            server.shutdown()
+    with aws_stand_in(lambda request: json_answer(service.answers(request.operation, request.content))):
+        yield service
 
 
 def record(body: str) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Commands that cannot run say why in one sentence, and change nothing."""
 
-import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,9 @@ from infra.commands import main
 from infra.deploy.change_sets import CloudStack
 from infra.deploy.errors import DeployError
 from infra.deploy.git import Checkout, read_checkout
-from tests.support.aws_refusing import answering, refusing
+from tests.support.aws_stand_in import ENVIRONMENT, answering, aws_environment, refusing
 from tests.support.command_line import infra
 
-WHERE = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
 DENIED = (
     "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: cloudformation:DescribeStacks on resource: "
     "arn:aws:cloudformation:eu-central-1:123456789012:stack/passwire-dev/* because no identity-based policy allows it"
@@ -22,14 +20,11 @@ DENIED = (
 
 
 @pytest.fixture(autouse=True)
-def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Remove credentials and region from the environment."""
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+def _no_aws(tmp_path: Path) -> Iterator[None]:
+    """No credentials and no region, neither in the environment nor elsewhere."""
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    with aws_environment({"AWS_EC2_METADATA_DISABLED": "true", **files}):
+        yield
 
 
 @pytest.fixture
@@ -37,7 +32,6 @@ def says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Run a command that fails; returns its error."""
 
     def run(*arguments: str) -> str:
-        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
         monkeypatch.setattr("sys.argv", ["infra", *arguments])
         assert main() == 1
         sentence = capsys.readouterr().err.strip().splitlines()[-1]
@@ -58,10 +52,10 @@ def test_missing_credentials_are_reported(monkeypatch: pytest.MonkeyPatch, says:
     assert "no AWS credentials" in says("outputs", "--stage", "dev")
 
 
-def test_invalid_region_is_named(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
-    for name, value in {**WHERE, "AWS_DEFAULT_REGION": "eu-cental-1", "AWS_MAX_ATTEMPTS": "1"}.items():
-        monkeypatch.setenv(name, value)
-    assert "the name of the region, 'eu-cental-1'" in says("outputs", "--stage", "dev")
+def test_invalid_region_is_named(says: Callable[..., str]) -> None:
+    wrong = "eu-cental-1"
+    with aws_environment({**ENVIRONMENT, "AWS_DEFAULT_REGION": wrong, "AWS_REGION": wrong, "AWS_MAX_ATTEMPTS": "1"}):
+        assert "the name of the region, 'eu-cental-1'" in says("outputs", "--stage", "dev")
 
 
 @pytest.mark.parametrize(
@@ -81,11 +75,9 @@ def test_invalid_region_is_named(monkeypatch: pytest.MonkeyPatch, says: Callable
     ],
 )
 def test_refusal_by_aws_names_the_action_or_the_code(
-    monkeypatch: pytest.MonkeyPatch, says: Callable[..., str], code: str, message: str, sentence: str
+    says: Callable[..., str], code: str, message: str, sentence: str
 ) -> None:
-    with refusing(code, message) as url:
-        for name, value in {**WHERE, "AWS_ENDPOINT_URL": url}.items():
-            monkeypatch.setenv(name, value)
+    with refusing(code, message):
         assert sentence in says("outputs", "--stage", "dev")
 
 
@@ -130,12 +122,9 @@ def test_deploy_with_yes_refuses_uncommitted_changes(monkeypatch: pytest.MonkeyP
         ("DELETE_FAILED", "python -m infra destroy --stage dev"),
     ],
 )
-def test_error_of_a_stuck_stack_names_the_remedy(monkeypatch: pytest.MonkeyPatch, status: str, sentence: str) -> None:
-    with answering(DESCRIBED.format(status=status), status=200) as url:
-        for name, value in {**WHERE, "AWS_ENDPOINT_URL": url}.items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(DeployError, match=sentence):
-            CloudStack("passwire-dev", stage="dev").refuse_if_busy()
+def test_error_of_a_stuck_stack_names_the_remedy(status: str, sentence: str) -> None:
+    with answering(DESCRIBED.format(status=status)), pytest.raises(DeployError, match=sentence):
+        CloudStack("passwire-dev", stage="dev").refuse_if_busy()
 
 
 DESCRIBED = (

@@ -68,25 +68,32 @@ def test_signature_contains_sha256_the_signing_time_the_certificate_and_its_issu
     assert any("WWDR" in name for name in names)
 
 
-def signed_by_the_builder(chain: DevelopmentChain, content: bytes) -> tuple[bytes, datetime]:
+@pytest.fixture(scope="module")
+def signed_by_the_builder(chain: DevelopmentChain) -> Callable[[bytes], tuple[bytes, datetime]]:
     """Return a signature by `cryptography`'s builder, and the second in which it was made."""
     certificate = load_pem_x509_certificate(chain.pass_type_certificate.read_bytes())
     key = load_pem_private_key(chain.pass_type_key.read_bytes(), None)
     assert isinstance(key, RSAPrivateKey)
     options = [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities]
     issuer = load_pem_x509_certificate(chain.intermediate.read_bytes())
-    builder = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(certificate, key, SHA256())
-    while True:
-        before = datetime.now(UTC).replace(microsecond=0)
-        signature = builder.add_certificate(issuer).sign(Encoding.DER, options)
-        if datetime.now(UTC).replace(microsecond=0) == before:
-            return signature, before
+
+    def sign(content: bytes) -> tuple[bytes, datetime]:
+        builder = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(certificate, key, SHA256())
+        while True:
+            before = datetime.now(UTC).replace(microsecond=0)
+            signature = builder.add_certificate(issuer).sign(Encoding.DER, options)
+            if datetime.now(UTC).replace(microsecond=0) == before:
+                return signature, before
+
+    return sign
 
 
 @settings(max_examples=40)
 @given(content=st.binary(max_size=2000))
-def test_signature_equals_the_builders_byte_for_byte(chain: DevelopmentChain, signer: Signer, content: bytes) -> None:
-    expected, at = signed_by_the_builder(chain, content)
+def test_signature_equals_the_builders_byte_for_byte(
+    signed_by_the_builder: Callable[[bytes], tuple[bytes, datetime]], signer: Signer, content: bytes
+) -> None:
+    expected, at = signed_by_the_builder(content)
     assert signer.sign(content, at=at) == expected
 
 

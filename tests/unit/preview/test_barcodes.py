@@ -45,10 +45,10 @@ def test_pass_without_barcodes_has_no_drawing() -> None:
 
 
 @pytest.mark.parametrize("message", ["", "no digits"])
-def test_barcode_that_cannot_be_drawn_has_a_text(message: str) -> None:
+def test_barcode_that_cannot_be_drawn_has_no_path(message: str) -> None:
     drawing = barcode_picture({"barcodes": [{"format": "PKBarcodeFormatEAN13", "message": message}]})
     assert drawing is not None
-    assert (drawing.path, drawing.text) == ("", "this barcode cannot be drawn")
+    assert (drawing.path, drawing.shape) == ("", "linear")
 
 
 def test_scanner_reads_the_link_of_a_qr_code() -> None:

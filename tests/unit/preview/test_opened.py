@@ -9,8 +9,8 @@ from tests.support import samples
 def test_texts_and_images_are_in_the_persons_language() -> None:
     english, german = samples.png(50, 50), samples.png(50, 50, seed=1)
     files = {
-        **samples.files_of("coupon", logoText="greeting"),
-        "logo@3x.png": english,
+        **{path: data for path, data in samples.files_of("coupon", logoText="greeting").items() if "logo" not in path},
+        "en.lproj/logo@3x.png": english,
         "de.lproj/logo@3x.png": german,
         "de.lproj/pass.strings": '"greeting" = "Grüße";'.encode("utf-16"),
         "en.lproj/pass.strings": b'"greeting" = "Greetings";',
@@ -24,6 +24,12 @@ def test_texts_and_images_are_in_the_persons_language() -> None:
         opened = OpenedPass.read(pkpass, language=language)
         assert opened.images["logo"] == logo
         assert opened.text("greeting") == text
+
+
+def test_image_beside_pass_json_hides_localized_ones() -> None:
+    top, german = samples.png(50, 50), samples.png(50, 50, seed=1)
+    files = {**samples.files_of("coupon"), "logo@3x.png": top, "de.lproj/logo@3x.png": german}
+    assert OpenedPass.read(samples.build(files), language="de").images["logo"] == top
 
 
 def test_text_without_a_translation_is_unchanged() -> None:

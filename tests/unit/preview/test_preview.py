@@ -44,6 +44,8 @@ def test_page_of_every_style_shows_all_fields_images_and_the_barcode(style: str)
     groups = samples.STYLES[style][style]
     for group in (members for members in groups.values() if isinstance(members, list)):
         for member in group:
+            if member["key"] == "expires" and style == "posterGeneric":
+                continue  # a secondary field, which phones do not show on this style
             assert member["label"] in text
             if isinstance(member["value"], str) and "dateStyle" not in member and "attributedValue" not in member:
                 assert all(word in text for word in member["value"].split())

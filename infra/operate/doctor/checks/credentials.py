@@ -1,5 +1,6 @@
 """Checks of certificates, keys and teams, and of APNs' response to them."""
 
+import contextlib
 import io
 import socket
 import ssl
@@ -18,12 +19,15 @@ from chalicelib import roots
 from chalicelib.apns.client import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.secrets import PassTypeSecret
+from chalicelib.aws.templates import Templates
 from chalicelib.container import push_client
+from chalicelib.core.attributes import plain_item
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PassId, PushToken
 from chalicelib.flows.check_certificates import WARNING_DAYS
 from chalicelib.passes.signing import Signer, is_issuer_of
 from infra.deploy.push_host import PARAMETER, PRODUCTION, push_host_problem
+from infra.operate.certificates.nfc import REMEDY, can_sign_nfc, find_refused_passes
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
 
@@ -74,6 +78,7 @@ def certificates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
                 f"{secret.apns.team_identifier}, which APNs refuses with TopicDisallowed",
                 "import a .p8 key of the pass type's team, or none to push with the certificate",
             )
+    yield from _refused_passes(doctor)
 
 
 def apns(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -140,6 +145,18 @@ def authentication_keys(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             "if the secret never existed, deploy, which creates it. If it was lost, restore it from your copy: without "
             "it no phone can authenticate, and installed passes cannot be given another token",
         )
+
+
+def _refused_passes(doctor: DoctorContext) -> Iterator[DoctorFinding]:
+    """Check that no pass needs an NFC certificate that its pass type does not have."""
+    can_sign: dict[str, bool] = {}
+    for name in doctor.pass_types:
+        with contextlib.suppress(ConfigurationError, ValueError):  # reported as an unusable certificate
+            certificate = load_pem_x509_certificate(doctor.pass_type_secret(name).certificate.encode())
+            can_sign[name] = can_sign_nfc(certificate)
+    templates = Templates(bucket=doctor.stage.templates_bucket)
+    for each in find_refused_passes(map(plain_item, doctor.sample), templates, can_sign):
+        yield fault(str(each), REMEDY)
 
 
 def _dates(name: str, signer: Signer) -> Iterator[DoctorFinding]:

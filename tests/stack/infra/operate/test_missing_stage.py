@@ -1,6 +1,5 @@
 """Tests of commands for a stage that does not exist, or without credentials: each answers in one sentence."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from infra.commands import main
 from infra.local.run import LocalRun
+from tests.support.aws_stand_in import aws_environment
 
 STAGE = "no-such-stage"
 PASS = "pass.com.acme.boarding/1"
@@ -77,14 +77,13 @@ def test_missing_stage_is_reported_in_one_sentence(
     ids=" ".join,
 )
 def test_missing_credentials_are_reported_in_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, error_of: Callable[[list[str]], str], tmp_path: Path, command: list[str]
+    error_of: Callable[[list[str]], str], tmp_path: Path, command: list[str]
 ) -> None:
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    assert error_of(command).startswith("error: no AWS credentials")
+    values = {
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+    }
+    with aws_environment(values):
+        assert error_of(command).startswith("error: no AWS credentials")

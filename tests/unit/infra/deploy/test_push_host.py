@@ -1,6 +1,6 @@
 """A stage pushes to Apple's production host; only a stage on an embedded AWS uses the APNs stand-in."""
 
-import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +10,7 @@ from infra.deploy.errors import DeployError
 from infra.deploy.package import Package
 from infra.deploy.push_host import push_host_problem
 from infra.stage.aws import is_embedded
-from tests.support.aws_refusing import answering
+from tests.support.aws_stand_in import answering, aws_environment
 
 DEVELOPMENT = "https://api.sandbox.push.apple.com:443"  # prose: the name of Apple's host
 DESCRIBED = f"""
@@ -23,14 +23,10 @@ DESCRIBED = f"""
 
 
 @pytest.fixture(autouse=True)
-def _aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def _aws() -> Iterator[None]:
     """AWS itself, as far as the environment says."""
-    for name in list(os.environ):
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "eu-central-1")
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    with aws_environment():
+        yield
 
 
 def nothing() -> Package:
@@ -103,8 +99,7 @@ def test_deploy_refuses_another_push_host_before_packaging(url: str) -> None:
         Deployer("dev", on_progress=print).diff(nothing, parameters={"ApnsUrl": url})
 
 
-def test_deploy_refuses_a_push_host_of_an_earlier_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(DESCRIBED, status=200) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", url)
-        with pytest.raises(DeployError, match=r"stage dev: ApnsUrl: .*development environment"):
-            Deployer("dev", on_progress=print).deploy(nothing, parameters={}, dialogue=Unattended())
+def test_deploy_refuses_a_push_host_of_an_earlier_deployment() -> None:
+    refused = pytest.raises(DeployError, match=r"stage dev: ApnsUrl: .*development environment")
+    with answering(DESCRIBED, endpoint_variable="AWS_ENDPOINT_URL_CLOUDFORMATION"), refused:
+        Deployer("dev", on_progress=print).deploy(nothing, parameters={}, dialogue=Unattended())

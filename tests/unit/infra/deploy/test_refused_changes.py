@@ -2,13 +2,10 @@
 
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 from botocore.exceptions import ClientError
@@ -20,8 +17,8 @@ from infra.deploy.errors import DeployError
 from infra.stage.aws import explain
 from infra.stage.errors import StageError
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
+from tests.support.aws_stand_in import Answer, Request, aws_stand_in
 
-Request = Mapping[str, str]
 MISSING = (
     "<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id passwire-dev does not exist</Message>"
     "</Error></ErrorResponse>"
@@ -42,66 +39,34 @@ class Cloud:
     """Services that answer by action, and what they were asked."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, str]] = {}
+        self.answers: dict[str, Answer] = {}
         self.asked: list[Request] = []
         self.afterwards: dict[str, Callable[[], None]] = {}
 
     def says(self, action: str, body: str, *, status: int = 200) -> None:
-        self.answers[action] = (status, body)
+        self.answers[action] = Answer(body, status)
 
     def actions(self) -> list[str]:
-        return [request["Action"] for request in self.asked]
+        return [request.operation for request in self.asked]
 
-    def answer(self, request: Request) -> tuple[int, str]:
+    def answer(self, request: Request) -> Answer:
         self.asked.append(request)
-        if then := self.afterwards.pop(request["Action"], None):
+        action = request.operation
+        if then := self.afterwards.pop(action, None):
             then()
-        action = request["Action"]
-        return self.answers.get(action, (200, f"<{action}Response><{action}Result/></{action}Response>"))
+        return self.answers.get(action, Answer(f"<{action}Response><{action}Result/></{action}Response>"))
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud() -> Iterator[Cloud]:
     service = Cloud()
     service.says("DescribeStacks", MISSING, status=400)
     service.says(
         "GetCallerIdentity", "<R><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></R>"
     )
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            text = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            target = self.headers.get("X-Amz-Target", "").partition(".")[2]
-            request = {"Action": target, "Body": text} if target else {k: v[0] for k, v in parse_qs(text).items()}
-            self._send(*service.answer(request))
-
-        def do_GET(self) -> None:
-            self._send(*service.answer({"Action": self.path}))
-
-        def _send(self, status: int, body: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "text/xml")
-            self.send_header("Content-Length", str(len(body.encode())))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Tests are silent."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "eu-central-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-        try:
-            yield service
-        finally:
-            server.shutdown()
+    with aws_stand_in(service.answer):
+        yield service
 
 
 def stack(*, status: str, parameters: Mapping[str, str] = {}, outputs: Mapping[str, str] = {}) -> str:
@@ -135,9 +100,9 @@ def test_refused_change_set_names_the_resource_and_the_reason(cloud: Cloud) -> N
         CloudStack("passwire-dev", stage="dev").change_set({"TemplateBody": "{}"}),
     ):
         pytest.fail("it was refused")
-    created = next(request for request in cloud.asked if request["Action"] == "CreateChangeSet")
+    created = next(request.form for request in cloud.asked if request.operation == "CreateChangeSet")
     assert (created["ChangeSetType"], created["ImportExistingResources"]) == ("CREATE", "true")
-    asked = next(request for request in cloud.asked if request["Action"] == "DescribeEvents")
+    asked = next(request.form for request in cloud.asked if request.operation == "DescribeEvents")
     assert asked["ChangeSetName"] == CHANGE_SET
     assert "DeleteChangeSet" in cloud.actions(), "nothing of it is left"
 
@@ -348,7 +313,9 @@ def test_creation_of_keys_waits_for_the_name_of_a_deleted_secret(cloud: Cloud) -
         cloud.says("CreateSecret", json.dumps({"Name": SECRET}))
 
     cloud.afterwards["DescribeSecret"] = is_free_next_time
-    ensure_authentication_keys("dev", on_progress=said.append)
+    waited: list[float] = []
+    ensure_authentication_keys("dev", on_progress=said.append, sleep=waited.append)
+    assert len(waited) == 1
     assert said == [f"waiting until the name of the deleted secret {SECRET} is free again"]
     assert cloud.actions().count("CreateSecret") == 2
 

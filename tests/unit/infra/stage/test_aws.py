@@ -1,10 +1,6 @@
 """AWS clients, and AWS's errors explained in one sentence."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from botocore.exceptions import (
@@ -17,12 +13,19 @@ from botocore.exceptions import (
 )
 
 from infra.stage import aws
+from tests.support.aws_stand_in import Answer, aws_stand_in
 
 REGION = "eu-central-1"
 
 
 def refusal(code: str, message: str = "", operation: str = "DescribeStacks") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+def test_missing_local_run_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    sentence = aws.explain(EndpointConnectionError(endpoint_url="http://127.0.0.1:1/"))
+    assert sentence == "nothing listens at http://127.0.0.1:1; is the local run up?"
 
 
 @pytest.mark.parametrize(
@@ -71,40 +74,11 @@ def test_region_that_lacks_a_service_is_found_out() -> None:
     assert aws.missing_services("xx-nowhere-9", ("no-such-service",)) == []  # botocore may be older than the region
 
 
-def test_write_is_repeated_after_a_transaction_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    conflict = json.dumps({"__type": aws.TRANSACTION_CONFLICT})
+def test_write_is_repeated_after_a_transaction_conflict() -> None:
+    conflict = Answer(json.dumps({"__type": aws.TRANSACTION_CONFLICT}), 400)
     write = {"TableName": "t", "Key": {"id": {"S": "1"}}}
-    with dynamodb_answers([(400, conflict), (200, "{}"), (400, conflict)]) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    answers = iter([conflict, Answer("{}"), conflict])
+    with aws_stand_in(lambda _: next(answers)):
         aws.retry_conflicts(aws.client("dynamodb")).delete_item(**write)
         with pytest.raises(ClientError, match=aws.TRANSACTION_CONFLICT):  # botocore alone does not repeat it
             aws.client("dynamodb").delete_item(**write)
-
-
-@contextmanager
-def dynamodb_answers(answers: list[tuple[int, str]]) -> Iterator[str]:
-    """Serve one answer per request, each a status and a body; the URL."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = answers.pop(0)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-amz-json-1.0")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Tests are silent."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from infra.stage.errors import StageError
 from infra.stage.stage import STAGE_NAME, Stage, check_stage_name, snake_case
-from tests.support.aws_refusing import answering, refusing
+from tests.support.aws_stand_in import answering, refusing
 
 OUTPUTS = {
     "ApiUrl": "https://api.example/api",
@@ -29,17 +29,6 @@ DESCRIBED = (
     "</Stacks></DescribeStacksResult></DescribeStacksResponse>"
 )
 OUTPUT = "<member><OutputKey>{}</OutputKey><OutputValue>{}</OutputValue></member>"
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Credentials and a region; a test adds the endpoint."""
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    return monkeypatch
 
 
 def described(status: str, outputs: dict[str, str]) -> str:
@@ -65,37 +54,31 @@ def test_missing_api_says_to_run_chalice_and_finish() -> None:
         _ = Stage("dev", {}).api_url
 
 
-def test_open_reads_the_outputs_without_internal_ones(credentials: pytest.MonkeyPatch) -> None:
-    with answering(described("UPDATE_COMPLETE", {**OUTPUTS, "Value0123": "=x"}), status=200) as url:
-        credentials.setenv("AWS_ENDPOINT_URL", url)
+def test_open_reads_the_outputs_without_internal_ones() -> None:
+    with answering(described("UPDATE_COMPLETE", {**OUTPUTS, "Value0123": "=x"})):
         assert Stage.open("dev") == Stage("dev", OUTPUTS)
 
 
 @pytest.mark.parametrize(
     ("status", "outputs"), [("CREATE_IN_PROGRESS", {}), ("ROLLBACK_COMPLETE", {}), ("DELETE_COMPLETE", OUTPUTS)]
 )
-def test_open_refuses_a_stage_that_is_not_deployed(
-    credentials: pytest.MonkeyPatch, status: str, outputs: dict[str, str]
-) -> None:
-    with answering(described(status, outputs), status=200) as url:
-        credentials.setenv("AWS_ENDPOINT_URL", url)
-        with pytest.raises(StageError, match="stage dev is not deployed; run: python -m infra deploy --stage dev"):
-            Stage.open("dev")
+def test_open_refuses_a_stage_that_is_not_deployed(status: str, outputs: dict[str, str]) -> None:
+    refused = pytest.raises(StageError, match="stage dev is not deployed; run: python -m infra deploy --stage dev")
+    with answering(described(status, outputs)), refused:
+        Stage.open("dev")
 
 
-def test_open_refuses_a_stage_that_has_no_stack(credentials: pytest.MonkeyPatch) -> None:
-    with refusing("ValidationError", "Stack with id passwire-dev does not exist") as url:
-        credentials.setenv("AWS_ENDPOINT_URL", url)
-        with pytest.raises(StageError, match="stage dev is not deployed"):
-            Stage.open("dev")
+def test_open_refuses_a_stage_that_has_no_stack() -> None:
+    refused = pytest.raises(StageError, match="stage dev is not deployed")
+    with refusing("ValidationError", "Stack with id passwire-dev does not exist"), refused:
+        Stage.open("dev")
 
 
-def test_open_explains_what_aws_refuses(credentials: pytest.MonkeyPatch) -> None:
+def test_open_explains_what_aws_refuses() -> None:
     denied = "User: arn is not authorized to perform: cloudformation:DescribeStacks on resource: arn:x because"
-    with refusing("AccessDenied", denied) as url:
-        credentials.setenv("AWS_ENDPOINT_URL", url)
-        with pytest.raises(StageError, match="do not allow cloudformation:DescribeStacks on arn:x"):
-            Stage.open("dev")
+    refused = pytest.raises(StageError, match="do not allow cloudformation:DescribeStacks on arn:x")
+    with refusing("AccessDenied", denied), refused:
+        Stage.open("dev")
 
 
 @pytest.mark.parametrize("name", ["Dev", "dev_1", "1st", "dev ", "dév", "a" * 25, "dev-", "../dev", ""])

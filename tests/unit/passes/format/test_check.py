@@ -439,7 +439,7 @@ def test_semantic_boarding_pass_requires_a_written_name_and_air_transit() -> Non
     [
         (EVENT_SEMANTICS, ["artwork"], True, ""),
         ({**EVENT_SEMANTICS, "venueRoom": ""}, ["artwork"], True, "venueRoom;"),
-        (EVENT_SEMANTICS, ["background"], False, "nfc (before iOS 27);"),
+        (EVENT_SEMANTICS, ["background"], False, "nfc, or barcodes since iOS 27;"),
         (EVENT_SEMANTICS, ["strip"], True, "the image artwork or background;"),
         (
             {**EVENT_SEMANTICS, "eventType": "PKEventTypeSports"},

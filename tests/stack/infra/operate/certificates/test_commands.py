@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from chalicelib.aws.secrets import PassTypeSecret, Secrets
 from chalicelib.passes.signing import Signer
 from infra.commands import EXPECTED, app
 from infra.local.certificates import KEY_ID, LIFETIME, DevelopmentChain, Portal
+from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.certificates.fitting import APPLES_INTERMEDIATE
-from tests.support.aws_refusing import answering
+from tests.support.aws_stand_in import answering
 from tests.support.command_line import AtTerminal, infra
+from tests.support.second_stage import STAGE, SecondStage
 
 PASS_TYPE, TEAM = "pass.dev.acme.boarding", "ACMETEAM01"
 PASSWORD = "correct horse battery staple"
@@ -431,8 +433,7 @@ def test_aws_errors_are_explained_in_one_sentence(stack: LocalRun, monkeypatch: 
         "__type": "AccessDeniedException",
         "Message": "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: secretsmanager:ListSecrets",
     }
-    with answering(json.dumps(denied), status=400) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with answering(json.dumps(denied), status=400):
         refused = infra("cert", "status")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
@@ -448,3 +449,39 @@ def test_aws_errors_are_explained_in_one_sentence(stack: LocalRun, monkeypatch: 
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     nowhere = infra("cert", "status")
     assert (nowhere.returncode, "no AWS region" in nowhere.stderr) == (1, True), nowhere.stderr
+
+
+@pytest.mark.timeout(400)
+def test_passes_that_need_an_nfc_certificate_are_listed(cert: CertCommands, second_stage: SecondStage) -> None:
+    """The stage's own pass type has an NFC certificate, as that of the local run; the other one has an ordinary one."""
+    rewards = PROJECT / "chalicelib/templates/rewards.pass"
+    own = replace(cert, stage=STAGE)
+    table = boto3.resource("dynamodb").Table(second_stage.stack.table("passes"))
+    key = {"pass_id": f"{PASS_TYPE}/NFC-1"}
+
+    def check() -> list[dict[str, str]]:
+        done = CliRunner().invoke(app, ["template", "check", str(rewards), "--stage", STAGE, "--json"])
+        ((_, findings),) = json.loads(done.stdout).items()
+        return [finding for finding in findings if "NFC certificate" in finding["problem"]]
+
+    assert check() == []
+    own.import_issued()
+    try:
+        (finding,) = check()
+        assert (finding["severity"], finding["path"]) == ("warning", "nfc")
+        assert PASS_TYPE in finding["problem"]
+        (row,) = own.run_json("status", PASS_TYPE)
+        assert (row["nfc"], row["refused"]) == (False, [])
+        table.put_item(Item={**key, "template": "rewards"})
+        done = own.run("status", PASS_TYPE)
+        assert done.exit_code == 1
+        assert f"refused by phones: pass type {PASS_TYPE}: phones refuse pass {PASS_TYPE}/NFC-1" in done.stdout
+        own.run_json("rotate", PASS_TYPE, own.cer(own.issued(nfc=True)))
+        (row,) = own.run_json("status", PASS_TYPE)
+        assert (row["nfc"], row["refused"]) == (True, [])
+        assert check() == []
+    finally:
+        table.delete_item(Key=key)
+        boto3.client("secretsmanager").delete_secret(
+            SecretId=f"passwire/{STAGE}/pass-types/{PASS_TYPE}", ForceDeleteWithoutRecovery=True
+        )

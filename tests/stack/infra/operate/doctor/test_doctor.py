@@ -188,6 +188,13 @@ def item(deployment: Deployment, **attributes: Any) -> Iterator[None]:  # noqa: 
 
 
 @contextmanager
+def ordinary_certificate(deployment: Deployment) -> Iterator[None]:
+    """Give the pass type a certificate that cannot sign passes with NFC, and write such a pass."""
+    with secret(deployment, lambda d: d.secret_of_lifetime(timedelta(days=300))), item(deployment, template="rewards"):
+        yield
+
+
+@contextmanager
 def refused_item(deployment: Deployment, **attributes: Any) -> Iterator[None]:  # noqa: ANN401 - a pipeline may write any value
     """Write an item that the push function moves to the dead-letter queue."""
     with item(deployment, **attributes):
@@ -492,6 +499,11 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     ),
     "binary types lost": ("download", binary_types, "the download is not a pass"),
     "new authentication keys": ("download", partial(keys, text=NEW_KEYS), "refuses its authentication token"),
+    "a pass that needs an NFC certificate": (
+        "certificates",
+        ordinary_certificate,
+        "of template rewards: its nfc needs an NFC certificate",
+    ),
     "a pass that cannot be made": (
         "download",
         partial(refused_item, fields={"unknown": "x"}),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import boto3
 import httpx
+import png
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -84,12 +86,34 @@ def test_preview_shows_the_values_of_an_item(folder: Path, tmp_path: Path) -> No
     assert "Grace Hopper" not in shown
 
 
+def test_preview_shows_the_images_of_an_item(stack: LocalRun, folder: Path, tmp_path: Path) -> None:
+    photo, output = samples.png(180, 180, seed=4), tmp_path / "out.html"
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "ada.png").write_bytes(photo)
+    for images in ({"thumbnail": "photos/ada.png"}, {"thumbnail": {"2x": "photos/ada.png"}}):
+        (tmp_path / "item.json").write_text(json.dumps({"images": images}))
+        done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
+        assert done.exit_code == 0, done.output
+        assert b64encode(photo).decode() in output.read_text()
+    uploaded = CliRunner().invoke(app, ["image", "put", str(tmp_path / "photos/ada.png"), "--stage", stack.stage])
+    (tmp_path / "item.json").write_text(json.dumps({"images.thumbnail": uploaded.stdout.strip()}))
+    output.unlink()
+    done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
+    assert "is the key of an image in a stage; give --stage" in str(done.exception)
+    assert not output.exists()
+    done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output, "--stage", stack.stage)
+    assert done.exit_code == 0, done.output
+    assert b64encode(photo).decode() in output.read_text()
+
+
 def test_preview_refuses_an_invalid_folder_or_item(folder: Path, tmp_path: Path) -> None:
     item = tmp_path / "item.json"
     item.write_text('{"fields": {"unknown": 1}}')
     assert "has no such field" in str(run("preview", folder, "--item", item).exception)
     item.write_text("[]")
     assert "must be a JSON object" in str(run("preview", folder, "--item", item).exception)
+    item.write_text('{"images": {"thumbnail": "missing.png"}}')
+    assert "missing.png: cannot be read" in str(run("preview", folder, "--item", item).exception)
     break_(folder)
     assert "has errors; nothing was stored" in str(run("preview", folder).exception)
 
@@ -97,10 +121,10 @@ def test_preview_refuses_an_invalid_folder_or_item(folder: Path, tmp_path: Path)
 def test_pushed_template_is_listed_and_pulled_unchanged(
     stack: LocalRun, folder: Path, name: str, tmp_path: Path
 ) -> None:
-    pushed = run("push", folder, "--stage", stack.stage, "--json")
+    pushed = run("push", folder, "--stage", stack.stage, "--json", "--keep-images")
     assert pushed.exit_code == 0, pushed.output
     revision = json.loads(pushed.stdout.splitlines()[-1])["revision"]
-    assert "was current already" in run("push", folder, "--stage", stack.stage).output
+    assert "was current already" in run("push", folder, "--stage", stack.stage, "--keep-images").output
     rows = {row["template"]: row for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
     assert rows[name]["revision"] == revision
     assert datetime.fromisoformat(rows[name]["pushed_at"]) <= datetime.now(UTC)
@@ -111,6 +135,24 @@ def test_pushed_template_is_listed_and_pulled_unchanged(
     assert {path.name: path.read_bytes() for path in (into / f"{name}.pass").iterdir()} == samples.files_of("generic")
 
 
+def test_push_recompresses_images_without_loss(stack: LocalRun, folder: Path, name: str, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.glob("*.png")}
+    pushed = run("push", folder, "--stage", stack.stage, "--json")
+    images = json.loads(pushed.stdout.splitlines()[-1])["images"]
+    assert images["bytes_before"] == sum(map(len, before.values()))
+    assert f"{images['bytes_before']:,} to {images['bytes_after']:,} bytes" in pushed.stderr
+    assert "was current already" in run("push", folder, "--stage", stack.stage).output
+    into = tmp_path / "pulled"
+    into.mkdir()
+    assert run("pull", name, "--stage", stack.stage, "--into", into).exit_code == 0
+    pulled = into / f"{name}.pass"
+    stored = {path.name: path.read_bytes() for path in pulled.glob("*.png")}
+    assert sum(map(len, stored.values())) == images["bytes_after"] < images["bytes_before"]
+    for file, data in before.items():
+        assert list(png.Reader(bytes=stored[file]).asRGBA8()[2]) == list(png.Reader(bytes=data).asRGBA8()[2])
+    assert "was current already" in run("push", pulled, "--stage", stack.stage).output
+
+
 def test_template_of_pass_designer_is_pushed_and_pulled(stack: LocalRun, name: str, tmp_path: Path) -> None:
     field = {"key": "member", "value": "Ada", "_id": "0A"}
     files = {**samples.files_of("generic", generic={"primaryFields": [field]}), "tooling.json": b"{}", "notes.md": b"x"}
@@ -118,7 +160,7 @@ def test_template_of_pass_designer_is_pushed_and_pulled(stack: LocalRun, name: s
     with zipfile.ZipFile(packed, "w") as archive:
         for path, data in files.items():
             archive.writestr(f"{name}.pkpasstemplate/{path}", data)
-    pushed = run("push", packed, "--stage", stack.stage)
+    pushed = run("push", packed, "--stage", stack.stage, "--keep-images")
     assert pushed.exit_code == 0, pushed.output
     assert "notes.md: is left out" in pushed.output
     into = tmp_path / "pulled"
