@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from chalicelib.telemetry.metrics import Metrics
 
 
+CHANGES_AT_ONCE = 8
+"""Changes of a batch that wait for DynamoDB at the same time; fewer than the connections that botocore keeps open."""
+
+
 class Services:
     """The collaborators of the flows. A function makes and imports only those that it uses, for short cold starts."""
 
@@ -225,8 +229,11 @@ class Services:
 
     @cached_property
     def changes(self) -> "ChangeHandler":
+        from concurrent.futures import ThreadPoolExecutor
+
         from chalicelib.flows.change import ChangeHandler
 
+        executor = ThreadPoolExecutor(CHANGES_AT_ONCE)
         return ChangeHandler(
             store=self.store,
             queue=self.queue,
@@ -236,6 +243,7 @@ class Services:
             clock=time.time,
             deletion_grace_seconds=self.settings.deletion_grace_minutes * 60,
             images=self.images,
+            overlap=executor.map,
         )
 
     @cached_property

@@ -4,7 +4,7 @@ A property test that finds nothing may check nothing. Each mutation removes one 
 schedules must then find a lost update.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from unittest.mock import patch
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.flows import push_worker, send_pushes, stamp
 from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
-from chalicelib.flows.change import ChangeHandler, Targets
+from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister, Listing
@@ -37,12 +37,12 @@ Mutation = Any
 def stamp_after_fan_out() -> Mutation:
     original = ChangeHandler._stamp
 
-    def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
-        if not change.deleted and not change.first_issue:
-            self._find_devices(change, targets, modified_at=0)
-            stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
-        else:
-            original(self, change, targets)
+    def settle(self: ChangeHandler, change: PassChange) -> Sequence[DeviceLibraryIdentifier]:
+        if change.deleted or change.first_issue:
+            return original(self, change)
+        found = self._find_devices(change, modified_at=0)
+        stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
+        return found
 
     return patch.object(ChangeHandler, "_stamp", settle)
 
@@ -203,10 +203,11 @@ def a_record_that_is_stamped_is_settled() -> Mutation:
     """A batch that is repeated after a crash between stamp and fan-out does nothing."""
     original = ChangeHandler._stamp
 
-    def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
+    def settle(self: ChangeHandler, change: PassChange) -> Sequence[DeviceLibraryIdentifier]:
         version = self.store.versions.get(change.pass_id)
         if version is None or version.last_record != change.last_record:
-            original(self, change, targets)
+            return original(self, change)
+        return ()
 
     return patch.object(ChangeHandler, "_stamp", settle)
 

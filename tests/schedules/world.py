@@ -45,7 +45,7 @@ from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.change import ChangeHandler, ChangeLimits
+from chalicelib.flows.change import ChangeHandler, ChangeLimits, Settle
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.listing import Lister
@@ -60,6 +60,7 @@ from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template, TemplateError
 from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.changes import Entry
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.pacing import LATENESS_SECONDS, Lane, PushRate
 from chalicelib.updates.protocol import Tag, window_seconds
@@ -99,6 +100,8 @@ class Actor:
     skew: float
     wakes_at: float = 0.0
     """The time until which it waits inside its invocation."""
+    parts: "list[Actor]" = field(default_factory=list)
+    """The threads of an invocation, which end with it."""
     greenlet: "greenlet" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -258,6 +261,7 @@ class World:
             clock=self.clock,
             deletion_grace_seconds=GRACE_SECONDS,
             limits=ChangeLimits(narrow_devices=1),
+            overlap=self._overlapped if random.random() < 0.5 else map,
         )
         rechecker = Rechecker(
             stepped,
@@ -360,6 +364,32 @@ class World:
 
     def _free_messages(self) -> list[Message]:
         return [message for message in self.messages if not message.taken and message.visible_from <= self.now]
+
+    def _overlapped(self, settle: Settle, entries: Sequence[Entry]) -> list[Any]:
+        """Run the parts of a batch as threads do: each is an actor that ends with its invocation."""
+        invocation = self.current
+        assert invocation is not None
+        results: list[Any] = [None] * len(entries)
+        left = [len(entries)]
+        crashed = [False]
+
+        def part(number: int) -> Actor:
+            def body() -> None:
+                results[number] = settle(entries[number])
+
+            def ended(died: bool) -> None:  # noqa: FBT001
+                left[0] -= 1
+                crashed[0] = crashed[0] or died
+
+            return Actor("part of a batch", body, ended, invocation.dies_at, invocation.skew)
+
+        invocation.parts = [part(number) for number in range(len(entries))]
+        self.actors += invocation.parts
+        while left[0]:
+            self.step()
+        if crashed[0]:
+            raise Crash
+        return results
 
     def _sleep(self, seconds: float) -> None:
         assert self.current is not None
@@ -770,6 +800,8 @@ class World:
                 actor.greenlet.switch()
             except TransientError:
                 self._end(actor, crashed=True)
+            except Crash:  # of a part of the batch
+                self._end(actor, crashed=True)
             else:
                 if actor.greenlet.dead:
                     self._end(actor, crashed=False)
@@ -777,7 +809,11 @@ class World:
                 self.current = None
 
     def _end(self, actor: Actor, *, crashed: bool) -> None:
+        if actor not in self.actors:
+            return
         self.actors.remove(actor)
+        for part in actor.parts:
+            self._end(part, crashed=crashed)
         if not actor.greenlet.dead and actor.greenlet:
             self.current = actor
             try:
