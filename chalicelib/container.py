@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 CHANGES_AT_ONCE = 8
 """Changes of a batch that wait for DynamoDB at the same time; fewer than the connections that botocore keeps open."""
 
+CHANGE_THREADS = "change"
+"""Prefix of the names of the threads that settle changes."""
+
 
 class Services:
     """The collaborators of the flows. A function makes and imports only those that it uses, for short cold starts."""
@@ -233,7 +236,7 @@ class Services:
 
         from chalicelib.flows.change import ChangeHandler
 
-        executor = ThreadPoolExecutor(CHANGES_AT_ONCE)
+        executor = ThreadPoolExecutor(CHANGES_AT_ONCE, thread_name_prefix=CHANGE_THREADS)
         return ChangeHandler(
             store=self.store,
             queue=self.queue,
