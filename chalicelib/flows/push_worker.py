@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from chalicelib.aws.queue import MAX_DELAY_SECONDS, Queue
 from chalicelib.aws.tables import Store
-from chalicelib.aws.tables.registrations import RegistrationPage
 from chalicelib.core.errors import TransientError, loggable
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.fan_out import DEFAULT_FAN_OUT_LIMITS, RESERVE_SECONDS, FanOutLimits, FanOuts
 from chalicelib.flows.send_pushes import PushSender, SendResult, deferred_tasks
 from chalicelib.telemetry import log
 from chalicelib.updates.attempts import MAX_ATTEMPTS
-from chalicelib.updates.fan_outs import Decline, FanOutProgress, claim
 from chalicelib.updates.messages import InvalidMessage, QueueMessage
-from chalicelib.updates.pacing import HORIZON_SECONDS, MAX_DEVICES_PER_SEND, NARROW_DEVICES, WAIT_SECONDS, Lane
+from chalicelib.updates.pacing import HORIZON_SECONDS, WAIT_SECONDS, Lane
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
@@ -32,8 +31,6 @@ from chalicelib.updates.push_tasks import (
 if TYPE_CHECKING:
     from chalicelib.flows.recheck import Rechecker
 
-RESERVE_SECONDS = 3.0
-"""Time before the deadline in which no further page is read."""
 RECHECK_RESERVE_SECONDS = 20.0
 """Time before the deadline in which no further recheck starts: S3 and DynamoDB can be slow to answer."""
 FIRST_RETRY_SECONDS = 5
@@ -43,17 +40,14 @@ MISCONFIGURED_RETRY_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """Page sizes.
+    """Limits of the push worker.
 
     Args:
-        fan_out_page: registrations that are read at once for a fan-out, unless the rate allows fewer per send; they
-            make one push task.
-        narrow_devices: number of devices of a pass up to which its fan-out is in the narrow lane.
+        fan_outs: of fan-outs.
         removal_page: registrations that are read at once for a removal.
     """
 
-    fan_out_page: int = MAX_DEVICES_PER_SEND
-    narrow_devices: int = NARROW_DEVICES
+    fan_outs: FanOutLimits = DEFAULT_FAN_OUT_LIMITS
     removal_page: int = 100
 
 
@@ -161,7 +155,7 @@ class PushWorker:
                         if self._recheck(message.task, message.message_id, deadline=deadline):
                             rechecked.add(pass_id)
                     case FanOut():
-                        self._fan_out(message, message.task, deadline=deadline)
+                        self._fan_outs().carry_out(message.message_id, message.task, deadline=deadline)
                     case RemoveRegistrations():
                         self._remove_registrations(message.task, deadline=deadline)
             except Exception as error:  # noqa: BLE001 - any error affects only this message
@@ -169,6 +163,9 @@ class PushWorker:
                 self._postpone(message, seconds=retry_seconds(message.receive_count))
                 failed.append(message.message_id)
         return failed
+
+    def _fan_outs(self) -> FanOuts:
+        return FanOuts(self.store, self.queue, self.push_sender.pacer, clock=self.clock, limits=self.limits.fan_outs)
 
     def _is_early(self, task: PushTask) -> bool:
         """Return True if a push task is not due yet: it waits for its slot, or for longer than SQS can delay it."""
@@ -359,112 +356,6 @@ class PushWorker:
         except TransientError as error:
             log.event("postpone_failed", message_id=message.message_id, error=str(error))
 
-    def _fan_out(self, message: QueueMessage, task: FanOut, *, deadline: float) -> None:
-        """Page through the devices that hold a pass, and send push tasks for them that run in parallel.
-
-        `updates/fan_outs.py` has the rules that decide which message does this.
-
-        Raises:
-            TransientError: the message must be delivered again.
-        """
-        after: DeviceLibraryIdentifier | None = task.after
-        progress: FanOutProgress | None = None
-        if task.modified_at is not None:
-            progress = self._claim(message, task, modified_at=task.modified_at)
-            if progress is None:
-                return
-            after = DeviceLibraryIdentifier(progress.reached) if progress.reached else None
-        began = after
-        slot_at = task.slot_at
-        limit = min(self.limits.fan_out_page, self.push_sender.pacer.rate.devices_per_send)
-        while time.monotonic() < deadline - RESERVE_SECONDS:
-            try:
-                page = self.store.registrations.page(task.pass_id, after=after, limit=limit)
-                if page.devices:
-                    lane = self._lane_of(page, after)
-                    slot_at = slot_at or self.push_sender.pacer.schedule(lane, len(page.devices))
-                    if slot_at - self.clock() > HORIZON_SECONDS:
-                        break
-                    self._notify(task, page, lane=lane, slot_at=slot_at, until=deadline - RESERVE_SECONDS)
-            except TransientError:
-                if after == began:
-                    raise
-                break  # devices that have a push task already must not get another
-            found = {"pass_id": task.pass_id, "devices": len(page.devices), "shown": log.first_ids(page.devices)}
-            log.event("devices_found", **found, changes=task.change)
-            after, slot_at = (page.devices[-1] if page.devices else after), 0.0
-            progress = self._advance(task, progress, after, done=not page.more)
-            if not page.more:
-                return
-        delay = self.push_sender.pacer.delay_seconds(slot_at, before=HORIZON_SECONDS / 2)
-        self.queue.send([replace(task, after=after, slot_at=slot_at)], delay_seconds=delay, until=deadline)
-        if progress is not None:  # the new message may take over at once
-            self._save(task, before=progress, after=replace(progress, holder=""))
-
-    def _lane_of(self, page: RegistrationPage, after: DeviceLibraryIdentifier | None) -> Lane:
-        """Return the lane of a fan-out's page: narrow only if it is the whole fan-out, of few devices."""
-        whole = after is None and not page.more
-        return Lane.NARROW if whole and len(page.devices) <= self.limits.narrow_devices else Lane.WIDE
-
-    def _notify(self, task: FanOut, page: RegistrationPage, *, lane: Lane, slot_at: float, until: float) -> None:
-        """Send the push task of a page of a fan-out, to be received when its slot comes.
-
-        Raises:
-            QueueError: SQS did not accept it.
-        """
-        notify = NotifyDevices(
-            task.pass_id.pass_type_identifier,
-            page.devices,
-            task.changed_at,
-            task.change,
-            lane=lane,
-            slot_at=slot_at,
-            paced_seconds=round(max(0.0, slot_at - task.changed_at), 3),
-        )
-        delay = self.push_sender.pacer.delay_seconds(slot_at)
-        self.queue.send([notify], delay_seconds=delay, until=until)
-
-    def _claim(self, message: QueueMessage, task: FanOut, *, modified_at: int) -> FanOutProgress | None:
-        """Claim a fan-out for a message; None if there is nothing to do.
-
-        Raises:
-            TransientError: another message has claimed it.
-        """
-        state = self.store.versions.fan_out_state(task.pass_id)
-        claimed = claim(
-            state,
-            modified_at=modified_at,
-            after=task.after.value if task.after else "",
-            holder=message.message_id,
-            now=self.clock(),
-        )
-        if claimed is Decline.END:
-            log.event("fan_out_ended", pass_id=task.pass_id, modified_at=modified_at, announced=state.announced)
-            return None
-        if claimed is Decline.WAIT:
-            raise FanOutHeldError(f"pass {task.pass_id}: another message carries out this fan-out")
-        self._save(task, before=state.progress, after=claimed)
-        return claimed
-
-    def _advance(
-        self, task: FanOut, progress: FanOutProgress | None, after: DeviceLibraryIdentifier | None, *, done: bool
-    ) -> FanOutProgress | None:
-        if progress is None:
-            return None
-        reached = after.value if after else ""
-        advanced = replace(progress, reached=reached, at=int(self.clock()), done=done)
-        self._save(task, before=progress, after=advanced)
-        return advanced
-
-    def _save(self, task: FanOut, *, before: FanOutProgress | None, after: FanOutProgress) -> None:
-        """Write a fan-out's progress.
-
-        Raises:
-            TransientError: it was not written, or another message or a newer change has taken over.
-        """
-        if not self.store.versions.advance_fan_out(task.pass_id, before=before, after=after):
-            raise FanOutHeldError(f"pass {task.pass_id}: another message or a newer change has taken over this fan-out")
-
     def _remove_registrations(self, task: RemoveRegistrations, *, deadline: float) -> None:
         """Remove the registrations of a deleted pass, unless it was created again in its grace period.
 
@@ -486,10 +377,6 @@ class PushWorker:
             if not page.more:
                 return
         self.queue.send([task])
-
-
-class FanOutHeldError(TransientError):
-    """Another message carries out the fan-out; this one must be delivered again to check that it was completed."""
 
 
 def retry_seconds(receive_count: int) -> int:

@@ -83,6 +83,8 @@ class Lane(Enum):
 
 ROW = "push-rate"
 """Key of the timelines' row in the versions table. It has no `/`, so it equals no pass id."""
+FAN_OUTS_ROW = "push-fan-outs"
+"""Key of the row that names the passes whose fan-outs wait for their lane, for `push status`. Nothing depends on it."""
 STAGE = "stage"
 """Name of the stage's timeline; the others have the names of their lanes."""
 

@@ -31,6 +31,7 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.fan_out import FanOutLimits
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import Rechecker
@@ -249,7 +250,7 @@ class Rig:
             push_sender,
             rechecker=lambda: rechecker,
             clock=self.clock,
-            limits=WorkerLimits(fan_out_page=PAGE),
+            limits=WorkerLimits(FanOutLimits(page=PAGE)),
         )
         self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 

@@ -38,6 +38,7 @@ class Memory:
     registrations: dict[PassId, Held] = field(default_factory=dict)
     devices: dict[DeviceLibraryIdentifier, Device] = field(default_factory=dict)
     timelines: dict[str, int] = field(default_factory=dict)
+    waiting_fan_outs: set[PassId] = field(default_factory=set)
 
     def state(self, pass_id: PassId) -> VersionState:
         return VersionState(
@@ -274,3 +275,9 @@ class MemoryTimelines:
             return None
         self.rows.timelines[timeline] = free_at + cost
         return free_at + cost
+
+    def add_fan_out(self, pass_id: PassId) -> None:
+        self.rows.waiting_fan_outs.add(pass_id)
+
+    def remove_fan_out(self, pass_id: PassId) -> None:
+        self.rows.waiting_fan_outs.discard(pass_id)

@@ -11,11 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows import push_worker, send_pushes, stamp
+from chalicelib.flows import fan_out, send_pushes, stamp
 from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
 from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.fan_out import FanOuts
 from chalicelib.flows.listing import Lister, Listing
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
@@ -219,7 +220,7 @@ def fan_out_noted_as_done_before_it_is() -> Mutation:
         claimed = claim(state, **message)
         return replace(claimed, done=True) if isinstance(claimed, FanOutProgress) else claimed
 
-    return patch.object(push_worker, "claim", claim_all)
+    return patch.object(fan_out, "claim", claim_all)
 
 
 def failed_pushes_dropped() -> Mutation:
@@ -308,13 +309,13 @@ def early_push_tasks_dropped() -> Mutation:
 
 def fan_out_ends_at_its_horizon() -> Mutation:
     """A fan-out that is ahead of its lane is not continued."""
-    original = PushWorker._fan_out
+    original = FanOuts.carry_out
 
-    def fan_out(self: PushWorker, message: Any, task: FanOut, *, deadline: float) -> None:  # noqa: ANN401
+    def carry_out(self: FanOuts, message_id: str, task: FanOut, *, deadline: float) -> None:
         if task.slot_at - self.clock() <= HORIZON_SECONDS / 2:
-            original(self, message, replace(task, slot_at=0.0), deadline=deadline)
+            original(self, message_id, replace(task, slot_at=0.0), deadline=deadline)
 
-    return patch.object(PushWorker, "_fan_out", fan_out)
+    return patch.object(FanOuts, "carry_out", carry_out)
 
 
 MUTATIONS: Mapping[str, Callable[[], Mutation]] = {

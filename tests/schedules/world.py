@@ -48,6 +48,7 @@ from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.change import ChangeHandler, ChangeLimits, Settle
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.fan_out import FanOutLimits
 from chalicelib.flows.listing import Lister
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker, WorkerLimits
@@ -278,7 +279,7 @@ class World:
             push_sender,
             rechecker=lambda: rechecker,
             clock=self.clock,
-            limits=WorkerLimits(fan_out_page=1, narrow_devices=1, removal_page=2),
+            limits=WorkerLimits(FanOutLimits(page=1, narrow_devices=1), removal_page=2),
         )
         self._versions = store.versions
 

@@ -1,4 +1,7 @@
-"""Takes time on the timelines of `updates/pacing.py`, which are attributes of one row of the versions table."""
+"""Takes time on the timelines of `updates/pacing.py`, which are attributes of one row of the versions table.
+
+Another row names the passes whose fan-outs wait.
+"""
 
 from collections.abc import Mapping
 
@@ -7,7 +10,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from chalicelib.aws.tables.connection import Tables, VersionRow
-from chalicelib.updates.pacing import ROW
+from chalicelib.core.identifiers import PassId
+from chalicelib.updates.pacing import FAN_OUTS_ROW, ROW
 
 
 class Timelines:
@@ -49,6 +53,33 @@ class Timelines:
         condition = free_at.exists() if free_by is None else free_at <= free_by
         found = self._update([free_at.set(free_at + cost)], condition)
         return None if found is None else int(getattr(found, f"{timeline}_free_at"))
+
+    def add_fan_out(self, pass_id: PassId) -> None:
+        """Name a pass whose fan-out waits for its lane.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        self._name_fan_out("ADD", pass_id)
+
+    def remove_fan_out(self, pass_id: PassId) -> None:
+        """Remove the name of a pass whose fan-out has ended.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        self._name_fan_out("DELETE", pass_id)
+
+    def _name_fan_out(self, action: str, pass_id: PassId) -> None:
+        self._tables.call(
+            "UpdateItem",
+            {
+                "TableName": self._tables.versions.Meta.table_name,
+                "Key": {"pass_id": {"S": FAN_OUTS_ROW}},
+                "UpdateExpression": f"{action} fan_outs :pass",
+                "ExpressionAttributeValues": {":pass": {"SS": [str(pass_id)]}},
+            },
+        )
 
     def _free_at(self, timeline: str) -> NumberAttribute:
         attribute: NumberAttribute = getattr(self._tables.versions, f"{timeline}_free_at")

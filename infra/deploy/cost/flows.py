@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, HELD_PASSES_PER_REQUEST
-from chalicelib.flows.push_worker import WorkerLimits
+from chalicelib.flows.fan_out import FanOutLimits
 from chalicelib.settings import DEFAULT_THROTTLE_RATE
 from chalicelib.updates.pacing import HORIZON_SECONDS, LANE_SHARE, NARROW_DEVICES, default_push_rate
 
@@ -89,7 +89,7 @@ def change(*, devices: int) -> Flow:
     pages = turns = 0
     if devices > NARROW_DEVICES:
         rate = default_push_rate(DEFAULT_THROTTLE_RATE) * LANE_SHARE
-        pages = ceil(devices / WorkerLimits().fan_out_page)
+        pages = ceil(devices / FanOutLimits().page)
         turns = ceil(devices / (rate * HORIZON_SECONDS / 2))  # after each, the fan-out waits for its lane
         updates += 2 * turns + 5 * pages  # claim and release; two each for lane and stage, and the progress
         reads += Counter({"GetItem": turns, "Query": pages})
