@@ -92,6 +92,7 @@ def change(*, devices: int) -> Flow:
         pages = ceil(devices / FanOutLimits().page)
         turns = ceil(devices / (rate * HORIZON_SECONDS / 2))  # after each, the fan-out waits for its lane
         updates += 2 * turns + 5 * pages  # claim and release; two each for lane and stage, and the progress
+        updates += 2 if turns > 1 else 0  # it is named while it waits
         reads += Counter({"GetItem": turns, "Query": pages})
     elif devices:
         updates += 1  # both at once
