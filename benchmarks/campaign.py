@@ -34,9 +34,9 @@ from rich.table import Table
 from chalicelib.apns.client import Client
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.aws.queue import Queue
+from chalicelib.aws.session import MAX_CONNECTIONS
 from chalicelib.aws.tables import Store
 from chalicelib.aws.templates import Templates
-from chalicelib.container import CHANGES_AT_ONCE
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.pace import Pacer
@@ -54,7 +54,7 @@ from tests.support.aws_answers import Raw
 
 FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
 LATENCY_SECONDS = 0.005
-AT_ONCE = (1, 2, 4, 8, 16)
+AT_ONCE = (1, 2, 4, 8, 16, 32)
 BATCH = 100
 PASSES = 400
 ROUNDS = 5
@@ -93,7 +93,7 @@ class Stage:
         self._changes = ChangeHandler(store, queue, sender, metrics, templates=Templates(), clock=time.time)
         self._store_client = store.passes._tables.connection.client
         self._sequence_number = 0
-        self.settles_at_once(CHANGES_AT_ONCE)
+        self.settles_at_once(MAX_CONNECTIONS)
 
     def settles_at_once(self, changes: int) -> None:
         """Set how many changes wait for DynamoDB at the same time."""

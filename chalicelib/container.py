@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from chalicelib.telemetry.metrics import Metrics
 
 
-CHANGES_AT_ONCE = 8
-"""Changes of a batch that wait for DynamoDB at the same time; fewer than the connections that botocore keeps open."""
-
 CHANGE_THREADS = "change"
 """Prefix of the names of the threads that settle changes."""
 
@@ -234,9 +231,10 @@ class Services:
     def changes(self) -> "ChangeHandler":
         from concurrent.futures import ThreadPoolExecutor
 
+        from chalicelib.aws.session import MAX_CONNECTIONS
         from chalicelib.flows.change import ChangeHandler
 
-        executor = ThreadPoolExecutor(CHANGES_AT_ONCE, thread_name_prefix=CHANGE_THREADS)
+        executor = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=CHANGE_THREADS)
         return ChangeHandler(
             store=self.store,
             queue=self.queue,

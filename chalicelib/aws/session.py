@@ -26,6 +26,10 @@ ATTEMPTS = 3
 """A request that is never answered fails within 8 seconds, before the API function's timeout of 10: the device gets 503
 and the log says why. A timeout of the function would leave neither.
 """
+MAX_CONNECTIONS = 16
+"""Connections that are kept open to each service. As many changes of a batch wait for DynamoDB at the same time; more
+would not be faster (docs/benchmarks.md, "Campaigns").
+"""
 CONFIG = Config(
     connect_timeout=CONNECT_TIMEOUT_SECONDS,
     read_timeout=READ_TIMEOUT_SECONDS,
@@ -50,6 +54,7 @@ class ClientFactory:
         self._connections = Connections(
             verify=self._session.get_config_variable("ca_bundle") or roots_folder or True,
             timeout=(config.connect_timeout, config.read_timeout),
+            max_pool_connections=MAX_CONNECTIONS,
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # else a body waits 40 ms for the ACK of its headers
         )
 
