@@ -101,8 +101,10 @@ def _readable(line: str) -> str:
         return ""
     try:
         fields = json.loads(line)
-        if "_aws" in fields:
-            return ""  # a metric
+        if fields.pop("_aws", None) is not None:  # metrics, which may have joined an event
+            fields = {name: value for name, value in fields.items() if name.islower()}
+            if "event" not in fields:
+                return ""
         event = fields.pop("event")
     except (ValueError, KeyError, TypeError, AttributeError):
         return line

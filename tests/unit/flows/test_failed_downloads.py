@@ -66,7 +66,7 @@ class Api:
         store = self.rows.store()
         if self.dynamodb_is_away:
             away = cast("Any", Away())
-            store = Store(away, away, away, away)
+            store = Store(away, away, away, away, away)
         failures = FailedDownloads(store, lambda: queue, builder, clock=lambda: self.now)
         self.downloader = Downloader(store, KEYS, builder, failures, window_seconds=25)
         self.opener = LinkOpener(store, KEYS, builder, failures, window_seconds=25)
