@@ -249,6 +249,11 @@ class Phones:
         self._updates.add(update)
         update.add_done_callback(self._updates.discard)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a phone makes calls, or waits to repeat one."""
+        return bool(self._updates)
+
     async def settle(self) -> None:
         """Wait until no phone makes calls or waits to repeat one."""
         while self._updates:
