@@ -29,7 +29,8 @@ from rich.table import Table
 
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.identifiers import PassId
-from infra.local.phones import Counts, HeadlessPhone, Phones, Retries, Shown
+from infra.core.phone_retries import Retries
+from infra.local.phones import Counts, HeadlessPhone, Phones, Shown
 from infra.local.run import LocalRun, local_run
 from infra.local.strict_aws import CONTROL_PATH
 
@@ -41,7 +42,7 @@ BURST_SECONDS = 1.0
 """The bucket's burst, as seconds of its rate. The embedded AWS stops for up to a second now and then."""
 NO_PACING = 1_000_000
 REQUESTS_PER_PHONE = 2
-NEIGHBOURS = 40
+NEIGHBOURS = 60
 NEIGHBOUR_SECONDS = 2.0
 WRITES_PER_REQUEST = 25
 QUIET_SECONDS = 20.0
@@ -51,6 +52,7 @@ PATIENCE_FACTOR = 6.0
 SAMPLE_SECONDS = 1.0
 CAMPAIGN = "pass.dev.passwire.campaign"
 """The pass type of the passes with one holder: a phone's tag belongs to a pass type, so the two do not mix."""
+RETRIES = Retries()
 RATE_VARIABLE = "PASSWIRE_PUSH_RATE_LIMIT"
 
 console = Console(width=130)
@@ -73,6 +75,10 @@ class Figures:
         requests_per_phone: requests, also repeated ones.
         read_units_per_phone: read units of DynamoDB, by table.
         cpu_seconds_per_10000_phones: of the functions.
+        first_push_s: seconds from the first write to the first push.
+        last_push_s: seconds from the first write to the last push.
+        list_s: mean duration of a list call, as the phone sees it.
+        download_s: the same of a download.
         updates: seconds at which each phone showed the change, in order.
     """
 
@@ -88,6 +94,10 @@ class Figures:
     requests_per_phone: float
     read_units_per_phone: dict[str, float]
     cpu_seconds_per_10000_phones: dict[str, float]
+    first_push_s: float
+    last_push_s: float
+    list_s: float
+    download_s: float
     updates: list[float] = field(repr=False)
 
 
@@ -119,17 +129,22 @@ class Bench:
     Args:
         stack: the local run.
         count: the number of phones.
+        retries: how phones repeat failed calls.
+        campaign: the pass type of the passes with one holder.
     """
 
-    def __init__(self, stack: LocalRun, count: int) -> None:
+    def __init__(
+        self, stack: LocalRun, count: int, *, retries: Retries | None = None, campaign: str = CAMPAIGN
+    ) -> None:
         self._stack = stack
+        self._retries = retries or Retries()
         self._table = boto3.resource("dynamodb").Table(stack.tables["passes"])
         self._client = boto3.client("dynamodb")
         keys = Secrets(stage=stack.stage).authentication_keys()
         tag = secrets.token_hex(3)
         self._shared = PassId(stack.pass_type_identifier, f"SHARED-{tag}")
-        self._own = [PassId(CAMPAIGN, f"OWN-{tag}-{number}") for number in range(count)]
-        self._narrow = [PassId(CAMPAIGN, f"NARROW-{tag}-{number}") for number in range(NEIGHBOURS)]
+        self._own = [PassId(campaign, f"OWN-{tag}-{number}") for number in range(count)]
+        self._narrow = [PassId(campaign, f"NARROW-{tag}-{number}") for number in range(NEIGHBOURS)]
         shared_token = keys.issue(self._shared, item_token=None).value
         self.phones = [
             HeadlessPhone.holding({self._shared: shared_token, own: keys.issue(own, item_token=None).value})
@@ -187,14 +202,20 @@ class Bench:
         async with self._running(self.phones) as phones:
             started = self._last_event = time.time()
             await asyncio.to_thread(self._write, [self._shared] if shared else self._own)
-            beside = asyncio.create_task(self._change_neighbours()) if neighbours else None
+            written: dict[str, float] = {}
+            beside = asyncio.create_task(self._change_neighbours(written)) if neighbours else None
             await self._finish(phones, until=started + PATIENCE_FACTOR * limit + 60)
-            written = await beside if beside else {}
+            if beside:
+                beside.cancel()
+                await asyncio.sleep(QUIET_SECONDS)  # for the last push
             counts = phones.counts
         after = self._cpu.sample()
         used = {role: after[role] - before.get(role, 0.0) for role in after}
         units = self._strict({"record_units": False}, before=True)["units"]
-        return self._figures(counts, started=started, limit=limit, cpu=used, units=units), self._delays(written)
+        arrivals = await asyncio.to_thread(self._arrivals)
+        own = [at for phone in self.phones for at in arrivals.get(phone.push_token, ())]
+        figures = self._figures(counts, started=started, limit=limit, cpu=used, units=units, pushes=own)
+        return figures, [arrivals.get(token, [math.inf])[0] - at for token, at in written.items()]
 
     async def _finish(self, phones: Phones, *, until: float) -> None:
         """Wait until all phones show the change, or until nothing has happened for a while."""
@@ -207,22 +228,28 @@ class Bench:
             if time.time() - self._last_event > QUIET_SECONDS:
                 return
 
-    async def _change_neighbours(self) -> dict[str, float]:
-        """Change passes of one holder, one after the other; returns the times by push token."""
-        written: dict[str, float] = {}
+    async def _change_neighbours(self, written: dict[str, float]) -> None:
+        """Change passes of one holder, one after the other, and note the times by push token."""
         for phone, narrow in zip(self._neighbours, self._narrow, strict=True):
             await asyncio.sleep(NEIGHBOUR_SECONDS)
-            written[phone.push_token] = time.time()
+            at = time.time()
             await asyncio.to_thread(self._write, [narrow])
-        await asyncio.sleep(NEIGHBOUR_SECONDS)
-        return written
+            written[phone.push_token] = at
 
-    def _delays(self, written: Mapping[str, float]) -> list[float]:
-        arrivals = httpx.get(f"{self._stack.apns_control_url}/arrivals", timeout=60).json() if written else {}
-        return [arrivals[token][0] - at if token in arrivals else math.inf for token, at in written.items()]
+    def _arrivals(self) -> dict[str, list[float]]:
+        """Return the times of the pushes to each phone, by push token."""
+        arrivals: dict[str, list[float]] = httpx.get(f"{self._stack.apns_control_url}/arrivals", timeout=60).json()
+        return arrivals
 
     def _figures(
-        self, counts: Counts, *, started: float, limit: float, cpu: Mapping[str, float], units: Mapping[str, Any]
+        self,
+        counts: Counts,
+        *,
+        started: float,
+        limit: float,
+        cpu: Mapping[str, float],
+        units: Mapping[str, Any],
+        pushes: Sequence[float],
     ) -> Figures:
         count = len(self.phones)
         times = sorted(at - started for at in self._shown_at.values())
@@ -245,6 +272,10 @@ class Bench:
                 if table in roles
             },
             cpu_seconds_per_10000_phones={role: round(seconds / count * 10_000, 1) for role, seconds in cpu.items()},
+            first_push_s=_rounded(min(pushes, default=math.inf) - started),
+            last_push_s=_rounded(max(pushes, default=math.inf) - started),
+            list_s=_rounded(counts.list_seconds / max(1, counts.lists)),
+            download_s=_rounded(counts.download_seconds / max(1, counts.downloads)),
             updates=[_rounded(at) for at in times],
         )
 
@@ -254,7 +285,7 @@ class Bench:
             api_url=self._stack.api_url,
             apns_control_url=self._stack.apns_control_url,
             on_shown=self._show,
-            retries=retries,
+            retries=retries or self._retries,
         )
 
     def _show(self, shown: Shown) -> None:
