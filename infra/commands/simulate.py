@@ -18,7 +18,7 @@ from infra.local.processes import PROJECT
 from infra.simulation.constants import Constants, aws
 from infra.simulation.cost import cost_of
 from infra.simulation.limits import REQUESTS_PER_PHONE, limits_of
-from infra.simulation.pushes import LANE_SHARE, default_push_rate
+from infra.simulation.pushes import default_push_rate
 from infra.simulation.rollout import Result, Rollout
 from infra.simulation.rollout import simulate as run
 
@@ -91,7 +91,7 @@ def _constants(texts: list[str]) -> Constants:
             "ThrottleRate",
             param_hint="--set",
         )
-    return aws(gateway_rate=rate, gateway_burst=burst, devices_per_second=devices, lane_share=LANE_SHARE)
+    return aws(gateway_rate=rate, gateway_burst=burst, devices_per_second=devices)
 
 
 def _described(result: Result) -> dict[str, Any]:

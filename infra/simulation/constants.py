@@ -4,10 +4,11 @@
 another machine, and marked so. `make bench-rollout` measures the constants of the local run.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from infra.core.phone_retries import Retries
 from infra.deploy.resources import resources
+from infra.simulation.pushes import LANE_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +85,25 @@ SHARDS = 4
 """Partitions of a new on-demand table, and so shards of its stream: it takes 4,000 writes per second (DynamoDB guide,
 warm throughput), and a partition takes 1,000."""
 WRITES_PER_SHARD = 1000
+PHONES_POLL_SECONDS = 0.05
+"""How often headless phones fetch their pushes (`infra/local/phones.py`)."""
 CHANGE_SECONDS = 0.0078
 """Duration of one of many changes in the push function: 4.5 ms of CPU on 0.58 of a core, at 1,024 MB."""
 
 
-def aws(*, gateway_rate: float, gateway_burst: float, devices_per_second: float, lane_share: float) -> Constants:
+def aws(*, gateway_rate: float, gateway_burst: float, devices_per_second: float) -> Constants:
     """Return the constants of a stage on AWS.
 
     Args:
         gateway_rate: `ThrottleRate`.
         gateway_burst: `ThrottleBurst`.
         devices_per_second: `PushRateLimit`, or its default.
-        lane_share: of one rollout.
     """
     return Constants(
         gateway_rate=gateway_rate,
         gateway_burst=gateway_burst,
         devices_per_second=devices_per_second,
-        lane_share=lane_share,
+        lane_share=LANE_SHARE,
         # 20 workers read 40,000 push tokens per second at most: DynamoDB's default quota for a table.
         unpaced_devices_per_second=40_000,
         unpaced_changes_per_second=SHARDS * _invocations_per_shard() / CHANGE_SECONDS,
@@ -125,3 +127,35 @@ def _invocations_per_shard() -> int:
     """Return the concurrent invocations of the push function per shard, as the template sets them."""
     event = resources()["Resources"]["Push"]["Properties"]["Events"]["PushDynamodbEventSource"]
     return int(event["Properties"]["ParallelizationFactor"])
+
+
+def local(
+    *,
+    gateway_rate: float,
+    gateway_burst: float,
+    devices_per_second: float,
+    unpaced_devices_per_second: float,
+    first_push_seconds: float,
+    list_seconds: float,
+    download_seconds: float,
+) -> Constants:
+    """Return the constants of a local run, as `make bench-rollout` measures them.
+
+    Its functions are warm, its phones are on the same machine, and its requests are too few for other limits.
+    """
+    return Constants(
+        gateway_rate=gateway_rate,
+        gateway_burst=gateway_burst,
+        devices_per_second=devices_per_second,
+        lane_share=LANE_SHARE,
+        unpaced_devices_per_second=unpaced_devices_per_second,
+        unpaced_changes_per_second=unpaced_devices_per_second,
+        writes_per_second=unpaced_devices_per_second,
+        first_push_seconds=first_push_seconds,
+        delivery_seconds=(0.0, PHONES_POLL_SECONDS),
+        round_trip_seconds=0.0,
+        listing=replace(LISTING, seconds=list_seconds),
+        download=replace(DOWNLOAD, seconds=download_seconds),
+        cold_start_seconds=0.0,
+        concurrency=1000,
+    )

@@ -132,10 +132,19 @@ class _Events:
 
     def take(self, tick: int) -> float:
         """Return the phones of a tick; ticks are taken in order."""
-        self._level += self._slope.pop(tick, 0.0)
-        phones = max(0.0, self._level) + self._at.pop(tick, 0.0)
+        if self.pending <= NEGLIGIBLE:
+            if self._slope:
+                self._slope.clear()
+                self._at.clear()
+                self._level = 0.0
+            return 0.0
+        if tick in self._slope:
+            self._level += self._slope.pop(tick)
+        phones = self._level + self._at.pop(tick, 0.0)
+        if phones <= NEGLIGIBLE:
+            return 0.0
         self.pending -= phones
-        return phones if phones > NEGLIGIBLE else 0.0
+        return phones
 
 
 @dataclass
