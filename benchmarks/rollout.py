@@ -171,6 +171,16 @@ class Bench:
         patient = Retries(attempts=20, first_delay_seconds=1, growth=1)
         async with self._running(self.phones, retries=patient) as phones:
             await phones.register([*self.phones, *self._neighbours])
+        await self._warm_up()
+
+    async def _warm_up(self) -> None:
+        """Change the pass of one neighbour, so that the functions have the credentials of its pass type."""
+        self._gate = "A1"
+        await asyncio.to_thread(self._write, self._narrow[:1])
+        until = time.monotonic() + QUIET_SECONDS
+        token = self._neighbours[0].push_token
+        while token not in await asyncio.to_thread(self._arrivals) and time.monotonic() < until:
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     def limit(self, *, rate: float, devices_per_second: float) -> None:
         """Set the rate of the gateway's stage, and the rate at which devices are notified."""
