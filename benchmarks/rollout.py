@@ -177,9 +177,9 @@ class Bench:
         """Change the pass of one neighbour, so that the functions have the credentials of its pass type."""
         self._gate = "A1"
         await asyncio.to_thread(self._write, self._narrow[:1])
-        until = time.monotonic() + QUIET_SECONDS
-        token = self._neighbours[0].push_token
-        while token not in await asyncio.to_thread(self._arrivals) and time.monotonic() < until:
+        for _ in range(round(QUIET_SECONDS / SAMPLE_SECONDS)):
+            if self._neighbours[0].push_token in await asyncio.to_thread(self._arrivals):
+                return
             await asyncio.sleep(SAMPLE_SECONDS)
 
     def limit(self, *, rate: float, devices_per_second: float) -> None:
