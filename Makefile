@@ -74,6 +74,10 @@ bench-fanout: $(INSTALLED) ## measure from a write to its pushes through the dep
 bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA signature and the peers; node's if it is there
 	$(BIN)/python -m benchmarks.passes
 
+.PHONY: bench-validation
+bench-validation: $(INSTALLED) ## measure the CPU of a change with and without the check of Apple's format
+	$(BIN)/python -m benchmarks.validation
+
 bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare BatchWriteItem loop, and its resume after a kill
 	$(BIN)/python -m benchmarks.imports
 

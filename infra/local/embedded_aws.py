@@ -21,6 +21,7 @@ from ministack.services import (  # type: ignore[import-not-found]  # as above
     apigateway_v1,
     cloudformation,
     dynamodb,
+    lambda_svc,
     secretsmanager,
     sqs,
 )
@@ -75,6 +76,7 @@ def add_refusals(limits: str) -> None:
         {
             "apigateway": apigateway_v1,
             "dynamodb": dynamodb,
+            "lambda_svc": lambda_svc,
             "secretsmanager": secretsmanager,
             "sqs": sqs,
             "cloudformation": cloudformation,
