@@ -79,6 +79,7 @@ class Figures:
         last_push_s: seconds from the first write to the last push.
         list_s: mean duration of a list call, as the phone sees it.
         download_s: the same of a download.
+        refusal_s: the same of a refused call.
         updates: seconds at which each phone showed the change, in order.
     """
 
@@ -98,6 +99,7 @@ class Figures:
     last_push_s: float
     list_s: float
     download_s: float
+    refusal_s: float
     updates: list[float] = field(repr=False)
 
 
@@ -286,6 +288,7 @@ class Bench:
             last_push_s=_rounded(max(pushes, default=math.inf) - started),
             list_s=_rounded(counts.list_seconds / max(1, counts.lists)),
             download_s=_rounded(counts.download_seconds / max(1, counts.downloads)),
+            refusal_s=_rounded(counts.refused_seconds / max(1, counts.refused)),
             updates=[_rounded(at) for at in times],
         )
 

@@ -93,6 +93,7 @@ class Counts:
     Args:
         requests: requests, also repeated ones.
         refused: responses 429.
+        refused_seconds: the sum of their durations: the time to reach the gateway, which refuses at once.
         failed: responses 5xx, and requests without a response.
         wrong: other unexpected responses, which phones do not repeat, and passes that they do not accept.
         gave_up: calls that were given up.
@@ -106,6 +107,7 @@ class Counts:
 
     requests: int = 0
     refused: int = 0
+    refused_seconds: float = 0.0
     failed: int = 0
     wrong: int = 0
     gave_up: int = 0
@@ -323,6 +325,7 @@ class Phones:
             else:
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self.counts.refused += 1
+                    self.counts.refused_seconds += time.perf_counter() - started
                 elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.counts.failed += 1
                 elif response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:

@@ -129,17 +129,27 @@ def _invocations_per_shard() -> int:
     return int(event["Properties"]["ParallelizationFactor"])
 
 
-def local(
-    *,
-    gateway_rate: float,
-    gateway_burst: float,
-    devices_per_second: float,
-    unpaced_devices_per_second: float,
-    first_push_seconds: float,
-    list_seconds: float,
-    download_seconds: float,
-) -> Constants:
-    """Return the constants of a local run, as `make bench-rollout` measures them.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A machine on which the local run is, as `make bench-rollout` measures it.
+
+    Args:
+        pushes_per_second: without pacing.
+        first_push_seconds: from the write to the first push.
+        list_seconds: duration of a list call.
+        download_seconds: duration of a download.
+        refusal_seconds: duration of a refused call: how long it takes to reach the gateway.
+    """
+
+    pushes_per_second: float
+    first_push_seconds: float
+    list_seconds: float
+    download_seconds: float
+    refusal_seconds: float
+
+
+def local(machine: Measured, *, gateway_rate: float, gateway_burst: float, devices_per_second: float) -> Constants:
+    """Return the constants of a local run.
 
     Its functions are warm, its phones are on the same machine, and its requests are too few for other limits.
     """
@@ -148,14 +158,14 @@ def local(
         gateway_burst=gateway_burst,
         devices_per_second=devices_per_second,
         lane_share=LANE_SHARE,
-        unpaced_devices_per_second=unpaced_devices_per_second,
-        unpaced_changes_per_second=unpaced_devices_per_second,
-        writes_per_second=unpaced_devices_per_second,
-        first_push_seconds=first_push_seconds,
-        delivery_seconds=(0.0, PHONES_POLL_SECONDS),
+        unpaced_devices_per_second=machine.pushes_per_second,
+        unpaced_changes_per_second=machine.pushes_per_second,
+        writes_per_second=machine.pushes_per_second,
+        first_push_seconds=machine.first_push_seconds,
+        delivery_seconds=(0.0, PHONES_POLL_SECONDS + 2 * machine.refusal_seconds),
         round_trip_seconds=0.0,
-        listing=replace(LISTING, seconds=list_seconds),
-        download=replace(DOWNLOAD, seconds=download_seconds),
+        listing=replace(LISTING, seconds=machine.list_seconds),
+        download=replace(DOWNLOAD, seconds=machine.download_seconds),
         cold_start_seconds=0.0,
         concurrency=1000,
     )

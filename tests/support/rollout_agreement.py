@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from infra.simulation.constants import Constants, local
+from infra.simulation.constants import Constants, Measured, local
 from infra.simulation.rollout import Rollout, simulate
 
 TOLERANCE = 0.2
@@ -16,14 +16,18 @@ TIMES = ("median_s", "last_s")
 def constants_of(figures: Mapping[str, Any], settings: Mapping[str, float]) -> Constants:
     """Return the constants of the machine on which a rollout was measured."""
     spread = max(0.1, figures["last_push_s"] - figures["first_push_s"])
-    return local(
-        gateway_rate=settings["rate"],
-        gateway_burst=settings["burst"],
-        devices_per_second=settings["devices_per_second"],
-        unpaced_devices_per_second=figures["phones"] / spread,
+    machine = Measured(
+        pushes_per_second=figures["phones"] / spread,
         first_push_seconds=figures["first_push_s"],
         list_seconds=figures["list_s"],
         download_seconds=figures["download_s"],
+        refusal_seconds=figures["refusal_s"],
+    )
+    return local(
+        machine,
+        gateway_rate=settings["rate"],
+        gateway_burst=settings["burst"],
+        devices_per_second=settings["devices_per_second"],
     )
 
 
