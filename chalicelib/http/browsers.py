@@ -1,4 +1,4 @@
-"""What a browser says about itself: the device that it runs on, and the languages that its user reads."""
+"""Reads from a browser's headers the device that it runs on and the languages that its user reads."""
 
 import re
 from collections.abc import Sequence

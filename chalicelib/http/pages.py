@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from chalicelib.preview.link_pages import Device
 
 MAX_ARCHIVE_BYTES = 4_500_000
-"""Of several passes together: as base64 they fit the 6 MB that Lambda takes for a response (Lambda quotas)."""
+"""Maximum of several passes together: as base64 they fit the 6 MB that Lambda takes for a response (Lambda quotas)."""
 
 
 class Wanted(Enum):
-    """What a request for a link asks for; the values are in the log."""
+    """A request for a link is for one of these; the values are in the log."""
 
     PASS = "pass"
     PAGE = "page"

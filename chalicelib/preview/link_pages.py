@@ -21,7 +21,7 @@ _DEFAULT_LANGUAGE = "en"
 
 
 class Device(Enum):
-    """What a reader holds, as far as it decides what the page offers."""
+    """Kinds of devices that differ in what the page offers."""
 
     IPHONE = "iphone"
     IPHONE_APP = "iphone_app"
@@ -52,7 +52,7 @@ class Notice(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkPage:
-    """What a page of a link shows.
+    """Content of a page of a link.
 
     Args:
         passes: number in the link and archive of each pass.

@@ -42,7 +42,7 @@ def languages() -> list[str]:
 
 
 def link_words(preferred: Sequence[str]) -> LinkWords:
-    """Return the texts in the first preferred language that there is; English if there is none.
+    """Return the texts in the first preferred language that there is; English otherwise.
 
     Args:
         preferred: language ranges (RFC 4647), the reader's favorite first. Region and script are ignored.

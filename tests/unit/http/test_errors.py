@@ -99,4 +99,4 @@ def test_response_of_a_view_is_returned_unchanged() -> None:
 def test_page_is_in_the_reader_s_language() -> None:
     response = handle_page_errors(lambda: ["de-AT", "en"])(view_that_raises(LinkError()))()
     assert '<html lang="de" dir="ltr">' in response.body
-    assert "Unter diesem Link gibt es keine Karte" in response.body
+    assert "diesem Link gibt es keine Karte" in response.body
