@@ -89,7 +89,7 @@ class LinkOpener:
         for place, pass_id in wanted:
             try:
                 opened.append(self._build(place, pass_id, web_service_url, now))
-            except Exception as error:  # noqa: BLE001 - the others are given out; raised again if there are none
+            except Exception as error:  # noqa: BLE001 - the others are given out; raised if no pass remains
                 if len(wanted) > 1:
                     log.event("linked_pass_left_out", pass_id=pass_id, error=str(error))
                 problem = error
