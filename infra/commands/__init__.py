@@ -54,6 +54,7 @@ COMMANDS = {
     "backup": "backup.backup",
     "restore": "backup.restore",
     "cost": "cost.cost",
+    "simulate": "simulate.simulate",
     "ci": "ci.app",
     "schema": "schema.schema",
     "cert": "cert.app",

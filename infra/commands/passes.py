@@ -112,7 +112,7 @@ def issue(  # noqa: PLR0913 - options of a command
     with standard_error().status("issuing"):
         found = _Stage.of(stage)
         warnings = found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
-        link = found.links.make(pass_id, lifetime=lifetime)
+        link = found.links.make([pass_id], lifetime=lifetime)
     _print_warnings(warnings)
     _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
     changed = next(iter(change.fields), next(iter(found.table.field_keys(template)), "KEY"))
@@ -138,7 +138,7 @@ def link(
     with standard_error().status("creating a link"):
         found = _Stage.of(stage)
         found.table.validate(pass_id)
-        new_link = found.links.make(pass_id, lifetime=lifetime)
+        new_link = found.links.make([pass_id], lifetime=lifetime)
     _print_link(f"pass {pass_id}", pass_id, new_link, qr=qr, as_json=as_json)
 
 

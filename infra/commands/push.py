@@ -1,5 +1,6 @@
 """`push`: shows queues, repeats what was given up, pushes by hand, and decides on held removals."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from infra.commands.options import (
 from infra.core.moments import format_moment
 from infra.core.program import command
 from infra.core.terminal import progress, standard_error, standard_output, write_json, write_line, write_table
+from infra.operate.pacing import Pacing, read_pacing
 from infra.operate.passes.registrations import Registrations
 from infra.operate.pushes import Decided, HeldCount, Pushes, RedrivePlan
 from infra.stage.stage import Stage
@@ -38,16 +40,18 @@ TypeOption = Annotated[
 
 @app.command()
 def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Show the state of the queues and the contents of the dead-letter queues.
+    """Show the state of the queues, the pushes that are scheduled and until when, and the contents of the dead-letter
+    queues.
 
     Example: passwire push status --stage dev
     """
     pushes = _pushes(stage)
     queues = pushes.queues()
     letters = pushes.dead_letters(queues)
+    pacing = read_pacing(Stage.open(stage))
     if as_json:
         found = {role: asdict(state) for role, state in queues.items()}
-        write_json({"queues": found, "dead_letters": dict(letters)})
+        write_json({"queues": found, "pacing": asdict(pacing), "dead_letters": dict(letters)})
         return
     rows = [
         (
@@ -61,11 +65,27 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     ]
     head = ("queue", "waiting", "in flight", "delayed", "oldest")
     write_table(head, rows, numbers=head[1:])
+    for line in _pacing_lines(pacing):
+        write_line(line)
     if letters:
         console = standard_output()
         console.print()
         write_table(("count", "dead letter"), [(f"{count:,}", text) for text, count in letters.most_common()])
         standard_error().print(f"to repeat what can be repeated, run: {command('push redrive', '--stage', stage)}")
+
+
+def _pacing_lines(pacing: Pacing) -> Iterator[str]:
+    for name, lane in pacing.lanes.items():
+        if lane.until is not None:
+            yield f"{lane.devices:6,} devices scheduled in the {name} lane until {format_moment(lane.until)}"
+    for fan_out in pacing.fan_outs:
+        devices = "more" if fan_out.devices is None else f"{fan_out.devices:,}"
+        yield f"{devices:>6} devices of pass {fan_out.pass_id} wait to be scheduled"
+    if pacing.until is None:
+        yield f"no pushes wait for their turn (at most {pacing.devices_per_second:,} devices per second)"
+    else:
+        rate = f"at most {pacing.devices_per_second:,} devices per second"
+        yield f"all are notified by {format_moment(pacing.until)}, {rate}"
 
 
 @app.command()

@@ -58,6 +58,11 @@ def test_filter_pattern_of_cloudwatch_matches_at_least_the_wanted_lines() -> Non
     assert LogFilter(events=("stamped",), pass_id=PassId("pass.x", "7 \u00c4")).pattern == '"pass.x/7"'
 
 
+def test_metrics_that_joined_an_event_are_left_out() -> None:
+    text = json.dumps({"event": "listed", "held": 1, "_aws": {}, "Stage": "dev", "CallDuration": 3.5})
+    assert LogLine(0, "api", text).readable.endswith("listed held=1")
+
+
 def test_json_has_time_and_function() -> None:
     line = LogLine(0, "api", '{"event": "stamped", "revision": 1}')
     at = "1970-01-01T00:00:00.000Z"
