@@ -139,13 +139,17 @@ def _held_passes(stage: Stage) -> Counter[PassId]:
 
 
 def _holders(stage: Stage, pass_id: PassId) -> int:
-    pages = aws.client("dynamodb").get_paginator("query").paginate(
-        TableName=stage.table("registrations"),
-        KeyConditionExpression="pass_id = :pass_id",
-        FilterExpression="attribute_exists(counted)",
-        ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
-        Select="COUNT",
-        ConsistentRead=True,
+    pages = (
+        aws.client("dynamodb")
+        .get_paginator("query")
+        .paginate(
+            TableName=stage.table("registrations"),
+            KeyConditionExpression="pass_id = :pass_id",
+            FilterExpression="attribute_exists(counted)",
+            ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
+            Select="COUNT",
+            ConsistentRead=True,
+        )
     )
     return sum(int(page["Count"]) for page in pages)
 
@@ -159,11 +163,15 @@ def _counted_passes(stage: Stage) -> Iterator[tuple[PassId, str, int]]:
 
 def _scan(table: str, attributes: str) -> Iterator[dict[str, Any]]:
     names = {f"#{name.strip()}": name.strip() for name in attributes.split(",")}
-    pages = aws.client("dynamodb").get_paginator("scan").paginate(
-        TableName=table,
-        ProjectionExpression=", ".join(names),
-        ExpressionAttributeNames=names,
-        ConsistentRead=True,
+    pages = (
+        aws.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=table,
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+            ConsistentRead=True,
+        )
     )
     for page in pages:
         yield from page["Items"]

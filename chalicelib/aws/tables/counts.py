@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.aws.tables.connection import Tables
@@ -17,8 +18,8 @@ from chalicelib.updates.holders import Cause, Counted, PassCount, Removal, total
 NOTE_SECONDS = 3 * 86_400
 """How long a note about a removal is kept: a stream keeps its records for 24 hours, and a redrive takes a while."""
 PASSES_PER_REQUEST = 19
-"""TransactWriteItems accepts 100 actions: per pass its row, two totals if its template changed, and two days; and one for
-the index.
+"""TransactWriteItems accepts 100 actions: per pass its row, two totals if its template changed, and two days; and the
+row of the index.
 """
 REMOVALS_PER_REQUEST = 50
 """BatchGetItem accepts 100 keys, and a removed registration can have two notes."""
@@ -86,7 +87,7 @@ class Counts:
                     if of_pass.before.position
                     else counts.position.does_not_exist()
                 )
-                actions = [
+                actions: list[Action] = [
                     counts.holders.set(of_pass.after.holders),
                     counts.template.set(of_pass.after.template),
                     *([counts.position.set(of_pass.after.position)] if of_pass.after.position else []),

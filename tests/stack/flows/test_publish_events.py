@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -108,6 +109,51 @@ def test_registrations_from_before_are_counted_once(stack: LocalRun) -> None:
     eventually(
         lambda: counts.get_item(Key={"id": str(pass_id)}).get("Item", {}).get("holders") == 30, "the count of holders"
     )
+
+
+def test_wrong_counts_are_found_and_corrected(stack: LocalRun, held: PassId, subscriber: Subscriber) -> None:
+    """A count and a total that are wrong, as after a defect: one command sets them to the number of registrations."""
+    subscriber.about(held, 1)
+    counts = boto3.resource("dynamodb").Table(stack.tables["counts"])
+    total = f"total:{stack.pass_type_identifier}/{stack.template}"
+    for key in (str(held), total):
+        eventually(lambda key=key: "Item" in counts.get_item(Key={"id": key}), "the counts")
+        counts.update_item(
+            Key={"id": key}, UpdateExpression="ADD holders :wrong", ExpressionAttributeValues={":wrong": 7}
+        )
+    done = CliRunner().invoke(app, ["events", "count", "--stage", stack.stage, "--json"])
+    assert json.loads(done.stdout)["corrected"] >= 2, done.output
+    assert counts.get_item(Key={"id": str(held)})["Item"]["holders"] == 1
+    again = CliRunner().invoke(app, ["events", "count", "--stage", stack.stage, "--json"])
+    assert json.loads(again.stdout) == {"counted": 0, "corrected": 0}
+
+
+def test_stats_show_holders_and_days(
+    stack: LocalRun, held: PassId, subscriber: Subscriber, phone: Phone, tmp_path: Path
+) -> None:
+    def added() -> tuple[int, int, int]:
+        done = CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--since", "1d", "--json"])
+        found = json.loads(done.stdout)
+        mine = [one for one in found["holders"] if one["template"] == stack.template]
+        days = [one for one in found["days"] if one["template"] == stack.template]
+        return (
+            sum(one["holders"] for one in mine),
+            sum(one["added"] for one in days),
+            sum(one["removed"] for one in days),
+        )
+
+    subscriber.about(held, 1)
+    before = added()
+    phone.removes(held.pass_type_identifier, held.serial_number)
+    subscriber.about(held, 2)
+    eventually(lambda: added() == (before[0] - 1, before[1], before[2] + 1), "the removal in the statistics")
+    chart = tmp_path / "stats.svg"
+    done = CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--csv", "--plot", str(chart)])
+    assert done.exit_code == 0
+    assert chart.read_text().startswith("<svg")
+    day, kind, template, *_ = done.stdout.splitlines()[1].split(",")
+    assert (len(day), kind, template) == (10, stack.pass_type_identifier, stack.template)
+    assert CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--plot", str(chart)]).exit_code == 1
 
 
 def test_device_that_apns_reports_as_unregistered(

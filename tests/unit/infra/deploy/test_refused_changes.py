@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.deploy.account import check_concurrency, check_region
+from infra.deploy.account import check_concurrency, check_push_rate, check_region
 from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
@@ -114,6 +114,36 @@ def test_stack_with_a_rolled_back_import_never_ran(cloud: Cloud) -> None:
     assert not CloudStack("passwire-dev", stage="dev").never_ran, "it runs, and can be updated"
 
 
+def test_rolled_back_import_is_removed_and_the_same_command_continues(cloud: Cloud) -> None:
+    """CloudFormation can only delete such a stack; declined, nothing is changed."""
+    cloud.says("DescribeStacks", stack(status="IMPORT_ROLLBACK_COMPLETE"))
+    cloud.says("DescribeStackEvents", NO_EVENTS)
+    template: dict[str, Any] = {"Parameters": {}, "Resources": {}}
+
+    class Declines(Unattended):
+        def allows(self, _question: str, /) -> bool:
+            return False
+
+    deployer = Deployer("dev", on_progress=lambda _: None)
+    sentence = r"passwire-dev is in IMPORT_ROLLBACK_COMPLETE, .*; run: passwire destroy --stage dev"
+    with pytest.raises(DeployError, match=sentence):
+        deployer.change(template, parameters={}, dialogue=Declines())
+    assert not {"DeleteStack", "CreateChangeSet"} & set(cloud.actions())
+
+    cloud.afterwards["DeleteStack"] = lambda: cloud.says("DescribeStacks", stack(status="DELETE_COMPLETE"))
+    cloud.says("CreateChangeSet", f"<R><CreateChangeSetResult><Id>{CHANGE_SET}</Id></CreateChangeSetResult></R>")
+    cloud.says(
+        "DescribeChangeSet",
+        "<R><DescribeChangeSetResult><Status>FAILED</Status><StatusReason>The submitted information didn't contain "
+        "changes</StatusReason></DescribeChangeSetResult></R>",
+    )
+    cloud.says("ListStacks", "<R><ListStacksResult><StackSummaries/></ListStacksResult></R>")
+    cloud.says("ListChangeSets", "<R><ListChangeSetsResult><Summaries/></ListChangeSetsResult></R>")
+    deployer.change(template, parameters={}, dialogue=Unattended())
+    actions = cloud.actions()
+    assert actions.index("DeleteStack") < actions.index("CreateChangeSet")
+
+
 @pytest.mark.parametrize("days", [0, 3])
 def test_deletion_time_of_the_last_stack_is_found(cloud: Cloud, days: int) -> None:
     deleted = datetime(2026, 11, 25 - days, 12, tzinfo=UTC)
@@ -177,9 +207,20 @@ def test_throttle_limits_beyond_the_accounts_concurrency_are_warned_about(cloud:
     cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
     said: list[str] = []
     check_concurrency({}, on_progress=said.append)
-    assert "below the 700" in said[0]
+    assert "below the 800" in said[0]
     check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("throttle_rate", "push_rate", "refused"),
+    [("3000", "1500", False), ("3000", "1501", True), ("3000", "", False), ("1", "", True), ("2", "0", True)],
+)
+def test_push_rate_beyond_the_gateway_is_refused(throttle_rate: str, push_rate: str, *, refused: bool) -> None:
+    """The refusal shows the arithmetic: each notified phone sends two requests."""
+    refusal = pytest.raises(DeployError, match=r"PushRateLimit .* 2 requests, .* ThrottleRate")
+    with refusal if refused else contextlib.nullcontext():
+        check_push_rate({"ThrottleRate": throttle_rate, "PushRateLimit": push_rate})
 
 
 def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud: Cloud) -> None:
@@ -187,6 +228,14 @@ def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud:
     check_concurrency({"PushReservedConcurrency": "40"}, reserved_now=40)
     with pytest.raises(DeployError):
         check_concurrency({"PushReservedConcurrency": "41"}, reserved_now=40)
+
+
+def test_region_without_a_service_is_refused_before_packaging(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This region has no API Gateway, by botocore's list of endpoints."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-isob-west-1")
+    with pytest.raises(DeployError, match=r"region us-isob-west-1 has no apigateway, .*; use another region"):
+        Deployer("dev", on_progress=lambda _: None).deploy(pytest.fail, parameters={}, dialogue=Unattended())
+    assert set(cloud.actions()) == {"DescribeStacks", "GetCallerIdentity"}
 
 
 def test_region_with_all_services_or_unknown_is_accepted() -> None:

@@ -1,0 +1,67 @@
+"""`stats`: how many devices hold passes, and how many were added and removed."""
+
+import csv
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from infra.commands.options import JsonOption, SinceOption, StageOption, read_since
+from infra.core.terminal import standard_error, standard_output, write_json
+from infra.operate.stats import Stats, plot, read_stats
+from infra.stage.stage import Stage
+
+
+def stats(
+    stage: StageOption = "dev",
+    since: SinceOption = "30d",
+    *,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one line per day, pass type and template.")] = False,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.svg", help="Write a chart; the file must not exist.")
+    ] = None,
+) -> None:
+    """Show how many devices hold passes, and how many added and removed passes, by pass type and template.
+
+    A device that holds two passes counts twice. Days are in UTC.
+
+    Example: python -m infra stats --stage prod --since 30d --plot stats.svg
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("give one of --json and --csv")
+    found = read_stats(Stage.open(stage), since=read_since(since), now=time.time())
+    if plot_file is not None:
+        with plot_file.open("x") as file:
+            file.write(plot(found))
+        standard_error().print(f"wrote {plot_file}")
+    if as_json:
+        write_json(asdict(found), default=str)
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(("day", "pass_type_identifier", "template", "added", "removed"))
+        writer.writerows((d.day, d.pass_type_identifier, d.template, d.added, d.removed) for d in found.days)
+    else:
+        _print(found)
+
+
+def _print(found: Stats) -> None:
+    table = Table("pass type", "template", "holders", "added", "removed", box=None)
+    for kind in found.holders:
+        days = [
+            day
+            for day in found.days
+            if (day.pass_type_identifier, day.template) == (kind.pass_type_identifier, kind.template)
+        ]
+        table.add_row(
+            kind.pass_type_identifier,
+            kind.template,
+            f"{kind.holders:,}",
+            f"{sum(day.added for day in days):,}",
+            f"{sum(day.removed for day in days):,}",
+        )
+    standard_output().print(table)
