@@ -13,7 +13,7 @@ KEYS_PER_REQUEST = 100
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What happened on one day, in UTC.
+    """Changes of one day, in UTC.
 
     Args:
         day: the day.
