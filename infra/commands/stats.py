@@ -30,7 +30,7 @@ def stats(
 
     A device that holds two passes counts twice. Days are in UTC.
 
-    Example: python -m infra stats --stage prod --since 30d --plot stats.svg
+    Example: passwire stats --stage prod --since 30d --plot stats.svg
     """
     if as_json and as_csv:
         raise typer.BadParameter("give one of --json and --csv")

@@ -5,8 +5,10 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -15,11 +17,13 @@ from chalicelib.preview import page
 from infra.local.ministack import LocalError
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
+from infra.operate.event_tail import EventTail, described, event_tail
 from infra.operate.passes.links import Links
 from infra.stage import aws
 from infra.stage.stage import Stage
 
 PUSH_TIMEOUT_SECONDS = 30.0
+EVENTS = 2
 LINK_LIFETIME = timedelta(days=30)
 """Longer than a local run is up."""
 
@@ -57,8 +61,10 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
     fields = {"gate": "A7", "seat": "14C", "passenger": "Ada Lovelace"}
     item = {"pass_id": str(pass_id), "template": stack.template}
     timeline = Timeline(on_progress)
-    phone = Phone()
-    try:
+    with ExitStack() as cleanup:
+        events = cleanup.enter_context(event_tail(Stage.open(stack.stage)))
+        phone = Phone()
+        cleanup.callback(phone.close)
         passes.put_item(Item={**item, "fields": fields})
         timeline.step(f"pipeline: PutItem {pass_id}, gate A7")
         link = _links(stack).make([pass_id], lifetime=LINK_LIFETIME)
@@ -86,9 +92,9 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
         timeline.step(f"picture:  {picture}")
         phone.removes(stack.pass_type_identifier, pass_id.serial_number)
         timeline.step("phone:    removes the pass and unregisters")
+        for event in _wait_for_events(events, pass_id):
+            timeline.step(f"events:   {described(event)}")
         return final
-    finally:
-        phone.close()
 
 
 def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
@@ -115,6 +121,19 @@ def verify_signature(archive: bytes, ca_file: Path, folder: Path) -> str:
 
 def _links(stack: LocalRun) -> Links:
     return Links(Stage.open(stack.stage))
+
+
+def _wait_for_events(tail: EventTail, pass_id: PassId) -> list[dict[str, Any]]:
+    """Return the two events of the pass: it was registered, and it was unregistered."""
+    until = time.monotonic() + PUSH_TIMEOUT_SECONDS
+    found: dict[str, dict[str, Any]] = {}
+    while time.monotonic() < until:
+        for event in tail.receive():
+            if event["detail"]["pass_id"] == str(pass_id):
+                found.setdefault(event["detail"]["id"], event)  # each arrives at least once
+        if len(found) >= EVENTS:
+            return list(found.values())
+    raise LocalError(f"{len(found)} of {EVENTS} events of {pass_id} arrived; the logs of the functions say why")
 
 
 def _wait_for_push(stack: LocalRun, phone: Phone) -> dict[str, str]:

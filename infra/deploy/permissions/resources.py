@@ -112,6 +112,7 @@ BY_RESOURCE_TYPE: dict[str, tuple[Grant, ...]] = {
                 "events:ListTagsForResource",
                 "events:TagResource",
                 "events:UntagResource",
+                "events:UpdateEventBus",
             ),
             (arn("events", "event-bus/passwire-${Stage}"),),
         ),

@@ -111,7 +111,7 @@ def test_registrations_from_before_are_counted_once(stack: LocalRun) -> None:
     )
 
 
-def test_wrong_counts_are_found_and_corrected(stack: LocalRun, held: PassId, subscriber: Subscriber) -> None:
+def test_wrong_counts_are_found_and_corrected(stack: LocalRun, subscriber: Subscriber, held: PassId) -> None:
     """A count and a total that are wrong, as after a defect: one command sets them to the number of registrations."""
     subscriber.about(held, 1)
     counts = boto3.resource("dynamodb").Table(stack.tables["counts"])
@@ -128,7 +128,7 @@ def test_wrong_counts_are_found_and_corrected(stack: LocalRun, held: PassId, sub
 
 
 def test_stats_show_holders_and_days(
-    stack: LocalRun, held: PassId, subscriber: Subscriber, phone: Phone, tmp_path: Path
+    stack: LocalRun, subscriber: Subscriber, held: PassId, phone: Phone, tmp_path: Path
 ) -> None:
     def added() -> tuple[int, int, int]:
         done = CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--since", "1d", "--json"])

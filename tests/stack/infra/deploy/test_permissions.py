@@ -64,6 +64,7 @@ NOT_MET_BY_DOCTOR = {
     "s3:GetObject": "no template was pushed to the stage",
 }
 NOT_NEEDED = {
+    "events:*Permission": "the bus has no policy",
     "dynamodb:*ableKinesisStreamingDestination": "no Kinesis stream is a destination",
     "dynamodb:UpdateKinesisStreamingDestination": "as above",
     "kinesis:*": "as above",

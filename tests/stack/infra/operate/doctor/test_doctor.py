@@ -189,6 +189,27 @@ def item(deployment: Deployment, **attributes: Any) -> Iterator[None]:  # noqa: 
 
 
 @contextmanager
+def miscount(deployment: Deployment) -> Iterator[None]:
+    """Count a holder of a pass that no device holds."""
+    counts = boto3.resource("dynamodb").Table(deployment.stage.tables["counts"])
+    pass_id = f"{PASS_TYPE_IDENTIFIER}/{secrets.token_hex(4)}"
+    counts.put_item(Item={"id": pass_id, "holders": 1})
+    with item(deployment, pass_id=pass_id):
+        yield
+    counts.delete_item(Key={"id": pass_id})
+
+
+@contextmanager
+def missing_bus(deployment: Deployment) -> Iterator[None]:
+    events, name = boto3.client("events"), deployment.stage.output("EventBusName")
+    events.delete_event_bus(Name=name)
+    try:
+        yield
+    finally:
+        events.create_event_bus(Name=name)
+
+
+@contextmanager
 def ordinary_certificate(deployment: Deployment) -> Iterator[None]:
     """Give the pass type a certificate that cannot sign passes with NFC, and write such a pass."""
     with secret(deployment, lambda d: d.secret_of_lifetime(timedelta(days=300))), item(deployment, template="rewards"):
@@ -595,6 +616,13 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         partial(message, queue="held_removals"),
         "removals of devices that are held: 1 messages",
     ),
+    "undelivered events": (
+        "lag",
+        partial(message, queue="event_failure"),
+        "events about phones that the event bus did not accept: 1 messages",
+    ),
+    "a wrong count": ("events", miscount, "its count of holders is not the number of its registrations"),
+    "a deleted bus": ("events", missing_bus, "event bus passwire-second: is missing"),
     "a dead letter": (
         "lag",
         partial(message, queue="dead_letter"),
