@@ -1,6 +1,6 @@
 """Writes download links of many passes to a CSV file: for the rows of an import, or for all passes of a type.
 
-Whoever has such a file can add the passes, so only its owner can read it.
+Anyone who has such a file can add the passes, so only its owner can read it.
 """
 
 import csv
