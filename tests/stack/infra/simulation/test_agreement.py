@@ -10,12 +10,15 @@ import httpx
 import pytest
 
 from benchmarks.rollout import NO_PACING, Bench
+from infra.core.phone_retries import Retries
 from infra.local.run import LocalRun
 from tests.support.rollout_agreement import disagreements
 
 PHONES = 80
 RATE = 10.0
 """Requests per second: few, so that a busy machine serves them, too."""
+STEADY = Retries(attempts=60, first_delay_seconds=2, growth=1, spread=0.5)
+"""Phones that do not give up, and do not wait for longer each time: so few phones are else served in steps."""
 MOST_LOAD = 3.0
 """Processes per core that want to run. With more of them, the local run itself limits the rate."""
 
@@ -23,7 +26,7 @@ MOST_LOAD = 3.0
 @pytest.fixture
 def bench(stack: LocalRun) -> Iterator[Bench]:
     """Phones of the session's local run, whose rates are restored afterwards."""
-    yield Bench(stack, PHONES, campaign=stack.pass_type_identifier)
+    yield Bench(stack, PHONES, retries=STEADY, campaign=stack.pass_type_identifier)
     functions = boto3.client("lambda")
     for role in ("push", "push_worker"):
         name = stack.functions[role]
@@ -52,4 +55,4 @@ def test_simulation_agrees_with_an_unpaced_rollout(bench: Bench) -> None:
     figures = asyncio.run(play())
     settings = {"rate": RATE, "burst": RATE, "devices_per_second": RATE / 2}
     assert figures["phones"] == PHONES
-    assert disagreements(figures, settings, shared=True, paced=False) == {}
+    assert disagreements(figures, settings, shared=True, paced=False, retries=STEADY) == {}
