@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -29,10 +29,6 @@ _key = b""
 """Key of the hashes; set once per execution environment by `set_hash_key`."""
 _context: dict[str, object] = {}
 """Fields of every line of the current invocation; an execution environment runs one invocation at a time."""
-
-
-_held: list[dict[str, object]] | None = None
-"""The latest event of a call of the API, which is written with its duration; None outside of a call."""
 
 
 def set_hash_key(key: str) -> None:
@@ -70,36 +66,8 @@ def request_id() -> str:
 
 
 def event(name: str, **fields: object) -> None:
-    """Write one line. Field values are strings, numbers, booleans, None, lists, or secrets, which are hashed.
-
-    Inside `held`, the line is kept until the next event.
-    """
+    """Write one line. Field values are strings, numbers, booleans, None, lists, or secrets, which are hashed."""
     line = {"event": name, **_context, **fields}
-    if _held is None:
-        write(line)
-        return
-    for earlier in _held:
-        write(earlier)
-    _held[:] = [line]
-
-
-@contextmanager
-def held() -> Iterator[list[dict[str, object]]]:
-    """Keep the latest event; the caller writes it with its own line. A call of the API so has one line in all.
-
-    Yields:
-        A list that contains the latest event, if there is one, as the fields of its line.
-    """
-    global _held  # noqa: PLW0603 - an execution environment runs one invocation at a time
-    _held = []
-    try:
-        yield _held
-    finally:
-        _held = None
-
-
-def write(line: Mapping[str, object]) -> None:
-    """Write a line of JSON; secrets in it are hashed."""
     sys.stdout.write(json.dumps(line, default=_presentable, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 

@@ -3,13 +3,13 @@
 Writing a metric sends no request and imports no library; it costs as much as a log line.
 """
 
+import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-
-from chalicelib.telemetry import log
 
 NAMESPACE = "Passwire"
 
@@ -38,28 +38,18 @@ class Metrics:
 
     @contextmanager
     def duration(self, name: str, **dimensions: str) -> Iterator[None]:
-        """Measure the duration of the block in milliseconds, also if it raises; the sample count counts the runs.
-
-        The line also contains the fields of the block's last event: CloudWatch takes other fields than metrics and
-        dimensions as a part of the log (AWS, "Embedded metric format specification", target members).
-        """
+        """Measure the duration of the block in milliseconds, also if it raises; the sample count counts the runs."""
         started = time.perf_counter()
-        with log.held() as events:
-            try:
-                yield
-            finally:
-                milliseconds = round((time.perf_counter() - started) * 1000, 1)
-                line = self._line({name: milliseconds}, Unit.MILLISECONDS, dimensions)
-                log.write({**(events[0] if events else {}), **line})
+        try:
+            yield
+        finally:
+            self.put({name: round((time.perf_counter() - started) * 1000, 1)}, Unit.MILLISECONDS, **dimensions)
 
     def put(self, values: Mapping[str, float], unit: Unit, **dimensions: str) -> None:
         """Write values of one unit by metric name. Names of dimensions are converted: `pass_type` to `PassType`."""
-        log.write(self._line(values, unit, dimensions))
-
-    def _line(self, values: Mapping[str, float], unit: Unit, dimensions: Mapping[str, str]) -> dict[str, object]:
         named = {"Stage": self.stage, **{_title(name): value for name, value in dimensions.items()}}
         names = list(named)
-        return {
+        line = {
             "_aws": {
                 "Timestamp": int(time.time() * 1000),
                 "CloudWatchMetrics": [
@@ -73,6 +63,8 @@ class Metrics:
             **named,
             **values,
         }
+        sys.stdout.write(json.dumps(line, separators=(",", ":")) + "\n")
+        sys.stdout.flush()
 
 
 def _title(name: str) -> str:

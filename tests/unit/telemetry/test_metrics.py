@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from chalicelib.core.identifiers import DeviceLibraryIdentifier
-from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 
 
@@ -32,35 +30,3 @@ def test_duration_is_measured_when_the_block_raises(capsys: pytest.CaptureFixtur
     line = json.loads(capsys.readouterr().out)
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"], ["Stage", "Call"]]
     assert (line["Call"], line["CallDuration"] >= 0) == ("list_changed", True)
-
-
-def test_call_has_one_line_with_its_event_and_its_duration(capsys: pytest.CaptureFixture[str]) -> None:
-    log.set_hash_key("key")
-    with log.invocation(request_id="r-1"), Metrics("prod").duration("CallDuration", call="list_changed"):
-        log.event("listed", device=DeviceLibraryIdentifier("secret"), held=1)
-    line = json.loads(capsys.readouterr().out)
-    assert (line["event"], line["request_id"], line["held"]) == ("listed", "r-1", 1)
-    assert line["device"] == log.hash_secret("secret")
-    assert (line["Call"], line["CallDuration"] >= 0) == ("list_changed", True)
-
-
-def test_earlier_events_of_a_call_have_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with Metrics("prod").duration("CallDuration", call="download"):
-        log.event("first")
-        log.event("second")
-        log.event("third")
-    log.event("later")
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in lines] == ["first", "second", "third", "later"]
-    assert ["_aws" in line for line in lines] == [False, False, True, False]
-
-
-def test_event_of_a_call_that_raises_is_written(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        with Metrics("prod").duration("CallDuration", call="download"):
-            log.event("request_failed")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert json.loads(capsys.readouterr().out)["event"] == "request_failed"

@@ -98,9 +98,7 @@ def test_requests_log_no_more_than_the_model_assumes(
     for flow, call in calls:
         capsys.readouterr()
         call()
-        logged = capsys.readouterr().out
-        assert flow.logged_bytes / 3 < len(logged) <= flow.logged_bytes
-        assert logged.count("\n") == 1
+        assert flow.logged_bytes / 3 < len(capsys.readouterr().out) <= flow.logged_bytes
 
 
 def test_pass_with_many_devices_uses_the_queue() -> None:
