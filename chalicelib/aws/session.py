@@ -25,10 +25,7 @@ ATTEMPTS = 3
 """A request that is never answered fails within 8 seconds, before the API function's timeout of 10: the device gets 503
 and the log says why. A timeout of the function would leave neither.
 """
-USER_AGENT = "passwire"
-"""A constant: botocore would compose it from 28 parts, twice per request, which takes 13 % of a call's CPU."""
 CONFIG = Config(
-    user_agent=USER_AGENT,
     connect_timeout=CONNECT_TIMEOUT_SECONDS,
     read_timeout=READ_TIMEOUT_SECONDS,
     parameter_validation=False,  # the service validates too
