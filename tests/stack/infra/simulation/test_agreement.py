@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.rollout import NO_PACING, Bench
 from infra.core.phone_retries import Retries
+from infra.deploy.resources import resources
 from infra.local.run import LocalRun
 from tests.support.rollout_agreement import disagreements
 
@@ -33,8 +34,11 @@ def bench(stack: LocalRun) -> Iterator[Bench]:
         variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         variables.pop("PASSWIRE_PUSH_RATE_LIMIT", None)
         functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-    limits = {"rateLimit": "2000", "burstLimit": "500"}
-    patch = [{"op": "replace", "path": f"/*/*/throttling/{key}", "value": value} for key, value in limits.items()]
+    parameters = resources()["Parameters"]
+    limits = {"rateLimit": parameters["ThrottleRate"], "burstLimit": parameters["ThrottleBurst"]}
+    patch = [
+        {"op": "replace", "path": f"/*/*/throttling/{key}", "value": str(of["Default"])} for key, of in limits.items()
+    ]
     api_id = httpx.URL(stack.api_url).path.split("/")[2]
     boto3.client("apigateway").update_stage(restApiId=api_id, stageName="api", patchOperations=patch)
 
