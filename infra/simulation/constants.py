@@ -6,9 +6,9 @@ another machine, and marked so. `make bench-rollout` measures the constants of t
 
 from dataclasses import dataclass, field, replace
 
+from chalicelib.updates.pacing import LANE_SHARE
 from infra.core.phone_retries import Retries
 from infra.deploy.resources import resources
-from infra.simulation.pushes import LANE_SHARE
 
 
 @dataclass(frozen=True, slots=True)
