@@ -10,13 +10,15 @@ from rich.table import Table
 
 from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import PassId
-from infra.commands.options import JsonOption, StageOption, read_since
-from infra.core.terminal import standard_error, standard_output, write_json, write_line
-from infra.operate.pacing import Pacing, read_pacing
-from infra.operate.pushes import Decided, Pushes
+from chalicelib.updates.pacing import Stop
+from infra.commands.options import JsonOption, StageOption, YesOption, read_since
+from infra.commands.stack import refuse_without_terminal
+from infra.core.terminal import printable, standard_error, standard_output, write_json, write_line
+from infra.operate.pacing import Pacing, read_pacing, resume_pushes, stop_pushes
+from infra.operate.pushes import Decided, Pushes, PushesError
 from infra.stage.stage import Stage
 
-app = typer.Typer(name="push", help="Pushes: status, redrive, send, removals.", no_args_is_help=True)
+app = typer.Typer(name="push", help="Pushes: status, stop, resume, redrive, send, removals.", no_args_is_help=True)
 removals = typer.Typer(name="removals", help="Held removals of devices: list, accept, discard.")
 app.add_typer(removals)
 TypeOption = Annotated[str | None, typer.Option("--type", help="Only removals of this pass type. Default: all.")]
@@ -66,6 +68,53 @@ def _pacing_lines(pacing: Pacing) -> Iterator[str]:
 
 def _utc(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+@app.command()
+def stop(
+    pass_type_identifier: Annotated[str, typer.Option("--type", help="The pass type.")],
+    *,
+    drop: Annotated[bool, typer.Option("--drop", help="Do not send the pushes of changes until now.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Send no pushes until `push resume`.")] = False,
+    stage: StageOption = "dev",
+    yes: YesOption = False,
+) -> None:
+    """Stop the pushes of a pass type that wait, such as those of a rollout with an error.
+
+    With --drop, later changes are pushed as usual. Phones find a dropped change at their next request, which may be
+    the push of the next change. With --keep, all pushes of the type wait. Either takes effect within seconds.
+
+    Example: python -m infra push stop --type pass.com.acme.boarding --keep --stage dev
+    """
+    if drop == keep:
+        raise typer.BadParameter("give either --drop or --keep")
+    if drop:
+        refuse_without_terminal(yes=yes)
+    deployed = Stage.open(stage)
+    question = f"Drop the pushes of {pass_type_identifier} that wait in stage {stage}?"
+    if drop and not yes and not typer.confirm(printable(question), err=True):
+        raise PushesError("declined; nothing was stopped")
+    stop_pushes(deployed, pass_type_identifier, Stop.DROP if drop else Stop.KEEP)
+    if drop:
+        write_line(f"dropped the pushes of changes of {pass_type_identifier} until now")
+    else:
+        write_line(f"stopped the pushes of {pass_type_identifier}; `push resume` sends them")
+
+
+@app.command()
+def resume(
+    pass_type_identifier: Annotated[str, typer.Option("--type", help="The pass type.")],
+    *,
+    stage: StageOption = "dev",
+) -> None:
+    """Send the pushes of a pass type again that `push stop --keep` has stopped, within 15 minutes.
+
+    Example: python -m infra push resume --type pass.com.acme.boarding --stage dev
+    """
+    if resume_pushes(Stage.open(stage), pass_type_identifier):
+        write_line(f"resumed the pushes of {pass_type_identifier}; they are sent within 15 minutes")
+    else:
+        write_line(f"the pushes of {pass_type_identifier} were not stopped")
 
 
 @app.command()
