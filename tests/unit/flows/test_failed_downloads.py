@@ -86,8 +86,8 @@ class Api:
             self.downloads(token)
 
     def opens_a_link(self) -> None:
-        token = sign_link(KEYS, Link(PASS, int(NOW) + 3600))
-        self.opener.open(token=token, web_service_url="https://a.example", now=self.now, asked_for="pass")
+        token = sign_link(KEYS, Link((PASS,), int(NOW) + 3600))
+        self.opener.open(token=token, number=None, web_service_url="https://a.example", now=self.now, asked_for="pass")
 
     @property
     def rechecks(self) -> list[Recheck]:
