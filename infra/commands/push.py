@@ -12,7 +12,7 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.updates.pacing import Stop
 from chalicelib.updates.push_tasks import RecheckReason
 from infra.commands.completion import complete_pass_types
-from infra.commands.confirmation import confirm, confirm_notification, counted
+from infra.commands.confirmation import confirm, confirm_notification, counted, require_answer
 from infra.commands.options import (
     DryRunOption,
     JsonOption,
@@ -110,6 +110,8 @@ def stop(
     """
     if drop == keep:
         raise typer.BadParameter("give either --drop or --keep")
+    if drop:
+        require_answer(yes=yes)
     deployed = Stage.open(stage)
     if drop:
         confirm(f"drop the pushes of {pass_type_identifier} that wait in stage {stage}?", yes=yes)
