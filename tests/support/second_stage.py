@@ -22,9 +22,9 @@ SERIAL_NUMBER = "HEALTHY-1"
 
 @dataclass(frozen=True)
 class SecondStage:
-    """The second stage: its stack and its API."""
+    """The second stage, and what a local run says of it."""
 
-    stack: Stage
+    stage: Stage
     local: LocalRun
 
 
