@@ -18,7 +18,7 @@ from infra.deploy.package import Package, build_package
 from infra.deploy.template import with_code
 from infra.local.run import LocalRun
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
-from tests.stack.infra.deploy.test_translated_template import NoManagedPolicies
+from tests.support.sam import NoManagedPolicies
 
 pytestmark = pytest.mark.timeout(400)
 STAGE = "recorded"

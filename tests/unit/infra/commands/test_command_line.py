@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -117,9 +118,14 @@ def test_colours_are_printed_to_terminals_without_no_color(monkeypatch: pytest.M
     assert not re.search(r"\x1b\[(?:\d;)?3\d", plain.shown)
 
 
+@cache
+def completion_script() -> str:
+    return infra("completion", "bash").stdout
+
+
 def completed(line: str, *, cwd: Path) -> list[str]:
     """Return bash's completions of a line."""
-    script = infra("completion", "bash").stdout
+    script = completion_script()
     words = line.split(" ")
     asked = (
         f"{script}\nCOMP_WORDS=({' '.join(shlex.quote(word) for word in words)}); COMP_CWORD={len(words) - 1}\n"
@@ -139,7 +145,7 @@ def test_bash_completes_groups_commands_and_options_in_any_folder(tmp_path: Path
 
 def test_short_name_runs_the_command_line_from_any_folder(tmp_path: Path) -> None:
     folder = PROJECT / "chalicelib" / "templates" / "boarding.pass"
-    script = f"{infra('completion', 'bash').stdout}\npasswire template check {folder} --json"
+    script = f"{completion_script()}\npasswire template check {folder} --json"
     done = subprocess.run(["bash", "--norc", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert list(json.loads(done.stdout).values()) == [[]]
     assert sys.executable in script
