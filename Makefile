@@ -9,15 +9,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.passwire/pycache $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
+.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold bench-validation policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(RUNNABLE) ## install the command line as .venv/bin/passwire, without the tools that tests need
 
-up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C
-	@exec $(BIN)/python -m infra up
+up: $(RUNNABLE) ## run the whole service on this machine, until Ctrl-C; FRESH=1 starts over without the data of the last run
+	@exec $(BIN)/python -m infra up $(if $(FRESH),--fresh)
 
 demo: $(RUNNABLE) ## play the whole loop: issue, register, change, push, list, download, change message
 	@exec $(BIN)/python -m infra demo
@@ -79,6 +79,9 @@ bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare Ba
 
 bench-cold: $(INSTALLED) ## measure cold starts from the built zip, beside it as packaged, a bare handler and FastAPI; and memory sizes
 	$(BIN)/python -m benchmarks.cold
+
+bench-validation: $(INSTALLED) ## measure the CPU of a change with and without the check of Apple's format
+	$(BIN)/python -m benchmarks.validation
 
 policies: $(INSTALLED) ## print what each function's policy grants and what the function uses; fail where they differ
 	@$(PYTEST) -q tests/stack/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \

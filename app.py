@@ -38,7 +38,8 @@ PUSH_RESERVE_SECONDS = 3.0
 
 app = Chalice(app_name="passwire")
 app.api.binary_types.append(PKPASS)
-if "AWS_CHALICE_CLI_MODE" in os.environ:  # when Chalice deploys: the gateway must pass on every body unchanged
+if "AWS_CHALICE_CLI_MODE" in os.environ and os.environ.get("PASSWIRE_STAGE") != "local":
+    # Chalice deploys: the gateway must pass on every body unchanged. `chalice local` would refuse texts with it.
     app.api.binary_types.append("*/*")
 services = Services()
 

@@ -20,7 +20,8 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.core.links import Link, sign_link
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
-from infra.local.run import DESCRIPTION, PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
+from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
+from infra.stage.local import DESCRIPTION
 from tests.support.eventually import Apns
 
 pytest_plugins = ["tests.support.permissions"]

@@ -5,6 +5,7 @@ Phones reject a whole pass for a date with a fraction of a second.
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 from chalicelib.core.errors import excerpt
 
@@ -19,7 +20,13 @@ EXPECTED = "must be a date such as 2026-12-24T18:30:00+01:00, with a time zone a
 
 def is_w3c_date(value: object) -> bool:
     """Tell whether phones accept a value as a date."""
-    return isinstance(value, str) and _W3C_DATE.fullmatch(value) is not None and parse_date(value) is not None
+    return isinstance(value, str) and is_w3c_text(value)
+
+
+@lru_cache(maxsize=256)  # the format's check and the rendering look at each date of an item
+def is_w3c_text(text: str) -> bool:
+    """Tell whether phones accept a text as a date."""
+    return _W3C_DATE.fullmatch(text) is not None and parse_date(text) is not None
 
 
 def is_w3c_date_with_fraction(value: object) -> bool:
@@ -27,6 +34,7 @@ def is_w3c_date_with_fraction(value: object) -> bool:
     return isinstance(value, str) and _WITH_FRACTION.fullmatch(value) is not None and parse_date(value) is not None
 
 
+@lru_cache(maxsize=256)
 def parse_date(text: str) -> datetime | None:
     """Return the moment of a text in the right form; None if the day, the time or the zone does not exist."""
     try:

@@ -68,9 +68,14 @@ def render(
         # Sorted, because DynamoDB returns maps in any order, and equal passes must have equal bytes.
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:
-        found = find_unwritable({"fields": item.fields, "overrides": item.overrides}, "")
-        where, what = (found[0].path, found[0].problem) if found else ("fields", str(error))
-        raise ItemError(item.pass_id, where, f"contains a number or text that JSON cannot: {what}") from None
+        raise _unwritable(item, str(error)) from None
+
+
+def _unwritable(item: PassItem, problem: str) -> ItemError:
+    """Return the error of an item with a number or text that a pass cannot contain."""
+    found = find_unwritable({"fields": item.fields, "overrides": item.overrides}, "")
+    where, what = (found[0].path, found[0].problem) if found else ("fields", problem)
+    return ItemError(item.pass_id, where, f"contains a number or text that JSON cannot: {what}")
 
 
 def validate(template: Template, item: PassItem) -> list[Finding]:
@@ -109,6 +114,8 @@ def check_format(template: Template, item: PassItem) -> list[Finding]:
         ItemError: phones would refuse the pass, or show it without an essential part.
     """
     findings = check_item(item.overrides, item.fields, template.content)
+    if max(map(len, item.fields.values()), default=0) > 1:
+        findings += _check_change_messages(template, item)
     if not findings:
         return findings
     errors = [finding for finding in findings if finding.level is Level.ERROR]
@@ -117,6 +124,27 @@ def check_format(template: Template, item: PassItem) -> list[Finding]:
         problems = [first.problem, *(f"{other.path}: {other.problem}" for other in others)]
         more = f"; and {len(errors) - MAX_PROBLEMS} more" if len(errors) > MAX_PROBLEMS else ""
         raise ItemError(item.pass_id, first.path, "; ".join(problems) + more)
+    return findings
+
+
+def _check_change_messages(template: Template, item: PassItem) -> list[Finding]:
+    """Find change messages of an item that do not show the new value (Apple, "PassFieldContent")."""
+    findings = []
+    for key, given in item.fields.items():
+        message = given.get("changeMessage")
+        if isinstance(message, dict):
+            texts = [str(text) for text in message.values()]
+        elif isinstance(message, str) and "%@" not in message:
+            try:
+                translated = [texts[message] for texts in template.strings.values() if message in texts]
+            except StringsError:
+                continue  # reported when the template is checked
+            texts = translated or [message]
+        else:
+            continue
+        if any("%@" not in text for text in texts):
+            path, problem = f"fields.{excerpt(key)}.changeMessage", "has no %@, which is replaced by the new value"
+            findings.append(Finding(Level.WARNING, path, problem, "Apple, PassFieldContent"))
     return findings
 
 
@@ -147,10 +175,13 @@ def localized_strings(template: Template, item: PassItem) -> dict[str, bytes]:
     for language in (language for by_language in texts.values() for language in by_language):
         if not any(same_language(language, known) for known in languages):
             languages.append(language)
-    return {
-        f"{language}.lproj/{STRINGS}": write_strings(_texts_of(language, template_texts, texts))
-        for language in languages
-    }
+    try:
+        return {
+            f"{language}.lproj/{STRINGS}": write_strings(_texts_of(language, template_texts, texts))
+            for language in languages
+        }
+    except UnicodeEncodeError:
+        raise _unwritable(item, "a text") from None
 
 
 def _texts_of(

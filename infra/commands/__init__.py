@@ -31,6 +31,7 @@ Example: python -m infra deploy --stage dev
 COMMANDS = {
     "up": "local.up",
     "demo": "local.demo",
+    "env": "local.env",
     "deploy": "stack.deploy",
     "diff": "stack.diff",
     "package": "stack.package",
@@ -43,6 +44,7 @@ COMMANDS = {
     "backup": "backup.backup",
     "restore": "backup.restore",
     "cost": "cost.cost",
+    "ci": "ci.app",
     "completion": "completion.completion",
     "schema": "schema.schema",
     "cert": "cert.app",

@@ -6,10 +6,28 @@ from typing import Annotated
 import typer
 
 from infra.core.moments import FORMS, MomentError, parse_moment
+from infra.stage.local import default_stage, use_stage
+
+
+def _stage(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """Return the stage to use, and point the AWS SDK at the local run for its stage."""
+    if context.resilient_parsing:
+        return value
+    source = context.get_parameter_source(parameter.name or "")
+    name = default_stage() if source is not None and source.name == "DEFAULT" else value
+    use_stage(name)
+    return name
+
 
 PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 StageOption = Annotated[
-    str, typer.Option("--stage", help="Name of the stage; part of the name of each of its resources.")
+    str,
+    typer.Option(
+        "--stage",
+        callback=_stage,
+        help="Name of the stage; part of the name of each of its resources. While the local run is up, `local` is the "
+        "default.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
 SinceOption = Annotated[str, typer.Option("--since", help=f"Start time: {FORMS}.")]

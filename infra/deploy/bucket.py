@@ -51,9 +51,9 @@ class DeployBucket:
         self._region = region
         self._s3 = aws.client("s3", config=Config(retries={"mode": "standard"}, s3={"addressing_style": "path"}))
 
-    def key(self, stage: str, content: bytes, suffix: str) -> str:
-        """Return the key of content: `<stage>/<SHA-256>.<suffix>`."""
-        return f"{stage}/{hashlib.sha256(content).hexdigest()}.{suffix}"
+    def key(self, folder: str, content: bytes, suffix: str) -> str:
+        """Return the key of content: `<folder>/<SHA-256>.<suffix>`. The folder begins with the name of a stage."""
+        return f"{folder}/{hashlib.sha256(content).hexdigest()}.{suffix}"
 
     def put(self, key: str, content: bytes) -> bool:
         """Upload content, which S3 verifies by its checksum; return False if it was already there."""

@@ -345,7 +345,12 @@ class CloudStack:
             return
         others = self._client.list_change_sets(StackName=self.name)["Summaries"]
         if all(other["ChangeSetName"] == name for other in others):
-            self._client.delete_stack(StackName=self.name)
+            try:
+                self._client.delete_stack(StackName=self.name)
+            except ClientError as error:
+                if aws.error_code(error) not in aws.ACCESS_DENIED_CODES:
+                    raise
+                # credentials for `diff` alone: the next deployment uses the empty stack
 
     def _follow(self, stack: str, known: set[str], *, ends: Iterable[str], on_event: Callable[[Event], None]) -> None:
         """Report each event until the stack reaches a final status.

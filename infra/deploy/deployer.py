@@ -38,6 +38,10 @@ QUEUE_NAME_SECONDS = 61.0
 """How long the name of a deleted queue stays taken (AWS, "DeleteQueue": 60 seconds)."""
 EMBEDDED_QUEUE_NAME_SECONDS = 4.0
 """The same on the embedded AWS (`infra/local/strict_aws.py`), with a second for the rounding of the deletion time."""
+DIFF_FOLDER = "diff"
+"""A stage's folder in the deploy bucket for what `diff` uploads: credentials for `diff` alone can write there, and
+`deploy` does not read it.
+"""
 DEVICES = "DevicesTable"
 """The logical id of the devices table."""
 
@@ -95,7 +99,7 @@ class Deployer:
         self._refuse_chalice_stage()
         self.check(parameters)
         template = with_retained_names(self._with_code(self._made(package)), self.location())
-        with self._changes(template, parameters) as change_set:
+        with self._changes(template, parameters, folder=f"{self.stage}/{DIFF_FOLDER}") as change_set:
             return change_set.changes
 
     def destroy(self, *, with_data: bool, dialogue: Dialogue) -> dict[str, list[str]]:
@@ -204,11 +208,13 @@ class Deployer:
         return stack is not None and stack["StackStatus"] != "REVIEW_IN_PROGRESS"
 
     @contextlib.contextmanager
-    def _changes(self, template: Template, parameters: Mapping[str, str]) -> Iterator[ChangeSet]:
+    def _changes(self, template: Template, parameters: Mapping[str, str], *, folder: str = "") -> Iterator[ChangeSet]:
         self._stack.refuse_if_busy()
         given = {"Stage": self.stage, "Commit": read_checkout().name, **parameters}
         with self._stack.change_set(
-            self._readable(encoded(template)), declared=set(template["Parameters"]), parameters=given
+            self._readable(encoded(template), folder=folder or self.stage),
+            declared=set(template["Parameters"]),
+            parameters=given,
         ) as change_set:
             yield change_set
 
@@ -246,12 +252,12 @@ class Deployer:
             self._on_progress(f"waiting {seconds:.0f} s: SQS releases a queue's name 60 seconds after its deletion")
             time.sleep(seconds)
 
-    def _readable(self, body: bytes) -> dict[str, str]:
-        """Return a template as arguments of CreateChangeSet, and upload it if it is too large for a request."""
+    def _readable(self, body: bytes, *, folder: str) -> dict[str, str]:
+        """Return a template as arguments of CreateChangeSet; one that is too large for a request is uploaded."""
         if len(body) <= self._body_limit_bytes:
             return {"TemplateBody": body.decode()}
         bucket = self._bucket()
-        key = bucket.key(self.stage, body, "json")
+        key = bucket.key(folder, body, "json")
         bucket.put(key, body)
         return {"TemplateURL": bucket.url(key)}
 

@@ -3,18 +3,33 @@
 import json
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from chalicelib.core.secret_forms import SecretNames
 from infra.deploy.bucket import DeployBucket
-from infra.deploy.change_sets import CAPABILITIES, STAGE_TAG
+from infra.deploy.change_sets import ADDRESS_TYPES, CAPABILITIES, PERMANENT_TYPES, RETAINED_TYPES, STAGE_TAG
 from infra.deploy.package import Package
 from infra.deploy.template import StageLocation, with_code, with_retained_names
 from infra.stage.stage import stack_name
 
 TEMPLATE, CODE, SCRIPT = "template.json", "functions.zip", "deploy.sh"
 EXECUTABLE = 0o755
+
+
+def _any_of(name: str, values: Iterable[str]) -> str:
+    return " || ".join(f"{name} == '{value}'" for value in values)
+
+
+LOST = (
+    "Changes[].ResourceChange | [?"
+    f"(({_any_of('ResourceType', RETAINED_TYPES)}) && (Action == 'Remove' || Replacement == 'Conditional')) || "
+    f"(({_any_of('ResourceType', (*PERMANENT_TYPES, *ADDRESS_TYPES))}) && "
+    "(Action == 'Remove' || Replacement == 'True'))].LogicalResourceId"
+)
+"""JMESPath of the resources that would be lost: `ResourceChange.loses_data` and `loses_address`."""
+URL_PARAMETERS = "Parameters[?ParameterKey == 'WebServiceUrl' || ParameterKey == 'DomainName'].ParameterValue"
+"""JMESPath of the parameters of `address_of`."""
 
 
 def write_package(
@@ -45,26 +60,61 @@ def write_package(
 
 
 def _script(location: StageLocation, *, bucket: str, key: str, values: Mapping[str, str]) -> str:
-    """Return the script. `aws cloudformation deploy` creates and executes a change set, and keeps the values of
-    parameters that are not given (AWS CLI, "deploy").
+    """Return the script. `aws cloudformation deploy` creates a change set that keeps the values of parameters that are
+    not given (AWS CLI, "deploy"); the script executes it unless `ResourceChange` would be refused or asked about.
     """
     stack, secret = stack_name(location.stage), SecretNames(location.stage).authentication_keys
     overrides = " ".join(shlex.quote(f"{name}={value}") for name, value in values.items())
     return f"""#!/bin/sh
 # Deploys stage {location.stage} to account {location.account} in {location.region}. Needs the AWS CLI, and openssl
 # for the first deployment. With the argument --no-execute-changeset it shows the changes without making them.
-# Only `python -m infra deploy` takes over the tables of a deleted stack of this stage.
+# It refuses to lose data, or the URL that phones call. Only `python -m infra deploy` takes over the tables of a deleted
+# stack of this stage, and changes the URL after it has shown how many devices call the old one.
 set -eu
 cd "$(dirname "$0")"
-export AWS_REGION={location.region} AWS_DEFAULT_REGION={location.region}
+export AWS_REGION={location.region} AWS_DEFAULT_REGION={location.region} AWS_PAGER=
+stack={stack}
+
+described() {{ # QUERY: a value of the stack; nothing if it does not exist
+  aws cloudformation describe-stacks --stack-name $stack --output text --query "$1" 2>/dev/null || true
+}}
+changed() {{ # QUERY: values of the change set, as JSON
+  aws cloudformation describe-change-set --stack-name $stack --change-set-name "$changes" --output json --query "$1"
+}}
+refuse() {{
+  echo "refused: $1; nothing was changed" >&2
+  aws cloudformation delete-change-set --stack-name $stack --change-set-name "$changes"
+  exit 1
+}}
+
 aws s3api head-bucket --bucket {bucket} || aws s3 mb s3://{bucket}
-aws s3 cp {CODE} s3://{bucket}/{key}
-aws cloudformation deploy --stack-name {stack} --template-file {TEMPLATE} \\
+aws s3 cp --only-show-errors {CODE} s3://{bucket}/{key}
+status=$(described 'Stacks[0].StackStatus')
+printed=$(aws cloudformation deploy --stack-name $stack --template-file {TEMPLATE} \\
   --s3-bucket {bucket} --s3-prefix {location.stage} --capabilities {" ".join(CAPABILITIES)} \\
-  --tags {STAGE_TAG}={location.stage} --no-fail-on-empty-changeset \\
-  --parameter-overrides {overrides} "$@"
-test $# -eq 0 || exit 0
-aws cloudformation update-termination-protection --stack-name {stack} --enable-termination-protection
+  --tags {STAGE_TAG}={location.stage} --no-fail-on-empty-changeset --no-execute-changeset \\
+  --parameter-overrides {overrides})
+changes=$(printf '%s' "$printed" | sed -n 's/^aws cloudformation describe-change-set --change-set-name //p')
+
+if test -n "$changes"; then
+  changed 'Changes[].ResourceChange.[Action, LogicalResourceId, ResourceType, Replacement]'
+  lost=$(changed "{LOST}")
+  test "$lost" = "[]" || refuse "these resources would be lost: $lost"
+  case "$status" in "" | REVIEW_IN_PROGRESS) ;; *)
+    before=$(described "Stacks[0].{URL_PARAMETERS}" | sort)
+    after=$(aws cloudformation describe-change-set --stack-name $stack --change-set-name "$changes" --output text \\
+      --query "{URL_PARAMETERS}" | sort)
+    test "$before" = "$after" || refuse "the URL that phones call would change ($before -> $after)"
+  esac
+  test "${{1:-}}" != --no-execute-changeset || exit 0
+  aws cloudformation execute-change-set --stack-name $stack --change-set-name "$changes"
+  case "$status" in
+    "" | REVIEW_IN_PROGRESS) aws cloudformation wait stack-create-complete --stack-name $stack ;;
+    *) aws cloudformation wait stack-update-complete --stack-name $stack ;;
+  esac
+fi
+test "${{1:-}}" != --no-execute-changeset || exit 0
+aws cloudformation update-termination-protection --stack-name $stack --enable-termination-protection
 # Create the first authentication key. An existing one is kept: installed passes need it.
 if ! aws secretsmanager describe-secret --secret-id {secret} > /dev/null; then
   printf '{{"keys": [{{"id": "1", "key": "%s"}}]}}' "$(openssl rand -base64 32)" \\

@@ -11,6 +11,7 @@ from infra.core.terminal import write_text
 
 RIG = "tests/faults/test_faults.py::test_no_push_is_lost_through"
 STRICT = "tests/stack/infra/local/test_strict_aws.py::"
+CONCURRENCY = "tests/stack/infra/local/test_strict_concurrency.py::"
 OPERATIONS = "tests/stack/infra/local/test_strict_operations.py::"
 TEMPLATE = "tests/package/test_template_rules.py::"
 
@@ -108,10 +109,17 @@ RULES = (
     ),
     Rule(
         "A8",
-        "All functions of an account share one pool of concurrency: 1,000, or 10 in a new account.",
-        "Lambda quotas",
-        (TEMPLATE + "test_api_requests_leave_concurrency_for_pushes",),
-        "The embedded AWS has no pool: a burst is not throttled there.",
+        "All functions of an account share one pool of concurrency: 1,000, or 10 in a new account. Reserved "
+        "concurrency is a function's own, and its limit; a throttled function behind a REST API answers 500.",
+        "Lambda quotas; Lambda guide, configuration-concurrency",
+        (
+            CONCURRENCY + "test_burst_of_api_requests_leaves_pushes_their_reserved_concurrency",
+            CONCURRENCY + "test_without_reserved_concurrency_a_burst_of_api_requests_throttles_pushes",
+            CONCURRENCY + "test_fan_out_takes_no_more_than_its_reserved_concurrency",
+            CONCURRENCY + "test_account_limited_to_ten_executions_gets_a_stage_without_reserved_concurrency",
+            TEMPLATE + "test_api_requests_leave_concurrency_for_pushes",
+        ),
+        "The rate at which a function's concurrency may grow (1,000 per 10 s), and the 100 that must stay unreserved.",
     ),
     Rule(
         "A9",

@@ -1,10 +1,11 @@
 """Development certificates in the form of Apple's, which sign passes and authenticate pushes to the APNs stand-in only.
 
-Every subject says that it is not Apple's. Each local run makes new keys and certificates in its folder.
+Every subject says that it is not Apple's. A local run makes keys and certificates in its folder and keeps them, so that
+it can issue further ones for other pass types.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -22,8 +23,11 @@ NOT_APPLE = "Passwire development, not Apple"
 LIFETIME = timedelta(days=397)
 BACKDATE = timedelta(hours=1)
 """How far in the past a certificate begins, for clocks that are behind."""
+RENEWAL = timedelta(days=30)
+"""How long before their end the certificates of a folder are replaced."""
 KEY_ID = "DEVKEY0001"
 ASN1_NULL = b"\x05\x00"
+AUTHORITIES = ("root", "intermediate")
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -59,6 +63,13 @@ class _Issuer:
     certificate: x509.Certificate
     key: PrivateKey
 
+    @classmethod
+    def load(cls, certificate: Path, key: Path) -> Self:
+        loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
+        if not isinstance(loaded, PrivateKey):
+            raise TypeError(f"{key} is not an RSA or EC key")
+        return cls(x509.load_pem_x509_certificate(certificate.read_bytes()), loaded)
+
 
 @dataclass(frozen=True, slots=True)
 class Portal:
@@ -77,6 +88,11 @@ class Portal:
         """Make a portal with new keys; the intermediates of all portals have the same name."""
         root = _certificate_authority("Root CA", issuer=None)
         return cls(root, _certificate_authority("WWDR stand-in", issuer=root, unit="G4", lifetime=lifetime))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the portal that issued the certificates of a folder (`make_development_chain`)."""
+        return cls(*(_Issuer.load(folder / f"{name}.pem", folder / f"{name}.key.pem") for name in AUTHORITIES))
 
     def issue(
         self,
@@ -108,6 +124,16 @@ class Portal:
         )
 
 
+def keep_development_chain(folder: Path, *, pass_type_identifier: str, team_identifier: str) -> DevelopmentChain:
+    """Return the certificates of `folder`; they are made if one is missing, or ends within `RENEWAL`."""
+    chain = _paths(folder)
+    if not _usable(chain):
+        return make_development_chain(
+            folder, pass_type_identifier=pass_type_identifier, team_identifier=team_identifier
+        )
+    return chain
+
+
 def make_development_chain(folder: Path, *, pass_type_identifier: str, team_identifier: str) -> DevelopmentChain:
     """Make all keys and certificates in `folder`, which is created if missing; existing files are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,21 +154,45 @@ def make_development_chain(folder: Path, *, pass_type_identifier: str, team_iden
         localhost=True,
     )
     provider_key = ec.generate_private_key(ec.SECP256R1())
-    return DevelopmentChain(
-        root=_write(folder / "root.pem", _pem(portal.root.certificate)),
-        intermediate=_write(folder / "intermediate.pem", _pem(portal.intermediate.certificate)),
-        pass_type_certificate=_write(folder / "pass_type.pem", _pem(pass_type)),
-        pass_type_key=_write(folder / "pass_type.key.pem", _key_pem(pass_type_key)),
-        apns_server_certificate=_write(folder / "apns_server.pem", _pem(server)),
-        apns_server_key=_write(folder / "apns_server.key.pem", _key_pem(server_key)),
-        provider_key=_write(folder / f"AuthKey_{KEY_ID}.p8", _key_pem(provider_key)),
-        provider_public_key=_write(
-            folder / "provider.pub.pem",
-            provider_key.public_key().public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            ),
+    chain = _paths(folder)
+    _write(chain.root, _pem(portal.root.certificate))
+    _write(chain.intermediate, _pem(portal.intermediate.certificate))
+    _write(folder / "root.key.pem", key_pem(portal.root.key))
+    _write(folder / "intermediate.key.pem", key_pem(portal.intermediate.key))
+    _write(chain.pass_type_certificate, _pem(pass_type))
+    _write(chain.pass_type_key, key_pem(pass_type_key))
+    _write(chain.apns_server_certificate, _pem(server))
+    _write(chain.apns_server_key, key_pem(server_key))
+    _write(chain.provider_key, key_pem(provider_key))
+    _write(
+        chain.provider_public_key,
+        provider_key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         ),
     )
+    return chain
+
+
+def _paths(folder: Path) -> DevelopmentChain:
+    return DevelopmentChain(
+        root=folder / "root.pem",
+        intermediate=folder / "intermediate.pem",
+        pass_type_certificate=folder / "pass_type.pem",
+        pass_type_key=folder / "pass_type.key.pem",
+        apns_server_certificate=folder / "apns_server.pem",
+        apns_server_key=folder / "apns_server.key.pem",
+        provider_key=folder / f"AuthKey_{KEY_ID}.p8",
+        provider_public_key=folder / "provider.pub.pem",
+    )
+
+
+def _usable(chain: DevelopmentChain) -> bool:
+    certificates = (chain.root, chain.intermediate, chain.pass_type_certificate, chain.apns_server_certificate)
+    keys = (chain.root.with_suffix(".key.pem"), chain.intermediate.with_suffix(".key.pem"))
+    if not all(path.is_file() for path in (*asdict(chain).values(), *keys)):
+        return False
+    ends = (x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc for path in certificates)
+    return min(ends) > datetime.now(UTC) + RENEWAL
 
 
 def _certificate_authority(
@@ -227,7 +277,8 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _key_pem(key: PrivateKey) -> bytes:
+def key_pem(key: PrivateKey) -> bytes:
+    """Return a private key as PEM, PKCS#8, not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -20,7 +20,8 @@ from infra.stage import aws
 from infra.stage.stage import Stage
 
 PUSH_TIMEOUT_SECONDS = 30.0
-LINK_LIFETIME = timedelta(hours=1)
+LINK_LIFETIME = timedelta(days=30)
+"""Longer than a local run is up."""
 
 
 class Timeline:
@@ -37,7 +38,7 @@ class Timeline:
 
 
 def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None]) -> Path:
-    """Play the loop on a running local run, and clean up after it.
+    """Play the loop on a running local run. The pass stays, so that its link works until the run stops.
 
     Args:
         stack: the local run.
@@ -87,7 +88,6 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
         timeline.step("phone:    removes the pass and unregisters")
         return final
     finally:
-        passes.delete_item(Key={"pass_id": str(pass_id)})
         phone.close()
 
 

@@ -1,23 +1,27 @@
-"""Starts ministack with one function replaced and AWS's refusals added. It runs on ministack's Python, and of this
-project it imports `strict_aws.py` only.
+"""Starts ministack with one function replaced, its streams kept over a restart, AWS's refusals added, and certificates
+issued on demand. It runs on ministack's Python, and of this project it imports `strict_aws.py` and `issuing_aws.py`.
 
 A Query of ministack parses its key condition again for every row of the partition, on every page: with 100,000 rows
 that takes 4 seconds per page, in which nothing else is answered. With the replacement, a condition on the partition key
 alone is one comparison.
 """
 
+import copy
 import importlib.util
 import json
 import os
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]  # installed in an environment of its own
 from ministack.services import (  # type: ignore[import-not-found]  # as above
     apigateway_v1,
     cloudformation,
     dynamodb,
+    lambda_svc,
     secretsmanager,
     sqs,
 )
@@ -46,15 +50,24 @@ STRICT = "PASSWIRE_STRICT_AWS"
 """JSON of the `Limits` that differ from their defaults; not set for ministack without AWS's refusals."""
 
 
-def add_refusals(limits: str) -> None:
-    """Make ministack refuse what AWS refuses; `limits` is JSON."""
-    spec = importlib.util.spec_from_file_location("strict_aws", Path(__file__).with_name("strict_aws.py"))
+AUTHORITY = "PASSWIRE_AUTHORITY"
+"""URL of the authority that issues certificates of pass types (`authority.py`); not set for none."""
+
+
+def load(name: str) -> ModuleType:
+    """Import a module of this folder without the package that it is in."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None  # noqa: S101 - the file is beside this one
     assert spec.loader is not None  # noqa: S101 - as above
-    strict = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = strict  # dataclasses look up their module there
-    spec.loader.exec_module(strict)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look up their module there
+    spec.loader.exec_module(module)
+    return module
 
+
+def add_refusals(limits: str) -> None:
+    """Make ministack refuse what AWS refuses; `limits` is JSON."""
+    strict = load("strict_aws")
     wanted = strict.Limits()
     wanted.change(json.loads(limits))
     strict.Strict(
@@ -63,6 +76,7 @@ def add_refusals(limits: str) -> None:
         {
             "apigateway": apigateway_v1,
             "dynamodb": dynamodb,
+            "lambda_svc": lambda_svc,
             "secretsmanager": secretsmanager,
             "sqs": sqs,
             "cloudformation": cloudformation,
@@ -73,6 +87,31 @@ def add_refusals(limits: str) -> None:
     )
 
 
+def keep_stream_records() -> None:
+    """Save the records of DynamoDB's streams with the tables.
+
+    Ministack saves how far each event source mapping has read, but not the records. After a restart it would skip as
+    many new records as it had read before, and lose those that it had not read.
+    """
+    save, restore = dynamodb.get_state, dynamodb.load_persisted_state
+    stores = {"stream_records": dynamodb._stream_records, "stream_trimmed": dynamodb._stream_trimmed}  # noqa: SLF001
+
+    def get_state() -> dict[str, Any]:
+        return {**save(), **copy.deepcopy(stores)}
+
+    def load_persisted_state(data: dict[str, Any] | None) -> None:
+        restore(data)
+        for name, store in stores.items():
+            store.update((data or {}).get(name, {}))
+
+    dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
+
+
+keep_stream_records()
 if STRICT in os.environ:
     add_refusals(os.environ[STRICT])
+if AUTHORITY in os.environ:
+    handlers_by_service = app.SERVICE_HANDLERS
+    secrets = load("issuing_aws").IssuingSecrets(handlers_by_service["secretsmanager"], os.environ[AUTHORITY])
+    handlers_by_service["secretsmanager"] = secrets.handle
 app.main()

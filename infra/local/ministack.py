@@ -6,6 +6,7 @@ environment is made with the Python that packages the app.
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -35,6 +36,8 @@ ENVIRONMENT = PROJECT / ".passwire" / f"ministack-{sys.version_info.major}.{sys.
 REGION = "eu-central-1"
 NO_CHANGES: Mapping[str, object] = {}
 START_TIMEOUT_SECONDS = 60.0
+STATE = "data"
+"""The folder of the data that survives a restart, in that of the embedded AWS."""
 
 
 class LocalError(PasswireError):
@@ -68,7 +71,7 @@ def install(on_progress: Callable[[str], None]) -> Path:
     """
     stamp = ENVIRONMENT / "installed.txt"
     if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
-        on_progress("installing the embedded AWS, once")
+        on_progress("installing the embedded AWS, once (about half a minute)")
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
         pip += ["-r", str(REQUIREMENTS)]
@@ -85,14 +88,19 @@ def running(
     *,
     port: int | None,
     on_progress: Callable[[str], None],
+    keep_data: bool = False,
+    authority_url: str | None = None,
     strict: Mapping[str, object] | None = NO_CHANGES,
 ) -> Iterator[Ministack]:
-    """Run an embedded AWS while the context lasts; its data is lost at the end.
+    """Run an embedded AWS while the context lasts.
 
     Args:
         folder: for its log and its files.
         port: the port to listen on; None for a free one.
         on_progress: called with each line of progress.
+        keep_data: continue with the data that the last run in this folder left, and leave it for the next one; it is
+            written when the embedded AWS ends, also when this process is killed. False to begin and end without data.
+        authority_url: of the authority that issues certificates of pass types; None for none.
         strict: limits of `strict_aws.py` that differ from their defaults; None to leave its refusals out.
 
     Raises:
@@ -105,9 +113,15 @@ def running(
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "ministack.log"
     ministack = Ministack(f"http://{LOOPBACK}:{port}")
-    own = {"BIND_HOST": LOOPBACK, "GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PERSIST_STATE": "0"}
+    own = {"BIND_HOST": LOOPBACK, "GATEWAY_PORT": str(port), "TMPDIR": str(folder)}
+    own |= {"PERSIST_STATE": str(int(keep_data)), "STATE_DIR": str(folder / STATE)}
+    own |= {"S3_PERSIST": str(int(keep_data)), "S3_DATA_DIR": str(folder / STATE / "s3")}
     if strict is not None:
         own["PASSWIRE_STRICT_AWS"] = json.dumps(dict(strict))
+    if authority_url is not None:
+        own["PASSWIRE_AUTHORITY"] = authority_url
+    for leftover in folder.glob("ministack-lambda-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     with log.open("wb") as output:
         process = start_tethered(
             [str(python), "-P", str(STARTER)],  # -P: it must not import the modules of the starter's folder

@@ -36,12 +36,13 @@ class PhoneError(PasswireError):
 
 @dataclass(frozen=True)
 class InstalledPass:
-    """A pass on the phone, and the validator of its download."""
+    """A pass on the phone, the validator of its download, and the language folder that the phone shows."""
 
     content: dict[str, Any]
     strings: dict[str, str] = field(repr=False)
     archive: bytes = field(repr=False)
     last_modified: str | None = None
+    language: str | None = None
 
     @classmethod
     def open(cls, archive: bytes, *, language: str, last_modified: str | None) -> Self:
@@ -58,7 +59,7 @@ class InstalledPass:
         picked = pick_language([name.removesuffix(".lproj") for name in folders if name.endswith(".lproj")], language)
         name = f"{picked}.lproj/pass.strings"
         strings = parse_strings(files[name]) if name in files else {}
-        return cls(content, strings, archive, last_modified)
+        return cls(content, strings, archive, last_modified, picked)
 
     @property
     def pass_type_identifier(self) -> str:
@@ -72,6 +73,22 @@ class InstalledPass:
         """The fields of the pass by key, for any style."""
         style: dict[str, Any] = next((self.content[style] for style in STYLES if style in self.content), {})
         return {member["key"]: member for group in FIELD_GROUPS for member in style.get(group, [])}
+
+    def image(self, name: str) -> bytes | None:
+        """Return an image as the phone shows it, in its highest scale; None if the pass has no such image.
+
+        An image at the top hides those of the language folders (Apple, "Creating the source for a pass").
+
+        Args:
+            name: name of the image without scale and suffix, such as `strip`.
+        """
+        with zipfile.ZipFile(io.BytesIO(self.archive)) as members:
+            paths = set(members.namelist())
+            for folder in ("", f"{self.language}.lproj/"):
+                for suffix in ("@3x", "@2x", ""):
+                    if (path := f"{folder}{name}{suffix}.png") in paths:
+                        return members.read(path)
+        return None
 
     def changes_since(self, older: "InstalledPass") -> list[str]:
         """The messages that the phone shows on its lock screen (Apple, "PassFieldContent": `changeMessage`)."""

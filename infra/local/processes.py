@@ -12,7 +12,7 @@ from typing import IO
 
 PROJECT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
-STOP_TIMEOUT_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 30.0
 _PR_SET_PDEATHSIG = 1
 _TETHER = "from infra.local.processes import tether; tether()"
 

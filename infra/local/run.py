@@ -1,12 +1,14 @@
 """Runs the whole service on this machine: certificates, embedded AWS, deployed stack, secrets, stand-in for APNs.
 
-While it is ready, `local.json` in its folder contains everything that another program needs to use it.
+While it is ready, `local.json` in its folder contains everything that another program needs to use it. Its ports, its
+certificates and its data stay in the folder, so that the next run continues where the last one ended.
 """
 
 import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,17 +18,20 @@ from infra.deploy.change_sets import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.package import build_package
 from infra.local.apns import ApnsStandIn
-from infra.local.certificates import KEY_ID, DevelopmentChain, make_development_chain
+from infra.local.authority import Authority, AuthorityServer, provider
+from infra.local.certificates import KEY_ID, DevelopmentChain, keep_development_chain
 from infra.local.ministack import LocalError, Ministack, finish_functions, finish_gateway, finish_tables, running
+from infra.local.ports import Ports
+from infra.stage.local import DESCRIPTION, STAGE
 from infra.stage.secrets import ensure_authentication_keys, put_pass_type
 from infra.stage.stage import Stage
 
-STAGE = "local"
 PASS_TYPE_IDENTIFIER = "pass.dev.passwire.boarding"
 TEAM_IDENTIFIER = "DEVTEAM001"
 TEMPLATE = "boarding"
-DESCRIPTION = "local.json"
 LOCK = "lock"
+DATA = ("certificates", "ministack")
+"""Folders that `fresh` removes. The ports stay."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,22 @@ class LocalRun:
 
 
 @contextlib.contextmanager
-def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | None = None) -> Iterator[LocalRun]:
+def local_run(
+    folder: Path,
+    *,
+    on_progress: Callable[[str], None],
+    port: int | None = None,
+    fresh: bool = False,
+    any_pass_type: bool = False,
+) -> Iterator[LocalRun]:
     """Start everything, and stop it at the end of the context.
 
     Args:
-        folder: for certificates, logs and `local.json`; created if missing.
-        on_progress: called with each line of progress.
-        port: the port of the embedded AWS; None for a free one.
+        folder: for ports, certificates, data, logs and `local.json`; created if missing.
+        on_progress: called with each line of progress, also while the context lasts.
+        port: the port of the embedded AWS; None for the one that it had in this folder before, or a free one.
+        fresh: remove the data and the certificates of the run before.
+        any_pass_type: issue a certificate for each pass type at its first use.
 
     Raises:
         LocalError: a local run exists in the folder, the port is in use, or the embedded AWS did not start.
@@ -104,11 +118,31 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
         (folder / DESCRIPTION).unlink(missing_ok=True)  # of a run that was killed
         environment = dict(os.environ)
         cleanup.callback(_restore_environment, environment)
-        on_progress("making development certificates")
-        chain = make_development_chain(
+        ports = Ports.choose(folder, aws=port, on_progress=on_progress)
+        if fresh:
+            for name in DATA:
+                shutil.rmtree(folder / name, ignore_errors=True)
+        chain = keep_development_chain(
             folder / "certificates", pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
         )
-        ministack = cleanup.enter_context(running(folder / "ministack", port=port, on_progress=on_progress))
+        authority_url = None
+        if any_pass_type:
+            authority = Authority(
+                chain,
+                team_identifier=TEAM_IDENTIFIER,
+                on_issue=lambda name: on_progress(f"created a development certificate for pass type {name}"),
+            )
+            authority_url = cleanup.enter_context(AuthorityServer(authority)).url
+        on_progress("starting the embedded AWS")
+        ministack = cleanup.enter_context(
+            running(
+                folder / "ministack",
+                port=ports.aws,
+                on_progress=on_progress,
+                keep_data=True,
+                authority_url=authority_url,
+            )
+        )
         os.environ.update(ministack.environment)
         apns = cleanup.enter_context(
             ApnsStandIn.start(
@@ -116,6 +150,8 @@ def local_run(folder: Path, *, on_progress: Callable[[str], None], port: int | N
                 private_key=chain.apns_server_key,
                 client_ca=chain.intermediate,
                 provider_keys={KEY_ID: chain.provider_public_key},
+                port=ports.apns,
+                control_port=ports.apns_control,
             )
         )
         stage = Deployer(STAGE, on_progress=on_progress).deploy(
@@ -145,12 +181,7 @@ def _put_secrets(chain: DevelopmentChain) -> None:
         {
             "certificate": chain.pass_type_certificate.read_text(),
             "private_key": chain.pass_type_key.read_text(),
-            "intermediate": chain.intermediate.read_text(),
-            "apns": {
-                "team_identifier": TEAM_IDENTIFIER,
-                "key_id": KEY_ID,
-                "private_key": chain.provider_key.read_text(),
-            },
+            **provider(chain, team_identifier=TEAM_IDENTIFIER),
         },
     )
 

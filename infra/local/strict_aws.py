@@ -52,6 +52,7 @@ class Limits:
         account_burst: the number of them that may come at once (AWS: 5,000). The limits of each stage and method are
             those that it is deployed with.
         record_units: whether consumed units are counted by table and partition key.
+        account_concurrency: executions of all functions of the account at once (AWS: 1,000, or 10 in a new account).
     """
 
     read_units_per_second: float = 3000
@@ -66,6 +67,7 @@ class Limits:
     account_rate: float = 10_000
     account_burst: float = 5_000
     record_units: bool = False
+    account_concurrency: int = 1000
 
     def change(self, values: Json) -> None:
         """Set the limits in `values`.
@@ -418,6 +420,60 @@ class EventSourceMappings:
         return state if state and time.monotonic() - at < self._limits.settling_seconds else None
 
 
+class Concurrency:
+    """Gives a function its reserved concurrency, and all others what no function has reserved.
+
+    Ministack's own limit, which protects the machine, stays.
+    """
+
+    def __init__(self, limits: Limits, module: Module) -> None:
+        self._limits = limits
+        self._module = module
+        self._acquire = module._acquire_execution_slot
+        self._account_settings = module._get_account_settings
+        self._answer = module.lambda_execute_result_to_api_proxy_response
+
+    def install(self) -> None:
+        self._module._acquire_execution_slot = self.acquire
+        self._module._get_account_settings = self.account_settings
+        self._module.lambda_execute_result_to_api_proxy_response = self.answer_of_api
+
+    def acquire(self, func: Json, config: Json) -> tuple[str | None, str | None]:
+        """Take a unit of concurrency: its key and None, or None and the limit that was reached."""
+        limit = self._limits.account_concurrency
+        if limit and self._module._reserved_concurrency(func, config) is None:
+            running = self._module.executions_in_flight()[1]
+            reserving = {self._module._inflight_key(record["config"]) for record in self._reserving()}
+            unreserved = sum(count for key, count in running.items() if key not in reserving)
+            if unreserved >= limit - self._reserved():
+                return None, "account"
+        taken: tuple[str | None, str | None] = self._acquire(func, config)
+        return taken
+
+    def account_settings(self) -> Response:
+        status, headers, body = self._account_settings()
+        answer = json.loads(body)
+        if limit := self._limits.account_concurrency:
+            answer["AccountLimit"].update(
+                ConcurrentExecutions=limit, UnreservedConcurrentExecutions=limit - self._reserved()
+            )
+        return status, headers, json.dumps(answer).encode()
+
+    def answer_of_api(self, result: Json) -> tuple[Json | None, str | None]:
+        """A REST API answers 500 for a throttled function (A8); ministack answers 429."""
+        if result.get("throttle"):
+            body = json.dumps({"message": "Internal server error"})
+            return {"statusCode": 500, "headers": {"Content-Type": "application/json"}, "body": body}, None
+        answer: tuple[Json | None, str | None] = self._answer(result)
+        return answer
+
+    def _reserving(self) -> list[Json]:
+        return [record for record in self._module._functions.values() if record.get("concurrency")]
+
+    def _reserved(self) -> int:
+        return sum(int(record["concurrency"]) for record in self._reserving())
+
+
 class Secrets:
     """Refuses the name of a deleted secret for a time."""
 
@@ -679,6 +735,7 @@ class Strict:
         handlers["secretsmanager"] = Secrets(limits, services["secretsmanager"], handlers["secretsmanager"]).handle
         self._logs = handlers["logs"]
         handlers["logs"] = self._read_logs
+        Concurrency(limits, services["lambda_svc"]).install()
         Queues(limits, services["sqs"], services["provisioners"]).install()
         ChangeSets(limits, services["cloudformation"], services["changesets"], services["handlers"]).install()
         self.gateway = Gateway(limits, services["apigateway"])

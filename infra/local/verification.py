@@ -32,6 +32,24 @@ def verify_pass(files: Mapping[str, bytes]) -> None:
         PassError: a file is missing, not in the manifest or changed; or the signature is invalid, not by the
             certificate of the pass type and team in pass.json, or without the intermediate that issued it.
     """
+    verify_manifest(files)
+    signer = _signer(files[MANIFEST], files[SIGNATURE])
+    _verify_issuer(signer, files[SIGNATURE])
+    content = json.loads(files["pass.json"])
+    for attribute, key in (
+        (NameOID.USER_ID, "passTypeIdentifier"),
+        (NameOID.ORGANIZATIONAL_UNIT_NAME, "teamIdentifier"),
+    ):
+        if [name.value for name in signer.subject.get_attributes_for_oid(attribute)] != [content.get(key)]:
+            raise PassError(f"the certificate of the signature is not that of the {key} {content.get(key)}")
+
+
+def verify_manifest(files: Mapping[str, bytes]) -> None:
+    """Verify that the manifest lists the digest of every file, without verifying its signature.
+
+    Raises:
+        PassError: a file is missing, not in the manifest or changed.
+    """
     for name in ("pass.json", MANIFEST, SIGNATURE):
         if name not in files:
             raise PassError(f"the pass has no {name}")
@@ -43,15 +61,6 @@ def verify_pass(files: Mapping[str, bytes]) -> None:
     }
     if different := sorted(name for name in manifest.keys() | digests if manifest.get(name) != digests.get(name)):
         raise PassError(f"the manifest does not match the files of the pass: {', '.join(different)}")
-    signer = _signer(files[MANIFEST], files[SIGNATURE])
-    _verify_issuer(signer, files[SIGNATURE])
-    content = json.loads(files["pass.json"])
-    for attribute, key in (
-        (NameOID.USER_ID, "passTypeIdentifier"),
-        (NameOID.ORGANIZATIONAL_UNIT_NAME, "teamIdentifier"),
-    ):
-        if [name.value for name in signer.subject.get_attributes_for_oid(attribute)] != [content.get(key)]:
-            raise PassError(f"the certificate of the signature is not that of the {key} {content.get(key)}")
 
 
 def _signer(manifest: bytes, signature: bytes) -> x509.Certificate:

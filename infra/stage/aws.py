@@ -144,6 +144,8 @@ def explain(error: BotoCoreError | ClientError) -> str:
             return f"no AWS credentials ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         case NoRegionError() | InvalidRegionError():
             return f"no AWS region ({error}): set AWS_REGION to the stage's region, such as eu-central-1"
+        case EndpointConnectionError() | ConnectTimeoutError() if is_embedded():
+            return f"nothing listens at {os.environ['AWS_ENDPOINT_URL']}; is the local run up?"
         case EndpointConnectionError() | ConnectTimeoutError():
             region = get_session().get_config_variable("region")
             return f"{error}: check the network connection and the name of the region, {region!r}"

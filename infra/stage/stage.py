@@ -179,9 +179,18 @@ class Stage:
             StageError: there is no API function yet.
             ConfigurationError: another version of Passwire deployed the stage.
         """
+        return Settings.from_environment(self.variables)
+
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables of the deployed API function; read once.
+
+        Raises:
+            StageError: there is no API function yet.
+        """
         function = self.output("ApiFunctionName")
         configuration = aws.client("lambda").get_function_configuration(FunctionName=function)
-        return Settings.from_environment(configuration["Environment"]["Variables"])
+        return dict(configuration["Environment"]["Variables"])
 
     @property
     def secrets(self) -> Secrets:

@@ -20,6 +20,9 @@ from chalicelib.settings import PREFIX, Settings
 from infra.commands import app
 from infra.deploy.descriptions import DESCRIPTIONS
 from infra.deploy.parameters import SET_BY_DEPLOYER
+from infra.deploy.permissions.commands import DEPLOY, DIFF, DOCTOR, FIRST_IN_ACCOUNT
+from infra.deploy.permissions.grants import Grant
+from infra.deploy.permissions.resources import BY_RESOURCE_TYPE
 from infra.deploy.resources import resources
 
 PROJECT = Path(__file__).parents[2]
@@ -93,6 +96,23 @@ The stack sets them; they are listed for reading a function's configuration, not
 
 """
 
+PERMISSIONS_HEAD = """\
+# Permissions of the command line
+
+<!-- Generated from `infra/deploy/permissions/` by `make docs`. Do not edit. -->
+
+IAM actions that `diff`, `deploy` and `doctor` need for one stage. `passwire ci github` writes a CloudFormation template
+of roles that have exactly these ([guide](../guides/github-actions.md)). The suite records the calls of each command
+against the embedded AWS and compares both ways (`tests/stack/infra/deploy/test_permissions.py`); what CloudFormation
+calls with the same credentials is compared with AWS's resource schemas.
+
+`${Stage}` is the stage's name. Resources of a stage begin with `passwire-${Stage}-`, so the rows also cover a stage
+whose name continues after a hyphen: `dev` covers `dev-2`.
+
+The credentials for `deploy` can write the code and the policies of functions, and so reach everything that roles of the
+account can reach: protect the branch and the environment from which a pipeline deploys.
+"""
+
 TOOLS = """
 ## Environment variables of the command line
 
@@ -163,6 +183,35 @@ def settings_page() -> str:
     )
 
 
+def permissions_page() -> str:
+    """The text of permissions.md."""
+    head = ("actions", "resources", "why other resources, too")
+    parts = [PERMISSIONS_HEAD]
+    for heading, text, grants in (
+        ("`diff`", "It cannot execute a change set, and writes only where `deploy` does not read.", DIFF),
+        ("`deploy`", "DeleteStack is for a first deployment that failed.", DEPLOY),
+        ("`deploy`, first in an account", "Once, to let API Gateway write logs.", FIRST_IN_ACCOUNT),
+        (
+            "`doctor`",
+            "It reads secrets, to use certificates and keys as the functions do, and changes nothing.",
+            DOCTOR,
+        ),
+    ):
+        parts.append(f"\n## {heading}\n\n{text}\n\n{table(head, _grants(grants))}")
+    parts.append("\n## CloudFormation\n\nWhat it calls with the credentials that run `deploy`, by type of resource.\n")
+    for kind, grants in BY_RESOURCE_TYPE.items():
+        parts.append(f"\n### {kind}\n\n{table(head, _grants(grants))}")
+    return "".join(parts)
+
+
+def _grants(grants: Iterable[Grant]) -> Iterator[tuple[str, ...]]:
+    for grant in grants:
+        actions = "<br>".join(f"`{action}`" for action in sorted(grant.actions))
+        resources = "<br>".join(f"`{arn}`" for arn in grant.resources)
+        condition = f"<br>if {json.dumps(grant.condition)}" if grant.condition else ""
+        yield actions, resources + condition.replace("|", "\\|"), grant.reason
+
+
 def cost_page() -> str:
     """The text of cost.md, with the output of the command that it shows."""
     page = (DOCS / "operations" / "cost.md").read_text()
@@ -172,7 +221,12 @@ def cost_page() -> str:
     return f"{command}{COST_COMMAND}\n{lines}```{rest.partition('```')[2]}"
 
 
-PAGES = {"reference/cli.md": cli_page, "reference/settings.md": settings_page, "operations/cost.md": cost_page}
+PAGES = {
+    "reference/cli.md": cli_page,
+    "reference/settings.md": settings_page,
+    "reference/permissions.md": permissions_page,
+    "operations/cost.md": cost_page,
+}
 """By path below `docs/`."""
 
 

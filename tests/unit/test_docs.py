@@ -5,11 +5,9 @@ Names are taken from the code, so a new command, setting, log event, metric or a
 """
 
 import ast
-import json
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -240,20 +238,6 @@ def test_make_targets_that_are_shown_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
     shown = re.findall(r"(?:`|^)make (?:PYTHON=\S+ )?([a-z-]+)\b(?!\.\.\.)(?=[` \n])", text_of(name), re.MULTILINE)
     assert {target for target in shown if not target.endswith("-")} <= targets
-
-
-def test_credentials_of_the_local_run_become_environment_variables(tmp_path: Path) -> None:
-    """The snippet of the page, run by a shell."""
-    (tmp_path / ".passwire").mkdir()
-    credentials = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1,localhost", "ODD": "a 'b' $c"}
-    (tmp_path / ".passwire" / "local.json").write_text(json.dumps({"credentials": credentials}))
-    page = text_of("docs/reference/local-run.md")
-    snippet = FENCE.search(page, page.index("<!-- run: credentials -->"))
-    assert snippet
-    assert snippet[2] in text_of("docs/tutorial.md")
-    script = f'{snippet[2]}\nprintf \'%s|%s|%s\' "$AWS_ENDPOINT_URL" "$NO_PROXY" "$ODD"'
-    shown = subprocess.run(["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert shown.stdout.split("|") == list(credentials.values())
 
 
 def test_release_notes_are_the_section_of_the_version() -> None:

@@ -31,6 +31,10 @@ MAX_DEPTH = 64
 _HALF = "half of a character (a lone surrogate, U+D800 to U+DFFF); write the whole character"
 _DATE_STYLES = ("dateStyle", "timeStyle")
 _NUMBER_STYLES = ("numberStyle", "currencyCode")
+_PLAIN = (str, int, float)
+_TWO_STYLES = "has numberStyle and currencyCode; phones use currencyCode, remove the other"
+_PLACED = frozenset(("textAlignment", "row", *_NUMBER_STYLES))
+"""Keys of a field whose effect depends on its place or on each other."""
 _PASS = Map(PASS_KEYS)
 _OVERRIDES = Map(OVERRIDABLE_KEYS)
 _REQUIRED = tuple(name for name, key in PASS_KEYS.items() if key.required)
@@ -134,8 +138,10 @@ def check_item(
     """
     report = Report()
     for key, field in fields.items():
-        if len(field) > 1 or not isinstance(field.get("value", {}), str | int | float):
+        if len(field) > 1 or type(field.get("value")) not in _PLAIN:
             _check_field_of_item(f"fields.{excerpt(key)}", field, report)
+            if not _PLACED.isdisjoint(field):
+                _check_places_of_item(key, field, template, report)
     if overrides:
         _OVERRIDES.check_members(overrides, "overrides", report)
         if "barcode" in overrides:
@@ -226,6 +232,21 @@ def _check_field_of_item(path: str, field: Mapping[str, Any], report: Report) ->
     _FIELDS_OF_ITEMS.check_members(plain, path, report)
 
 
+def _check_places_of_item(key: str, field: Mapping[str, Any], template: Mapping[str, Any], report: Report) -> None:
+    """Report keys of an item's field that phones ignore in the places that the template has for it."""
+    for _, style, group, member in fields_of(template):
+        if member.get("key") != key:
+            continue
+        path = f"fields.{excerpt(key)}"
+        for name in ("textAlignment", "row"):
+            if field.get(name) is not None and (problem := misplaced(name, style, group)):
+                report.warning(f"{path}.{name}", problem, keys.FIELDS)
+        merged = {**member, **field}
+        if all(merged.get(name) is not None for name in _NUMBER_STYLES):
+            report.warning(path, _TWO_STYLES, keys.BUILDER)
+        return
+
+
 def _check_languages(path: str, texts: Mapping[str, Any], report: Report) -> None:
     """Check a text in several languages, each of which becomes an entry of the pass's strings files."""
     if not texts:
@@ -235,6 +256,8 @@ def _check_languages(path: str, texts: Mapping[str, Any], report: Report) -> Non
             report.error(f"{path}.{excerpt(language)}", "is not a valid language; write it like en, de-CH or zh-Hans")
         elif not isinstance(text, str):
             report.error(f"{path}.{language}", f"{quoted(text)}: must be a text, since it is one of several languages")
+        elif not _is_unicode(text):
+            report.error(f"{path}.{language}", f"{quoted(text)} contains {_HALF}")
 
 
 def _check_json(value: object, path: str, report: Report, depth: int, *, null: bool = False) -> None:
@@ -324,9 +347,7 @@ def _check_field_value(field: Mapping[str, Any], path: str, report: Report) -> N
     elif numbered and (isinstance(value, bool) or not isinstance(value, int | float)):
         report.error(f"{path}.value", f"{quoted(value)} must be a number; the field is formatted as one", keys.FIELDS)
     if all(style in field for style in _NUMBER_STYLES):
-        report.warning(
-            path, "has numberStyle and currencyCode; phones use currencyCode, remove the other", keys.BUILDER
-        )
+        report.warning(path, _TWO_STYLES, keys.BUILDER)
 
 
 def _check_counts(style: str, content: Mapping[str, Any], report: Report) -> None:

@@ -58,7 +58,9 @@ FIELD_GROUPS = (
     "footerFields",
 )
 
-_TEXT, _FLAG, _URL, _COLOR = Text(), Flag(), Url(), Color()
+_TEXT, _FLAG, _COLOR = Text(), Flag(), Color()
+_URL = Url(lenient=True)
+"""A link behind a button. No source says that phones refuse a pass for one that they cannot open."""
 _NAME = Text(min_length=1)
 _TEXTS = ListOf(_TEXT)
 _ZONE = Pattern(
@@ -452,7 +454,7 @@ PASS_KEYS: Mapping[str, Key] = {
     **_keys(BOARDING_STYLE, PASS, 6, "boardingPass"),
     **_keys(STYLE, PASS, 6, "coupon eventTicket generic storeCard"),
     **_keys(STYLE, "Apple, Creating a poster generic pass", 27, "posterGeneric"),
-    **_keys(_URL, PASS, 7, "appLaunchURL"),
+    **_keys(Url(), PASS, 7, "appLaunchURL"),
     **_keys(ListOf(Number(whole=True)), PASS, 6, "associatedStoreIdentifiers"),
     **_keys(_COLOR, PASS, 6, "backgroundColor foregroundColor labelColor"),
     **_keys(_COLOR, BUILDER, 6, "stripColor"),  # not in Apple's pages; Pass Designer writes it

@@ -145,7 +145,7 @@ class Date(Text):
         self.fractions = fractions
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
-        if dates.is_w3c_date(value):
+        if type(value) is str and dates.is_w3c_text(value):
             return
         if self.fractions and dates.is_w3c_date_with_fraction(value):
             report.warning(path, f"{quoted(value)}: has a fraction of a second, which phones may refuse; leave it out")
@@ -203,7 +203,7 @@ class Number(Kind):
         lenient: whether a fraction gives only a warning.
     """
 
-    __slots__ = ("lenient", "maximum", "minimum", "whole", "words")
+    __slots__ = ("_high", "_low", "lenient", "maximum", "minimum", "whole", "words")
     types = (int, float)
 
     def __init__(
@@ -215,6 +215,8 @@ class Number(Kind):
         lenient: bool = False,
     ) -> None:
         self.minimum, self.maximum, self.whole, self.lenient = minimum, maximum, whole, lenient
+        self._low = MIN_INTEGER if minimum is None else minimum
+        self._high = MAX_INTEGER if maximum is None else maximum
         self.words = "a whole number" if whole else "a number"
         if minimum is not None and maximum is not None:
             self.words += f" from {minimum:g} to {maximum:g}"
@@ -222,6 +224,9 @@ class Number(Kind):
             self.words += f" of at least {minimum:g}"
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
+        kind = type(value)
+        if (kind is int or (kind is float and not self.whole)) and self._low <= value <= self._high:
+            return  # almost all values; the rest of this method is slower
         if isinstance(value, bool) or not isinstance(value, int | float) or not self._holds(value):
             report.error(path, f"{quoted(value)}: must be {self.words}")
         elif self.whole and value != int(value):
@@ -344,19 +349,19 @@ class ListOf(Kind):
         self.member, self.maximum, self.minimum, self.rule = member, maximum, minimum, rule
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
-        if not isinstance(value, list):
+        if type(value) is not list:
             report.error(path, f"{quoted(value)}: must be a list")
             return
         over = self.maximum is not None and len(value) > self.maximum
         if over:
             report.error(path, f"has {len(value)} members; Apple allows at most {self.maximum}")
-        if len(value) < self.minimum:
+        if self.minimum and len(value) < self.minimum:
             report.error(path, f"has {len(value)} members; write at least {self.minimum}")
         check = self.member.check
         for index, member in enumerate(value):
-            if report.full:
-                return
             check(member, f"{path}[{index}]", report)
+            if report.findings and report.full:
+                return
         if self.rule is not None and not over:
             self.rule(value, path, report)
 
@@ -404,11 +409,11 @@ class Map(Kind):
         self._required = tuple(name for name, key in keys.items() if key.required)
 
     def check(self, value: Any, path: str, report: Report) -> None:  # noqa: ANN401 - any JSON
-        if not isinstance(value, dict):
+        if type(value) is not dict:
             report.error(path, f"{quoted(value)}: must be a map")
             return
         for name in self._required:
-            if value.get(name) is None:
+            if name not in value or value[name] is None:
                 key = self.keys[name]
                 report.error(join(path, name), MISSING, key.source)
         self.check_members(value, path, report)
@@ -417,7 +422,8 @@ class Map(Kind):
 
     def check_members(self, value: Mapping[str, Any], path: str, report: Report) -> None:
         """Check the keys that are present; no key is required."""
-        keys = self.keys
+        keys, findings = self.keys, report.findings
+        count = len(findings)
         prefix = path + "." if path else ""
         for name, member in value.items():
             if member is None:
@@ -428,13 +434,14 @@ class Map(Kind):
                     return
                 if name != "_id":  # written by Pass Designer; it is left out of the pass
                     report.warning(prefix + excerpt(str(name)), unknown_key(str(name), keys, report))
+                    count = len(findings)
                 continue
             if key.is_plain_text and type(member) is str:
                 continue
-            start = len(report.findings)
             key.kind.check(member, prefix + name, report)
-            if len(report.findings) != start:
-                report.cite(start, key.source)
+            if len(findings) != count:
+                report.cite(count, key.source)
+                count = len(findings)
 
     def schema(self) -> Schema:
         described: Schema = {

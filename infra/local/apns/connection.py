@@ -310,7 +310,7 @@ class StandInConnection:
         if answer is None:
             answer = state.answers.get(token) or state.common_answer() or _OK
         reset = _every(faults.reset_stream_every, self._pushes)
-        state.pushes.append(ReceivedPush(token, request.headers, request.body, now, None if reset else answer))
+        state.record(ReceivedPush(token, request.headers, request.body, now, None if reset else answer))
         if reset:
             self._reset(stream_id, INTERNAL_ERROR)
             return

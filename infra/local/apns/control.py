@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from infra.local.apns.server import LOOPBACK
-from infra.local.apns.values import NO_FAULTS, Faults, ProgrammedAnswer, State
+from infra.local.apns.values import DELIVERED, NO_FAULTS, Faults, ProgrammedAnswer, State
 
 MAX_BODY_BYTES = 1 << 16
 TOKENS = "/tokens/"
@@ -16,6 +16,8 @@ HELP = {
     "GET /pushes": "the received pushes, in order",
     "DELETE /pushes": "forget the received pushes and the counts",
     "GET /arrivals": "times of the pushes to each device: {token: [epoch seconds, ...]}",
+    "GET /deliveries?after=<number>": 'accepted pushes after the first <number>: {"next": <number>, "deliveries": '
+    '[{"token", "topic", "at"}, ...]}; simulated phones receive them so',
     "GET /summary": "number, time span and statuses of the pushes; numbers of connections and streams",
     "PUT /tokens/<token>": '{"status": 410, "reason": "Unregistered", "timestamp": <ms>, "retry_after": <s>}',
     "DELETE /tokens/<token>": "answer 200 again",
@@ -44,13 +46,16 @@ class _Control(BaseHTTPRequestHandler):
         return cast("ControlServer", self.server).state
 
     def do_GET(self) -> None:
-        match self.path:
+        location = urlsplit(self.path)
+        match location.path:
             case "/":
                 self._reply(200, HELP)
             case "/pushes":
                 self._reply(200, [push.describe() for push in list(self._state.pushes)])
             case "/arrivals":
                 self._reply(200, _arrivals(self._state))
+            case "/deliveries":
+                self._reply_deliveries(parse_qs(location.query).get("after", ["0"])[0])
             case "/summary":
                 self._reply(200, _summary(self._state))
             case _:
@@ -75,6 +80,22 @@ class _Control(BaseHTTPRequestHandler):
             self._take(lambda body: self._state.answers.update({self._token: ProgrammedAnswer.parse(body)}))
         else:
             self._unknown()
+
+    def _reply_deliveries(self, after: str) -> None:
+        if not after.isdecimal():
+            self._reply(400, {"error": f"after={after}: must be the number from `next` of the reply before"})
+            return
+        received, pushes = self._state.pushes_after(int(after))
+        delivered = [push for push in pushes if push.answer is not None and push.answer.status == DELIVERED]
+        described = [
+            {
+                "token": push.token.decode("utf-8", "replace"),
+                "topic": dict(push.headers).get(b"apns-topic", b"").decode("utf-8", "replace"),
+                "at": push.at,
+            }
+            for push in delivered
+        ]
+        self._reply(200, {"next": received, "deliveries": described})
 
     @property
     def _token(self) -> bytes:

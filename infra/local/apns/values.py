@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any, Self
 
 DELIVERED = 200
@@ -133,6 +134,7 @@ class State:
     Args:
         provider_keys: public keys of provider tokens, PEM, by key id.
         pushes: the latest pushes, oldest first.
+        received: the number of pushes that ever arrived, also those that are forgotten.
         answers: programmed answers by device token.
         faults: the current faults.
         burst_left: how many more pushes get the answer of the faults, if that ends.
@@ -145,6 +147,7 @@ class State:
 
     provider_keys: Mapping[str, str]
     pushes: deque[ReceivedPush] = field(default_factory=lambda: deque(maxlen=MAX_PUSHES))
+    received: int = 0
     answers: dict[bytes, ProgrammedAnswer] = field(default_factory=dict)
     faults: Faults = NO_FAULTS
     burst_left: int = 0
@@ -162,6 +165,17 @@ class State:
             on_faults = list(self.on_faults)
         for notify in on_faults:
             notify()
+
+    def record(self, push: ReceivedPush) -> None:
+        with self.lock:
+            self.pushes.append(push)
+            self.received += 1
+
+    def pushes_after(self, number: int) -> tuple[int, list[ReceivedPush]]:
+        """Return the number of pushes that ever arrived, and those of them after the first `number`, oldest first."""
+        with self.lock:
+            latest = list(islice(reversed(self.pushes), max(0, self.received - number)))
+            return self.received, latest[::-1]
 
     def forget(self) -> None:
         """Forget the received pushes and the counts of connections and streams."""

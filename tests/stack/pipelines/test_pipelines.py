@@ -44,7 +44,6 @@ class Story:
         """Return a code block of the documentation with the names of this stage."""
         return (
             BLOCKS[name]
-            .replace("passwire-dev-passes", self._stack.tables["passes"])
             .replace("pass.com.acme.boarding", self._stack.pass_type_identifier)
             .replace("7K2M9Q", self.pass_id.serial_number)
         )
@@ -81,6 +80,7 @@ class Story:
 def story(
     stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, apns: Apns, serial_number: str
 ) -> Iterator[Story]:
+    os.environ["PASSWIRE_PASSES_TABLE"] = stack.tables["passes"]
     pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
     issued = issuer.issues(pass_id)
     phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))

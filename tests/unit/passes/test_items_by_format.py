@@ -1,6 +1,8 @@
 """Tests of items by Apple's format: refusals before a device is notified, NULL, flat attributes and languages."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 
 from chalicelib.aws.templates import Templates
 from chalicelib.core.identifiers import AuthenticationToken
+from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.passes.rendering import localized_strings, render, validate
 from chalicelib.passes.strings import parse_strings
 from chalicelib.passes.template import Template
+from tests.support.every_key import EVERY_KEY
 
 BOARDING = Templates().get("boarding")
 REWARDS = Templates().get("rewards")
@@ -74,6 +78,10 @@ REFUSED: dict[str, tuple[dict[str, object], list[str]]] = {
     ),
     "half a character": ({"overrides": {"semantics": {"eventName": "\ud83c"}}}, ["overrides.semantics.eventName"]),
     "half a character in a field": ({"fields": {"gate": "A\udcff"}}, ["fields.gate.value"]),
+    "half a character in one of several languages": (
+        {"fields.gate": '{"en": "A", "de": "\\udcff"}'},
+        ["fields.gate.value.de"],
+    ),
     "half a character in a key": ({"overrides": {"userInfo": {"\udcff": 1}}}, ["overrides.userInfo"]),
     "1e400": ({"overrides": {"maxDistance": Decimal("1e400")}}, ["overrides.maxDistance"]),
     "1e999999999": ({"fields": {"flight": Decimal("1e999999999")}}, ["fields.flight"]),
@@ -129,6 +137,61 @@ def test_message_lists_problems_up_to_a_limit() -> None:
 def test_item_with_warnings_is_accepted_and_the_warnings_are_returned() -> None:
     warnings = validate(BOARDING, item(overrides={"backgroundColor": "rgba(1, 2, 3, 0.5)", "logoTxt": "x"}))
     assert [warning.path for warning in warnings] == ["overrides.backgroundColor", "overrides.logoTxt"]
+
+
+def with_half_characters(value: object) -> Iterator[object]:
+    """Copies of a JSON value, each with one text or key replaced by half of a character."""
+    if isinstance(value, str):
+        yield "\udcff"
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield {other if other != name else "\udcff": content for other, content in value.items()}
+            yield from ({**value, name: changed} for changed in with_half_characters(member))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from ([*value[:index], changed, *value[index + 1 :]] for changed in with_half_characters(member))
+
+
+EVERYWHERE: dict[str, object] = {
+    "fields": {
+        "gate": "A1",
+        "seat": {"value": "1", "label": "SEAT", "changeMessage": "%@", "semantics": {"seats": [{"seatRow": "1"}]}},
+        "status": {"value": {"en": "Late", "de": "Spät"}, "label": {"en": "STATUS"}},
+    },
+    "overrides": {name: value for name, value in EVERY_KEY.items() if name in OVERRIDABLE_KEYS},
+}
+
+
+def test_half_of_a_character_anywhere_is_refused_as_an_item() -> None:
+    validate(BOARDING, item(**EVERYWHERE))
+    count = 0
+    for attributes in with_half_characters(EVERYWHERE):
+        count += 1
+        assert isinstance(attributes, dict)
+        attributes.pop("\udcff", None)  # an attribute of the pipeline
+        parsed = item(**attributes)
+        with contextlib.suppress(ItemError):
+            localized_strings(BOARDING, parsed)
+        if attributes.keys() == EVERYWHERE.keys():
+            with pytest.raises(ItemError):
+                validate(BOARDING, parsed)
+    assert count > len(OVERRIDABLE_KEYS)
+
+
+def test_key_of_a_field_that_has_no_effect_in_its_place_gives_a_warning() -> None:
+    field = {"value": 5, "row": 1, "currencyCode": "EUR", "numberStyle": "PKNumberStyleDecimal", "changeMessage": "!"}
+    warnings = validate(BOARDING, item(fields={"gate": field}))
+    assert [(warning.path, warning.problem.split(";")[0]) for warning in warnings] == [
+        ("fields.gate.row", "has an effect only in the auxiliaryFields of an eventTicket"),
+        ("fields.gate", "has numberStyle and currencyCode"),
+        ("fields.gate.changeMessage", "has no %@, which is replaced by the new value"),
+    ]
+
+
+@pytest.mark.parametrize("message", ["%@!", "gate_changed", {"en": "Now %@", "de": "Jetzt %@"}])
+def test_change_message_that_shows_the_value_gives_no_warning(message: object) -> None:
+    """A text of the template's strings files shows the value, too."""
+    assert validate(BOARDING, item(fields={"gate": {"value": "B1", "changeMessage": message}})) == []
 
 
 @pytest.mark.parametrize(

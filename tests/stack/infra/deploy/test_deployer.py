@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -355,26 +355,75 @@ def test_large_template_is_read_from_the_bucket(stage: StageUnderTest) -> None:
     assert template["Size"] > 1000
 
 
-def test_packaged_script_deploys_the_same_template_as_deploy(
-    stage: StageUnderTest, stack: LocalRun, tmp_path: Path
-) -> None:
-    """The script is run as written, with the AWS CLI, and `deploy` then finds nothing to change."""
-    environment = {**os.environ, **stack.credentials, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    written = write_package(
-        stage.package,
-        location=stage.deployer.location(),
-        parameters={"WebServiceUrl": "https://passes.example.com"},
-        commit=read_checkout().name,
-        folder=tmp_path / "out",
-    )
-    assert set(written) == {"template", "code", "script"}
-    for _ in range(2):  # a second time there is nothing to do, and the key stays
-        done = subprocess.run([written["script"]], env=environment, capture_output=True, text=True, check=False)
+class PackagedScript:
+    """The script that `package` writes, run as written, with the AWS CLI.
+
+    Args:
+        stage: its stage.
+        environment: credentials of the embedded AWS.
+        folder: to write to.
+    """
+
+    def __init__(self, stage: StageUnderTest, environment: Mapping[str, str], folder: Path) -> None:
+        self._stage = stage
+        self._environment = {**os.environ, **environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self._folder = folder
+
+    def runs(
+        self, *arguments: str, changed: Callable[[dict[str, Any]], object] = lambda _: None, **parameters: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Write it for a changed template and parameters, and run it."""
+        template = copy.deepcopy(self._stage.package.template)
+        changed(template)
+        self.written = write_package(
+            replace(self._stage.package, template=template),
+            location=self._stage.deployer.location(),
+            parameters=parameters,
+            commit=read_checkout().name,
+            folder=self._folder,
+        )
+        return subprocess.run(
+            [self.written["script"], *arguments], env=self._environment, capture_output=True, text=True, check=False
+        )
+
+
+@pytest.fixture
+def script(stage: StageUnderTest, stack: LocalRun, tmp_path: Path) -> PackagedScript:
+    return PackagedScript(stage, stack.credentials, tmp_path / "out")
+
+
+def test_packaged_script_deploys_the_same_template_as_deploy(stage: StageUnderTest, script: PackagedScript) -> None:
+    """`deploy` then finds nothing to change. A second time the script has nothing to do, and the key stays."""
+    done = script.runs("--no-execute-changeset", WebServiceUrl="https://passes.example.com")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PassesTable" in done.stdout
+    assert tables_of(stage) == []
+    for _ in range(2):
+        done = script.runs(WebServiceUrl="https://passes.example.com")
         assert done.returncode == 0, done.stdout + done.stderr
     assert Stage.open(stage.name).outputs["WebServiceUrl"] == "https://passes.example.com"
     assert stage.deployer.diff(lambda: stage.package, parameters={}) == []
     keys = boto3.client("secretsmanager").get_secret_value(SecretId=f"passwire/{stage.name}/authentication-keys")
     assert [len(base64.b64decode(key["key"])) for key in json.loads(keys["SecretString"])["keys"]] == [32]
-    template = json.loads(Path(written["template"]).read_text())
+    template = json.loads(Path(script.written["template"]).read_text())
     assert template["Resources"]["PassesTable"]["Properties"]["TableName"] == f"passwire-{stage.name}-passes"
     assert [r["Properties"]["CodeUri"] for r in template["Resources"].values() if "CodeUri" in r.get("Properties", {})]
+
+
+def test_packaged_script_refuses_to_lose_a_table_or_the_url(stage: StageUnderTest, script: PackagedScript) -> None:
+    assert script.runs(WebServiceUrl="https://passes.example.com").returncode == 0
+    for changed, parameters, refusal in (
+        (without_a_table, {}, "PassesTable"),
+        (functions_time_out_sooner, {"WebServiceUrl": "https://other.example.com"}, "https://other.example.com"),
+    ):
+        done = script.runs(changed=changed, **parameters)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "refused: " in done.stderr
+        assert refusal in done.stderr
+        assert "nothing was changed" in done.stderr
+        assert stage.status == "CREATE_COMPLETE"
+    left = boto3.client("cloudformation").list_change_sets(StackName=stage.deployer.stack_name)["Summaries"]
+    assert [one["ChangeSetName"] for one in left if one["ExecutionStatus"] == "AVAILABLE"] == []
+    done = script.runs(changed=functions_time_out_sooner)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stage.status == "UPDATE_COMPLETE"

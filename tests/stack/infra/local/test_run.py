@@ -8,16 +8,25 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import boto3
 import httpx
 import psutil
 import pytest
 
+from chalicelib.core.identifiers import PassId
 from infra.local.demo import run_demo
+from infra.local.phone import Phone
 from infra.local.processes import PROJECT
-from infra.local.run import LocalRun
+from infra.local.run import LocalRun, local_run
+from infra.operate.passes.links import Links
+from infra.stage.stage import Stage
+from tests.support.eventually import eventually
 
+ISSUED = "created a development certificate for pass type pass.com.acme.tickets"
 COMMAND = [sys.executable, "-m", "infra"]
 START_SECONDS = 60
 
@@ -78,6 +87,60 @@ def test_up_can_be_used_from_outside_and_ctrl_c_ends_all_processes(up: Up) -> No
     _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive
     assert not (up.folder / "local.json").exists()
+
+
+def is_stamped(stack: LocalRun, pass_id: str, revision: int) -> bool:
+    versions = boto3.resource("dynamodb").Table(stack.tables["versions"])
+    return bool(versions.get_item(Key={"pass_id": pass_id}).get("Item", {}).get("revision") == revision)
+
+
+def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path) -> None:
+    pass_id = "pass.com.acme.tickets/KEPT-1"
+    said: list[str] = []
+    descriptions = []
+    for _ in range(2):
+        with local_run(tmp_path, on_progress=said.append, any_pass_type=True) as stack:
+            stack.use()
+            descriptions.append(stack)
+            passes = boto3.resource("dynamodb").Table(stack.tables["passes"])
+            revision = len(descriptions)
+            if revision == 2:
+                assert passes.get_item(Key={"pass_id": pass_id})["Item"]["fields"] == {"gate": "1"}
+            fields = {"gate": str(revision)}
+            passes.put_item(Item={"pass_id": pass_id, "template": stack.template, "fields": fields})
+            eventually(partial(is_stamped, stack, pass_id, revision), "the stamp")
+            link = Links(Stage.open(stack.stage)).make(PassId.parse(pass_id), lifetime=timedelta(hours=1))
+            phone = Phone()
+            assert phone.opens(link.url) == 201
+            phone.close()
+    assert descriptions[0] == descriptions[1]
+    assert said.count(ISSUED) == 1
+    with local_run(tmp_path, on_progress=said.append, fresh=True) as stack:
+        stack.use()
+        assert stack.aws_endpoint_url == descriptions[0].aws_endpoint_url
+        assert boto3.resource("dynamodb").Table(stack.tables["passes"]).scan()["Items"] == []
+
+
+def test_environment_of_the_run_configures_other_programs(up: Up) -> None:
+    up.is_ready()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    exports = subprocess.run(
+        [*COMMAND, "env", "local", "--folder", str(up.folder)],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    example = (PROJECT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        ["bash", "-ec", f'{exports}\n"{sys.executable}" -c "$1"', "bash", example],
+        env={**environment, "AWS_PROFILE": "no-such-profile"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_killed_run_ends_all_processes(up: Up) -> None:

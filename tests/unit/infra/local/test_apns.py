@@ -152,6 +152,23 @@ def test_arrivals_are_listed_per_device(apns: ApnsForTests) -> None:
     assert all(before - 1 < at < time.time() + 1 for times in arrivals.values() for at in times)
 
 
+def test_deliveries_are_listed_from_a_number_on(apns: ApnsForTests) -> None:
+    one, refused, other = pushes(3)
+    client = apns.client()
+    httpx.put(f"{apns.control_url}/tokens/{refused.push_token.value}", json={"status": 410, "reason": "Unregistered"})
+    before = httpx.get(apns.control_url + "/deliveries").json()["next"]
+    send(client, [one, refused])
+    page = httpx.get(apns.control_url + "/deliveries", params={"after": before}).json()
+    assert [delivery["token"] for delivery in page["deliveries"]] == [one.push_token.value]
+    assert page["deliveries"][0]["topic"] == one.topic
+    httpx.delete(apns.control_url + "/pushes")
+    send(client, [other])
+    later = httpx.get(apns.control_url + "/deliveries", params={"after": page["next"]}).json()
+    assert [delivery["token"] for delivery in later["deliveries"]] == [other.push_token.value]
+    assert httpx.get(apns.control_url + "/deliveries", params={"after": later["next"]}).json()["deliveries"] == []
+    assert httpx.get(apns.control_url + "/deliveries?after=x").status_code == 400
+
+
 def test_streams_beyond_the_limit_are_refused_and_counted(apns: ApnsForTests) -> None:
     apns.suffers(max_streams=2, latency_ms=200)
     url = httpx.URL(apns.url)

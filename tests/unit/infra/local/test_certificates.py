@@ -3,9 +3,12 @@
 import stat
 import subprocess
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
-from infra.local.certificates import NOT_APPLE, DevelopmentChain
+from cryptography.hazmat.primitives import serialization
+
+from infra.local.certificates import NOT_APPLE, DevelopmentChain, Portal, keep_development_chain
 
 
 def openssl(*arguments: str | Path) -> str:
@@ -31,3 +34,29 @@ def test_every_certificate_says_that_it_is_not_apples(chain: DevelopmentChain) -
 def test_files_are_private(chain: DevelopmentChain) -> None:
     for path in asdict(chain).values():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_certificates_are_kept_until_one_is_missing(tmp_path: Path) -> None:
+    kept = [
+        keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
+        for _ in range(2)
+    ]
+    first = kept[1].root.read_bytes()
+    assert kept[0] == kept[1]
+    kept[1].intermediate.unlink()
+    renewed = keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
+    assert renewed.root.read_bytes() != first
+
+
+def test_certificates_that_end_soon_are_replaced(tmp_path: Path) -> None:
+    chain = keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
+    portal = Portal.load(tmp_path)
+    ending = portal.issue(
+        portal.root.key.public_key(),
+        pass_type_identifier="pass.a.b",
+        team_identifier="DEVTEAM001",
+        lifetime=timedelta(days=29),
+    )
+    chain.pass_type_certificate.write_bytes(ending.public_bytes(serialization.Encoding.PEM))
+    keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
+    assert chain.pass_type_certificate.read_bytes() != ending.public_bytes(serialization.Encoding.PEM)

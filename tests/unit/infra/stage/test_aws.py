@@ -22,6 +22,12 @@ def refusal(code: str, message: str = "", operation: str = "DescribeStacks") -> 
     return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
+def test_missing_local_run_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    sentence = aws.explain(EndpointConnectionError(endpoint_url="http://127.0.0.1:1/"))
+    assert sentence == "nothing listens at http://127.0.0.1:1; is the local run up?"
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

@@ -304,7 +304,7 @@ def test_ten_locations_and_ten_different_beacons_are_allowed(count: int) -> None
         ("associatedStoreIdentifiers", ["1"], "associatedStoreIdentifiers[0]"),
         ("appLaunchURL", "example", "appLaunchURL"),
         ("appLaunchURL", "http://[", "appLaunchURL"),
-        ("sellURL", "https://", "sellURL"),
+        ("sellURL", 5, "sellURL"),
         ("preferredStyleSchemes", "posterEventTicket", "preferredStyleSchemes"),
     ],
 )
@@ -335,6 +335,7 @@ def test_nfc_messages_are_counted_in_bytes() -> None:
         ({"barcode": {"format": "PKBarcodeFormatCode128", "message": "x"}}, "phones draw only"),
         ({"groupingIdentifier": "trip"}, "has an effect only for boardingPass and eventTicket"),
         ({"appLaunchURL": "acme://open"}, "opens no app without associatedStoreIdentifiers"),
+        ({"sellURL": "www.example.com"}, "must be a URL with its scheme"),
         ({"barcode": {"format": "PKBarcodeFormatQR"}}, "is deprecated since iOS 9"),
         ({"relevantDate": "2026-12-24T00:00Z"}, "is deprecated since iOS 18"),
         ({"userInfo": "x"}, "is documented as a map"),

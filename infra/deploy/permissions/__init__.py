@@ -1,0 +1,1 @@
+"""The IAM permissions of the credentials that run `diff`, `deploy` and `doctor`."""
