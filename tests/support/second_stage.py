@@ -22,7 +22,7 @@ SERIAL_NUMBER = "HEALTHY-1"
 
 @dataclass(frozen=True)
 class SecondStage:
-    """The second stage, and what a local run says of it."""
+    """The second stage: its handle, and its description in the form of a local run."""
 
     stage: Stage
     local: LocalRun
