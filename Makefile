@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.passwire/pycache $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold bench-validation policies lock clean
+.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,14 +74,15 @@ bench-fanout: $(INSTALLED) ## measure from a write to its pushes through the dep
 bench-pass: $(INSTALLED) ## measure how fast passes are made beside a bare RSA signature and the peers; node's if it is there
 	$(BIN)/python -m benchmarks.passes
 
+.PHONY: bench-validation
+bench-validation: $(INSTALLED) ## measure the CPU of a change with and without the check of Apple's format
+	$(BIN)/python -m benchmarks.validation
+
 bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare BatchWriteItem loop, and its resume after a kill
 	$(BIN)/python -m benchmarks.imports
 
 bench-cold: $(INSTALLED) ## measure cold starts from the built zip, beside it as packaged, a bare handler and FastAPI; and memory sizes
 	$(BIN)/python -m benchmarks.cold
-
-bench-validation: $(INSTALLED) ## measure the CPU of a change with and without the check of Apple's format
-	$(BIN)/python -m benchmarks.validation
 
 policies: $(INSTALLED) ## print what each function's policy grants and what the function uses; fail where they differ
 	@$(PYTEST) -q tests/stack/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \

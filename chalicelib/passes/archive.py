@@ -15,7 +15,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -36,13 +36,15 @@ class PreparedArchive:
     """Laid out members of an archive, to which those of a pass are added.
 
     Args:
-        members: the local records of the members, one after the other.
+        members: the local records of the members in parts, one after the other.
+        size: length of these parts together.
         directory: their central records.
         count: number of members.
         manifest: their entries of manifest.json as JSON text without the braces: `"icon.png":"<SHA-1>",...`.
     """
 
-    members: bytes = field(repr=False)
+    members: tuple[bytes, ...] = field(repr=False)
+    size: int
     directory: bytes = field(repr=False)
     count: int
     manifest: str = field(repr=False)
@@ -50,23 +52,18 @@ class PreparedArchive:
     @classmethod
     def of(cls, files: Mapping[str, bytes]) -> Self:
         """Lay out files by path."""
-        members, directory = bytearray(), bytearray()
-        entries = []
-        for path in sorted(files):
-            data = files[path]
-            entries.append(f"{json.dumps(path)}:{_digest(data)}")
-            deflate = not path.lower().endswith(_COMPRESSED_SUFFIXES)
-            _append(members, directory, path, data, start=0, deflate=deflate)
-        return cls(bytes(members), bytes(directory), len(files), ",".join(entries))
+        archive = cls((), 0, b"", 0, "").plus(files)
+        return cls((b"".join(archive.members),), archive.size, archive.directory, archive.count, archive.manifest)
 
     def plus(self, files: Mapping[str, bytes]) -> Self:
-        """Return a copy with more files, by paths that the archive does not have yet."""
-        members, directory, entries = bytearray(), bytearray(self.directory), [self.manifest] if self.manifest else []
+        """Return a copy with more files, by paths that the archive does not have yet. Their content is not copied."""
+        layout = _Layout(self)
+        entries = [self.manifest] if self.manifest else []
         for path in sorted(files):
             entries.append(f"{json.dumps(path)}:{_digest(files[path])}")
-            deflate = not path.lower().endswith(_COMPRESSED_SUFFIXES)
-            _append(members, directory, path, files[path], start=len(self.members), deflate=deflate)
-        return type(self)(self.members + members, bytes(directory), self.count + len(files), ",".join(entries))
+            layout.add(path, files[path], deflate=not path.lower().endswith(_COMPRESSED_SUFFIXES))
+        members, directory = tuple(layout.members), bytes(layout.directory)
+        return type(self)(members, layout.size, directory, self.count + len(files), ",".join(entries))
 
     def with_pass(self, pass_json: bytes, *, sign: Callable[[bytes], bytes]) -> bytes:
         """Return the `.pkpass` with a rendered pass.json.
@@ -77,34 +74,48 @@ class PreparedArchive:
         """
         entry = f'"pass.json":{_digest(pass_json)}'
         manifest = f"{{{self.manifest},{entry}}}".encode() if self.manifest else f"{{{entry}}}".encode()
-        added, directory, start = bytearray(), bytearray(self.directory), len(self.members)
+        layout = _Layout(self)
         for path, data in (("pass.json", pass_json), ("manifest.json", manifest), ("signature", sign(manifest))):
-            _append(added, directory, path, data, start=start, deflate=False)
-        return _close([self.members, added], directory, self.count + 3)
+            layout.add(path, data, deflate=False)
+        return layout.close(self.count + 3)
+
+
+class _Layout:
+    """An archive that is being laid out: its records in parts, which are joined once, at its end.
+
+    A second copy of all parts would take as long as everything in a pass except the signature.
+    """
+
+    __slots__ = ("directory", "members", "size")
+
+    def __init__(self, archive: PreparedArchive) -> None:
+        self.members, self.size, self.directory = list(archive.members), archive.size, bytearray(archive.directory)
+
+    def add(self, path: str, data: bytes, *, deflate: bool) -> None:
+        """Add a member, and its record to the directory."""
+        method, packed = _STORED, data
+        if deflate:
+            compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+            deflated = compressor.compress(data) + compressor.flush()
+            if len(deflated) < len(data):
+                method, packed = _DEFLATED, deflated
+        name = path.encode()
+        checksum = zlib.crc32(data)
+        common = (_UTF8_NAMES, method, _DOS_TIME, _DOS_DATE, checksum, len(packed), len(data), len(name), 0)
+        header = _LOCAL_HEADER.pack(b"PK\3\4", _VERSION, *common) + name
+        attributes, made_by = _UNIX_FILE
+        self.directory += (
+            _CENTRAL_HEADER.pack(b"PK\1\2", made_by, _VERSION, *common, 0, 0, 0, attributes, self.size) + name
+        )
+        self.members += (header, packed)
+        self.size += len(header) + len(packed)
+
+    def close(self, count: int) -> bytes:
+        """Return the whole archive."""
+        end = _END.pack(b"PK\5\6", 0, 0, count, count, len(self.directory), self.size, 0)
+        return b"".join((*self.members, self.directory, end))
 
 
 def _digest(data: bytes) -> str:
     """Return the SHA-1 of a member as JSON text. Apple's format requires SHA-1; the signature uses SHA-256."""
     return f'"{hashlib.sha1(data, usedforsecurity=False).hexdigest()}"'
-
-
-def _close(members: Sequence[bytes | bytearray], directory: bytearray, count: int) -> bytes:
-    """Join the parts of an archive. They are copied once: a second copy takes as long as all except the signature."""
-    end = _END.pack(b"PK\5\6", 0, 0, count, count, len(directory), sum(map(len, members)), 0)
-    return b"".join((*members, directory, end))
-
-
-def _append(members: bytearray, directory: bytearray, path: str, data: bytes, *, start: int, deflate: bool) -> None:
-    """Add a member after `members`, which begin at offset `start` of the archive, and its record to the directory."""
-    method, packed = _STORED, data
-    if deflate:
-        compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        deflated = compressor.compress(data) + compressor.flush()
-        if len(deflated) < len(data):
-            method, packed = _DEFLATED, deflated
-    name = path.encode()
-    offset, checksum = start + len(members), zlib.crc32(data)
-    common = (_UTF8_NAMES, method, _DOS_TIME, _DOS_DATE, checksum, len(packed), len(data), len(name), 0)
-    members += _LOCAL_HEADER.pack(b"PK\3\4", _VERSION, *common) + name + packed
-    attributes, made_by = _UNIX_FILE
-    directory += _CENTRAL_HEADER.pack(b"PK\1\2", made_by, _VERSION, *common, 0, 0, 0, attributes, offset) + name

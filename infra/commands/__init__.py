@@ -11,6 +11,7 @@ from typer._completion_classes import completion_init
 
 from chalicelib.core.errors import PasswireError
 from infra.commands import completion, lazy
+from infra.commands.remedies import with_remedy
 from infra.commands.version import print_version, require_checkout
 from infra.core.terminal import standard_error, styled
 from infra.stage.aws import explain
@@ -102,4 +103,4 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         path = error.filename or "a file"
         return f"{path} cannot be written: {error.strerror}; free some space, then run the command again"
-    return str(error)
+    return with_remedy(error) if isinstance(error, PasswireError) else str(error)

@@ -47,7 +47,10 @@ class Authority:
     def _issue(self, pass_type_identifier: str) -> dict[str, Any]:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         certificate = Portal.load(self._chain.root.parent).issue(
-            key.public_key(), pass_type_identifier=pass_type_identifier, team_identifier=self._team_identifier
+            key.public_key(),
+            pass_type_identifier=pass_type_identifier,
+            team_identifier=self._team_identifier,
+            nfc=True,
         )
         return {
             "certificate": certificate.public_bytes(serialization.Encoding.PEM).decode(),

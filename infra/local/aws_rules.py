@@ -12,7 +12,12 @@ from infra.core.terminal import write_text
 RIG = "tests/faults/test_faults.py::test_no_push_is_lost_through"
 STRICT = "tests/stack/infra/local/test_strict_aws.py::"
 CONCURRENCY = "tests/stack/infra/local/test_strict_concurrency.py::"
+PERMISSIONS = "tests/stack/infra/deploy/test_permissions.py::"
 OPERATIONS = "tests/stack/infra/local/test_strict_operations.py::"
+COST = "tests/stack/infra/deploy/test_cost.py::"
+DEPLOYER = "tests/stack/infra/deploy/test_deployer.py::"
+REFUSED = "tests/unit/infra/deploy/test_refused_changes.py::"
+SCRIPT = "tests/unit/infra/deploy/test_write_package.py::"
 TEMPLATE = "tests/package/test_template_rules.py::"
 
 
@@ -154,6 +159,7 @@ RULES = (
             STRICT + "test_name_of_a_deleted_queue_is_not_free_at_once",
             STRICT + "test_name_of_a_deleted_secret_is_not_free_at_once",
             OPERATIONS + "test_stage_is_deployed_again_right_after_it_was_destroyed",
+            OPERATIONS + "test_name_conflict_is_named_and_the_same_deployment_continues_once_the_name_is_free",
             OPERATIONS + "test_authentication_keys_are_made_again_right_after_they_were_deleted",
         ),
         "Seconds instead of a minute.",
@@ -188,22 +194,31 @@ RULES = (
         "A16",
         "Message groups of standard queues, access logs and polling are charged.",
         "price pages of SQS, CloudWatch, S3, Secrets Manager",
-        (),
-        "Prices: no run shows them. The cost model is tested by itself.",
+        (
+            COST + "test_change_makes_the_requests_of_the_model",
+            COST + "test_requests_log_no_more_than_the_model_assumes",
+            COST + "test_bill_includes_costs_per_request_and_per_execution_environment",
+        ),
+        "Prices: no run shows them.",
     ),
     Rule(
         "A17",
         "A new RestApi has a new address, and phones keep the address of their passes permanently.",
         "API Gateway guide; Apple, webServiceURL",
-        (),
-        "No emulator shows this. The deployer's tests check that it does not replace the API without consent.",
+        (
+            REFUSED + "test_deleting_or_replacing_the_api_is_refused_like_a_table",
+            REFUSED + "test_changed_url_needs_confirmation_if_devices_are_registered",
+            SCRIPT + "test_script_refuses_the_changes_that_deploy_refuses_or_asks_about",
+            DEPLOYER + "test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy",
+        ),
+        "The address itself: the embedded AWS serves every API at one host.",
     ),
     Rule(
         "A18",
         "Deleting a table with point-in-time recovery leaves a system backup for 35 days.",
         "DynamoDB guide, PointInTimeRecovery",
-        (),
-        "A sentence that `destroy` prints; the embedded AWS makes no such backup.",
+        (DEPLOYER + "test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy",),
+        "The backup itself: the embedded AWS makes none. The test checks the sentence that `destroy` prints.",
     ),
     Rule(
         "A19",
@@ -266,6 +281,30 @@ RULES = (
             "tests/unit/aws/test_session.py::test_attempts_without_response_end_within_the_api_functions_timeout",
             TEMPLATE + "test_functions_time_out_before_their_callers",
         ),
+    ),
+    Rule(
+        "deploy bucket",
+        "A bucket accepts requests without TLS and keeps every object, unless a policy and a lifecycle say otherwise.",
+        "S3 guide, security best practices",
+        (DEPLOYER + "test_deploy_bucket_requires_tls_and_keeps_the_newest_code",),
+    ),
+    Rule(
+        "refused items",
+        "A batch of a stream is delivered again as a whole, with the records that were refused already.",
+        "Lambda guide, services-dynamodb-errors",
+        ("tests/unit/flows/test_change.py::test_retried_batch_sends_each_refusal_once",),
+    ),
+    Rule(
+        "permissions",
+        "Credentials need an IAM action for each call, and for each call of CloudFormation on their behalf.",
+        "Service Authorization Reference; CloudFormation resource schemas, handlers",
+        (
+            "tests/stack/infra/test_policies.py::test_policies_grant_exactly_what_is_used",
+            PERMISSIONS + "test_diff_and_deploy_are_granted_exactly_their_calls",
+            PERMISSIONS + "test_doctor_is_granted_exactly_its_calls",
+            PERMISSIONS + "test_cloudformation_is_granted_what_the_schema_of_the_resource_type_requires",
+        ),
+        "The embedded AWS checks no permissions; calls are recorded and compared.",
     ),
     Rule(
         "partial batches",

@@ -84,7 +84,7 @@ class InstalledPass:
         """
         with zipfile.ZipFile(io.BytesIO(self.archive)) as members:
             paths = set(members.namelist())
-            for folder in ("", f"{self.language}.lproj/"):
+            for folder in ("", *([f"{self.language}.lproj/"] if self.language else [])):
                 for suffix in ("@3x", "@2x", ""):
                     if (path := f"{folder}{name}{suffix}.png") in paths:
                         return members.read(path)

@@ -52,9 +52,8 @@ def write_card(
     (tmp_path / "strips.json").write_text(run(stack, "image", "put", *files, "--json"))
     monkeypatch.chdir(tmp_path)
     block = next(code for code in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "write_card" in code)
-    code = block.replace("passwire-dev-passes", stack.tables["passes"]).replace(
-        "pass.com.acme.stamps", pipeline.pass_type_identifier
-    )
+    monkeypatch.setenv("PASSWIRE_PASSES_TABLE", stack.tables["passes"])
+    code = block.replace("pass.com.acme.stamps", pipeline.pass_type_identifier)
     defined: dict[str, Any] = {}
     exec(compile(code, "guide", "exec"), defined)  # noqa: S102 - code of this repository
     written: Callable[[str, int], None] = defined["write_card"]

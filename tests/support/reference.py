@@ -16,6 +16,7 @@ import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.testing import CliRunner
 
+from chalicelib.passes.format.schema import item_schema
 from chalicelib.settings import PREFIX, Settings
 from infra.commands import app
 from infra.deploy.descriptions import DESCRIPTIONS
@@ -221,10 +222,16 @@ def cost_page() -> str:
     return f"{command}{COST_COMMAND}\n{lines}```{rest.partition('```')[2]}"
 
 
+def schema_file() -> str:
+    """The JSON Schema of a pass item, as `passwire schema` prints it."""
+    return json.dumps(item_schema(), indent=2) + "\n"
+
+
 PAGES = {
     "reference/cli.md": cli_page,
     "reference/settings.md": settings_page,
     "reference/permissions.md": permissions_page,
+    "reference/pass-item.schema.json": schema_file,
     "operations/cost.md": cost_page,
 }
 """By path below `docs/`."""

@@ -5,7 +5,10 @@ and further ones whose problem JSON Schema cannot express (a day that does not e
 field that the template does not have). null means absent, as NULL does in DynamoDB.
 """
 
+import json
 import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chalicelib.passes.format.images import IMAGE_KEY_PATTERN, IMAGES, LANGUAGE_PATTERN, SCALES, SHORT_LANGUAGE_PATTERN
@@ -13,6 +16,8 @@ from chalicelib.passes.format.keys import FIELD_KEYS, LOCALIZABLE_FIELD_KEYS, OV
 from chalicelib.passes.format.kinds import Schema, nullable
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+MIN_DEFINITION_CHARACTERS = 150
+"""Shorter parts are repeated."""
 _PASS_ID = r"^[^/]+/.+$"
 _TEXTS_BY_LANGUAGE: Schema = {
     "type": "object",
@@ -51,7 +56,7 @@ def item_schema(field_keys: list[str] | None = None) -> dict[str, Any]:
         flat_fields = {rf"^fields\.({names})$": field, rf"^fields\.(?!({names})$).": False}
     overrides = {name: _override_schema(name) for name in OVERRIDABLE_KEYS}
     forbidden = [name for name in PASS_KEYS if name not in OVERRIDABLE_KEYS]
-    return {
+    schema: Schema = {
         "$schema": DIALECT,
         "title": "Passwire pass item",
         "description": "An item of the passes table. Other attributes belong to the pipeline and are ignored.",
@@ -89,6 +94,59 @@ def item_schema(field_keys: list[str] | None = None) -> dict[str, Any]:
         },
         "patternProperties": flat_fields,
     }
+    return _with_definitions(schema)
+
+
+def _with_definitions(schema: Schema) -> Schema:
+    """Move parts that occur several times into `$defs`; written out, the schema would have a megabyte.
+
+    A definition has the name of the property where it first occurs.
+    """
+    parts = [(name, _text(part)) for name, part in _parts("", schema) if not _is_nullable(part)]
+    counts = Counter(text for _, text in parts if len(text) > MIN_DEFINITION_CHARACTERS)
+    names: dict[str, str] = {}
+    for name, text in parts:
+        if counts[text] > 1 and text not in names:
+            taken = sum(other.rpartition("-")[0] == name or other == name for other in names.values())
+            names[text] = f"{name}-{taken + 1}" if taken else name
+    definitions = {name: _referring(json.loads(text), names, top=True) for text, name in names.items()}
+    return {**_referring(schema, names, top=True), "$defs": dict(sorted(definitions.items()))}
+
+
+def _parts(name: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """Iterate over a schema and the schemas within it, each with the name of the nearest property."""
+    yield name, schema
+    for keyword, value in schema.items():
+        members: list[tuple[str, Any]] = []
+        if keyword == "properties":
+            members = [(key.rpartition(".")[2], member) for key, member in value.items()]
+        elif keyword == "patternProperties":
+            members = [("field", member) for member in value.values()]
+        elif keyword in ("items", "additionalProperties", "anyOf", "propertyNames"):
+            members = [(name, member) for member in (value if isinstance(value, list) else [value])]
+        for key, member in members:
+            if isinstance(member, dict):
+                yield from _parts(key, member)
+
+
+def _referring(schema: Any, names: Mapping[str, str], *, top: bool = False) -> Any:  # noqa: ANN401 - any JSON
+    """Return a schema with references in place of the definitions in it."""
+    if isinstance(schema, list):
+        return [_referring(member, names) for member in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if not top and (name := names.get(_text(schema))):
+        return {"$ref": f"#/$defs/{name}"}
+    return {key: _referring(value, names) for key, value in schema.items()}
+
+
+def _is_nullable(schema: Schema) -> bool:
+    """Tell whether a schema only adds null to another one."""
+    return schema.keys() == {"anyOf"} and schema["anyOf"][1:] == [{"type": "null"}]
+
+
+def _text(schema: Schema) -> str:
+    return json.dumps(schema)
 
 
 def _image_schema() -> Schema:

@@ -44,6 +44,7 @@ class Story:
         """Return a code block of the documentation with the names of this stage."""
         return (
             BLOCKS[name]
+            .replace("passwire-dev-passes", self._stack.tables["passes"])
             .replace("pass.com.acme.boarding", self._stack.pass_type_identifier)
             .replace("7K2M9Q", self.pass_id.serial_number)
         )

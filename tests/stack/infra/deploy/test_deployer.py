@@ -231,6 +231,7 @@ def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
 
     done = commands("destroy", "--stage", stage.name, "--confirm", stage.name, "--with-data")
     assert done.code == 0, done.err
+    assert "AWS keeps a backup of each table for 35 days" in " ".join(done.err.split())
     assert tables_of(stage) == []
     assert bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}
 

@@ -11,6 +11,7 @@ import pytest
 from infra.deploy.chalice.triggers import set_trigger
 from infra.deploy.change_sets import Unattended
 from infra.deploy.deployer import Deployer
+from infra.deploy.errors import DeployError
 from infra.deploy.package import Package
 from infra.local.run import LocalRun
 from infra.operate.passes.change import ItemChange
@@ -78,6 +79,32 @@ def test_stage_is_deployed_again_right_after_it_was_destroyed(deployer: Deployer
     deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
     deployer.destroy(with_data=False, dialogue=Unattended())
     deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
+    assert Stage.open(deployer.stage).queues["push"]
+
+
+def test_name_conflict_is_named_and_the_same_deployment_continues_once_the_name_is_free(
+    deployer: Deployer, package: Package, strict: StrictAws
+) -> None:
+    """A3, A12: a queue of the stage's name exists; then it was deleted a moment ago; then the same command succeeds."""
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName=f"passwire-{deployer.stage}-push")["QueueUrl"]
+
+    def deploys() -> None:
+        deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
+
+    with pytest.raises(
+        DeployError, match=r"CloudFormation refuses .*: PushQueue \(AWS::SQS::Queue\): .* already exists"
+    ):
+        deploys()
+    assert not deployer.exists()
+    with strict.limits(queue_name_seconds=600):
+        sqs.delete_queue(QueueUrl=url)
+        with pytest.raises(
+            DeployError, match=r"PushQueue .* failed first: .*; SQS releases .*: wait a minute, then run"
+        ):
+            deploys()
+    with strict.limits(queue_name_seconds=0):
+        deploys()
     assert Stage.open(deployer.stage).queues["push"]
 
 

@@ -114,6 +114,36 @@ def test_stack_with_a_rolled_back_import_never_ran(cloud: Cloud) -> None:
     assert not CloudStack("passwire-dev", stage="dev").never_ran, "it runs, and can be updated"
 
 
+def test_rolled_back_import_is_removed_and_the_same_command_continues(cloud: Cloud) -> None:
+    """CloudFormation can only delete such a stack; declined, nothing is changed."""
+    cloud.says("DescribeStacks", stack(status="IMPORT_ROLLBACK_COMPLETE"))
+    cloud.says("DescribeStackEvents", NO_EVENTS)
+    template: dict[str, Any] = {"Parameters": {}, "Resources": {}}
+
+    class Declines(Unattended):
+        def allows(self, _question: str, /) -> bool:
+            return False
+
+    deployer = Deployer("dev", on_progress=lambda _: None)
+    sentence = r"passwire-dev is in IMPORT_ROLLBACK_COMPLETE, .*; run: python -m infra destroy --stage dev"
+    with pytest.raises(DeployError, match=sentence):
+        deployer.change(template, parameters={}, dialogue=Declines())
+    assert not {"DeleteStack", "CreateChangeSet"} & set(cloud.actions())
+
+    cloud.afterwards["DeleteStack"] = lambda: cloud.says("DescribeStacks", stack(status="DELETE_COMPLETE"))
+    cloud.says("CreateChangeSet", f"<R><CreateChangeSetResult><Id>{CHANGE_SET}</Id></CreateChangeSetResult></R>")
+    cloud.says(
+        "DescribeChangeSet",
+        "<R><DescribeChangeSetResult><Status>FAILED</Status><StatusReason>The submitted information didn't contain "
+        "changes</StatusReason></DescribeChangeSetResult></R>",
+    )
+    cloud.says("ListStacks", "<R><ListStacksResult><StackSummaries/></ListStacksResult></R>")
+    cloud.says("ListChangeSets", "<R><ListChangeSetsResult><Summaries/></ListChangeSetsResult></R>")
+    deployer.change(template, parameters={}, dialogue=Unattended())
+    actions = cloud.actions()
+    assert actions.index("DeleteStack") < actions.index("CreateChangeSet")
+
+
 @pytest.mark.parametrize("days", [0, 3])
 def test_deletion_time_of_the_last_stack_is_found(cloud: Cloud, days: int) -> None:
     deleted = datetime(2026, 11, 25 - days, 12, tzinfo=UTC)
@@ -187,6 +217,14 @@ def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud:
     check_concurrency({"PushReservedConcurrency": "40"}, reserved_now=40)
     with pytest.raises(DeployError):
         check_concurrency({"PushReservedConcurrency": "41"}, reserved_now=40)
+
+
+def test_region_without_a_service_is_refused_before_packaging(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This region has no API Gateway, by botocore's list of endpoints."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-isob-west-1")
+    with pytest.raises(DeployError, match=r"region us-isob-west-1 has no apigateway, .*; use another region"):
+        Deployer("dev", on_progress=lambda _: None).deploy(pytest.fail, parameters={}, dialogue=Unattended())
+    assert set(cloud.actions()) == {"DescribeStacks", "GetCallerIdentity"}
 
 
 def test_region_with_all_services_or_unknown_is_accepted() -> None:

@@ -1,11 +1,26 @@
 """Tests of the tables by the counts of Apple's documentation, as of mid-2026 and iOS 27."""
 
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
 from chalicelib.passes.format import keys
 from chalicelib.passes.format.barcodes import FORMATS, IN_BARCODE, OLD_FORMATS
-from chalicelib.passes.format.check import BOARDING_TAGS, EVENT_TAGS, check_pass
+from chalicelib.passes.format.check import (
+    BOARDING_TAGS,
+    EVENT_TAGS,
+    FIELDS_SHOWN,
+    MAX_FIELDS_IN_ROW,
+    check_pass,
+)
 from chalicelib.passes.format.images import IMAGES
 from chalicelib.passes.format.keys import PASS_KEYS, SEMANTIC_TAGS
 from tests.support.every_key import EVERY_KEY
+
+NAMES = json.loads(Path(__file__).with_name("apple_names.json").read_text())
 
 
 def test_number_of_keys_is_that_of_apples_pages() -> None:
@@ -29,6 +44,38 @@ def test_number_of_keys_is_that_of_apples_pages() -> None:
     assert len(keys.VENUE_LINKS) == 14
     assert len(keys.PERSONALIZATION.keys) == 3
     assert len(keys.FEATURED_ACTION_TYPE.values) == 3 + 2 + 1 + 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        ("pass", PASS_KEYS),
+        ("field", keys.FIELD_KEYS),
+        ("semantic tag", SEMANTIC_TAGS),
+        ("image", IMAGES),
+        ("barcode format", FORMATS),
+    ],
+)
+def test_names_are_those_of_apples_pages(kind: str, table: Mapping[str, object]) -> None:
+    """The names were collected from Apple's documentation and the peers that fill its gaps, not from the tables."""
+    assert sorted(table) == NAMES[kind]
+
+
+def test_limits_are_those_of_apples_pages() -> None:
+    assert (keys.MAX_LOCATIONS, keys.MAX_BEACONS, keys.MAX_FEATURED_ACTIONS) == (10, 10, 2)
+    assert (keys.MAX_NFC_MESSAGE_BYTES, keys.MIN_AUTHENTICATION_TOKEN_LENGTH) == (64, 16)
+    assert keys.MAX_REMOTE_IMAGE_BYTES == 2 * 1024 * 1024
+    assert timedelta(hours=24) == keys.MAX_INTERVAL
+    shown = {style: [most for _, most, _ in limits] for style, limits in FIELDS_SHOWN.items()}
+    assert shown == {
+        "boardingPass": [3, 2, 4, 5],
+        "coupon": [3, 1, 4],
+        "storeCard": [3, 1, 4],
+        "eventTicket": [3, 1, 4],  # and 4 in each row of auxiliaryFields
+        "generic": [3, 1, 4, 4],
+        "posterGeneric": [1, 4, 2],
+    }
+    assert MAX_FIELDS_IN_ROW == 4
 
 
 def test_enumerations_have_as_many_values_as_apple_documents() -> None:
