@@ -4,12 +4,11 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from infra.commands.options import JsonOption
-from infra.core.terminal import standard_output, write_json
+from infra.core.terminal import standard_output, write_json, write_table
 from infra.deploy.cost import prices
-from infra.deploy.cost.bill import BillLine, Usage, bill
+from infra.deploy.cost.bill import PASS_KILOBYTES, BillLine, Usage, bill
 
 
 def cost(
@@ -17,13 +16,13 @@ def cost(
     updates_per_day: Annotated[float, typer.Option(min=0, help="Updates per phone and day.")],
     passes_per_device: Annotated[int, typer.Option(min=1, help="Passes of one type per phone.")] = 1,
     devices_per_pass: Annotated[int, typer.Option(min=1, help="Phones that have the same pass.")] = 1,
-    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a downloaded pass.")] = 40,
+    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a downloaded pass.")] = PASS_KILOBYTES,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the monthly bill from counted requests and list prices, without free tiers and discounts.
 
-    Example: python -m infra cost --devices 100000 --updates-per-day 3
+    Example: passwire cost --devices 100000 --updates-per-day 3
     """
     usage = Usage(
         devices=devices,
@@ -43,12 +42,7 @@ def cost(
 
 
 def _show(lines: list[BillLine], total: float) -> None:
-    table = Table("per month", "quantity", "US dollars", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for line in lines:
-        table.add_row(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}")
-    table.add_row("total", "", f"{total:,.2f}")
-    console = standard_output()
-    console.print(table)
-    console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")
+    rows = [(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}") for line in lines]
+    head = ("per month", "quantity", "US dollars")
+    write_table(head, [*rows, ("total", "", f"{total:,.2f}")], numbers=head[1:])
+    standard_output().print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")

@@ -7,7 +7,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from infra.deploy.account import CONCURRENCY, check_concurrency, check_region
+from infra.core.program import command
+from infra.deploy.account import CONCURRENCY, check_concurrency, check_push_rate, check_region
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.chalice.data_stack import API_ID
 from infra.deploy.change_sets import RETAINED_TYPES, ChangeSet, CloudStack, Dialogue, ResourceChange
@@ -161,8 +162,8 @@ class Deployer:
             parameters: stack parameters; those that are not given keep their values of the last deployment.
 
         Raises:
-            DeployError: a domain has no certificate, the region lacks a service, or the account cannot reserve the
-                concurrency.
+            DeployError: a domain has no certificate, phones would send more requests than the gateway lets through,
+                the region lacks a service, or the account cannot reserve the concurrency.
         """
         self._stack.refuse_if_busy()
         before = self._stack.parameters()
@@ -172,6 +173,7 @@ class Deployer:
                 f"DomainName {values['DomainName']}: requires CertificateArn, the domain's ACM certificate in this "
                 "region; add --set CertificateArn=arn:aws:acm:..."
             )
+        check_push_rate(values)
         check_region(self.location().region)
         check_concurrency(
             values, reserved_now=sum(int(before.get(name, 0)) for name in CONCURRENCY), on_progress=self._on_progress
@@ -289,8 +291,8 @@ class Deployer:
     def _refuse_chalice_stage(self) -> None:
         if self.is_deployed_by_chalice:
             raise DeployError(
-                f"stage {self.stage} is deployed with Chalice: run `python -m infra prepare --stage {self.stage}`, "
-                f"`chalice deploy --stage {self.stage}` and `python -m infra finish --stage {self.stage}`"
+                f"stage {self.stage} is deployed with Chalice: run `{command('prepare', '--stage', self.stage)}`, "
+                f"`chalice deploy --stage {self.stage}` and `{command('finish', '--stage', self.stage)}`"
             )
 
     def _refuse_push_host(self, parameters: Mapping[str, str]) -> None:
@@ -352,7 +354,7 @@ class Deployer:
         if not dialogue.allows(question):
             raise DeployError(
                 f"stack {self.stack_name} is in {status}, and CloudFormation can only delete it; "
-                f"run: python -m infra destroy --stage {self.stage}"
+                f"run: {command('destroy', '--stage', self.stage)}"
             )
         self._stack.delete(on_event=dialogue.event)
 

@@ -23,6 +23,10 @@ class Actor:
     ended: Callable[[bool], None]
     dies_at: float
     skew: float
+    wakes_at: float = 0.0
+    """The time until which it waits inside its invocation."""
+    parts: "list[Actor]" = field(default_factory=list)
+    """The threads of an invocation, which end with it."""
     greenlet: "greenlet" = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Breaks each guard of the update protocol on purpose, to test the tests of the schedules.
 
 A property test that finds nothing may check nothing. Each mutation removes one guard from the source of the code under
-test, and the schedules must then find a lost update.
+test, and the schedules must then find a lost update or an exceeded rate.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspect import getsource, isclass, isfunction
 from types import CodeType, FunctionType, ModuleType
 
-from chalicelib.flows import change, download, listing, push_worker, recheck, register, send_pushes
+from chalicelib.flows import change, download, fan_out, listing, pace, push_worker, recheck, register, send_pushes
 from chalicelib.updates import changes, protocol
 from tests.schedules import memory
 
@@ -87,14 +87,15 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
             change,
             "        version = stamp(\n",
             "        if not deleted and not change.first_issue:\n"
-            "            self._find_devices(change, targets, modified_at=None)\n"
+            "            found = self._find_devices(change, modified_at=None)\n"
             "        version = stamp(\n",
         ),
         Edit(
             change,
-            "            self._find_devices(change, targets, modified_at=version.announced)\n",
-            "            if change.first_issue:\n"
-            "                self._find_devices(change, targets, modified_at=version.announced)\n",
+            "            return self._find_devices(change, modified_at=version.announced)\n",
+            "            if not change.first_issue:\n"
+            "                return found\n"
+            "            return self._find_devices(change, modified_at=version.announced)\n",
         ),
     ),
     "read before write at registration": (
@@ -188,7 +189,7 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
     ),
     "fan-out noted as done before it is": (
         Edit(
-            push_worker,
+            fan_out,
             "        self._save(task, before=state.progress, after=claimed)\n",
             "        claimed = replace(claimed, done=True)\n"
             "        self._save(task, before=state.progress, after=claimed)\n",
@@ -234,6 +235,49 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
             protocol,
             "return same_version and 0 <= now - self.requested_at < RECHECK_REQUEST_SECONDS",
             "return now - self.requested_at < RECHECK_REQUEST_SECONDS",
+        ),
+    ),
+    "stage's time not taken": (
+        # A send that is due starts without time on the stage's timeline: the lanes alone limit it.
+        Edit(
+            pace,
+            "        patience = min(",
+            "        return Slot(self.clock(), seconds(self.rate.stage_cost(devices)))\n        patience = min(",
+        ),
+    ),
+    "stage's time not waited for": (Edit(pace, "            self.sleep(left)", "            pass"),),
+    "timeline without condition": (
+        # Each send takes time from now on, even if it is taken already.
+        Edit(
+            memory,
+            "if any(self.rows.timelines.get(timeline, now - 1) >= now for timeline in costs):",
+            "if False:",
+        ),
+    ),
+    "unpaced sends taken for sent": (
+        # A send for which the stage has no time is neither scheduled again nor queued.
+        Edit(
+            push_worker,
+            "        return [\n            message.message_id for message, task in group.tasks if not self._deferred(",
+            "        return []\n        [message.message_id for message, task in group.tasks if not self._deferred(",
+        ),
+    ),
+    "early push tasks dropped": (
+        # A push task that is received before its slot is not sent again.
+        Edit(
+            push_worker,
+            "        match task:\n            case NotifyDevices():\n                due_at",
+            "        return True\n        match task:\n            case NotifyDevices():\n                due_at",
+        ),
+    ),
+    "fan-out ends at its horizon": (
+        # A fan-out that is ahead of its lane is not continued.
+        Edit(
+            fan_out,
+            "        delay = self.pacer.delay_seconds(slot_at, before=HORIZON_SECONDS / 2)\n",
+            "        if slot_at - self.clock() > HORIZON_SECONDS:\n"
+            "            return\n"
+            "        delay = self.pacer.delay_seconds(slot_at, before=HORIZON_SECONDS / 2)\n",
         ),
     ),
 }

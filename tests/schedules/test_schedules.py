@@ -33,7 +33,9 @@ def test_schedules_lose_no_update() -> None:
 def test_schedules_by_hypothesis_lose_no_update(random: Random) -> None:
     """Hypothesis makes the decisions, and can shrink them to a short counterexample."""
     with silent():
-        assert schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS).lost() == []
+        world = schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS)
+        assert world.lost() == []
+        assert world.too_fast() == []
 
 
 @pytest.mark.parametrize("guard", MUTATIONS)
@@ -64,3 +66,4 @@ def play_on_dynamodb(seed: int) -> None:
         world = World(Random(seed), tables.store(), tables.write)  # noqa: S311 - not a secret
         world.run(STEPS_ON_DYNAMODB)
         assert world.lost() == []
+        assert world.too_fast() == []
