@@ -32,6 +32,7 @@ Example: python -m infra deploy --stage dev
 COMMANDS = {
     "up": "local.up",
     "demo": "local.demo",
+    "phones": "local.phones",
     "env": "local.env",
     "deploy": "stack.deploy",
     "diff": "stack.diff",
