@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.passwire/pycache $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-cold policies lock clean
+.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-campaign bench-cold bench-rollout bench-api policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -81,8 +81,17 @@ bench-validation: $(INSTALLED) ## measure the CPU of a change with and without t
 bench-import: $(INSTALLED) ## measure an import of 100,000 rows beside a bare BatchWriteItem loop, and its resume after a kill
 	$(BIN)/python -m benchmarks.imports
 
+bench-campaign: $(INSTALLED) ## measure what one push function spends on a change of a pass on one device, beside a bare botocore loop
+	$(BIN)/python -m benchmarks.campaign
+
 bench-cold: $(INSTALLED) ## measure cold starts from the built zip, beside it as packaged, a bare handler and FastAPI; and memory sizes
 	$(BIN)/python -m benchmarks.cold
+
+bench-rollout: $(INSTALLED) ## measure until the last of 3,000 phones shows a change, paced and unpaced, behind the gateway's token bucket
+	$(BIN)/python -m benchmarks.rollout
+
+bench-api: $(INSTALLED) ## measure the CPU of warm API calls beside a bare handler, FastAPI and django-walletpass
+	$(BIN)/python -m benchmarks.api
 
 policies: $(INSTALLED) ## print what each function's policy grants and what the function uses; fail where they differ
 	@$(PYTEST) -q tests/stack/infra/test_policies.py -rP > .passwire/policies.txt; status=$$?; \

@@ -19,7 +19,7 @@ from chalicelib.core.links import PATH
 from chalicelib.flows import device_logs
 from chalicelib.http import api, events, pages
 from chalicelib.http.errors import handle_device_errors, handle_page_errors
-from chalicelib.http.responses import PKPASS, empty
+from chalicelib.http.responses import PKPASS, PKPASSES, PNG, empty
 from chalicelib.telemetry import log
 from chalicelib.updates.protocol import Tag
 
@@ -37,7 +37,7 @@ PUSH_RESERVE_SECONDS = 3.0
 """Seconds before an invocation's end that are reserved for queueing the pushes that were not sent."""
 
 app = Chalice(app_name="passwire")
-app.api.binary_types.append(PKPASS)
+app.api.binary_types.extend([PKPASS, PKPASSES, PNG])
 if "AWS_CHALICE_CLI_MODE" in os.environ and os.environ.get("PASSWIRE_STAGE") != "local":
     # Chalice deploys: the gateway must pass on every body unchanged. `chalice local` would refuse texts with it.
     app.api.binary_types.append("*/*")
@@ -137,15 +137,16 @@ def log_messages() -> Response:
 
 
 @app.route(LINK, methods=["GET", "HEAD"])
-@handle_page_errors
+@handle_page_errors(lambda: pages.languages(current_request()))
 def open_link(token: str) -> Response:
-    """A person opens a download link: an iPhone gets the pass, any other client gets a page that shows it."""
+    """A person opens a download link: an iPhone gets the passes, any other client gets a page that shows them."""
     token = api.path_parameter(services.settings, token)
     opened = services.link_opener.open(
         token=token,
+        number=pages.number(current_request()),
         web_service_url=api.web_service_url(services.settings, current_request()),
         now=time.time(),
-        asked_for="pass" if pages.wants_pass(current_request()) else "page",
+        asked_for=pages.wanted(current_request()).value,
     )
     return pages.answer(opened, token, settings=services.settings, request=current_request())
 

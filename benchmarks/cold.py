@@ -30,6 +30,7 @@ from rich.table import Table
 
 from benchmarks.cold_start.memory import Work, memory_table
 from benchmarks.cold_start.tape import Player, Tape
+from benchmarks.fanout import UNPACED
 from infra.local.run import LocalRun, local_run
 from tests.support.first_events import Calls, environment, first_calls
 
@@ -129,7 +130,10 @@ def main() -> None:
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     usual = _install_usual()
-    with tempfile.TemporaryDirectory() as name, local_run(Path(name) / "stack", on_progress=console.print) as stack:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        local_run(Path(name) / "stack", on_progress=console.print, parameters=UNPACED) as stack,
+    ):
         work = Path(name)
         certificates = work / "stack" / "certificates"
         stack.use()

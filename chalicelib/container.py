@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from chalicelib.telemetry.metrics import Metrics
 
 
+CHANGE_THREADS = "change"
+"""Prefix of the names of the threads that settle changes."""
+
+
 class Services:
     """The collaborators of the flows. A function makes and imports only those that it uses, for short cold starts."""
 
@@ -210,10 +214,13 @@ class Services:
 
     @cached_property
     def push_sender(self) -> "PushSender":
+        from chalicelib.flows.pace import Pacer
         from chalicelib.flows.send_pushes import PushSender
+        from chalicelib.updates.pacing import PushRate
 
         return PushSender(
             store=self.store,
+            pacer=Pacer(self.store, PushRate(self.settings.push_rate_limit)),
             metrics=self.metrics,
             client_for=self.client_for,
             clock=time.time,
@@ -222,8 +229,12 @@ class Services:
 
     @cached_property
     def changes(self) -> "ChangeHandler":
+        from concurrent.futures import ThreadPoolExecutor
+
+        from chalicelib.aws.session import MAX_CONNECTIONS
         from chalicelib.flows.change import ChangeHandler
 
+        executor = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix=CHANGE_THREADS)
         return ChangeHandler(
             store=self.store,
             queue=self.queue,
@@ -233,6 +244,7 @@ class Services:
             clock=time.time,
             deletion_grace_seconds=self.settings.deletion_grace_minutes * 60,
             images=self.images,
+            overlap=executor.map,
         )
 
     @cached_property

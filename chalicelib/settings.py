@@ -6,9 +6,12 @@ from enum import Enum
 from typing import Self
 
 from chalicelib.core.errors import ConfigurationError
+from chalicelib.updates.pacing import default_push_rate
 from chalicelib.updates.protocol import window_seconds
 
 PREFIX = "PASSWIRE_"
+DEFAULT_THROTTLE_RATE = 3000
+"""The template's default of `ThrottleRate`."""
 
 
 class PathParameters(Enum):
@@ -45,6 +48,9 @@ class Settings:
         web_service_url: URL of the API under a custom domain; empty to take the URL of each request.
         path_parameters: form of the path parameters that the gateway passes on.
         held_removals_queue_url: URL of the SQS queue of removals that an operator decides on (`updates/removals.py`).
+        throttle_rate: requests per second that the gateway lets through.
+        push_rate_limit: maximum number of devices that are notified per second; by default what the gateway can serve
+            with a third of `throttle_rate` kept free.
         deletion_grace_minutes: minutes for which the registrations of a deleted pass are kept.
         personalize_authorization: whether a sign-up without `Authorization` is refused.
         log_key: key under which secrets are hashed in logs.
@@ -68,6 +74,8 @@ class Settings:
     log_key: str = ""
     held_removals_queue_url: str = ""
     deletion_grace_minutes: int = 15
+    throttle_rate: int = DEFAULT_THROTTLE_RATE
+    push_rate_limit: int = default_push_rate(DEFAULT_THROTTLE_RATE)
 
     @property
     def window_seconds(self) -> int:
@@ -94,10 +102,16 @@ class Settings:
         try:
             push_timeout_seconds = int(optional("PUSH_TIMEOUT_SECONDS", "20"))
             deletion_grace_minutes = int(optional("DELETION_GRACE_MINUTES", "15"))
+            throttle_rate = int(optional("THROTTLE_RATE", str(DEFAULT_THROTTLE_RATE)))
+            push_rate_limit = int(optional("PUSH_RATE_LIMIT", str(default_push_rate(throttle_rate))))
             path_parameters = PathParameters(optional("PATH_PARAMETERS", "encoded"))
             personalize_authorization = PersonalizeAuthorization(optional("PERSONALIZE_AUTHORIZATION", "optional"))
         except ValueError as error:
             raise ConfigurationError(f"environment variables {PREFIX}*: {error}") from error
+        if push_rate_limit < 1:
+            raise ConfigurationError(
+                f"environment variable {PREFIX}PUSH_RATE_LIMIT must be greater than 0; deploy again"
+            )
         return cls(
             stage=required("STAGE"),
             passes_table=required("PASSES_TABLE"),
@@ -117,4 +131,6 @@ class Settings:
             log_key=optional("LOG_KEY", ""),
             held_removals_queue_url=optional("HELD_REMOVALS_QUEUE_URL", ""),
             deletion_grace_minutes=deletion_grace_minutes,
+            throttle_rate=throttle_rate,
+            push_rate_limit=push_rate_limit,
         )

@@ -121,9 +121,9 @@ class Issuer:
     def token(self, pass_id: PassId) -> str:
         return self._keys().issue(pass_id, item_token=None).value
 
-    def link_token(self, pass_id: PassId, *, lifetime_seconds: int = 3600) -> str:
+    def link_token(self, *pass_ids: PassId, lifetime_seconds: int = 3600) -> str:
         """Sign the token of a download link."""
-        return sign_link(self._keys(), Link(pass_id, int(time.time()) + lifetime_seconds))
+        return sign_link(self._keys(), Link(pass_ids, int(time.time()) + lifetime_seconds))
 
     def issues(self, pass_id: PassId) -> httpx.Response:
         return httpx.get(

@@ -63,6 +63,8 @@ MAX_TIMESTAMP = 1 << 53
 MAX_REASON_LENGTH = 50
 """Longer than any documented reason, and shorter than a push token, which must not get into a log as a reason."""
 MAX_APNS_ID_LENGTH = 36
+PACED_WAIT_SECONDS = 0.01
+"""Longest wait for the peer while pushes wait for their turn."""
 BACKGROUND = "background"
 SERVER_ERROR = 500
 CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
@@ -162,25 +164,65 @@ class _EndedError(Exception):
         self.ending = ending
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When the pushes of one call may start (`updates/pacing.py`).
+
+    Args:
+        spread_seconds: time over which the starts are spread evenly; 0 to start all at once.
+        start_until: seconds of `timer` after which no push starts; those that wait then end as `LATER`.
+    """
+
+    spread_seconds: float = 0.0
+    start_until: float = math.inf
+
+
+AT_ONCE = Pace()
+
+
 @dataclass(slots=True)
 class _Run:
     """The pushes of one call.
 
     Args:
         waiting: pushes to send.
+        pace: when they may start.
+        size: number of pushes.
         open: pushes without a response, by stream.
         again: pushes that the peer did not process, in the order in which they were sent.
+        began_at: seconds of `timer` at which the first push could start; None before that.
         answered: number of responses.
         failures: number of pushes in a row that APNs failed to accept.
         verdict: the cause that ends all waiting pushes; None while they are sent.
     """
 
     waiting: deque[_Sending]
+    pace: Pace = AT_ONCE
+    size: int = 0
+    began_at: float | None = None
     open: dict[int, _Sending] = field(default_factory=dict)
     again: list[_Sending] = field(default_factory=list)
     answered: int = 0
     failures: int = 0
     verdict: _Ending | None = None
+
+    def startable(self, now: float) -> int:
+        """Return how many waiting pushes may start now; after the end of their slot, none of them starts."""
+        if self.began_at is None:
+            self.began_at = now
+        if self.waiting and now > self.pace.start_until:
+            self.verdict = _Ending("SlotMissed")
+            return 0
+        if not self.pace.spread_seconds or not self.waiting:
+            return len(self.waiting)
+        passed = (now - self.began_at) / self.pace.spread_seconds
+        started = self.size - len(self.waiting)
+        return max(0, min(len(self.waiting), 1 + int(self.size * passed) - started))
+
+    @property
+    def longest_wait(self) -> float:
+        """The longest wait for the peer, in seconds."""
+        return PACED_WAIT_SECONDS if self.waiting and self.pace.spread_seconds else 1.0
 
     def learn(self, outcome: Outcome) -> None:
         """Apply a response to the pushes that wait."""
@@ -259,17 +301,19 @@ class Client:
             self._line.close()
             self._line = None
 
-    def push(self, pushes: Iterable[Push], *, deadline: float) -> Iterator[Outcome]:
+    def push(self, pushes: Iterable[Push], *, deadline: float, pace: Pace = AT_ONCE) -> Iterator[Outcome]:
         """Send pushes, as many at a time as APNs allows.
 
         Args:
             pushes: to send.
             deadline: seconds of `timer` by which every push has an outcome; without a response by then it is `LATER`.
+            pace: when they may start.
 
         Yields:
             One outcome per push, in any order.
         """
-        run = _Run(waiting=deque(_Sending(push) for push in pushes))
+        waiting = deque(_Sending(push) for push in pushes)
+        run = _Run(waiting, pace, size=len(waiting))
         fruitless = 0
         while run.waiting or run.open:
             answered = run.answered
@@ -299,7 +343,7 @@ class Client:
             if line.connection.closing and not run.open:
                 raise _EndedError(_Ending("GoAway"))
             more = self._fill(line, run, now)
-            events = line.exchange(timeout=0.0 if more else min(deadline - now, 1.0))
+            events = line.exchange(timeout=0.0 if more else min(deadline - now, run.longest_wait))
             if events is not None:
                 heard_at, pinged_at = self._timer(), None
             elif pinged_at is not None and now - pinged_at > self._timeouts.ping:
@@ -327,7 +371,7 @@ class Client:
 
     def _fill(self, line: "_LiveConnection", run: _Run, now: float) -> bool:
         """Start as many requests as the peer allows and a write holds; True if more can be started at once."""
-        capacity = min(line.connection.capacity, len(run.waiting))
+        capacity = min(line.connection.capacity, run.startable(now))
         if not capacity or line.failed or line.unsent > MAX_UNSENT_BYTES:
             return False
         authorization = self._credential.authorization(self._clock())

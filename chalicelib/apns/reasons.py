@@ -91,6 +91,7 @@ OWN_REASONS = frozenset(
         "InvalidAnswer",
         "Timeout",
         "Deadline",
+        "SlotMissed",
     }
 )
 """This service's own reasons, for pushes without a response."""

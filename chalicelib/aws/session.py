@@ -10,6 +10,7 @@ from socket import IPPROTO_TCP, TCP_NODELAY
 from ssl import SSLContext
 from typing import Any
 
+from botocore import __version__ as botocore_version
 from botocore.config import Config
 from botocore.httpsession import URLLib3Session
 from botocore.session import get_session
@@ -25,10 +26,15 @@ ATTEMPTS = 3
 """A request that is never answered fails within 8 seconds, before the API function's timeout of 10: the device gets 503
 and the log says why. A timeout of the function would leave neither.
 """
+MAX_CONNECTIONS = 16
+"""Connections that are kept open to each service. As many changes of a batch wait for DynamoDB at the same time; more
+would not be faster (docs/benchmarks.md, "Campaigns").
+"""
 CONFIG = Config(
     connect_timeout=CONNECT_TIMEOUT_SECONDS,
     read_timeout=READ_TIMEOUT_SECONDS,
     parameter_validation=False,  # the service validates too
+    user_agent=f"passwire Botocore/{botocore_version}",  # botocore's own takes a tenth of a request to put together
     retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
 )
 
@@ -48,6 +54,7 @@ class ClientFactory:
         self._connections = Connections(
             verify=self._session.get_config_variable("ca_bundle") or roots_folder or True,
             timeout=(config.connect_timeout, config.read_timeout),
+            max_pool_connections=MAX_CONNECTIONS,
             socket_options=[(IPPROTO_TCP, TCP_NODELAY, 1)],  # else a body waits 40 ms for the ACK of its headers
         )
 

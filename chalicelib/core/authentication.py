@@ -78,7 +78,7 @@ class AuthenticationKeys:
         return next((key for key in self.keys if key.key_id == key_id), None)
 
     def issue(self, pass_id: PassId, *, item_token: AuthenticationToken | None) -> AuthenticationToken:
-        """Return the token for a new pass: the one in its item (`own`) if present, else one from the newest key."""
+        """Return the token for a new pass: `item_token`, the one in its item, else one from the newest key."""
         return item_token or self.newest.derive(pass_id)
 
     def accepts(
@@ -89,7 +89,7 @@ class AuthenticationKeys:
         Args:
             presented: the token that a device sent.
             pass_id: the pass that it asks for.
-            own: the token in the pass's item; None if the item has none.
+            item_token: the token in the pass's item; None if the item has none.
         """
         expected = [key.derive(pass_id) for key in self.keys]
         if item_token is not None:

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from chalicelib.aws.queue import Queue
@@ -24,6 +25,7 @@ from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
+from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, NARROW_DEVICES, Lane
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
@@ -40,15 +42,15 @@ class ChangeLimits:
     """Limits of a batch.
 
     Args:
-        max_direct_devices: number of devices that a batch pushes to itself. Passes of more devices are fanned out by
-            the push worker, so that the changes of the next batch do not wait.
+        narrow_devices: number of devices of a pass up to which a batch pushes to them itself, if their slot is near.
+            Passes on more devices are fanned out by the push worker.
         retry_seconds: delay of the push task for devices that were not pushed to.
         template_age_seconds: maximum age of the template that an item is first validated with.
         validation_reserve_seconds: reserved before the deadline for the steps after validation. Passes that are not
             validated by then are rechecked later.
     """
 
-    max_direct_devices: int = 1000
+    narrow_devices: int = NARROW_DEVICES
     retry_seconds: int = 5
     template_age_seconds: float = 5.0
     validation_reserve_seconds: float = 5.0
@@ -81,6 +83,10 @@ class Target:
     changed_at: float = math.inf
 
 
+Settle = Callable[[Entry], Sequence[DeviceLibraryIdentifier] | TransientError]
+"""Settles an entry and returns its devices, or the error for which the batch must be retried from there."""
+Overlap = Callable[[Settle, Sequence[Entry]], Iterable[Sequence[DeviceLibraryIdentifier] | TransientError]]
+"""Settles all entries, one after the other or several at a time, and returns the results in their order."""
 Targets = defaultdict[str, Target]
 """Targets by pass type."""
 
@@ -159,6 +165,8 @@ class ChangeHandler:
         deletion_grace_seconds: how long the registrations of a deleted pass are kept.
         images: source of the items' own images; None without such images.
         limits: of a batch.
+        overlap: applies a function to all entries and returns the results in their order: `map`, or that of an
+            executor, whose threads wait for DynamoDB at the same time.
     """
 
     store: Store
@@ -170,6 +178,7 @@ class ChangeHandler:
     deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
     images: ImageSource | None = None
     limits: ChangeLimits = DEFAULT_LIMITS
+    overlap: "Overlap" = map
 
     def handle(self, records: Iterable[StreamRecord | InvalidRecord], *, deadline: float) -> list[str]:
         """Handle a batch: stamp every changed pass, and push to every device that holds it now or by a push task.
@@ -195,19 +204,7 @@ class ChangeHandler:
         rechecks += self._refused_before([e for e in batch.entries if isinstance(e, PassChange) and not e.count])
         if rechecks:
             self.queue.send(rechecks)
-        targets: Targets = defaultdict(Target)
-        unsettled: Entry | None = None
-        settled: list[Entry] = []
-        for index, entry in enumerate(entries):
-            try:
-                self._settle(entry, targets)
-            except TransientError as error:
-                if index == 0:
-                    raise
-                log.event("change_failed", pass_id=_name(entry), error=str(error))
-                unsettled = entry
-                break
-            settled.append(entry)
+        settled, unsettled, targets = self._settled(entries)
         refused = [entry for entry in settled if isinstance(entry, RefusedRecord)]
         repaired = self._recheck_repaired([u for u in invalid if u.refused in refused], deadline=deadline)
         self._count(settled, rechecks=len(rechecks) + len(repaired))
@@ -215,6 +212,44 @@ class ChangeHandler:
             self._send_pushes(pass_type_identifier, target, deadline=deadline)
         self._send_refusals([record for record in refused if record.pass_id not in repaired])
         return [unsettled.sequence_number] if unsettled else []
+
+    def _settled(self, entries: Sequence[Entry]) -> tuple[list[Entry], Entry | None, Targets]:
+        """Settle the entries of a batch, several at a time: each waits for DynamoDB, and each is another pass.
+
+        After the first failure, no further entry is begun. Entries behind it may be settled already: their stamps are
+        kept when they are delivered again, and their pushes are left to that delivery.
+
+        Returns:
+            The settled entries before the first one that failed, the failed one or None, and the devices to push to.
+
+        Raises:
+            TransientError: the first entry failed.
+        """
+        failed = Event()
+
+        def settle(entry: Entry) -> Sequence[DeviceLibraryIdentifier] | TransientError:
+            if failed.is_set():
+                return TransientError("not begun after another failure")
+            try:
+                return self._settle(entry)
+            except TransientError as error:
+                failed.set()
+                return error
+
+        targets: Targets = defaultdict(Target)
+        settled: list[Entry] = []
+        for entry, found in zip(entries, list(self.overlap(settle, entries)), strict=True):
+            if isinstance(found, TransientError):
+                if not settled:
+                    raise found
+                log.event("change_failed", pass_id=_name(entry), error=str(found))
+                return settled, entry, targets
+            settled.append(entry)
+            if found and isinstance(entry, PassChange):
+                target = targets[entry.pass_id.pass_type_identifier]
+                target.devices.update(found)
+                target.changed_at = min(target.changed_at, entry.written_at)
+        return settled, None, targets
 
     def _refused_before(self, unchanged: Sequence[PassChange]) -> list[Recheck]:
         """Make rechecks for passes that were written again with the same refused content.
@@ -266,17 +301,19 @@ class ChangeHandler:
         read_until = deadline - self.limits.validation_reserve_seconds
         return _BatchTemplates(self.templates, self.images, max_age_seconds, read_until)
 
-    def _settle(self, entry: Entry, targets: Targets) -> None:
+    def _settle(self, entry: Entry) -> Sequence[DeviceLibraryIdentifier]:
         """Stamp a change and find its devices, or record a refusal. After an unexpected error the pass is rechecked.
+
+        Returns:
+            The devices to push to; none for a refusal and for a change that a push task announces.
 
         Raises:
             TransientError: DynamoDB or SQS did not carry it out.
         """
         try:
-            if isinstance(entry, RefusedRecord):
-                self._refuse(entry)
-            else:
-                self._stamp(entry, targets)
+            if isinstance(entry, PassChange):
+                return self._stamp(entry)
+            self._refuse(entry)
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001 - any error affects only this pass
@@ -284,8 +321,9 @@ class ChangeHandler:
             if entry.pass_id is not None:
                 written_at = entry.written_at if isinstance(entry, PassChange) else 0.0
                 self.queue.send([self._recheck(entry.pass_id, written_at)])
+        return ()
 
-    def _stamp(self, change: PassChange, targets: Targets) -> None:
+    def _stamp(self, change: PassChange) -> Sequence[DeviceLibraryIdentifier]:
         """Stamp the pass, then find the devices to push to.
 
         A deletion that is delivered again may be older than the current item, so the item is read to check it. The
@@ -314,7 +352,8 @@ class ChangeHandler:
         elif change.first_issue and not version.changed_since_issue:
             pass  # devices that have registered already have downloaded exactly this content
         else:
-            self._find_devices(change, targets, modified_at=version.announced)
+            return self._find_devices(change, modified_at=version.announced)
+        return ()
 
     def _refuse(self, refused: RefusedRecord) -> None:
         """Record a refusal with the version. A key that is not a pass_id has no version and never was a pass."""
@@ -365,37 +404,51 @@ class ChangeHandler:
         except Exception as error:  # noqa: BLE001 - the batch is settled already
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
-    def _find_devices(self, change: PassChange, targets: Targets, *, modified_at: int) -> None:
-        room = self.limits.max_direct_devices - sum(len(target.devices) for target in targets.values())
-        if room <= 0:
+    def _find_devices(self, change: PassChange, *, modified_at: int) -> Sequence[DeviceLibraryIdentifier]:
+        """Find the devices of a pass on few devices; the worker finds those of others."""
+        limit = self.limits.narrow_devices
+        page = self.store.registrations.page(change.pass_id, after=None, limit=limit + 1)
+        if page.more or len(page.devices) > limit:
             self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id(), modified_at)])
-            return
-        page = self.store.registrations.page(change.pass_id, after=None, limit=room)
-        if page.more:
-            self.queue.send(
-                [FanOut(change.pass_id, page.devices[-1], change.written_at, log.request_id(), modified_at)]
-            )
+            return ()
         if page.devices:
             log.event(
                 "devices_found", pass_id=change.pass_id, devices=len(page.devices), shown=log.first_ids(page.devices)
             )
-            target = targets[change.pass_id.pass_type_identifier]
-            target.devices.update(page.devices)
-            target.changed_at = min(target.changed_at, change.written_at)
+        return page.devices
 
     def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
-        """Push once to each device, and queue a push task for the devices that were not reached."""
-        try:
-            result = self.push_sender.send(
-                pass_type_identifier, target.devices, changed_at=target.changed_at, deadline=deadline
-            )
-        except Exception as error:  # noqa: BLE001 - the devices are pushed to by a push task
-            log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
-            result = SendResult(frozenset(target.devices))
-        everyone = tuple(sorted(target.devices))
-        task = NotifyDevices(pass_type_identifier, everyone, target.changed_at, log.request_id())
-        for left, delay in deferred_tasks(task, result, seconds=self.limits.retry_seconds, now=self.clock()):
-            self.queue.send(in_chunks(left), delay_seconds=delay, until=deadline)
+        """Push once to each device, or queue a push task for when their slot comes."""
+        devices = tuple(sorted(target.devices))
+        everyone = NotifyDevices(pass_type_identifier, devices, target.changed_at, log.request_id(), lane=Lane.NARROW)
+        for task in in_chunks(everyone, size=self.push_sender.pacer.rate.devices_per_send):
+            try:
+                scheduled, result = self._sent(task, deadline=deadline)
+            except Exception as error:  # noqa: BLE001 - the devices are pushed to by a push task
+                log.event("pushes_failed", pass_type_identifier=pass_type_identifier, error=loggable(error))
+                scheduled, result = task, SendResult(frozenset(task.devices))
+            if result is None:
+                delay = self.push_sender.pacer.delay_seconds(scheduled.slot_at)
+                self.queue.send([scheduled], delay_seconds=delay, until=deadline)
+                continue
+            for left, delay in deferred_tasks(scheduled, result, seconds=self.limits.retry_seconds, now=self.clock()):
+                self.queue.send([left], delay_seconds=delay, until=deadline)
+
+    def _sent(self, task: NotifyDevices, *, deadline: float) -> tuple[NotifyDevices, SendResult | None]:
+        """Send the pushes of a push task if they are due at once or soon; else schedule it.
+
+        Returns:
+            The push task with its slot, and the result; None if it must wait in the queue.
+        """
+        pacer = self.push_sender.pacer
+        slot = pacer.take_at_once(task.paced_lane, len(task.devices))
+        if slot is None:
+            task = pacer.scheduled(task)
+            if task.slot_at - self.clock() > DIRECT_WAIT_SECONDS:
+                return task, None
+            pacer.wait_until(task.slot_at)
+        result = self.push_sender.send(task, deadline=deadline, slot=slot)
+        return (pacer.scheduled(task), None) if result.unpaced else (task, result)
 
 
 def _refused(change: PassChange, item: PassItem, error: RefusedError) -> RefusedRecord:

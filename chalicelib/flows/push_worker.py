@@ -6,7 +6,6 @@ registrations of deleted passes, and rechecks of passes.
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,25 +14,23 @@ from chalicelib.aws.queue import MAX_DELAY_SECONDS, Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import TransientError, loggable
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.fan_out import DEFAULT_FAN_OUT_LIMITS, RESERVE_SECONDS, FanOutLimits, FanOuts
 from chalicelib.flows.send_pushes import PushSender, SendResult, deferred_tasks
 from chalicelib.telemetry import log
 from chalicelib.updates.attempts import MAX_ATTEMPTS
-from chalicelib.updates.fan_outs import Decline, FanOutProgress, claim
 from chalicelib.updates.messages import InvalidMessage, QueueMessage
+from chalicelib.updates.pacing import HORIZON_SECONDS, WAIT_SECONDS, Lane
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
     PushTask,
     Recheck,
     RemoveRegistrations,
-    in_chunks,
 )
 
 if TYPE_CHECKING:
     from chalicelib.flows.recheck import Rechecker
 
-RESERVE_SECONDS = 3.0
-"""Time before the deadline in which no further page is read."""
 RECHECK_RESERVE_SECONDS = 20.0
 """Time before the deadline in which no further recheck starts: S3 and DynamoDB can be slow to answer."""
 FIRST_RETRY_SECONDS = 5
@@ -43,18 +40,60 @@ MISCONFIGURED_RETRY_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """Page sizes.
+    """Limits of the push worker.
 
     Args:
-        fan_out_page: registrations that are read at once for a fan-out.
+        fan_outs: of fan-outs.
         removal_page: registrations that are read at once for a removal.
     """
 
-    fan_out_page: int = 5000
+    fan_outs: FanOutLimits = DEFAULT_FAN_OUT_LIMITS
     removal_page: int = 100
 
 
 DEFAULT_LIMITS = WorkerLimits()
+
+
+@dataclass(slots=True)
+class _Due:
+    """Push tasks that are sent together.
+
+    Args:
+        pass_type_identifier: topic of the pushes.
+        lane: of the push tasks.
+        slot_at: epoch seconds from which they may be sent; 0 if they are not scheduled yet.
+        tasks: the push tasks with their messages.
+    """
+
+    pass_type_identifier: str
+    lane: Lane
+    slot_at: float
+    tasks: list[tuple[QueueMessage, NotifyDevices]]
+
+    @property
+    def devices(self) -> set[DeviceLibraryIdentifier]:
+        return {device for _, task in self.tasks for device in task.devices}
+
+    def combined(self) -> NotifyDevices:
+        """Return one push task for all: it is due when the first of them is, and names all their changes."""
+        tasks = [task for _, task in self.tasks]
+        changed_at = min(task.changed_at for task in tasks)
+        return NotifyDevices(
+            self.pass_type_identifier,
+            tuple(sorted(self.devices)),
+            changed_at,
+            " ".join(sorted({task.change for task in tasks if task.change})),
+            lane=self.lane,
+            slot_at=self.slot_at,
+            paced_seconds=min(task.due_at for task in tasks) - changed_at,
+        )
+
+    def can_take(self, task: NotifyDevices, slot_at: float, *, limit: int) -> bool:
+        """Return True if a push task with this slot can be sent together with these."""
+        same = (task.pass_type_identifier, task.paced_lane, slot_at)
+        return same == (self.pass_type_identifier, self.lane, self.slot_at) and (
+            len(self.devices | set(task.devices)) <= limit
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +134,19 @@ class PushWorker:
             else:
                 messages.append(message)
         early = [message for message in messages if self._is_early(message.task)]
-        failed.extend(message.message_id for message in early if not self._deferred(message, deadline=deadline))
+        failed.extend(m.message_id for m in early if not self._deferred(m, m.task, deadline=deadline))
         messages = [message for message in messages if message not in early]
-        failed.extend(self._send_pushes([m for m in messages if isinstance(m.task, NotifyDevices)], deadline=deadline))
+        fan_outs = [message for message in messages if isinstance(message.task, FanOut)]
+        pushes = [message for message in messages if isinstance(message.task, NotifyDevices)]
+        others = [message for message in messages if message not in fan_outs and message not in pushes]
+        failed.extend(self._carry_out(fan_outs, deadline=deadline))  # first, since their lane must not become empty
+        failed.extend(self._send_pushes(pushes, deadline=deadline))
+        failed.extend(self._carry_out(others, deadline=deadline))
+        return failed
+
+    def _carry_out(self, messages: Sequence[QueueMessage], *, deadline: float) -> list[str]:
+        """Carry out push tasks that send no pushes themselves; returns the ids of the messages to deliver again."""
+        failed: list[str] = []
         rechecked: set[PassId] = set()
         for message in messages:
             try:
@@ -106,7 +155,7 @@ class PushWorker:
                         if self._recheck(message.task, message.message_id, deadline=deadline):
                             rechecked.add(pass_id)
                     case FanOut():
-                        self._fan_out(message, message.task, deadline=deadline)
+                        self._fan_outs().carry_out(message.message_id, message.task, deadline=deadline)
                     case RemoveRegistrations():
                         self._remove_registrations(message.task, deadline=deadline)
             except Exception as error:  # noqa: BLE001 - any error affects only this message
@@ -115,55 +164,136 @@ class PushWorker:
                 failed.append(message.message_id)
         return failed
 
-    def _is_early(self, task: PushTask) -> bool:
-        """Return True if a push task is not due yet, because it waits for longer than SQS can delay a message."""
-        return isinstance(task, NotifyDevices | RemoveRegistrations) and task.not_before > self.clock()
+    def _fan_outs(self) -> FanOuts:
+        return FanOuts(self.store, self.queue, self.push_sender.pacer, clock=self.clock, limits=self.limits.fan_outs)
 
-    def _deferred(self, message: QueueMessage, *, deadline: float) -> bool:
-        """Send the push task again as a new message, delayed until it is due or for as long as SQS can.
+    def _is_early(self, task: PushTask) -> bool:
+        """Return True if a push task is not due yet: it waits for its slot, or for longer than SQS can delay it."""
+        return self._due_at(task) > self.clock()
+
+    def _due_at(self, task: PushTask) -> float:
+        """Return the time from which a push task can be handled in an invocation, epoch seconds; 0 for at once."""
+        match task:
+            case NotifyDevices():
+                return max(task.not_before, task.slot_at - WAIT_SECONDS if task.slot_at else 0.0)
+            case RemoveRegistrations():
+                return task.not_before
+            case FanOut():
+                return task.slot_at - HORIZON_SECONDS if task.slot_at else 0.0
+        return 0.0
+
+    def _deferred(self, message: QueueMessage, task: PushTask, *, deadline: float) -> bool:
+        """Send a push task again as a new message, delayed until it is due or for as long as SQS can.
 
         A message that is only hidden for that time would count as in flight, and a queue has at most 120,000 of these.
-        Nothing was attempted, so the number of attempts does not change.
+        Nothing was attempted now, so only the earlier receives of this message count as attempts.
 
         Returns:
             True if it was sent.
         """
-        task = message.task
-        seconds = task.not_before - self.clock() if isinstance(task, NotifyDevices | RemoveRegistrations) else 0.0
+        match task:
+            case NotifyDevices():
+                due_at = max(task.not_before, task.slot_at)
+            case FanOut():
+                due_at = task.slot_at - HORIZON_SECONDS / 2
+            case _:
+                due_at = self._due_at(task)
         try:
-            delay = max(1, min(math.ceil(seconds), MAX_DELAY_SECONDS))
-            self.queue.send([task], delay_seconds=delay, until=deadline - RESERVE_SECONDS, attempts=message.attempts)
+            delay = max(0, min(math.floor(due_at - self.clock()), MAX_DELAY_SECONDS))
+            attempts = message.attempts + message.receive_count - 1
+            self.queue.send([task], delay_seconds=delay, until=deadline - RESERVE_SECONDS, attempts=attempts)
         except Exception as error:  # noqa: BLE001 - any error affects only this message
             log.event("defer_failed", message_id=message.message_id, error=loggable(error))
             return False
         return True
 
     def _send_pushes(self, messages: Sequence[QueueMessage], *, deadline: float) -> list[str]:
-        """Push for all push tasks of a pass type together: a device in several of them gets one push."""
-        by_type: dict[str, list[tuple[QueueMessage, NotifyDevices]]] = defaultdict(list)
-        for message in messages:
-            if isinstance(message.task, NotifyDevices):
-                by_type[message.task.pass_type_identifier].append((message, message.task))
+        """Send the pushes of push tasks in the order of their slots.
+
+        Push tasks of one pass type that are due together are sent together: a device in several of them gets one push.
+        """
         failed: list[str] = []
-        for pass_type_identifier, tasks in by_type.items():
-            devices = {device for _, task in tasks for device in task.devices}
-            changed_at = min(task.changed_at for _, task in tasks)
-            changes = " ".join(sorted({task.change for _, task in tasks if task.change}))
-            try:
-                result = self.push_sender.send(
-                    pass_type_identifier, devices, changed_at=changed_at, deadline=deadline, changes=changes
-                )
-            except Exception as error:  # noqa: BLE001 - any error affects only these messages
-                log.event(
-                    "pushes_failed", pass_type_identifier=pass_type_identifier, changes=changes, error=loggable(error)
-                )
-                result = SendResult(frozenset(devices))
-            failed.extend(
-                message.message_id
-                for message, task in tasks
-                if not self._settled(message, task, result, deadline=deadline)
-            )
+        for due in self._scheduled(messages, failed):
+            if due.slot_at - self.clock() > WAIT_SECONDS or time.monotonic() >= deadline - RESERVE_SECONDS:
+                failed.extend(self._sent_again(due, deadline=deadline))
+                continue
+            self.push_sender.pacer.wait_until(due.slot_at)
+            failed.extend(self._pushed(due, deadline=deadline))
         return failed
+
+    def _scheduled(self, messages: Sequence[QueueMessage], failed: list[str]) -> "list[_Due]":
+        """Group push tasks for common sends, and schedule those that have no slot yet.
+
+        Args:
+            messages: with push tasks to notify devices.
+            failed: takes the ids of the messages that could not be scheduled.
+        """
+        now = self.clock()
+        groups: list[_Due] = []
+        limit = self.push_sender.pacer.rate.devices_per_send
+        for message in messages:
+            task = message.task
+            if not isinstance(task, NotifyDevices):
+                continue
+            slot_at = max(task.slot_at, now) if task.slot_at else 0.0
+            for group in groups:
+                if group.can_take(task, slot_at, limit=limit):
+                    group.tasks.append((message, task))
+                    break
+            else:
+                groups.append(_Due(task.pass_type_identifier, task.paced_lane, slot_at, [(message, task)]))
+        for group in groups:
+            if group.slot_at:
+                continue
+            try:
+                self._schedule(group)
+            except TransientError as error:
+                for message, _ in group.tasks:
+                    log.event("schedule_failed", message_id=message.message_id, error=str(error))
+                    self._postpone(message, seconds=retry_seconds(message.attempts + message.receive_count))
+                    failed.append(message.message_id)
+        return sorted((group for group in groups if group.slot_at), key=lambda group: group.slot_at)
+
+    def _schedule(self, group: "_Due") -> None:
+        """Take time in the lane for the push tasks of a group.
+
+        Raises:
+            TransientError: DynamoDB did not carry it out.
+        """
+        group.slot_at = self.push_sender.pacer.schedule(group.lane, len(group.devices))
+        waits = max(0.0, group.slot_at - self.clock())
+        group.tasks = [
+            (message, replace(task, slot_at=group.slot_at, paced_seconds=round(task.paced_seconds + waits, 3)))
+            for message, task in group.tasks
+        ]
+
+    def _sent_again(self, group: "_Due", *, deadline: float) -> list[str]:
+        """Send push tasks back to the queue until their slot comes; returns the messages for which that failed."""
+        return [
+            message.message_id for message, task in group.tasks if not self._deferred(message, task, deadline=deadline)
+        ]
+
+    def _pushed(self, group: "_Due", *, deadline: float) -> list[str]:
+        """Send the pushes of a group whose slot has come.
+
+        Returns:
+            The ids of the messages that must be delivered again.
+        """
+        combined = group.combined()
+        try:
+            result = self.push_sender.send(combined, deadline=deadline)
+            if result.unpaced:
+                self._schedule(group)
+                return self._sent_again(group, deadline=deadline)
+        except Exception as error:  # noqa: BLE001 - any error affects only these messages
+            named = {"pass_type_identifier": combined.pass_type_identifier, "changes": combined.change}
+            log.event("pushes_failed", **named, error=loggable(error))
+            result = SendResult(frozenset(combined.devices))
+        return [
+            message.message_id
+            for message, task in group.tasks
+            if not self._settled(message, task, result, deadline=deadline)
+        ]
 
     def _settled(self, message: QueueMessage, task: NotifyDevices, result: SendResult, *, deadline: float) -> bool:
         """Requeue what is left of a push task.
@@ -226,82 +356,6 @@ class PushWorker:
         except TransientError as error:
             log.event("postpone_failed", message_id=message.message_id, error=str(error))
 
-    def _fan_out(self, message: QueueMessage, task: FanOut, *, deadline: float) -> None:
-        """Page through the devices that hold a pass, and send push tasks for them that run in parallel.
-
-        `updates/fan_outs.py` has the rules that decide which message does this.
-
-        Raises:
-            TransientError: the message must be delivered again.
-        """
-        after: DeviceLibraryIdentifier | None = task.after
-        progress: FanOutProgress | None = None
-        if task.modified_at is not None:
-            progress = self._claim(message, task, modified_at=task.modified_at)
-            if progress is None:
-                return
-            after = DeviceLibraryIdentifier(progress.reached) if progress.reached else None
-        began = after
-        while time.monotonic() < deadline - RESERVE_SECONDS:
-            try:
-                page = self.store.registrations.page(task.pass_id, after=after, limit=self.limits.fan_out_page)
-                notify = NotifyDevices(task.pass_id.pass_type_identifier, page.devices, task.changed_at, task.change)
-                self.queue.send(in_chunks(notify), until=deadline - RESERVE_SECONDS)
-            except TransientError:
-                if after == began:
-                    raise
-                break  # devices that have a push task already must not get another
-            found = {"pass_id": task.pass_id, "devices": len(page.devices), "shown": log.first_ids(page.devices)}
-            log.event("devices_found", **found, changes=task.change)
-            after = page.devices[-1] if page.devices else after
-            progress = self._advance(task, progress, after, done=not page.more)
-            if not page.more:
-                return
-        self.queue.send([replace(task, after=after)], until=deadline)
-        if progress is not None:  # the new message may take over at once
-            self._save(task, before=progress, after=replace(progress, holder=""))
-
-    def _claim(self, message: QueueMessage, task: FanOut, *, modified_at: int) -> FanOutProgress | None:
-        """Claim a fan-out for a message; None if there is nothing to do.
-
-        Raises:
-            TransientError: another message has claimed it.
-        """
-        state = self.store.versions.fan_out_state(task.pass_id)
-        claimed = claim(
-            state,
-            modified_at=modified_at,
-            after=task.after.value if task.after else "",
-            holder=message.message_id,
-            now=self.clock(),
-        )
-        if claimed is Decline.END:
-            log.event("fan_out_ended", pass_id=task.pass_id, modified_at=modified_at, announced=state.announced)
-            return None
-        if claimed is Decline.WAIT:
-            raise FanOutHeldError(f"pass {task.pass_id}: another message carries out this fan-out")
-        self._save(task, before=state.progress, after=claimed)
-        return claimed
-
-    def _advance(
-        self, task: FanOut, progress: FanOutProgress | None, after: DeviceLibraryIdentifier | None, *, done: bool
-    ) -> FanOutProgress | None:
-        if progress is None:
-            return None
-        reached = after.value if after else ""
-        advanced = replace(progress, reached=reached, at=int(self.clock()), done=done)
-        self._save(task, before=progress, after=advanced)
-        return advanced
-
-    def _save(self, task: FanOut, *, before: FanOutProgress | None, after: FanOutProgress) -> None:
-        """Write a fan-out's progress.
-
-        Raises:
-            TransientError: it was not written, or another message or a newer change has taken over.
-        """
-        if not self.store.versions.advance_fan_out(task.pass_id, before=before, after=after):
-            raise FanOutHeldError(f"pass {task.pass_id}: another message or a newer change has taken over this fan-out")
-
     def _remove_registrations(self, task: RemoveRegistrations, *, deadline: float) -> None:
         """Remove the registrations of a deleted pass, unless it was created again in its grace period.
 
@@ -323,10 +377,6 @@ class PushWorker:
             if not page.more:
                 return
         self.queue.send([task])
-
-
-class FanOutHeldError(TransientError):
-    """Another message carries out the fan-out; this one must be delivered again to check that it was completed."""
 
 
 def retry_seconds(receive_count: int) -> int:

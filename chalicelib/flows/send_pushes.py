@@ -10,14 +10,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.client import Client, Outcome, Pace, Push
 from chalicelib.apns.reasons import OutcomeKind, is_unknown_refusal, metric_reason
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, Device
 from chalicelib.core.errors import ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PushToken
+from chalicelib.flows.pace import Pacer
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
+from chalicelib.updates.pacing import LATENESS_SECONDS, Slot
 from chalicelib.updates.push_tasks import NotifyDevices
 from chalicelib.updates.removals import (
     NOTE_DELIVERY_SECONDS,
@@ -52,12 +54,15 @@ class SendResult:
         waits: seconds that APNs asked to wait (`Retry-After`), for some of the unsettled devices.
         rejected: other devices, whose push token APNs refuses; they are pushed to again much later
             (`updates/removals.py`).
+        unpaced: True if nothing was sent, because the stage's rate is taken for longer than the lane's patience. All
+            devices are unsettled and must be scheduled again; nothing has failed.
     """
 
     unsettled: frozenset[DeviceLibraryIdentifier]
     misconfigured: bool = False
     waits: Mapping[DeviceLibraryIdentifier, int] = field(default_factory=dict)
     rejected: frozenset[DeviceLibraryIdentifier] = frozenset()
+    unpaced: bool = False
 
 
 def deferred_tasks(
@@ -145,6 +150,7 @@ class PushSender:
 
     Args:
         store: the tables, with the devices' push tokens.
+        pacer: limits the devices per second. This is the only place that pushes, so nothing passes it by.
         metrics: count pushes by outcome and reason, new connections, and the time from a change to its last push.
         client_for: returns the APNs client of a pass type; raises ConfigurationError or TransientError if it cannot.
         clock: epoch seconds.
@@ -153,35 +159,27 @@ class PushSender:
     """
 
     store: Store
+    pacer: Pacer
     metrics: Metrics
     client_for: Callable[[str], Client]
     clock: Callable[[], float]
     hold: Callable[[Sequence[HeldRemovals]], None] = _hold_nothing
     noted: dict[str, float] = field(default_factory=dict)
 
-    def send(
-        self,
-        pass_type_identifier: str,
-        devices: Collection[DeviceLibraryIdentifier],
-        *,
-        changed_at: float,
-        deadline: float,
-        changes: str = "",
-    ) -> SendResult:
-        """Push once to each device, and remove unregistered devices if `updates/removals.py` allows it.
+    def send(self, task: NotifyDevices, *, deadline: float, slot: Slot | None = None) -> SendResult:
+        """Push once to each device of a due push task as soon as the stage's rate allows it, and remove unregistered
+        devices if `updates/removals.py` allows it.
 
         Args:
-            pass_type_identifier: the topic.
-            devices: to push to; devices that unregistered in the meantime are skipped.
-            changed_at: epoch seconds of the change.
+            task: devices that unregistered in the meantime are skipped.
             deadline: monotonic seconds by which pushing must end.
-            changes: ids of the changes, as in push tasks, separated by spaces; empty for the changes of this
-                invocation.
+            slot: time of the stage that the caller has taken for it; None to take it here.
 
         Raises:
-            StoreError: the push tokens could not be read; no push was sent.
+            StoreError: the push tokens could not be read, or no time could be taken; no push was sent.
         """
-        named = {"changes": changes} if changes else {}
+        pass_type_identifier, devices, changed_at = task.pass_type_identifier, task.devices, task.changed_at
+        named = {"changes": task.change} if task.change not in ("", log.request_id()) else {}
         by_token = self._reach(devices)
         if not by_token:
             return SendResult(frozenset())
@@ -199,13 +197,15 @@ class PushSender:
             kind = OutcomeKind.CONFIGURATION if isinstance(error, ConfigurationError) else OutcomeKind.LATER
             self.metrics.count("Pushes", len(by_token), outcome=kind.value, reason=reason)
             self.metrics.put({"DeferredPercent": 100}, Unit.PERCENT)
-            self._measure_deferred_tasks(changed_at)
-            everyone = frozenset(device.identifier for found in by_token.values() for device in found)
-            return SendResult(everyone, misconfigured=isinstance(error, ConfigurationError))
+            self._measure_deferred_tasks(task.due_at)
+            return SendResult(_identifiers(by_token), misconfigured=isinstance(error, ConfigurationError))
+        slot = slot or self.pacer.admit(task.paced_lane, len(by_token), deadline=deadline)
+        if slot is None:
+            return SendResult(_identifiers(by_token), unpaced=True)
         pushes = [Push(token, pass_type_identifier) for token in by_token]
         send = _Send()
         connections = client.connections
-        for outcome in client.push(pushes, deadline=deadline):
+        for outcome in client.push(pushes, deadline=deadline, pace=self._pace(slot)):
             devices_of_push = by_token[outcome.push.push_token]
             if outcome.kind is not OutcomeKind.DELIVERED or len(by_token) <= MAX_LOGGED_DELIVERIES:
                 _log_outcome(outcome, devices_of_push, named)
@@ -223,7 +223,7 @@ class PushSender:
             self.metrics.count("ApnsConnections", opened)
         self.metrics.put({"DeferredPercent": 100 * len(unsettled | rejected) / len(devices)}, Unit.PERCENT)
         if unsettled:
-            self._measure_deferred_tasks(changed_at)
+            self._measure_deferred_tasks(task.due_at)
         if kinds[OutcomeKind.DELIVERED]:
             self.metrics.put({"PushLatency": (self.clock() - changed_at) * 1000}, Unit.MILLISECONDS)
         log.event(
@@ -244,12 +244,18 @@ class PushSender:
             rejected=frozenset(rejected),
         )
 
-    def _measure_deferred_tasks(self, changed_at: float) -> None:
-        """Write the age of the change whose pushes are deferred once more.
+    def _pace(self, slot: Slot) -> Pace:
+        """Spread the pushes over their slot. Those that could not start by its end, plus some lateness, start later."""
+        left = slot.start + slot.seconds + LATENESS_SECONDS - self.clock()
+        return Pace(spread_seconds=slot.seconds, start_until=time.monotonic() + left)
+
+    def _measure_deferred_tasks(self, due_at: float) -> None:
+        """Write for how long pushes that are deferred once more are late. Time in which they waited for their lane
+        does not count: nothing failed then.
 
         SQS's own `ApproximateAgeOfOldestMessage` ignores messages that were received three times or more.
         """
-        self.metrics.put({"DeferredAge": (self.clock() - changed_at) * 1000}, Unit.MILLISECONDS)
+        self.metrics.put({"DeferredAge": max(0.0, self.clock() - due_at) * 1000}, Unit.MILLISECONDS)
 
     def _reach(self, devices: Collection[DeviceLibraryIdentifier]) -> dict[PushToken, list[Device]]:
         """Read devices by push token. Two rows with one token are one phone restored from a backup: one push."""
@@ -381,6 +387,10 @@ class PushSender:
         except TransientError as error:
             log.event("device_removal_failed", device=device.identifier, error=str(error))
             return False
+
+
+def _identifiers(by_token: Mapping[PushToken, list[Device]]) -> frozenset[DeviceLibraryIdentifier]:
+    return frozenset(device.identifier for devices in by_token.values() for device in devices)
 
 
 def _verdict(outcome: Outcome, device: Device, evidence: SendEvidence) -> Verdict:

@@ -4,7 +4,7 @@ No response contains a secret or an internal detail. The log always contains the
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from chalice.app import Response
@@ -44,21 +44,6 @@ STATUSES: tuple[tuple[type[PasswireError], HTTPStatus], ...] = (
 """The first entry whose class matches applies. Any other error is for us or for a pipeline to fix, not for the device:
 500, and the log says what is wrong.
 """
-NO_PASS = (
-    "There is no pass at this link",
-    "The link may be incomplete or too old, or its pass may have been deleted. Ask the sender for a new link.",
-)
-NOTICES = {
-    HTTPStatus.NOT_FOUND: NO_PASS,
-    HTTPStatus.GONE: NO_PASS,
-    HTTPStatus.SERVICE_UNAVAILABLE: ("This is taking too long", "Open the link again in a minute."),
-}
-"""Title and text of the page by status."""
-FAILURE_NOTICE = (
-    "The pass cannot be made at the moment",
-    "The problem has been logged. Open the link again later.",
-)
-"""Title and text of the page for every other status."""
 
 
 def status_of(error: PasswireError) -> HTTPStatus:
@@ -93,11 +78,16 @@ def device_response(error: PasswireError, status: HTTPStatus) -> Response:
     return error_response(status, str(error))
 
 
-def page_response(_: PasswireError, status: HTTPStatus) -> Response:
-    """Answer a person: a page that says why there is no pass."""
-    from chalicelib.preview import notice_page
+def page_response(status: HTTPStatus, languages: Sequence[str]) -> Response:
+    """Answer a person: a page in their language that says why there is no pass."""
+    from chalicelib.preview.link_pages import Notice, notice_page
 
-    notice = notice_page(*NOTICES.get(status, FAILURE_NOTICE))
+    reasons = {
+        HTTPStatus.NOT_FOUND: Notice.NO_PASS,
+        HTTPStatus.GONE: Notice.NO_PASS,
+        HTTPStatus.SERVICE_UNAVAILABLE: Notice.SLOW,
+    }
+    notice = notice_page(reasons.get(status, Notice.FAILED), languages)
     response = html(status, notice.html, policy=notice.policy)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -105,4 +95,12 @@ def page_response(_: PasswireError, status: HTTPStatus) -> Response:
 
 
 handle_device_errors = error_handler(device_response)
-handle_page_errors = error_handler(page_response)
+
+
+def handle_page_errors(languages: Callable[[], Sequence[str]]) -> Callable[[View], View]:
+    """Make a decorator for views that people open.
+
+    Args:
+        languages: reads the languages of the current request's reader, the favorite first.
+    """
+    return error_handler(lambda _, status: page_response(status, languages()))

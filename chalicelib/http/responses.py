@@ -6,6 +6,8 @@ from http import HTTPStatus
 from chalice.app import Response
 
 PKPASS = "application/vnd.apple.pkpass"
+PKPASSES = "application/vnd.apple.pkpasses"
+PNG = "image/png"
 JSON = {"Content-Type": "application/json"}
 PRIVATE = {
     "Cache-Control": "private, no-store",

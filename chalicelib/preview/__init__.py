@@ -7,13 +7,13 @@ allows only its own styles, scripts and images. So nothing in a pass can become 
 
 Entry points:
 - `page`: a whole page with front and back of a `.pkpass`.
-- `cards_of` and `stylesheet`, `script`: the parts, for a page with several passes or languages. The page sets its own
-  policy with the sources of `source_of`.
-- `link_page` and `notice_page`: the pages of download links.
+- `cards_of`, `notification_html`, `stylesheet` and `script`: the parts, for a page with several passes or languages.
+  Such a page contains the styles, each card's `css` and, at its end, the script; `source_of` allows them in its policy.
+- `link_pages`: the pages of download links.
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -21,8 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.preview.barcodes import qr_code
 from chalicelib.preview.faces import since
+from chalicelib.preview.notifications import notification_between
 from chalicelib.preview.opened import OpenedPass, OpenedPassError
 from chalicelib.preview.views import View, views_of
 
@@ -35,9 +35,7 @@ __all__ = [
     "OpenedPassError",
     "PreviewPage",
     "cards_of",
-    "link_page",
-    "notice_page",
-    "notification_of",
+    "notification_html",
     "page",
     "script",
     "source_of",
@@ -94,22 +92,23 @@ def cards_of(opened: OpenedPass, *, at: datetime | None = None) -> list[Card]:
         opened: the pass.
         at: current time with time zone, by which a pass has expired; None for the clock's.
     """
-    macros: Any = _environment().get_template("card.html").module
+    macros: Any = environment().get_template("card.html").module
     return [
         Card(view, since(view.face, opened.content), str(macros.front(view)), str(macros.back(view)))
         for view in views_of(opened, at=at)
     ]
 
 
-def notification_of(opened: OpenedPass, pieces: Sequence[object]) -> str:
-    """Return the HTML of a notification on the lock screen.
+def notification_html(before: OpenedPass, after: OpenedPass) -> str:
+    """Return the HTML of the notification that a phone shows about an update; empty if it shows none.
 
     Args:
-        opened: the pass after its change.
-        pieces: parts of the message: texts, and fields whose values are shown.
+        before: the pass on the phone.
+        after: the downloaded pass, in the same language.
     """
-    macros: Any = _environment().get_template("card.html").module
-    return str(macros.notification(views_of(opened)[0], pieces))
+    notification = notification_between(before, after)
+    macros: Any = environment().get_template("card.html").module
+    return str(macros.notification(views_of(after)[0], notification.pieces)) if notification is not None else ""
 
 
 @cache
@@ -139,49 +138,18 @@ def page(pkpass: bytes, *, language: str) -> str:
     Raises:
         OpenedPassError: the archive is not a pass.
     """
-    return _page("page.html", ("page.css",), views_of(OpenedPass.read(pkpass, language=language))[0]).html
-
-
-def link_page(pkpass: bytes, *, language: str, link: str, expires_at: datetime) -> PreviewPage:
-    """Return the page of a download link: the pass, a button to add it, and a QR code to open the link on a phone.
-
-    Args:
-        pkpass: the archive that Wallet would get.
-        language: the viewer's language.
-        link: URL of the page.
-        expires_at: time of expiry of the link, in UTC.
-
-    Raises:
-        OpenedPassError: the archive is not a pass.
-    """
     seen = views_of(OpenedPass.read(pkpass, language=language))[0]
-    return _page("link.html", ("page.css", "link.css"), seen, qr=qr_code(link), expires_at=expires_at)
-
-
-def notice_page(heading: str, text: str) -> PreviewPage:
-    """Return a page that explains why there is no pass."""
-    style = (_FOLDER / "link.css").read_text()
-    policy = f"default-src 'none'; style-src {source_of(style)}; base-uri 'none'"
-    template = _environment().get_template("notice.html")
-    return PreviewPage(template.render(heading=heading, text=text, style=style, policy=policy), policy)
-
-
-def _page(template: str, styles: Iterable[str], seen: View, **more: object) -> PreviewPage:
-    style = stylesheet() + seen.palette.css + "".join((_FOLDER / name).read_text() for name in styles)
+    style = stylesheet() + seen.palette.css + (_FOLDER / "page.css").read_text()
     policy = (
         f"default-src 'none'; img-src data:; style-src {source_of(style)}; script-src {source_of(script())}; "
         "base-uri 'none'"
     )
-    html = (
-        _environment()
-        .get_template(template)
-        .render(seen=seen, style=style, script=script(), policy=policy, language=seen.opened.language, **more)
-    )
-    return PreviewPage(html, policy)
+    template = environment().get_template("page.html")
+    return template.render(seen=seen, style=style, script=script(), policy=policy)
 
 
 @cache
-def _environment() -> "Environment":
+def environment() -> "Environment":
     """Return the template engine, which keeps parsed templates for the lifetime of the process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -71,10 +71,14 @@ def since(face: str, content: Mapping[str, Any]) -> int:
 
 
 def limits_of(face: str, *, square_barcode: bool) -> list[tuple[tuple[str, ...], int]]:
-    """Return the groups of a face, each with the number of fields that phones show of these groups together."""
+    """Return the groups of a face, each with the number of fields that phones show of these groups together.
+
+    The front of a poster event ticket or semantic boarding pass has no fields: it comes from semantic tags.
+    """
+    if face == POSTER_GENERIC:
+        return [((name,), _DRAWN_OF_POSTER_GENERIC.get(name, 0)) for name in FIELD_GROUPS if name not in BACK_GROUPS]
     if face in SINCE:
-        drawn = _DRAWN_OF_POSTER_GENERIC if face == POSTER_GENERIC else {}
-        return [((name,), drawn.get(name, 0)) for name in FIELD_GROUPS if name not in BACK_GROUPS]
+        return []
     limits: list[tuple[tuple[str, ...], int]] = [(names, count) for names, count, _ in FIELDS_SHOWN[face]]
     if face == "generic" and square_barcode:
         return [*limits[:2], (("secondaryFields", "auxiliaryFields"), MAX_FIELDS_IN_ROW)]

@@ -52,6 +52,15 @@ class OpenedPass:
         Raises:
             OpenedPassError: it is not a zip, it has no valid pass.json, or its strings file is invalid.
         """
+        return cls.of(*cls.members(pkpass), language=language)
+
+    @staticmethod
+    def members(pkpass: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Return the content of an archive's pass.json, and its images and strings files by path.
+
+        Raises:
+            OpenedPassError: it is not a zip, or it has no valid pass.json.
+        """
         try:
             with zipfile.ZipFile(io.BytesIO(pkpass)) as archive:
                 members = {member.filename: member for member in archive.infolist()}
@@ -65,7 +74,7 @@ class OpenedPass:
             raise OpenedPassError(f"this is not a pass: {error}") from None
         if not isinstance(content, dict):
             raise OpenedPassError("this is not a pass: pass.json must be a JSON object")
-        return cls.of(content, files, language=language)
+        return content, files
 
     @classmethod
     def of(cls, content: Mapping[str, Any], files: Mapping[str, bytes], *, language: str) -> Self:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ _SECRETS = AuthenticationToken | DeviceLibraryIdentifier | PushToken
 
 _key = b""
 """Key of the hashes; set once per execution environment by `set_hash_key`."""
+_held: list[dict[str, object]] | None = None
+"""The last event of a block of `last_event_joined`, not written yet; None outside such a block."""
 _context: dict[str, object] = {}
 """Fields of every line of the current invocation; an execution environment runs one invocation at a time."""
 
@@ -68,8 +70,35 @@ def request_id() -> str:
 def event(name: str, **fields: object) -> None:
     """Write one line. Field values are strings, numbers, booleans, None, lists, or secrets, which are hashed."""
     line = {"event": name, **_context, **fields}
+    if _held is None:
+        write(line)
+        return
+    if _held:
+        write(_held.pop())
+    _held.append(line)
+
+
+def write(line: Mapping[str, object]) -> None:
+    """Write one line of JSON."""
     sys.stdout.write(json.dumps(line, default=_presentable, separators=(",", ":")) + "\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def last_event_joined(fields: Callable[[], Mapping[str, object]]) -> Iterator[None]:
+    """Write the last event of the block together with other fields, as one line, at the end of the block.
+
+    Args:
+        fields: returns the fields at the end of the block; without an event they are a line of their own.
+    """
+    global _held  # noqa: PLW0603 - an execution environment runs one invocation at a time
+    _held = []
+    try:
+        yield
+    finally:
+        last = _held.pop() if _held else {}
+        _held = None
+        write({**last, **fields()})
 
 
 def first_ids(of: Collection[_Named]) -> list[_Named]:

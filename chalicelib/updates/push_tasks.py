@@ -12,12 +12,11 @@ from typing import Any
 
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.pacing import MAX_DEVICES_PER_SEND, Lane, lane_for
 
 MAX_GROUP_LENGTH = 128
 MAX_TIME = 100_000_000_000
 """Epoch seconds, in the year 5138. This service never writes a later time, nor one before 1970."""
-MAX_DEVICES_PER_TASK = 500
-"""500 identifiers of the maximum length stay below SQS's 256 KiB; usual ones (32 hexadecimal digits) have 18 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,9 @@ class NotifyDevices:
         changed_at: epoch seconds of the change, to measure the time until the push.
         change: id of the change in logs: the request id of the invocation that processed it; empty if unknown.
         not_before: epoch seconds before which nothing is pushed; 0 to push at once.
+        lane: in which it is scheduled (`updates/pacing.py`); None to choose it by the number of devices.
+        slot_at: epoch seconds from which its lane lets it be sent; 0 if it is not scheduled yet.
+        paced_seconds: how long it has waited for its lane, without a failure.
     """
 
     pass_type_identifier: str
@@ -37,6 +39,19 @@ class NotifyDevices:
     changed_at: float
     change: str = ""
     not_before: float = 0.0
+    lane: Lane | None = None
+    slot_at: float = 0.0
+    paced_seconds: float = 0.0
+
+    @property
+    def paced_lane(self) -> Lane:
+        """The lane in which it is scheduled."""
+        return self.lane or lane_for(len(self.devices))
+
+    @property
+    def due_at(self) -> float:
+        """Epoch seconds from which a push that was not sent yet is late."""
+        return self.changed_at + self.paced_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,8 @@ class FanOut:
         change: id of the change in logs, as in `NotifyDevices`.
         modified_at: stamp of the change, by which the push worker sees whether a later change supersedes this fan-out
             (`updates/fan_outs.py`); None for a push by an operator, which is always executed.
+        slot_at: epoch seconds from which its lane lets the devices of its next page be notified
+            (`updates/pacing.py`); 0 if that page is not scheduled yet.
     """
 
     pass_id: PassId
@@ -57,6 +74,7 @@ class FanOut:
     changed_at: float
     change: str = ""
     modified_at: int | None = None
+    slot_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +131,13 @@ def encode(task: PushTask) -> str:
             devices = [device.value for device in task.devices]
             wait = {"not_before": task.not_before} if task.not_before else {}
             origin = _origin(task)
-            body = {"wake": task.pass_type_identifier, "devices": devices, **origin, **wait}  # prose: message format
+            paced = {**({"lane": task.lane.value} if task.lane else {}), **_slot(task)}
+            paced.update({"paced": task.paced_seconds} if task.paced_seconds else {})
+            pushes = {"wake": task.pass_type_identifier, "devices": devices}  # prose: message format
+            body = {**pushes, **origin, **wait, **paced}
         case FanOut():
             after = task.after.value if task.after else None
-            body = {"fan_out": str(task.pass_id), "after": after, **_origin(task), **_stamp(task)}
+            body = {"fan_out": str(task.pass_id), "after": after, **_origin(task), **_stamp(task), **_slot(task)}
         case RemoveRegistrations():
             wait = {"not_before": task.not_before} if task.not_before else {}
             body = {"forget": str(task.pass_id), **_stamp(task), **wait}
@@ -132,6 +153,10 @@ def _origin(task: NotifyDevices | FanOut) -> dict[str, object]:
 
 def _stamp(task: FanOut | RemoveRegistrations) -> dict[str, object]:
     return {} if task.modified_at is None else {"modified_at": task.modified_at}
+
+
+def _slot(task: NotifyDevices | FanOut) -> dict[str, object]:
+    return {"slot_at": task.slot_at} if task.slot_at else {}
 
 
 def message_group(task: PushTask) -> str | None:
@@ -178,19 +203,27 @@ def _decode(content: Any) -> PushTask | None:  # noqa: ANN401 - any JSON
         case {"wake": str(pass_type_identifier), "devices": list(devices), "changed_at": at}:  # prose: message format
             PassId(pass_type_identifier, "any")  # raises for an invalid pass type identifier
             identifiers = tuple(DeviceLibraryIdentifier(_text(device)) for device in devices)
-            return NotifyDevices(pass_type_identifier, identifiers, _time(at), _change(content), _not_before(content))
-        case {"fan_out": str(pass_id), "after": None, "changed_at": at}:
-            return FanOut(PassId.parse(pass_id), None, _time(at), _change(content), _stamp_of(content))
-        case {"fan_out": str(pass_id), "after": str(after), "changed_at": at}:
+            return NotifyDevices(
+                pass_type_identifier,
+                identifiers,
+                _time(at),
+                _change(content),
+                _time(content.get("not_before", 0.0)),
+                lane=Lane(_text(content["lane"])) if "lane" in content else None,
+                slot_at=_time(content.get("slot_at", 0.0)),
+                paced_seconds=_time(content.get("paced", 0.0)),
+            )
+        case {"fan_out": str(pass_id), "after": None | str() as after, "changed_at": at}:
             return FanOut(
                 PassId.parse(pass_id),
-                DeviceLibraryIdentifier(after),
+                DeviceLibraryIdentifier(after) if after is not None else None,
                 _time(at),
                 _change(content),
                 _stamp_of(content),
+                _time(content.get("slot_at", 0.0)),
             )
         case {"forget": str(pass_id)}:
-            return RemoveRegistrations(PassId.parse(pass_id), _stamp_of(content), _not_before(content))
+            return RemoveRegistrations(PassId.parse(pass_id), _stamp_of(content), _time(content.get("not_before", 0.0)))
         case {"recheck": str(pass_id), "reason": str(reason), "at": at}:
             return Recheck(PassId.parse(pass_id), RecheckReason(reason), _time(at), _change(content))
     return None
@@ -223,13 +256,6 @@ def _stamp_of(content: Mapping[str, object]) -> int | None:
     return found
 
 
-def _not_before(content: Mapping[str, object]) -> float:
-    return _time(content.get("not_before", 0.0))
-
-
-def in_chunks(task: NotifyDevices) -> list[NotifyDevices]:
-    """Split a push task into parts that each fit a message."""
-    return [
-        replace(task, devices=task.devices[start : start + MAX_DEVICES_PER_TASK])
-        for start in range(0, len(task.devices), MAX_DEVICES_PER_TASK)
-    ]
+def in_chunks(task: NotifyDevices, *, size: int = MAX_DEVICES_PER_SEND) -> list[NotifyDevices]:
+    """Split a push task into parts of up to `size` devices; with `MAX_DEVICES_PER_SEND` each fits a message."""
+    return [replace(task, devices=task.devices[start : start + size]) for start in range(0, len(task.devices), size)]

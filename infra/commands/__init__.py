@@ -46,6 +46,7 @@ COMMANDS = {
     "backup": "backup.backup",
     "restore": "backup.restore",
     "cost": "cost.cost",
+    "simulate": "simulate.simulate",
     "ci": "ci.app",
     "completion": "completion.completion",
     "schema": "schema.schema",

@@ -9,7 +9,7 @@ from rich.table import Table
 from infra.commands.options import JsonOption
 from infra.core.terminal import standard_output, write_json
 from infra.deploy.cost import prices
-from infra.deploy.cost.bill import BillLine, Usage, bill
+from infra.deploy.cost.bill import PASS_KILOBYTES, BillLine, Usage, bill
 
 
 def cost(
@@ -17,7 +17,7 @@ def cost(
     updates_per_day: Annotated[float, typer.Option(min=0, help="Updates per phone and day.")],
     passes_per_device: Annotated[int, typer.Option(min=1, help="Passes of one type per phone.")] = 1,
     devices_per_pass: Annotated[int, typer.Option(min=1, help="Phones that have the same pass.")] = 1,
-    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a downloaded pass.")] = 40,
+    pass_kilobytes: Annotated[float, typer.Option(min=0, help="Size of a downloaded pass.")] = PASS_KILOBYTES,
     *,
     as_json: JsonOption = False,
 ) -> None:

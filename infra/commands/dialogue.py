@@ -6,11 +6,16 @@ from typing import Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from chalicelib.core.errors import RefusedError
 from infra.core.terminal import printable, standard_error
 from infra.deploy.change_sets import Event, ResourceChange
 from infra.deploy.errors import DeployError
 
 SHOWN_CHARACTERS = 60
+
+
+class DeclinedError(RefusedError):
+    """The user declined a question; nothing was done."""
 
 
 class Terminal:

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,9 @@ def _stage(context: typer.Context, parameter: typer.CallbackParam, value: str) -
     return name
 
 
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="NAME.pass", help="A designer's folder, or Pass Designer's NAME.pkpasstemplate.")
+]
 PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 StageOption = Annotated[
     str,

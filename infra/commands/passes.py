@@ -10,11 +10,10 @@ from typing import Annotated, Self, TypeVar
 import typer
 from rich.table import Table
 
-from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
-from infra.commands.dialogue import Terminal
+from infra.commands.dialogue import DeclinedError, Terminal
 from infra.commands.options import JsonOption, PassArgument, StageOption, YesOption
 from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
 from infra.operate.passes.change import ItemChange
@@ -50,10 +49,6 @@ OverrideOption = Annotated[
 ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link is valid: 15m, 12h, 7d.")]
 QrOption = Annotated[bool, typer.Option("--qr", help="Also show the link as a QR code in the terminal.")]
 LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")]
-
-
-class DeclinedError(RefusedError):
-    """The user declined a question; nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def issue(  # noqa: PLR0913 - options of a command
     with standard_error().status("issuing"):
         found = _Stage.of(stage)
         warnings = found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
-        link = found.links.make(pass_id, lifetime=lifetime)
+        link = found.links.make([pass_id], lifetime=lifetime)
     _print_warnings(warnings)
     _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
 
@@ -120,7 +115,7 @@ def link(
     with standard_error().status("creating a link"):
         found = _Stage.of(stage)
         found.table.validate(pass_id)
-        new_link = found.links.make(pass_id, lifetime=lifetime)
+        new_link = found.links.make([pass_id], lifetime=lifetime)
     _print_link(f"pass {pass_id}", pass_id, new_link, qr=qr, as_json=as_json)
 
 

@@ -1,5 +1,6 @@
 """`push`: shows queues, repeats what was given up, pushes by hand, and decides on held removals."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,6 +12,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import PassId
 from infra.commands.options import JsonOption, StageOption, read_since
 from infra.core.terminal import standard_error, standard_output, write_json, write_line
+from infra.operate.pacing import Pacing, read_pacing
 from infra.operate.pushes import Decided, Pushes
 from infra.stage.stage import Stage
 
@@ -22,16 +24,18 @@ TypeOption = Annotated[str | None, typer.Option("--type", help="Only removals of
 
 @app.command()
 def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Show the state of the queues and the contents of the dead-letter queues.
+    """Show the state of the queues, the pushes that are scheduled and until when, and the contents of the dead-letter
+    queues.
 
     Example: python -m infra push status --stage dev
     """
     pushes = _pushes(stage)
     queues = pushes.queues()
     letters = pushes.dead_letters(queues)
+    pacing = read_pacing(Stage.open(stage))
     if as_json:
         found = {role: asdict(state) for role, state in queues.items()}
-        write_json({"queues": found, "dead_letters": dict(letters)})
+        write_json({"queues": found, "pacing": asdict(pacing), "dead_letters": dict(letters)})
         return
     console = standard_output()
     table = Table("queue", "waiting", "in flight", "delayed", "oldest", box=None)
@@ -39,10 +43,29 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
         oldest = "-" if state.oldest_seconds is None else f"{state.oldest_seconds} s"
         table.add_row(role, str(state.waiting), str(state.in_flight), str(state.delayed), oldest)
     console.print(table)
+    for line in _pacing_lines(pacing):
+        console.print(line)
     for summary, count in letters.most_common():
         console.print(f"{count:6} x {summary}")
     if letters:
         console.print("`push redrive` repeats what can be repeated")
+
+
+def _pacing_lines(pacing: Pacing) -> Iterator[str]:
+    for name, lane in pacing.lanes.items():
+        if lane.until is not None:
+            yield f"{lane.devices:6,} devices scheduled in the {name} lane until {_utc(lane.until)}"
+    for fan_out in pacing.fan_outs:
+        devices = "more" if fan_out.devices is None else f"{fan_out.devices:,}"
+        yield f"{devices:>6} devices of pass {fan_out.pass_id} wait to be scheduled"
+    if pacing.until is None:
+        yield f"no pushes wait for their turn (at most {pacing.devices_per_second:,} devices per second)"
+    else:
+        yield f"all are notified by {_utc(pacing.until)}, at most {pacing.devices_per_second:,} devices per second"
+
+
+def _utc(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @app.command()

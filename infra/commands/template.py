@@ -1,49 +1,50 @@
-"""`template`: checks, previews, pushes, pulls and lists templates."""
+"""`template`: checks, pushes, pulls, lists, rolls back and deletes templates; `new` and `preview` are in `design`."""
 
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from chalicelib.aws.templates import KEEP_SECONDS, pack, packaged_names
 from chalicelib.core.errors import RefusedError
-from chalicelib.core.identifiers import MIN_AUTHENTICATION_TOKEN_LENGTH, AuthenticationToken
-from chalicelib.passes.item import PassItem
-from chalicelib.passes.rendering import localized_strings, render, validate
 from chalicelib.passes.template import Template, pass_files
-from chalicelib.preview import page
-from infra.commands.options import JsonOption, StageOption
+from infra.commands import lazy
+from infra.commands.dialogue import DeclinedError, Terminal
+from infra.commands.findings import described, show_findings
+from infra.commands.options import FolderArgument, JsonOption, StageOption, YesOption
 from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json, write_line
-from infra.local.processes import PROJECT
 from infra.operate.certificates.nfc import check_template_certificates
 from infra.operate.certificates.stage import StageCertificates
-from infra.operate.passes.images import ItemImages
 from infra.operate.pushes import Pushes
-from infra.operate.templates.bucket import TemplatesBucket
+from infra.operate.templates.bucket import PushedRevision, TemplatesBucket, TemplateUsedError
 from infra.operate.templates.check import check_template
-from infra.operate.templates.findings import Finding, Severity, warning
+from infra.operate.templates.findings import Finding, Severity
 from infra.operate.templates.folder import read_checked, template_name
 from infra.operate.templates.recompress import Recompressed, recompress_images
-from infra.operate.templates.touch import touch, untouched
+from infra.operate.templates.touch import touch, untouched, used_by
 from infra.stage.stage import Stage
 
 DEFAULT_RATE = 50.0
 SETTLE_SECONDS = KEEP_SECONDS + 2
 """After this time no execution environment builds passes from the old revision."""
-PREVIEWS = PROJECT / ".passwire" / "preview"
-SAMPLE_PASS_ID = "pass.example.preview/PREVIEW-1"
-COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+MAX_NAMED_PASSES = 5
+"""Passes that the refusal to delete a template names."""
 
-app = typer.Typer(name="template", help="Templates: check, preview, push, pull, list.", no_args_is_help=True)
-FolderArgument = Annotated[
-    Path, typer.Argument(metavar="NAME.pass", help="A designer's folder, or Pass Designer's NAME.pkpasstemplate.")
+app = typer.Typer(
+    name="template",
+    cls=lazy.group_of({"new": "design.new", "preview": "design.preview"}),
+    help="Templates: new, check, preview, push, list, pull, rollback, delete.",
+    no_args_is_help=True,
+)
+NotifyOption = Annotated[
+    bool, typer.Option("--notify", help="Touch all passes of the template, so that phones download them again.")
 ]
+RateOption = Annotated[float, typer.Option(min=0.1, help="Maximum number of passes to touch per second.")]
 
 
 class PullForm(Enum):
@@ -73,53 +74,12 @@ def check(
     can_sign = _can_sign_nfc(stage) if stage is not None else {}
     found = {str(folder): _findings(folder, can_sign)[1] for folder in folders}
     if as_json:
-        write_json({folder: [_described(f) for f in findings] for folder, findings in found.items()})
+        write_json({folder: [described(f) for f in findings] for folder, findings in found.items()})
     else:
         for folder, findings in found.items():
-            _show(folder, findings, standard_output())
+            show_findings(folder, findings, standard_output())
     if any(finding.severity is Severity.ERROR for findings in found.values() for finding in findings):
         raise typer.Exit(1)
-
-
-@app.command()
-def preview(
-    folder: FolderArgument,
-    language: Annotated[str, typer.Option(help="Language of the page, such as en or de.")] = "en",
-    item: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON file with attributes of a pass item: fields, overrides, images, voided. An image is the name of "
-            "a file beside it, or with --stage a key of `image put`."
-        ),
-    ] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage that has the images of the item's keys.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.")] = None,
-) -> None:
-    """Write an HTML page that shows a pass of a template, front and back.
-
-    Example: python -m infra template preview chalicelib/templates/boarding.pass --language de
-    """
-    name, findings, files = _readable(folder)
-    _show(str(folder), findings, standard_error())
-    images = ItemImages(item.parent if item else Path(), Stage.open(stage) if stage is not None else None)
-    attributes = images.with_keys(_attributes(item))
-    template = Template.parse(name, files)
-    parsed = PassItem.parse({"pass_id": SAMPLE_PASS_ID, **attributes, "template": name})
-    for each in validate(template, parsed):
-        _show(str(item), [warning("", each.path, each.problem, each.source)], standard_error())
-    rendered = render(
-        template,
-        parsed,
-        web_service_url="https://example.com",
-        authentication_token=AuthenticationToken("0" * MIN_AUTHENTICATION_TOKEN_LENGTH),
-        team_identifier="PREVIEW",
-    )
-    target = output or PREVIEWS / f"{name}.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    own = localized_strings(template, parsed) | {path: images.get(key) for path, key in parsed.images.items()}
-    archive = template.archive_with(own, personalized=False)
-    target.write_text(page(archive.with_pass(rendered, sign=lambda _: b"not signed"), language=language))
-    write_line(str(target))
 
 
 @app.command()
@@ -127,10 +87,8 @@ def push(
     folder: FolderArgument,
     stage: StageOption = "dev",
     *,
-    notify: Annotated[
-        bool, typer.Option("--notify", help="Touch all passes of the template, so that phones download them again.")
-    ] = False,
-    rate: Annotated[float, typer.Option(min=0.1, help="Maximum number of passes to touch per second.")] = DEFAULT_RATE,
+    notify: NotifyOption = False,
+    rate: RateOption = DEFAULT_RATE,
     keep_images: Annotated[
         bool, typer.Option("--keep-images", help="Store images as they are, without lossless recompression.")
     ] = False,
@@ -146,7 +104,7 @@ def push(
     """
     progress = standard_error()
     name, findings, files = _readable(folder)
-    _show(str(folder), findings, progress)
+    show_findings(str(folder), findings, progress)
     deployed = Stage.open(stage)
     bucket = TemplatesBucket(deployed)
     _warn_of_lost_fields(bucket.current(name), Template.parse(name, files), progress)
@@ -155,20 +113,38 @@ def push(
     with Progress(TextColumn("uploading"), BarColumn(), DownloadColumn(), console=progress, transient=True) as bar:
         task = bar.add_task("upload", total=len(pack(files)))
         pushed = bucket.push(name, files, on_progress=lambda count: bar.advance(task, count))
-    progress.print(
-        f"template {name}: revision {pushed.revision} "
-        + ("was current already" if pushed.unchanged else "is current now")
-    )
-    rechecked = _recheck_refused(Pushes(deployed), name, progress)
-    touched = None
-    if notify:
-        progress.print(f"waiting {SETTLE_SECONDS:.0f} s until all functions use it")
-        time.sleep(SETTLE_SECONDS)
-        touched = _notify(deployed, name, pushed.revision, rate, progress)
+    done = _publish(deployed, name, pushed, rate=rate if notify else None, console=progress)
     if as_json:
         saving = {"bytes_before": images.bytes_before, "bytes_after": images.bytes_after} if images else None
-        done = {"revision": pushed.revision, "before": pushed.before, "rechecked": rechecked, "touched": touched}
-        write_json({"template": name, **done, "images": saving}, indent=None)
+        write_json({**done, "images": saving}, indent=None)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a pushed template.")],
+    revision: Annotated[
+        str | None, typer.Argument(metavar="[REVISION]", help="Default: the revision that was pushed before.")
+    ] = None,
+    stage: StageOption = "dev",
+    *,
+    notify: NotifyOption = False,
+    rate: RateOption = DEFAULT_RATE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an older revision of a template current again, as a push of it would. Takes effect within 5 seconds.
+
+    `template list` shows the revisions. No revision is lost: a rollback can be rolled back by naming the newer one.
+
+    Example: python -m infra template rollback boarding --stage dev --notify
+    """
+    progress = standard_error()
+    deployed = Stage.open(stage)
+    bucket = TemplatesBucket(deployed)
+    target = bucket.find(name, revision)
+    _warn_of_lost_fields(bucket.current(name), target, progress)
+    done = _publish(deployed, name, bucket.make_current(target), rate=rate if notify else None, console=progress)
+    if as_json:
+        write_json(done, indent=None)
 
 
 @app.command()
@@ -180,7 +156,7 @@ def pull(
         PullForm, typer.Option("--as", help="pass: NAME.pass; pkpasstemplate: for Pass Designer.")
     ] = PullForm.PASS,
 ) -> None:
-    """Write a template to a folder as it was last pushed.
+    """Write a template to a folder as it was last pushed; one that was never pushed as it is packaged with the app.
 
     Example: python -m infra template pull boarding --stage dev --into designs
     """
@@ -189,24 +165,114 @@ def pull(
 
 @app.command(name="list")
 def list_templates(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """List the templates of a stage: pushed ones, and those packaged with the app.
+    """List the templates of a stage and their revisions: pushed ones, and those packaged with the app.
 
     Example: python -m infra template list --stage dev
     """
     pushed = TemplatesBucket(Stage.open(stage)).list()
-    rows: list[tuple[str, str, str | None]] = [
-        (template.name, template.revision, f"{template.pushed_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    rows: list[dict[str, Any]] = [
+        {
+            "template": template.name,
+            "revision": template.revision,
+            "pushed_at": _time(template.pushed_at),
+            "revisions": [{"revision": r.revision, "pushed_at": _time(r.pushed_at)} for r in template.revisions],
+        }
         for template in pushed
     ]
     pushed_names = {template.name for template in pushed}
-    rows += [(name, "packaged", None) for name in packaged_names() if name not in pushed_names]
-    rows.sort(key=lambda row: row[0])
+    rows += [
+        {"template": name, "revision": "packaged", "pushed_at": None, "revisions": []}
+        for name in packaged_names()
+        if name not in pushed_names
+    ]
+    rows.sort(key=lambda row: str(row["template"]))
     if as_json:
-        keys = ("template", "revision", "pushed_at")
-        write_json([dict(zip(keys, row, strict=True)) for row in rows])
+        write_json(rows)
         return
-    for name, revision, pushed_at in rows:
-        write_line(f"{name:24} {revision:18} {pushed_at or ''}".rstrip())
+    for row in rows:
+        write_line(f"{row['template']:24} {row['revision']:18} {row['pushed_at'] or ''}".rstrip())
+        for older in row["revisions"]:
+            if older["revision"] != row["revision"]:
+                write_line(f"{'':24} {older['revision']:18} {older['pushed_at']}  not current")
+
+
+@app.command()
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a pushed template.")],
+    stage: StageOption = "dev",
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Delete it although passes use it.")] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a template with all its revisions, unless passes use it.
+
+    The passes of a deleted template cannot be downloaded or changed until a template of this name is pushed; if one is
+    packaged with the app, they are built from that one. The bucket keeps deleted versions: docs/guides/templates.md
+    says how to restore them.
+
+    Example: python -m infra template delete boarding --stage dev
+    """
+    deployed = Stage.open(stage)
+    bucket = TemplatesBucket(deployed)
+    count = len(bucket.revisions(name))
+    with standard_error().status("looking for passes of the template"):
+        users = used_by(deployed, template=name, most=MAX_NAMED_PASSES + 1)
+    if users and not force:
+        named = ", ".join(users[:MAX_NAMED_PASSES]) + (", ..." if len(users) > MAX_NAMED_PASSES else "")
+        raise TemplateUsedError(
+            f"template {name} is used by passes ({named}), which could not be downloaded without it; nothing was "
+            "deleted; delete the passes or give them another template first, or use --force"
+        )
+    with Terminal(stage=stage, yes=yes) as dialogue:
+        if not dialogue.allows(f"delete template {name} with {count} revisions?"):
+            raise DeclinedError("declined; nothing was deleted")
+    bucket.delete(name)
+    packaged = name in packaged_names()
+    if as_json:
+        write_json({"template": name, "deleted_revisions": count, "packaged": packaged})
+    else:
+        write_line(
+            f"deleted template {name}" + ("; passes are now built from the packaged template" if packaged else "")
+        )
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _publish(
+    stage: Stage, name: str, pushed: PushedRevision, *, rate: float | None, console: PlainConsole
+) -> dict[str, object]:
+    """Recheck the refused passes of a template whose revision became current, and touch all passes if asked.
+
+    Args:
+        stage: the stage.
+        name: name of the template.
+        pushed: the revision.
+        rate: passes to touch per second; None to touch none.
+        console: for progress.
+
+    Returns:
+        The results, for JSON.
+    """
+    console.print(
+        f"template {name}: revision {pushed.revision} "
+        + ("was current already" if pushed.unchanged else "is current now")
+    )
+    rechecked = _recheck_refused(Pushes(stage), name, console)
+    touched = None
+    if rate is not None:
+        console.print(f"waiting {SETTLE_SECONDS:.0f} s until all functions use it")
+        time.sleep(SETTLE_SECONDS)
+        touched = _notify(stage, name, pushed.revision, rate, console)
+    return {
+        "template": name,
+        "revision": pushed.revision,
+        "before": pushed.before,
+        "rechecked": rechecked,
+        "touched": touched,
+    }
 
 
 def _warn_of_lost_fields(before: Template | None, after: Template, console: PlainConsole) -> None:
@@ -293,32 +359,3 @@ def _readable(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
     if errors:
         raise TemplateRefusedError("\n  ".join([f"template {name} has errors; nothing was stored:", *errors]))
     return name, findings, files
-
-
-def _attributes(path: Path | None) -> dict[str, object]:
-    if path is None:
-        return {}
-    try:
-        attributes = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise RefusedError(f"{path}: not a readable pass item: {error}") from None
-    if not isinstance(attributes, dict):
-        raise RefusedError(f'{path}: must be a JSON object such as {{"fields": {{"gate": "B22"}}}}')
-    return attributes
-
-
-def _show(folder: str, findings: list[Finding], console: PlainConsole) -> None:
-    for finding in findings:
-        console.print(styled(finding.severity.value, COLORS[finding.severity], f": {finding}"))
-    if not findings:
-        console.print(f"{folder}: no problems found")
-
-
-def _described(finding: Finding) -> dict[str, str]:
-    return {
-        "severity": finding.severity.value,
-        "file": finding.file,
-        "path": finding.path,
-        "problem": finding.problem,
-        "source": finding.source,
-    }

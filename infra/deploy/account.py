@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from chalicelib.updates.pacing import REQUESTS_PER_DEVICE, default_push_rate
 from infra.deploy.errors import DeployError
 from infra.deploy.resources import resources
 from infra.stage import aws
@@ -58,4 +59,26 @@ def check_concurrency(
             f"warning: the account's concurrency limit is {total}, below the {needed} that ThrottleRate "
             f"{values['ThrottleRate']} and ThrottleBurst {values['ThrottleBurst']} allow: phones would get errors "
             "(500); have AWS raise the Lambda quota 'Concurrent executions', or set lower limits"
+        )
+
+
+def check_push_rate(parameters: Mapping[str, str]) -> None:
+    """Refuse a push rate whose phones the gateway would refuse.
+
+    Args:
+        parameters: the template's parameters, including those of the last deployment.
+
+    Raises:
+        DeployError: the rate is 0, or the phones send more requests than the gateway lets through.
+    """
+    defaults = resources()["Parameters"]
+    throttle_rate = float(parameters.get("ThrottleRate") or defaults["ThrottleRate"]["Default"])
+    given = parameters.get("PushRateLimit") or ""
+    push_rate = int(given) if given.isdigit() else default_push_rate(throttle_rate)
+    if push_rate < 1 or push_rate * REQUESTS_PER_DEVICE > throttle_rate:
+        raise DeployError(
+            f"PushRateLimit {push_rate}: each notified phone sends {REQUESTS_PER_DEVICE} requests, so that is "
+            f"{push_rate * REQUESTS_PER_DEVICE} requests per second, but ThrottleRate lets {throttle_rate:g} through; "
+            f"set PushRateLimit to a number from 1 to {int(throttle_rate / REQUESTS_PER_DEVICE)}, or leave it empty "
+            f"for {default_push_rate(throttle_rate)}, which keeps a third of ThrottleRate free"
         )

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from infra.deploy.account import CONCURRENCY, check_concurrency, check_region
+from infra.deploy.account import CONCURRENCY, check_concurrency, check_push_rate, check_region
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.chalice.data_stack import API_ID
 from infra.deploy.change_sets import RETAINED_TYPES, ChangeSet, CloudStack, Dialogue, ResourceChange
@@ -157,8 +157,8 @@ class Deployer:
             parameters: stack parameters; those that are not given keep their values of the last deployment.
 
         Raises:
-            DeployError: a domain has no certificate, the region lacks a service, or the account cannot reserve the
-                concurrency.
+            DeployError: a domain has no certificate, phones would send more requests than the gateway lets through,
+                the region lacks a service, or the account cannot reserve the concurrency.
         """
         self._stack.refuse_if_busy()
         before = self._stack.parameters()
@@ -168,6 +168,7 @@ class Deployer:
                 f"DomainName {values['DomainName']}: requires CertificateArn, the domain's ACM certificate in this "
                 "region; add --set CertificateArn=arn:aws:acm:..."
             )
+        check_push_rate(values)
         check_region(self.location().region)
         check_concurrency(
             values, reserved_now=sum(int(before.get(name, 0)) for name in CONCURRENCY), on_progress=self._on_progress

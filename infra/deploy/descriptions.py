@@ -13,6 +13,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "CertificateArn": "ARN of the domain's certificate in ACM, in the region of the stage.",
     "HostedZoneId": "Route 53 hosted zone in which to create the domain's record. Empty creates no record.",
     "ThrottleRate": "Requests per second that API Gateway lets through; it answers the rest with 429.",
+    "PushRateLimit": "Devices notified per second, at most half of ThrottleRate; empty for a third of ThrottleRate.",
     "ThrottleBurst": "Requests that API Gateway lets through at once.",
     "PathParameters": "Whether the gateway passes path parameters percent-encoded (AWS) or decoded (the local run).",
     "PersonalizeAuthorization": "Whether signing up requires the pass's Authorization header; Apple documents none.",

@@ -189,7 +189,7 @@ ALARMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         "DeferredAge",
-        "Pushes are still deferred more than an hour after their change",
+        "Pushes are still deferred more than an hour after they were due",
         own("DeferredAge", "Maximum"),  # the queue's own age excludes messages that were received three times
         threshold=3_600_000,
         seconds=1800,

@@ -61,7 +61,7 @@ def run_demo(stack: LocalRun, folder: Path, *, on_progress: Callable[[str], None
     try:
         passes.put_item(Item={**item, "fields": fields})
         timeline.step(f"pipeline: PutItem {pass_id}, gate A7")
-        link = _links(stack).make(pass_id, lifetime=LINK_LIFETIME)
+        link = _links(stack).make([pass_id], lifetime=LINK_LIFETIME)
         timeline.step(f"issuer:   hands it out by a link: {link.url}")
         status = phone.opens(link.url)
         timeline.step(f"phone:    opens the link, adds the pass and registers: {status.value} {status.phrase}")

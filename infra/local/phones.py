@@ -4,8 +4,7 @@ They make the requests that real phones make, and measure what people see: when 
 were refused, and which phones gave up. `phone.py` simulates one phone in detail; these store no passes.
 
 A push to a phone is an empty notification (Apple, "Adding a Web Service to Update Passes"): the phone lists its changed
-passes of that type and downloads each of them. A failed call is tried again with growing delays, and given up after
-some attempts. Apple documents neither delays nor attempts; `Retries` are an assumption.
+passes of that type and downloads each of them. A failed call is repeated as `infra/core/phone_retries.py` describes.
 """
 
 import asyncio
@@ -25,6 +24,7 @@ from urllib.parse import quote
 import httpx
 
 from chalicelib.core.identifiers import PassId
+from infra.core.phone_retries import Retries
 from infra.local.verification import PassError, verify_manifest, verify_pass
 
 POLL_SECONDS = 0.05
@@ -32,29 +32,10 @@ CONNECTIONS = 256
 """Requests of all phones at the same time; others wait for a connection. Each of them is a file descriptor."""
 REQUEST_TIMEOUT_SECONDS = 60.0
 """iOS's default (Apple, `URLSessionConfiguration.timeoutIntervalForRequest`)."""
+SECONDS = "passwire_seconds"
+"""Duration of the call, among the extensions of its response."""
 SIGNATURE_EVERY = 50
 """The signature of every 50th download is verified, the digests of each: one call of openssl takes 10 ms of CPU."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How a phone repeats failed calls: an assumption, since Apple publishes no numbers.
-
-    Args:
-        attempts: the number of attempts of a call before the phone gives up until the next push.
-        first_delay_seconds: the delay after the first attempt.
-        growth: the factor from each delay to the next.
-        spread: the largest random deviation of a delay, as a share of it.
-    """
-
-    attempts: int = 5
-    first_delay_seconds: float = 5.0
-    growth: float = 2.0
-    spread: float = 0.25
-
-    def delay_seconds(self, failed: int, chance: float) -> float:
-        """Return the delay after a number of failed attempts; `chance` is a random number from 0 to 1."""
-        return self.first_delay_seconds * self.growth ** (failed - 1) * (1 + self.spread * (2 * chance - 1))
 
 
 @dataclass(slots=True)
@@ -112,20 +93,30 @@ class Counts:
     Args:
         requests: requests, also repeated ones.
         refused: responses 429.
+        refused_seconds: the sum of their durations: the time to reach the gateway, which refuses at once.
         failed: responses 5xx, and requests without a response.
         wrong: other unexpected responses, which phones do not repeat, and passes that they do not accept.
         gave_up: calls that were given up.
         pushes: pushes that arrived.
         updated: passes that were replaced.
+        lists: list calls that were answered.
+        list_seconds: the sum of their durations.
+        downloads: downloads that were answered.
+        download_seconds: the sum of their durations.
     """
 
     requests: int = 0
     refused: int = 0
+    refused_seconds: float = 0.0
     failed: int = 0
     wrong: int = 0
     gave_up: int = 0
     pushes: int = 0
     updated: int = 0
+    lists: int = 0
+    list_seconds: float = 0.0
+    downloads: int = 0
+    download_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,6 @@ class Phones:
         self._http = http
         self._on_shown = on_shown
         self._retries = retries
-        self._downloads = 0
         self._random = random.Random(0)  # noqa: S311 - no secret
         self._updates: set[asyncio.Task[None]] = set()
 
@@ -251,6 +241,11 @@ class Phones:
         self._updates.add(update)
         update.add_done_callback(self._updates.discard)
 
+    @property
+    def busy(self) -> bool:
+        """True while a phone makes calls, or waits to repeat one."""
+        return bool(self._updates)
+
     async def settle(self) -> None:
         """Wait until no phone makes calls or waits to repeat one."""
         while self._updates:
@@ -295,6 +290,8 @@ class Phones:
             self._registrations(phone, pass_type_identifier),
             params={} if tag is None else {"passesUpdatedSince": tag},
         )
+        self.counts.lists += 1
+        self.counts.list_seconds += response.extensions[SECONDS]
         if response.status_code == HTTPStatus.NO_CONTENT:
             return []
         page = response.json()
@@ -306,11 +303,12 @@ class Phones:
         pass_id = held.pass_id
         path = f"/v1/passes/{_quoted(pass_id.pass_type_identifier)}/{_quoted(pass_id.serial_number)}"
         response = await self._call("GET", path, headers={**_authorization(held), **validator})
+        self.counts.downloads += 1
+        self.counts.download_seconds += response.extensions[SECONDS]
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             return
-        self._downloads += 1
         try:
-            content = _opened(response.content, signature=self._downloads % SIGNATURE_EVERY == 0)
+            content = _opened(response.content, signature=self.counts.downloads % SIGNATURE_EVERY == 0)
         except (PassError, zipfile.BadZipFile, ValueError):
             self.counts.wrong += 1
             return
@@ -321,6 +319,7 @@ class Phones:
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - options of httpx
         for attempt in range(1, self._retries.attempts + 1):
             self.counts.requests += 1
+            started = time.perf_counter()
             try:
                 response = await self._http.request(method, self._api_url + path, **options)
             except httpx.TransportError:
@@ -328,9 +327,11 @@ class Phones:
             else:
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self.counts.refused += 1
+                    self.counts.refused_seconds += time.perf_counter() - started
                 elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.counts.failed += 1
                 elif response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
+                    response.extensions[SECONDS] = time.perf_counter() - started
                     return response
                 else:
                     self.counts.wrong += 1

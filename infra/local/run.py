@@ -9,9 +9,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from infra.deploy.change_sets import Unattended
@@ -101,6 +102,7 @@ def local_run(
     port: int | None = None,
     fresh: bool = False,
     any_pass_type: bool = False,
+    parameters: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[LocalRun]:
     """Start everything, and stop it at the end of the context.
 
@@ -110,6 +112,7 @@ def local_run(
         port: the port of the embedded AWS; None for the one that it had in this folder before, or a free one.
         fresh: remove the data and the certificates of the run before.
         any_pass_type: issue a certificate for each pass type at its first use.
+        parameters: stack parameters that differ from their defaults.
 
     Raises:
         LocalError: a local run exists in the folder, the port is in use, or the embedded AWS did not start.
@@ -165,6 +168,7 @@ def local_run(
                 "ApnsUrl": apns.apns_url,
                 "ApnsCa": chain.root.read_text(),
                 "PathParameters": "decoded",
+                **parameters,
             },
             dialogue=Unattended(),
         )

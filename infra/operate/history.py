@@ -6,7 +6,6 @@ the event `devices_found` relates that id to the devices that have the pass, and
 (`changes`).
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
+from infra.operate.log_lines import event_fields
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -109,7 +109,7 @@ class History:
             try:
                 for page in pages.paginate(logGroupName=group, filterPattern=pattern, startTime=int(since * 1000)):
                     for event in page["events"]:
-                        if (fields := _fields(event["message"])) is not None:
+                        if (fields := event_fields(event["message"])) is not None:
                             yield _LoggedEvent(event["timestamp"] / 1000, fields)
             except self._logs.exceptions.ResourceNotFoundException:
                 continue  # a function that never ran has no log group
@@ -237,14 +237,6 @@ def _devices(count: object) -> str:
 
 def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _fields(message: str) -> dict[str, Any] | None:
-    try:
-        content = json.loads(message)
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) and "event" in content else None
 
 
 def phrases(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from botocore.config import Config
 
 from infra.core.terminal import printable, printable_lines
+from infra.operate.log_lines import event_fields, is_metric
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -97,15 +98,12 @@ def _events(client: Any, group: str, since: int) -> Iterator[dict[str, Any]]:  #
 
 def _readable(line: str) -> str:
     """Format a structured line as `event name=value ...`; return other text as it is."""
-    if line.startswith(LAMBDA_LINES):
+    if line.startswith(LAMBDA_LINES) or is_metric(line):
         return ""
-    try:
-        fields = json.loads(line)
-        if "_aws" in fields:
-            return ""  # a metric
-        event = fields.pop("event")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    fields = event_fields(line)
+    if fields is None:
         return line
+    event = fields.pop("event")
     fields.pop("request_id", None)
     return " ".join([str(event), *(f"{name}={_plain(value)}" for name, value in fields.items())])
 

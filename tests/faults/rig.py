@@ -21,7 +21,7 @@ import boto3
 from boto3.dynamodb.types import TypeSerializer
 from botocore.awsrequest import AWSResponse
 
-from chalicelib.apns.client import Client, Outcome
+from chalicelib.apns.client import Client, Outcome, Pace, Push
 from chalicelib.aws import session
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.templates import Templates
@@ -31,6 +31,8 @@ from chalicelib.core.identifiers import PassId
 from chalicelib.flows.change import ChangeHandler, ChangeLimits
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.fan_out import FanOutLimits
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
@@ -40,6 +42,7 @@ from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.conditional import Conditions
+from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import Recheck, RecheckReason
 from chalicelib.updates.removals import HeldRemovals, parse_held_removals
 from infra.deploy.resources import resources
@@ -59,6 +62,8 @@ MAX_ROUNDS = 3000
 MAX_DEPTH = 16
 """How often a function may be invoked by messages that it sent to its own queue (Lambda guide, "Recursive loop
 detection": about 16 times)."""
+WAITING = ('"not_before"', '"slot_at"')
+"""Parts of the bodies of messages that are not delivered before their delay is over."""
 UNTIL_TOO_OLD = -1
 """The value of MaximumRetryAttempts for which only the age of the records ends the attempts."""
 WORKER_SECONDS = 40.0
@@ -127,6 +132,11 @@ class Rig:
         self.apns = apns
         self.tables = tables
         self.skew = 0.0
+        self.devices_per_second = 1_000_000.0
+        self.sleeps = 0
+        self.dies_at_sleep = 0
+        self.sends: list[tuple[float, int, float]] = []
+        """The time, the number of devices and the seconds of each send."""
         self.broken_templates: dict[str, Exception] = {}
         self.certificate_ended = False
         self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
@@ -165,6 +175,40 @@ class Rig:
     def new_client(self, **options: Any) -> Client:  # noqa: ANN401 - Client's own
         return self.apns.client(**options)
 
+    def paces(self, devices_per_second: float) -> None:
+        """Set the rate, and measure it from now on."""
+        self.devices_per_second = devices_per_second
+        self.new_environment()
+
+    def _sleep(self, seconds: float) -> None:
+        """Move the clock instead of waiting inside an invocation."""
+        self.sleeps += 1
+        if self.sleeps == self.dies_at_sleep:
+            raise Killed
+        self.skew += seconds
+
+    def _client_for(self, _: str) -> Client:
+        """Wrap the client: pushes that are spread over time are sent at once, and the clock moves by that time."""
+        client = self.client
+
+        def push(pushes: list[Push], *, deadline: float, pace: Pace) -> Iterator[Outcome]:
+            self.sends.append((self.clock(), len(pushes), pace.spread_seconds))
+            yield from client.push(pushes, deadline=deadline, pace=Pace(start_until=pace.start_until))
+            self.skew += pace.spread_seconds
+
+        members = {"push": push, "connections": client.connections, "identity": client.identity}
+        return cast("Client", SimpleNamespace(**members))
+
+    def most_at_once(self) -> float:
+        """The largest number of seconds by which sends of any period exceeded the rate that each was sent at."""
+        most = 0.0
+        for first in range(len(self.sends)):
+            taken = 0.0
+            for at, _, seconds in self.sends[first:]:
+                taken += seconds
+                most = max(most, taken - (at + seconds - self.sends[first][0]))
+        return most
+
     def new_environment(self) -> None:
         """Start a new execution environment, which caches nothing."""
         self.dynamodb, self.sqs = session.client("dynamodb"), session.client("sqs")
@@ -179,8 +223,9 @@ class Rig:
         self._watch(self.sqs)
         push_sender = PushSender(
             self.store,
+            Pacer(self.store, PushRate(self.devices_per_second), clock=self.clock, sleep=self._sleep),
             Metrics("faults"),
-            client_for=lambda _: self.client,
+            client_for=self._client_for,
             clock=self.clock,
             hold=self.queue.hold,
         )
@@ -197,7 +242,7 @@ class Rig:
             Metrics("faults"),
             templates=templates,
             clock=self.clock,
-            limits=ChangeLimits(max_direct_devices=DIRECT_DEVICES),
+            limits=ChangeLimits(narrow_devices=DIRECT_DEVICES),
         )
         self.push_worker = PushWorker(
             self.store,
@@ -205,7 +250,7 @@ class Rig:
             push_sender,
             rechecker=lambda: rechecker,
             clock=self.clock,
-            limits=WorkerLimits(fan_out_page=PAGE),
+            limits=WorkerLimits(FanOutLimits(page=PAGE)),
         )
         self.downloader = Downloader(self.store, self.keys, builder, failures, window_seconds=25)
 
@@ -303,7 +348,7 @@ class Rig:
                 VisibilityTimeout=0,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             ).get("Messages", [])
-            if not messages:
+            if not messages and not self._paced_become_due():
                 return
             messages = [message for message in messages if not self._too_early(message)]
             messages = [message for message in messages if not self._stopped_as_loop(message)]
@@ -386,6 +431,15 @@ class Rig:
         for body in due:
             self._sqs.send_message(QueueUrl=self.push_queue, MessageBody=body)
 
+    def _paced_become_due(self) -> bool:
+        """Move the clock to the next paced message, if only such messages are left; false if there is nothing left."""
+        paced = [visible_from for visible_from, body in self._delayed if '"not_before"' not in body]
+        if not paced:
+            return False
+        self.skew += max(0.0, min(paced) - self.clock())
+        self._put_back_what_is_due()
+        return True
+
     def _stopped_as_loop(self, message: dict[str, Any]) -> bool:
         """Return true if Lambda stops the invocation for this message, whose pushes are then lost."""
         if self.rules.may_recurse or self._depths.get(message["MessageId"], 1) <= MAX_DEPTH:
@@ -401,7 +455,7 @@ class Rig:
 
         def send(params: dict[str, Any], **_: object) -> dict[str, Any]:
             delays[:] = [entry.get("DelaySeconds", 0) for entry in params["Entries"]]
-            waiting[:] = ['"not_before"' in entry["MessageBody"] for entry in params["Entries"]]
+            waiting[:] = [any(name in entry["MessageBody"] for name in WAITING) for entry in params["Entries"]]
             return {**params, "Entries": [{**entry, "DelaySeconds": 0} for entry in params["Entries"]]}
 
         def sent(parsed: dict[str, Any], **_: object) -> None:

@@ -11,10 +11,13 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import boto3
+
 from chalicelib.apns.client import Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.aws.templates import TemplateMissingError
 from chalicelib.core.identifiers import PushToken
+from chalicelib.updates.pacing import HORIZON_SECONDS, LATENESS_SECONDS, ROW
 from infra.local.certificates import make_development_chain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, local_run
 from tests.faults.rig import DIRECT_DEVICES, PAGE, Result, Rig, a_rig
@@ -26,6 +29,8 @@ VERY_MANY = 2500
 """Too many for the push tasks of one batch of the worker, in which each device would get one push."""
 ATTEMPTS_IN_TEN_MINUTES = 7
 """Attempts with waits of 5 s that double each time."""
+SLOW = 40.0
+"""Devices per second of the paced scenarios: over a minute for VERY_MANY."""
 HOUR = 3600.0
 DAY = 24 * HOUR
 AWAY = range(4, 60)
@@ -402,6 +407,105 @@ def downloads_that_fail_while_dynamodb_is_away(rig: Rig) -> None:
     rig.drains()
 
 
+def paced_fan_out(rig: Rig, *, fault: Callable[[int], None] = lambda _: None) -> None:
+    """A fan-out that takes minutes at its rate, with a change of a pass on one device in between."""
+    rig.paces(SLOW)
+    rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
+
+    def between(attempt: int) -> None:
+        fault(attempt)
+        if attempt == 5:
+            changed_at = rig.clock()
+            rig.delivers([rig.record(rig.has_a_pass("Q", devices=1))])
+            assert rig.clock() - changed_at < 5
+
+    rig.drains(between=between)
+    assert rig.most_at_once() <= LATENESS_SECONDS
+
+
+def paced_and_killed_in_mid_wait(rig: Rig) -> None:
+    """The worker dies while it waits for a slot, again and again."""
+
+    def kill_soon(_: int) -> None:
+        rig.dies_at_sleep = rig.sleeps + 3
+
+    paced_fan_out(rig, fault=kill_soon)
+
+
+def paced_and_throttled(rig: Rig) -> None:
+    """Every other request to DynamoDB and SQS is throttled, those for the timelines' row among them."""
+    with rig.services_answer(lambda n: (400, "ProvisionedThroughputExceededException") if n % 2 else None):
+        paced_fan_out(rig)
+
+
+def paced_and_dynamodb_away(rig: Rig) -> None:
+    """It is away for longer than one invocation, in the middle of the fan-out."""
+    rig.paces(SLOW)
+    rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
+    with rig.services_answer(lambda n: (500, "InternalServerError") if n in range(30, 90) else None, of="dynamodb"):
+        rig.drains()
+    assert rig.most_at_once() <= LATENESS_SECONDS
+
+
+def paced_batch_twice(rig: Rig) -> None:
+    """The stream delivers more changes than fit a second twice: the second time takes its own time."""
+    rig.paces(SLOW)
+    records = [rig.record(rig.has_a_pass(f"P{number}", devices=1)) for number in range(FEW)]
+    rig.delivers(records)
+    rig.delivers(records)
+    rig.drains()
+    assert rig.most_at_once() <= LATENESS_SECONDS
+
+
+def paced_and_row_deleted(rig: Rig) -> None:
+    """The sends that were scheduled before become due together, and the stage's time still limits them."""
+
+    def delete(attempt: int) -> None:
+        if attempt == 3:
+            boto3.resource("dynamodb").Table(rig.tables.names["versions"]).delete_item(Key={"pass_id": ROW})
+
+    paced_fan_out(rig, fault=delete)
+
+
+def paced_at_a_lower_rate_later(rig: Rig) -> None:
+    """The rate is lowered by a deployment during the fan-out: it counts from the next send on."""
+
+    def lower(attempt: int) -> None:
+        if attempt == 3:
+            rig.paces(SLOW / 4)
+
+    paced_fan_out(rig, fault=lower)
+
+
+def paced_and_apns_away(rig: Rig) -> None:
+    """The pushes that failed take new time when they are tried again."""
+
+    def down(attempt: int) -> None:
+        if attempt == 2:
+            rig.apns.suffers(down=True)
+        elif attempt == 8:
+            rig.apns.recovers()
+
+    rig.paces(SLOW)
+    rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
+    rig.drains(between=down)
+    assert rig.most_at_once() <= LATENESS_SECONDS
+
+
+def paced_and_changed_again(rig: Rig) -> None:
+    """The newer change ends the fan-out: few devices are notified twice."""
+    rig.paces(SLOW)
+    pass_id = rig.has_a_pass("P", devices=VERY_MANY)
+    rig.delivers([rig.record(pass_id)])
+
+    def again(attempt: int) -> None:
+        if attempt == 3:
+            rig.delivers([rig.record(pass_id, gate="B23")])
+
+    rig.drains(between=again)
+    assert rig.most_at_once() <= LATENESS_SECONDS
+
+
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
     "APNs down for ten minutes": apns_down_for_ten_minutes,
@@ -435,15 +539,25 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "H3: a template that comes after its items": a_template_that_comes_after_its_items,
     "H6: downloads fail until the certificate is renewed": downloads_that_fail_until_the_certificate_is_renewed,
     "H6: downloads fail while DynamoDB is away": downloads_that_fail_while_dynamodb_is_away,
+    "paced: a fan-out of minutes": paced_fan_out,
+    "paced: the worker killed in mid-wait": paced_and_killed_in_mid_wait,
+    "paced: DynamoDB and SQS throttle every other request": paced_and_throttled,
+    "paced: DynamoDB away for longer than one invocation": paced_and_dynamodb_away,
+    "paced: the same batch delivered twice": paced_batch_twice,
+    "paced: the timelines' row deleted": paced_and_row_deleted,
+    "paced: the rate lowered during a fan-out": paced_at_a_lower_rate_later,
+    "paced: APNs down during a fan-out": paced_and_apns_away,
+    "paced: changed again during a fan-out": paced_and_changed_again,
 }
 REPEATS: Mapping[str, int] = {
     "Lambda killed at each step": 2000,
     "Lambda killed in the middle of pushing": FEW,
     "the same batch delivered twice": FEW,
     "the clock jumped by an hour, and back": FEW,
-    "the push function killed after queueing": DIRECT_DEVICES,
     "the worker killed in the middle of a fan-out": PAGE,
-    "a pass changed twice in a row": DIRECT_DEVICES,
+    "paced: the same batch delivered twice": FEW,
+    "paced: the worker killed in mid-wait": PAGE,
+    "paced: changed again during a fan-out": int(SLOW * (HORIZON_SECONDS + 10)),
 }
 """The largest number of repeated pushes, for those whose result is unknown and for second changes."""
 

@@ -40,7 +40,7 @@ def schedule_in_memory(random: Random, *, steps: int = STEPS) -> World:
         else:
             memory.items[pass_id] = dict(item)
 
-    world = World(random, memory.store(), write)
+    world = World(random, memory.store(), write, memory.timelines.clear)
     world.run(steps)
     return world
 
@@ -56,8 +56,9 @@ def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
         if guard is not None:
             patches.enter_context(MUTATIONS[guard]())
         for seed in seeds:
-            if lost := schedule_in_memory(Random(seed)).lost():  # noqa: S311 - a schedule, no secret
-                return seed, lost[0]
+            world = schedule_in_memory(Random(seed))  # noqa: S311 - a schedule, no secret
+            if wrong := world.lost() + world.too_fast():
+                return seed, wrong[0]
     return None
 
 

@@ -11,6 +11,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import REMOVED_PASSES_PER_REQUEST, Device, Devices
 from chalicelib.aws.tables.passes import Passes, StoredPass
 from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
+from chalicelib.aws.tables.timelines import Timelines
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
@@ -36,6 +37,8 @@ class Memory:
     deliveries: dict[str, int] = field(default_factory=dict)
     registrations: dict[PassId, Held] = field(default_factory=dict)
     devices: dict[DeviceLibraryIdentifier, Device] = field(default_factory=dict)
+    timelines: dict[str, int] = field(default_factory=dict)
+    waiting_fan_outs: set[PassId] = field(default_factory=set)
 
     def state(self, pass_id: PassId) -> VersionState:
         return VersionState(
@@ -53,6 +56,7 @@ class Memory:
             cast("Versions", MemoryVersions(self)),
             cast("Registrations", MemoryRegistrations(self)),
             cast("Devices", MemoryDevices(self)),
+            cast("Timelines", MemoryTimelines(self)),
         )
 
 
@@ -253,3 +257,27 @@ class MemoryDevices:
         else:
             self.rows.devices[device.identifier] = replace(row, passes=row.passes - set(batch))
         return True
+
+
+@dataclass
+class MemoryTimelines:
+    rows: Memory
+
+    def take_now(self, costs: Mapping[str, int], *, now: int) -> bool:
+        if any(self.rows.timelines.get(timeline, now - 1) >= now for timeline in costs):
+            return False
+        self.rows.timelines.update({timeline: now + cost for timeline, cost in costs.items()})
+        return True
+
+    def take_next(self, timeline: str, *, cost: int, free_by: int | None = None) -> int | None:
+        free_at = self.rows.timelines.get(timeline)
+        if free_at is None or (free_by is not None and free_at > free_by):
+            return None
+        self.rows.timelines[timeline] = free_at + cost
+        return free_at + cost
+
+    def add_fan_out(self, pass_id: PassId) -> None:
+        self.rows.waiting_fan_outs.add(pass_id)
+
+    def remove_fan_out(self, pass_id: PassId) -> None:
+        self.rows.waiting_fan_outs.discard(pass_id)

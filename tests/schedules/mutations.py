@@ -4,19 +4,21 @@ A property test that finds nothing may check nothing. Each mutation removes one 
 schedules must then find a lost update.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows import push_worker, send_pushes, stamp
+from chalicelib.flows import fan_out, send_pushes, stamp
 from chalicelib.flows.authorize import UnauthorizedError, authorize, read_header
-from chalicelib.flows.change import ChangeHandler, Targets
+from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.fan_out import FanOuts
 from chalicelib.flows.listing import Lister, Listing
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker, Valid
 from chalicelib.flows.register import Registrar
@@ -24,9 +26,10 @@ from chalicelib.passes.item import PassItem
 from chalicelib.updates.changes import PassChange
 from chalicelib.updates.conditional import validators_of
 from chalicelib.updates.fan_outs import Decline, FanOutProgress, FanOutState, claim
+from chalicelib.updates.pacing import HORIZON_SECONDS, Lane, Slot
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Tag, Version
-from chalicelib.updates.push_tasks import NotifyDevices, Recheck, RemoveRegistrations
-from tests.schedules.memory import MemoryVersions
+from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RemoveRegistrations
+from tests.schedules.memory import MemoryTimelines, MemoryVersions
 
 Mutation = Any
 """A context manager of `unittest.mock.patch`."""
@@ -35,12 +38,12 @@ Mutation = Any
 def stamp_after_fan_out() -> Mutation:
     original = ChangeHandler._stamp
 
-    def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
-        if not change.deleted and not change.first_issue:
-            self._find_devices(change, targets, modified_at=0)
-            stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
-        else:
-            original(self, change, targets)
+    def settle(self: ChangeHandler, change: PassChange) -> Sequence[DeviceLibraryIdentifier]:
+        if change.deleted or change.first_issue:
+            return original(self, change)
+        found = self._find_devices(change, modified_at=0)
+        stamp.stamp(self.store, change.pass_id, now=self.clock(), changes=change.count, deleted=False)
+        return found
 
     return patch.object(ChangeHandler, "_stamp", settle)
 
@@ -201,10 +204,11 @@ def a_record_that_is_stamped_is_settled() -> Mutation:
     """A batch that is repeated after a crash between stamp and fan-out does nothing."""
     original = ChangeHandler._stamp
 
-    def settle(self: ChangeHandler, change: PassChange, targets: Targets) -> None:
+    def settle(self: ChangeHandler, change: PassChange) -> Sequence[DeviceLibraryIdentifier]:
         version = self.store.versions.get(change.pass_id)
         if version is None or version.last_record != change.last_record:
-            original(self, change, targets)
+            return original(self, change)
+        return ()
 
     return patch.object(ChangeHandler, "_stamp", settle)
 
@@ -216,7 +220,7 @@ def fan_out_noted_as_done_before_it_is() -> Mutation:
         claimed = claim(state, **message)
         return replace(claimed, done=True) if isinstance(claimed, FanOutProgress) else claimed
 
-    return patch.object(push_worker, "claim", claim_all)
+    return patch.object(fan_out, "claim", claim_all)
 
 
 def failed_pushes_dropped() -> Mutation:
@@ -267,6 +271,53 @@ def recheck_that_was_asked_for_relied_on_for_long() -> Mutation:
     return patch.object(RecheckRequest, "is_pending", lambda self, _, *, now: now - self.requested_at < 900)
 
 
+def stages_time_not_taken() -> Mutation:
+    """A send that is due starts without time on the stage's timeline: the lanes alone limit it."""
+
+    def admit(self: Pacer, lane: Lane, devices: int, *, deadline: float) -> Slot:
+        assert lane
+        assert deadline
+        return Slot(self.clock(), self.rate.stage_cost(devices) / 1e6)
+
+    return patch.object(Pacer, "admit", admit)
+
+
+def stages_time_taken_in_advance() -> Mutation:
+    """The time is not waited for."""
+    return patch.object(Pacer, "wait_until", lambda *_: None)
+
+
+def timeline_without_condition() -> Mutation:
+    """Each send takes time from now on, even if it is taken already."""
+
+    def take_now(self: MemoryTimelines, costs: Mapping[str, int], *, now: int) -> bool:
+        self.rows.timelines.update({timeline: now + cost for timeline, cost in costs.items()})
+        return True
+
+    return patch.object(MemoryTimelines, "take_now", take_now)
+
+
+def unpaced_sends_taken_for_sent() -> Mutation:
+    """A send for which the stage has no time is neither scheduled again nor queued."""
+    return patch.object(PushWorker, "_sent_again", lambda *_, **__: [])
+
+
+def early_push_tasks_dropped() -> Mutation:
+    """A push task that is received before its slot is not sent again."""
+    return patch.object(PushWorker, "_deferred", lambda *_, **__: True)
+
+
+def fan_out_ends_at_its_horizon() -> Mutation:
+    """A fan-out that is ahead of its lane is not continued."""
+    original = FanOuts.carry_out
+
+    def carry_out(self: FanOuts, message_id: str, task: FanOut, *, deadline: float) -> None:
+        if task.slot_at - self.clock() <= HORIZON_SECONDS / 2:
+            original(self, message_id, replace(task, slot_at=0.0), deadline=deadline)
+
+    return patch.object(FanOuts, "carry_out", carry_out)
+
+
 MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "stamp after fan-out": stamp_after_fan_out,
     "read before write at registration": read_before_write_at_registration,
@@ -292,4 +343,10 @@ MUTATIONS: Mapping[str, Callable[[], Mutation]] = {
     "an unnecessary recheck counts as done": unnecessary_recheck_counts_as_done,
     "failed downloads forgotten": failed_downloads_forgotten,
     "a request for a recheck relied on for long": recheck_that_was_asked_for_relied_on_for_long,
+    "stage's time not taken": stages_time_not_taken,
+    "stage's time not waited for": stages_time_taken_in_advance,
+    "timeline without condition": timeline_without_condition,
+    "unpaced sends taken for sent": unpaced_sends_taken_for_sent,
+    "early push tasks dropped": early_push_tasks_dropped,
+    "fan-out ends at its horizon": fan_out_ends_at_its_horizon,
 }

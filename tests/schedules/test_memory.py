@@ -108,6 +108,10 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("versions.advance_fan_out", (pass_id,), {"before": None, "after": begun}),
         ("versions.note_delivery", ("client",), {"at": at}),
         ("versions.last_delivery", (random.choice(["client", "another"]),), {}),
+        ("timelines.take_now", ({"stage": 7},), {"now": random.choice([1000, 1000 + number])}),
+        ("timelines.take_now", ({"narrow": 9, "stage": 8},), {"now": random.choice([1000, 1000 + number])}),
+        ("timelines.take_next", ("stage",), {"cost": 5, "free_by": random.choice([None, 1000 + number])}),
+        ("timelines.take_next", (random.choice(["narrow", "wide"]),), {"cost": 5}),
         ("devices.remove", (device,), {"meanwhile": random.random() < 0.5, "at": at}),
     ]
     return random.choice(calls)

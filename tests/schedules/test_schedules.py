@@ -37,7 +37,9 @@ def test_schedules_lose_no_update(explored: Explored) -> None:
 def test_schedules_by_hypothesis_lose_no_update(random: Random) -> None:
     """Hypothesis makes the decisions, and can shrink them to a short counterexample."""
     with small_and_silent():
-        assert schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS).lost() == []
+        world = schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS)
+        assert world.lost() == []
+        assert world.too_fast() == []
 
 
 @pytest.mark.parametrize("guard", MUTATIONS)
@@ -59,3 +61,4 @@ def play_on_dynamodb(seed: int) -> None:
         world = World(Random(seed), tables.store(), tables.write)  # noqa: S311 - not a secret
         world.run(STEPS_ON_DYNAMODB)
         assert world.lost() == []
+        assert world.too_fast() == []

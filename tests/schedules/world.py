@@ -5,8 +5,9 @@ Theory of operation
 The code under test is the service's: `flows/` and `updates/`. Everything that runs concurrently in AWS is an actor, a
 greenlet: an API call, a batch of the stream, a message of the queue, a phone. Every request to a table, to the queue or
 to APNs is a step: the actor stops before it, and a scheduler decides which actor continues. The scheduler may also move
-the clock, fail a request before or after it took effect, end an actor permanently, deliver a batch or a message twice,
-invalidate a push token, make a phone remove a pass, make a pipeline delete one, or damage a phone's tag.
+the clock, fail a request before or after it took effect, stall an actor or end it permanently, deliver a batch or a
+message twice, delete the rows that pace pushes, invalidate a push token, make a phone remove a pass, make a pipeline
+delete one, or damage a phone's tag.
 
 It respects the limits on which the protocol relies: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
 after `API_TIMEOUT_SECONDS`, clocks differ by at most `SKEW_SECONDS`, a pass is not deleted again before the stream has
@@ -16,7 +17,8 @@ A deleted pass stays deleted or is loaded again. If it is loaded again within th
 the final conditions apply to it as to any other pass. If it stays deleted for longer, its phones lose it.
 
 At the end nothing new happens, no request fails, and all actors run to their ends. Then every phone that believes that
-it is registered must have the newest content, and every tag that was returned before a change must still list it.
+it is registered must have the newest content, and every tag that was returned before a change must still list it. And
+in no period may more devices have been notified than the rate and its burst allow (`updates/pacing.py`).
 """
 
 import itertools
@@ -33,7 +35,7 @@ from typing import Any, cast
 from boto3.dynamodb.types import TypeSerializer
 from greenlet import greenlet
 
-from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.client import Client, Outcome, Pace, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.queue import Queue, QueueError
 from chalicelib.aws.tables import Store
@@ -43,10 +45,12 @@ from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.authorize import UnauthorizedError
-from chalicelib.flows.change import ChangeHandler, ChangeLimits
+from chalicelib.flows.change import ChangeHandler, ChangeLimits, Settle
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.fan_out import FanOutLimits
 from chalicelib.flows.listing import Lister
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker, WorkerLimits
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
@@ -57,7 +61,9 @@ from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template, TemplateError
 from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.changes import Entry
 from chalicelib.updates.conditional import Conditions
+from chalicelib.updates.pacing import LATENESS_SECONDS, Lane, PushRate
 from chalicelib.updates.protocol import Tag, window_seconds
 from chalicelib.updates.push_tasks import PushTask, Recheck, RecheckReason, encode
 
@@ -93,6 +99,10 @@ class Actor:
     ended: Callable[[bool], None]
     dies_at: float
     skew: float
+    wakes_at: float = 0.0
+    """The time until which it waits inside its invocation."""
+    parts: "list[Actor]" = field(default_factory=list)
+    """The threads of an invocation, which end with it."""
     greenlet: "greenlet" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,11 +172,21 @@ class World:
         random: decides; hypothesis can hand in one that it controls.
         store: the real flows' store, without steps.
         write: puts a pass item, None deletes it; the stream is the world's own.
-        write_now: what the pipeline writes directly.
+        lose_timelines: deletes the rows of the timelines; None to keep them.
     """
 
-    def __init__(self, random: Random, store: Store, write: Callable[[PassId, dict[str, object] | None], None]) -> None:
+    def __init__(
+        self,
+        random: Random,
+        store: Store,
+        write: Callable[[PassId, dict[str, object] | None], None],
+        lose_timelines: Callable[[], None] | None = None,
+    ) -> None:
         self.random = random
+        self._lose_timelines = lose_timelines
+        self.timelines_lost_at: list[float] = []
+        self.pushed_at: list[float] = []
+        self.largest_send = 1
         self.now = 1_700_000_000.0
         self.calm = False
         self.steps = 0
@@ -209,11 +229,13 @@ class World:
             write_until=random.choice([0.05, 0.2, 0.6, 1.0]),
             repair=random.choice([0.0, 0.0, 0.05, 0.2]),
             certificate=random.choice([0.0, 0.0, 0.05]),
+            push=random.choice([0.2, 1.0, 1000.0]),
+            skew=random.choice([0.0, SKEW_SECONDS]),
+            stall=random.choice([0.0, 0.0, 0.2]),
+            lose_timelines=random.choice([0.0, 0.0, 0.01]),
         )
-        stepped = Store(
-            *(cast("Any", Stepped(self, part)) for part in (store.passes, store.versions)),
-            *(cast("Any", Stepped(self, part)) for part in (store.registrations, store.devices)),
-        )
+        tables = (store.passes, store.versions, store.registrations, store.devices, store.timelines)
+        stepped = Store(*(cast("Any", Stepped(self, part)) for part in tables))
         self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
         queue = cast("Queue", WorldQueue(self))
         self.designs = Designs(self)
@@ -223,7 +245,10 @@ class World:
         )
         client = cast("Client", SimpleNamespace(push=self._push, connections=0, identity="client"))
         metrics = cast("Metrics", SimpleNamespace(put=lambda *_, **__: None, count=lambda *_, **__: None))
-        push_sender = PushSender(stepped, metrics, client_for=lambda _: client, clock=self.clock, hold=lambda _: None)
+        pacer = Pacer(stepped, PushRate(self.rates.push), clock=self.clock, sleep=self._sleep)
+        push_sender = PushSender(
+            stepped, pacer, metrics, client_for=lambda _: client, clock=self.clock, hold=lambda _: None
+        )
         self._stepped = stepped
         self.registrar = Registrar(stepped, self.keys, queue)
         self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
@@ -236,7 +261,8 @@ class World:
             templates=self.designs,
             clock=self.clock,
             deletion_grace_seconds=GRACE_SECONDS,
-            limits=ChangeLimits(max_direct_devices=1),
+            limits=ChangeLimits(narrow_devices=1),
+            overlap=self._overlapped if random.random() < 0.5 else map,
         )
         rechecker = Rechecker(
             stepped,
@@ -253,7 +279,7 @@ class World:
             push_sender,
             rechecker=lambda: rechecker,
             clock=self.clock,
-            limits=WorkerLimits(fan_out_page=1, removal_page=2),
+            limits=WorkerLimits(FanOutLimits(page=1, narrow_devices=1), removal_page=2),
         )
         self._versions = store.versions
 
@@ -340,13 +366,47 @@ class World:
     def _free_messages(self) -> list[Message]:
         return [message for message in self.messages if not message.taken and message.visible_from <= self.now]
 
-    def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
+    def _overlapped(self, settle: Settle, entries: Sequence[Entry]) -> list[Any]:
+        """Run the parts of a batch as threads do: each is an actor that ends with its invocation."""
+        invocation = self.current
+        assert invocation is not None
+        results: list[Any] = [None] * len(entries)
+        left = [len(entries)]
+        crashed = [False]
+
+        def part(number: int) -> Actor:
+            def body() -> None:
+                results[number] = settle(entries[number])
+
+            def ended(died: bool) -> None:  # noqa: FBT001
+                left[0] -= 1
+                crashed[0] = crashed[0] or died
+
+            return Actor("part of a batch", body, ended, invocation.dies_at, invocation.skew)
+
+        invocation.parts = [part(number) for number in range(len(entries))]
+        self.actors += invocation.parts
+        while left[0]:
+            self.step()
+        if crashed[0]:
+            raise Crash
+        return results
+
+    def _sleep(self, seconds: float) -> None:
+        assert self.current is not None
+        self.current.wakes_at = self.now + seconds
+        self.step()
+
+    def _push(self, pushes: Sequence[Push], *, deadline: float, pace: Pace) -> Iterator[Outcome]:
         assert deadline
+        self.largest_send = max(self.largest_send, len(pushes))
+        start_until = self.clock() + pace.start_until - time.monotonic()
         for push in pushes:
             self.step()
-            if self._fails():
+            if self.clock() > start_until or self._fails():
                 yield Outcome(push, OutcomeKind.LATER)
                 continue
+            self.pushed_at.append(self.now)
             if push.push_token in self.dead_tokens:
                 gone_at = int(self.dead_tokens[push.push_token] * 1000)
                 yield Outcome(push, OutcomeKind.UNREGISTERED, status=410, reason="Unregistered", timestamp=gone_at)
@@ -359,7 +419,7 @@ class World:
     # ------------------------------------------------------------ events
 
     def start(self, name: str, body: Callable[[], None], ended: Callable[[bool], None], seconds: float) -> None:
-        skew = self.random.uniform(-SKEW_SECONDS, SKEW_SECONDS)
+        skew = self.random.uniform(-self.rates.skew, self.rates.skew)
         self.actors.append(Actor(name, body, ended, self.now + seconds, skew))
 
     def writes_a_pass(self, pass_id: PassId, *, again: bool = False) -> None:
@@ -658,6 +718,8 @@ class World:
         if random.random() < rates.personalize and self.messages:
             self.is_personalized(random.choice(self.pass_ids))
         self._something_breaks_or_is_repaired()
+        if self.actors and random.random() < rates.stall:
+            random.choice(self.actors).wakes_at = self.now + random.choice([3, 30])
         for shard in range(len(self.shards)):
             if self.shards[shard] and shard not in self.busy_shards and random.random() < rates.deliver:
                 self._deliver(shard)
@@ -676,6 +738,9 @@ class World:
             self.deletes_a_pass(random.choice(self.pass_ids))
 
     def _something_breaks_or_is_repaired(self) -> None:
+        if self._lose_timelines is not None and self.random.random() < self.rates.lose_timelines:
+            self._lose_timelines()
+            self.timelines_lost_at.append(self.now)
         if self.random.random() < self.rates.repair:
             self.breaks_or_repairs_the_template()
         if self.random.random() < self.rates.certificate:
@@ -725,12 +790,18 @@ class World:
         """Let one actor make one step; actors whose time is over end."""
         for actor in [actor for actor in self.actors if actor.dies_at <= self.now]:
             self._end(actor, crashed=True)
-        if self.actors:
-            actor = self.random.choice(self.actors)
+        awake = [actor for actor in self.actors if actor.wakes_at <= self.now]
+        if self.calm and self.actors and not awake:
+            self.now = min(actor.wakes_at for actor in self.actors)
+            awake = [actor for actor in self.actors if actor.wakes_at <= self.now]
+        if awake:
+            actor = self.random.choice(awake)
             self.current = actor
             try:
                 actor.greenlet.switch()
             except TransientError:
+                self._end(actor, crashed=True)
+            except Crash:  # of a part of the batch
                 self._end(actor, crashed=True)
             else:
                 if actor.greenlet.dead:
@@ -739,7 +810,11 @@ class World:
                 self.current = None
 
     def _end(self, actor: Actor, *, crashed: bool) -> None:
+        if actor not in self.actors:
+            return
         self.actors.remove(actor)
+        for part in actor.parts:
+            self._end(part, crashed=crashed)
         if not actor.greenlet.dead and actor.greenlet:
             self.current = actor
             try:
@@ -773,6 +848,19 @@ class World:
             named = self._list_quietly(handed.phone, handed.tag)
             found.extend(f"{p} is not named to tag {handed.tag} of before its change" for p in sorted(due - named))
         return found
+
+    def too_fast(self) -> list[str]:
+        """The periods in which more devices were notified than `updates/pacing.py` allows."""
+        rate, times = self.rates.push, sorted(self.pushed_at)
+        one_send = self.largest_send
+        for first, start in enumerate(times):
+            for last in range(first + one_send, len(times)):
+                lost = sum(start - LATENESS_SECONDS <= at <= times[last] for at in self.timelines_lost_at)
+                burst = LATENESS_SECONDS + 2 * self.rates.skew + lost * Lane.NARROW.patience_seconds
+                allowed = rate * (times[last] - start + burst) + (2 + lost) * one_send
+                if last - first + 1 > allowed:
+                    return [f"{last - first + 1} devices notified in {times[last] - start:.1f} s at {rate} per second"]
+        return []
 
     def _list_quietly(self, phone: Phone, tag: str) -> set[PassId]:
         named: set[PassId] = set()

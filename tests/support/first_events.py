@@ -132,7 +132,7 @@ def _authorization(stack: LocalRun, serial_number: str) -> dict[str, str]:
 
 def _link_token(stack: LocalRun, serial_number: str) -> str:
     keys = Secrets(stage=stack.stage).authentication_keys()
-    return sign_link(keys, Link(PassId(stack.pass_type_identifier, serial_number), int(time.time()) + 3600))
+    return sign_link(keys, Link((PassId(stack.pass_type_identifier, serial_number),), int(time.time()) + 3600))
 
 
 def _tasks(stack: LocalRun, count: int) -> dict[str, Any]:

@@ -14,11 +14,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import botocore
 import pytest
 from botocore.session import Session
+
+from chalicelib.container import CHANGE_THREADS
 
 CHALICE = Path(__file__).parents[2] / ".chalice"
 POLICIES_ARE_SUFFICIENT = "tests/support/permissions.py::policies_grant_everything_that_this_run_used"
@@ -60,6 +63,8 @@ WITHOUT_RESOURCE = {"dynamodb:ListStreams", "secretsmanager:ListSecrets"}
 Use = tuple[str, str]
 """An action and its resource: a logical id of the stack, or the name that `granted` gives to a pattern of a policy."""
 _function: ContextVar[str | None] = ContextVar("function", default=None)
+_invoked: list[str] = []
+"""The functions that are running, for the threads in which one settles changes: these have no context of their own."""
 
 
 class Recorder:
@@ -93,9 +98,11 @@ _recorders = [_of_run]
 def acting_as(function: str) -> Iterator[None]:
     """Attribute the AWS calls inside to a function, for example "push_worker"."""
     token = _function.set(function)
+    _invoked.append(function)
     try:
         yield
     finally:
+        _invoked.remove(function)
         _function.reset(token)
 
 
@@ -110,15 +117,23 @@ def recording() -> Iterator[Recorder]:
         _recorders.remove(recorder)
 
 
-def _before_call(params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's model has no type
+def _calling() -> str | None:
+    """Return the function that makes a call; None outside one."""
     function = _function.get()
+    if function is None and _invoked and current_thread().name.startswith(CHANGE_THREADS):
+        return _invoked[-1]
+    return function
+
+
+def _before_call(params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's model has no type
+    function = _calling()
     if function is not None:
         for recorder in _recorders:
             recorder.call(function, model.service_model.service_name, model.name, params)
 
 
 def _after_get_object(parsed: dict[str, Any], **_: object) -> None:
-    function = _function.get()
+    function = _calling()
     if function is not None and parsed.get("Error", {}).get("Code") == "NoSuchKey":
         for recorder in _recorders:
             recorder.missing_object(function)

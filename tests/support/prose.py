@@ -47,7 +47,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\bof (?:our|its|their|one's) own making\b|\bof one's own\b|\bof ours\b", "'own'"),
     (r"\bis for (?:\w+ ){1,3}to (?:say|decide|find out|know)\b", "subject and verb: 'X decides'"),
     (r"\b(?:proven?|held?) against\b", "'validated against', 'compared with'"),
-    (r"\bsandbox(?:es)?\b", "'execution environment'"),
+    (r"(?<!--no-)\bsandbox(?:es)?\b", "'execution environment'"),
     (r"\blocal stack\b", "'local run'"),
     (r"\bsimulator\b", "'stand-in for APNs'"),
     (r"\b(?:push|these|whose|more|of) orders\b|\borders (?:for|of|that|devices)\b|\ban order\b", "'push task'"),

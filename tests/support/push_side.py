@@ -12,12 +12,13 @@ from typing import Any, cast
 
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.client import Client, Outcome, Pace, Push
 from chalicelib.apns.reasons import OutcomeKind, kind_of
 from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.change import ChangeHandler, TemplateSource
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.register import Registrar
@@ -27,6 +28,7 @@ from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import PushTask, decode, encode
 from chalicelib.updates.removals import HeldRemovals
 from tests.schedules.memory import Memory
@@ -75,6 +77,7 @@ class PushSide:
     everything: Answer | None = None
     identity: str = "credential on host"
     grace_seconds: int = 900
+    devices_per_second: float = 1_000_000.0
     pushed: list[tuple[str, str]] = field(default_factory=list)
     held: list[HeldRemovals] = field(default_factory=list)
     refused: list[RefusedRecord] = field(default_factory=list)
@@ -89,8 +92,9 @@ class PushSide:
     def new_environment(self) -> None:
         """Start a new execution environment."""
         queue = cast("Queue", SimpleNamespace(send=self._send, refuse=self._refuse, postpone=self._postpone))
+        pacer = Pacer(self.store, PushRate(self.devices_per_second), clock=self.clock, sleep=self._sleep)
         waker = PushSender(
-            self.store, Metrics("test"), client_for=self._client_for, clock=self.clock, hold=self.held.extend
+            self.store, pacer, Metrics("test"), client_for=self._client_for, clock=self.clock, hold=self.held.extend
         )
         self.changes = ChangeHandler(
             self.store,
@@ -106,6 +110,9 @@ class PushSide:
 
     def clock(self) -> float:
         return self.now
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
 
     # ------------------------------------------------------------ the story
 
@@ -220,8 +227,9 @@ class PushSide:
     def _client_for(self, _: str) -> Client:
         return cast("Client", SimpleNamespace(push=self._push, connections=0, identity=self.identity))
 
-    def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
+    def _push(self, pushes: Sequence[Push], *, deadline: float, pace: Pace) -> Iterator[Outcome]:
         assert deadline
+        assert pace
         for push in pushes:
             if self.dies_after_pushes is not None:
                 self.dies_after_pushes -= 1

@@ -41,7 +41,7 @@ class VersionRow(Model):
 
     A pass that was personalized or refused before its first stamp has a row without a stamp.
     `updates.protocol.VersionState` documents the other attributes. Only rows of APNs clients have `delivered_at`
-    (`Versions.note_delivery`).
+    (`Versions.note_delivery`), and only the row of the timelines has `..._free_at` (`Timelines`).
     """
 
     pass_id = UnicodeAttribute(hash_key=True)
@@ -53,6 +53,9 @@ class VersionRow(Model):
     last_record = UnicodeAttribute(null=True)
     fan_out = UnicodeAttribute(null=True)
     delivered_at = NumberAttribute(null=True)
+    stage_free_at = NumberAttribute(null=True)
+    narrow_free_at = NumberAttribute(null=True)
+    wide_free_at = NumberAttribute(null=True)
     refused: MapAttribute[str, str] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
     recheck_stamp: MapAttribute[str, Any] = MapAttribute(null=True)  # type: ignore[no-untyped-call]  # pynamodb has no types for it
 

@@ -26,6 +26,8 @@ TURNOVER = 1
 """How often per month a device adds a pass and removes one."""
 ROWS_BYTES = 1200
 """Size of a registered pass in all tables: its item, version, registration and device."""
+PASS_KILOBYTES = 40
+"""Size of a downloaded pass unless it is given."""
 POLLS = 5 * 3 * 60 * 24 * DAYS
 """Lambda's requests to an idle queue: five pollers wait 20 seconds each (AWS, "Amazon SQS event source mappings")."""
 UTILIZATION = 0.25
@@ -52,7 +54,7 @@ class Usage:
     updates_per_day: float
     passes_per_device: int = 1
     devices_per_pass: int = 1
-    pass_kilobytes: float = 40
+    pass_kilobytes: float = PASS_KILOBYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, HELD_PASSES_PER_REQUEST
-from chalicelib.flows.change import ChangeLimits
-from chalicelib.flows.push_worker import WorkerLimits
-from chalicelib.updates.push_tasks import MAX_DEVICES_PER_TASK
+from chalicelib.flows.fan_out import FanOutLimits
+from chalicelib.settings import DEFAULT_THROTTLE_RATE
+from chalicelib.updates.pacing import HORIZON_SECONDS, LANE_SHARE, NARROW_DEVICES, default_push_rate
 
 READ_UNIT_BYTES = 4096
 REGISTRATION_BYTES = 130
@@ -78,25 +78,30 @@ def listing(*, held: int) -> Flow:
 
 
 def change(*, devices: int) -> Flow:
-    """A pass changes: the pipeline's write, the stamp, and a push to each device.
+    """A pass changes: the pipeline's write, the stamp, and a push to each device, for which time is taken in its lane
+    and of the stage (`updates/pacing.py`).
 
     Args:
         devices: devices that are registered for the pass.
     """
-    direct = min(devices, ChangeLimits().max_direct_devices)
-    rest = devices - direct
-    reads = Counter({"Query": 1, "BatchGetItem": ceil(direct / DEVICES_PER_REQUEST)})
-    progress = 0
-    if rest:
-        pages = ceil(rest / WorkerLimits().fan_out_page)
-        progress = 1 + pages  # the fan-out is claimed, and noted after each page
-        reads += Counter({"GetItem": 1, "Query": pages, "BatchGetItem": ceil(rest / DEVICES_PER_REQUEST)})
+    reads = Counter({"Query": 1, "BatchGetItem": ceil(devices / DEVICES_PER_REQUEST)})
+    updates = 1
+    pages = turns = 0
+    if devices > NARROW_DEVICES:
+        rate = default_push_rate(DEFAULT_THROTTLE_RATE) * LANE_SHARE
+        pages = ceil(devices / FanOutLimits().page)
+        turns = ceil(devices / (rate * HORIZON_SECONDS / 2))  # after each, the fan-out waits for its lane
+        updates += 2 * turns + 5 * pages  # claim and release; two each for lane and stage, and the progress
+        updates += 2 if turns > 1 else 0  # it is named while it waits
+        reads += Counter({"GetItem": turns, "Query": pages})
+    elif devices:
+        updates += 1  # both at once
     found = max(1, ceil(devices * REGISTRATION_BYTES / READ_UNIT_BYTES))
     return Flow(
-        {"UpdateItem": 1 + progress, **{operation: count for operation, count in reads.items() if count}},
-        read_units=found + devices + (1 if rest else 0),
-        write_units=2 + progress,
+        {"UpdateItem": updates, **{operation: count for operation, count in reads.items() if count}},
+        read_units=found + devices + turns,
+        write_units=1 + updates,
         milliseconds=40 + 0.2 * devices,
         logged_bytes=4000,
-        messages=1 + ceil(rest / MAX_DEVICES_PER_TASK) if rest else 0,
+        messages=pages + turns,
     )

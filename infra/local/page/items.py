@@ -169,7 +169,7 @@ class Items:
             RefusedError, ConfigurationError: the pass does not exist or cannot be built.
         """
         self._table.validate(pass_id)
-        return self._links.make(pass_id, lifetime=LINK_LIFETIME).url
+        return self._links.make([pass_id], lifetime=LINK_LIFETIME).url
 
 
 def new_pass_id(pass_type_identifier: str) -> PassId:

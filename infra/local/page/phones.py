@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.core.errors import PasswireError
+from chalicelib.preview import OpenedPass, notification_html
 from infra.core.private_files import open_private
 from infra.local.page.delivery import WaitingPushes
 from infra.local.phone import InstalledPass, Phone, PhoneError, PhoneEvent
@@ -314,12 +315,13 @@ class Phones:
             raise
         if after is None:
             return
+        language, passes = shown.phone.language, (before, after)
         with self._lock:
             shown.selected = key
-            if messages := after.changes_since(before):
+            if notifies := bool(notification_html(*(OpenedPass.read(p.archive, language=language) for p in passes))):
                 shown.updates.appendleft(Update(time.time(), before.archive, after.archive))
                 shown.screen = Screen.LOCKED
-        text = "shows a notification" if messages else "updates the pass without a notification"
+        text = "shows a notification" if notifies else "updates the pass without a notification"
         self.note(shown.name, PhoneEvent("show", text), phone=shown.number)
 
     def _act(self, number: int, work: Callable[[ShownPhone], None]) -> "Future[None]":

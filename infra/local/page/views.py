@@ -9,15 +9,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from chalicelib.preview import Card, OpenedPass, cards_of, notification_of
-from chalicelib.preview.values import FieldView, plain_field
-from infra.local.page.phones import LANGUAGES, PassKey, Screen, ShownPhone, Update
+from chalicelib.preview import Card, OpenedPass, cards_of, notification_html
+from infra.local.page.phones import LANGUAGES, PassKey, Screen, ShownPhone
 from infra.local.phone import InstalledPass
 
 FOLDER = Path(__file__).parent
 CACHED_CARDS = 200
-GENERAL_MESSAGE = "Pass updated"
-"""For several changed fields, Wallet shows one general message; its words are not published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class Drawings:
         notifications = []
         for update in list(shown.updates):
             after = _opened(update.after, language)
-            html = Markup(notification_of(after, _message(update, language)))  # noqa: S704 - the preview escapes
+            html = Markup(notification_html(_opened(update.before, language), after))  # noqa: S704 - the preview escapes
             content = after.content
             notifications.append((update.key, (content["passTypeIdentifier"], content["serialNumber"]), html))
         return PhoneView(
@@ -104,17 +101,6 @@ class Drawings:
             palette=card.view.palette.name,
             is_unregistered=key in shown.unregistered,
         )
-
-
-def _message(update: Update, language: str) -> list[FieldView]:
-    """Return the message of a change: that of the changed field, or a general one if several fields changed."""
-    passes = [
-        InstalledPass.open(archive, language=language, last_modified=None, verify=False)
-        for archive in (update.before, update.after)
-    ]
-    messages = passes[1].changes_since(passes[0])
-    text = messages[0] if len(messages) == 1 else GENERAL_MESSAGE
-    return [plain_field("", text)]
 
 
 @lru_cache(CACHED_CARDS)

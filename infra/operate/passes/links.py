@@ -1,6 +1,7 @@
 """Creates download links for passes of a stage; `chalicelib/core/links.py` defines their form."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,18 +34,19 @@ class Links:
         self._stage = stage
         self._secrets = stage.secrets
 
-    def make(self, pass_id: PassId, *, lifetime: timedelta) -> DownloadLink:
-        """Create a link to a pass.
+    def make(self, pass_ids: Sequence[PassId], *, lifetime: timedelta) -> DownloadLink:
+        """Create a link to one pass or several.
 
         Args:
-            pass_id: the pass.
+            pass_ids: the passes, at most ten.
             lifetime: how long the link is valid.
 
         Raises:
             LinkLifetimeError: the lifetime is not positive, or exceeds the maximum.
+            LinkSizeError: there are no passes, too many, or their ids are too long for one URL.
             ConfigurationError: the stage has no authentication key.
             SecretsError: Secrets Manager did not answer.
         """
-        link = Link.valid_for(pass_id, lifetime_seconds=lifetime.total_seconds(), now=time.time())
+        link = Link.valid_for(pass_ids, lifetime_seconds=lifetime.total_seconds(), now=time.time())
         token = sign_link(self._secrets.authentication_keys(), link)
         return DownloadLink(f"{self._stage.web_service_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))

@@ -2,21 +2,24 @@
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.templates import (
+    PACKAGED,
     POINTER,
     PREFIX,
     SUFFIX,
     pack,
+    packaged_names,
     pointer_key,
+    read_folder,
     read_pointer,
     revision_key,
     unpack,
@@ -27,7 +30,7 @@ from chalicelib.core.identifiers import is_template_name
 from chalicelib.passes.format.check import fields_of
 from chalicelib.passes.format.images import PASS_JSON, TOOLING_JSON
 from chalicelib.passes.template import DESIGNER_ID, Template, TemplateError
-from infra.operate.templates.folder import DESIGNER_SUFFIX
+from infra.operate.templates.folder import DESIGNER_SUFFIX, write_folder
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -42,8 +45,8 @@ def for_designer(files: Mapping[str, bytes]) -> dict[str, bytes]:
         ValueError: pass.json is not JSON.
     """
     content = json.loads(files[PASS_JSON].decode("utf-8-sig"))
-    for _, _, _, field in fields_of(content):
-        field.setdefault(DESIGNER_ID, str(uuid.uuid4()).upper())
+    for _, _, _, member in fields_of(content):
+        member.setdefault(DESIGNER_ID, str(uuid.uuid4()).upper())
     semantics = content.get("semantics")
     seats = semantics.get("seats") if isinstance(semantics, dict) else None
     for members in (seats, content.get("featuredActions")):
@@ -55,16 +58,40 @@ def for_designer(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 class PullError(RefusedError):
-    """A template cannot be pulled: it was never pushed, or the target exists."""
+    """A template cannot be pulled: it was never pushed and is not packaged, or the target exists."""
+
+
+class RevisionMissingError(RefusedError):
+    """A template has no such revision."""
+
+
+class TemplateUsedError(RefusedError):
+    """Passes use a template, so it was not deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRevision:
+    """A revision in the bucket, and when it was last pushed."""
+
+    revision: str
+    pushed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class PushedTemplate:
-    """The current revision of one template."""
+    """A pushed template.
+
+    Args:
+        name: name of the template.
+        revision: the current revision.
+        pushed_at: when it became current.
+        revisions: all revisions, the newest first.
+    """
 
     name: str
     revision: str
     pushed_at: datetime
+    revisions: Sequence[StoredRevision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,18 @@ class PushedRevision:
     @property
     def unchanged(self) -> bool:
         return self.revision == self.before
+
+
+@dataclass(slots=True)
+class _Stored:
+    """Objects of a template: its revisions, and when its pointer was written; None without one."""
+
+    revisions: list[StoredRevision] = field(default_factory=list)
+    pointed_at: datetime | None = None
+
+    def newest_first(self, current: str | None) -> list[StoredRevision]:
+        """Return the revisions by their time. S3 has whole seconds: of one second, the current one is the newest."""
+        return sorted(self.revisions, key=lambda each: (each.pushed_at, each.revision == current), reverse=True)
 
 
 class TemplatesBucket:
@@ -114,13 +153,54 @@ class TemplatesBucket:
         if before != revision:
             key = revision_key(name, revision)
             self._client.upload_fileobj(BytesIO(pack(files)), self._name, key, Callback=on_progress)
-            self._client.put_object(
-                Bucket=self._name,
-                Key=pointer_key(name),
-                Body=write_pointer(revision),
-                ContentType="application/json",
-            )
+            self._point_to(name, revision)
         return PushedRevision(revision, before)
+
+    def find(self, name: str, revision: str | None) -> Template:
+        """Return a stored revision of a template.
+
+        Args:
+            name: name of the template.
+            revision: the revision; None for the one that was pushed before the current one.
+
+        Raises:
+            RevisionMissingError: there is no such revision.
+            TemplateError: the stored revision is damaged.
+        """
+        stored = [each.revision for each in self.revisions(name)]
+        if revision is None:
+            current = self._current(name)
+            older = stored[stored.index(current) + 1 :] if current in stored else stored
+            if not older:
+                raise RevisionMissingError(f"template {name}: no revision was pushed before the current one")
+            revision = older[0]
+        elif revision not in stored:
+            raise RevisionMissingError(f"template {name} has no revision {revision}; it has {', '.join(stored)}")
+        return self._verified(name, revision)
+
+    def make_current(self, template: Template) -> PushedRevision:
+        """Make a stored revision the current one."""
+        before = self._current(template.name)
+        if before != template.revision:
+            self._point_to(template.name, template.revision)
+        return PushedRevision(template.revision, before)
+
+    def delete(self, name: str) -> None:
+        """Delete a template: first the pointer, so that an interruption leaves no template without its revision."""
+        self._client.delete_object(Bucket=self._name, Key=pointer_key(name))
+        for stored in self.revisions(name):
+            self._client.delete_object(Bucket=self._name, Key=revision_key(name, stored.revision))
+
+    def revisions(self, name: str) -> Sequence[StoredRevision]:
+        """Return the stored revisions of a template, the newest first.
+
+        Raises:
+            RevisionMissingError: the template was never pushed.
+        """
+        found = self._stored(f"{PREFIX}{name}/").get(name) if is_template_name(name) else None
+        if found is None or not found.revisions:
+            raise RevisionMissingError(f"template {name} was never pushed; `template list` shows the pushed ones")
+        return found.newest_first(self._current(name))
 
     def current(self, name: str) -> Template | None:
         """Return the current template; None if it was never pushed."""
@@ -139,41 +219,64 @@ class TemplatesBucket:
             The new folder.
 
         Raises:
-            PullError: the template was never pushed, or the folder exists already.
+            PullError: the template was never pushed and is not packaged, or the folder exists already.
         """
         revision = self._current(name) if is_template_name(name) else None
-        if revision is None:
+        if revision is None and name not in packaged_names():
             raise PullError(f"template {name} was never pushed; `template list` shows the pushed ones")
         target = into / f"{name}{suffix}"
         if target.exists():
             raise PullError(f"{target}: already exists; move it away, or pull into another folder with --into")
-        files = self._files(name, revision)
-        if Template.parse(name, files).revision != revision:
-            raise TemplateError(name, revision, "differs from what was pushed; push the template again")
+        if revision is None:
+            files = read_folder(PACKAGED / f"{name}{SUFFIX}")
+        else:
+            files = self._files(name, revision)
+            self._verified(name, revision, files)
         if suffix == DESIGNER_SUFFIX:
             files = for_designer(files)
-        with TemporaryDirectory(dir=into, prefix=".pull-") as work:
-            folder = Path(work) / "template"
-            for path, data in files.items():
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_bytes(data)
-            folder.rename(target)
+        write_folder(target, files)
         return target
 
     def list(self) -> list[PushedTemplate]:
         """Return the current revision of each template, sorted by name."""
         pushed = []
-        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=PREFIX):
-            for entry in page.get("Contents", []):
-                name, _, rest = entry["Key"].removeprefix(PREFIX).partition("/")
-                if rest == POINTER and (revision := self._current(name)) is not None:
-                    pushed.append(PushedTemplate(name, revision, entry["LastModified"]))
-        return sorted(pushed, key=lambda template: template.name)
+        for name, stored in sorted(self._stored(PREFIX).items()):
+            current = self._current(name) if stored.pointed_at is not None else None
+            if current is not None and stored.pointed_at is not None:
+                pushed.append(PushedTemplate(name, current, stored.pointed_at, stored.newest_first(current)))
+        return pushed
 
     def packed(self, name: str, revision: str) -> bytes:
         """Return the zip of a revision."""
         body: bytes = self._client.get_object(Bucket=self._name, Key=revision_key(name, revision))["Body"].read()
         return body
+
+    def _stored(self, prefix: str) -> dict[str, "_Stored"]:
+        """Return the objects of the templates by their names."""
+        found: dict[str, _Stored] = defaultdict(_Stored)
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                name, _, rest = entry["Key"].removeprefix(PREFIX).partition("/")
+                if rest == POINTER:
+                    found[name].pointed_at = entry["LastModified"]
+                elif entry["Key"] == revision_key(name, revision := Path(rest).stem):
+                    found[name].revisions.append(StoredRevision(revision, entry["LastModified"]))
+        return found
+
+    def _point_to(self, name: str, revision: str) -> None:
+        self._client.put_object(
+            Bucket=self._name,
+            Key=pointer_key(name),
+            Body=write_pointer(revision),
+            ContentType="application/json",
+        )
+
+    def _verified(self, name: str, revision: str, files: Mapping[str, bytes] | None = None) -> Template:
+        """Return a stored revision, after checking that it is what was pushed."""
+        template = Template.parse(name, files or self._files(name, revision))
+        if template.revision != revision:
+            raise TemplateError(name, revision, "differs from what was pushed; push the template again")
+        return template
 
     def _files(self, name: str, revision: str) -> dict[str, bytes]:
         return unpack(name, self.packed(name, revision))

@@ -41,7 +41,7 @@ def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
     content, findings = _read_json(files, PASS_JSON)
     findings += _check_paths(files)
     if content is None:
-        return [*findings, *check_images(files, style=None)]
+        return [*findings, *check_images(files, styles=())]
     images = {found[0] for path in files if (found := image_name(path.rpartition("/")[2])) is not None}
     findings += _of_file(PASS_JSON, check_pass(content, images=images))
     if PERSONALIZATION_JSON in files:
@@ -52,7 +52,7 @@ def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
             findings.append(error(f"{PERSONALIZATION_LOGO}.png", "", "is missing; sign-up shows it: 150x40"))
     strings, unread = _read_strings(files)
     findings += [*unread, *_check_strings(strings), *_check_change_messages(content, strings)]
-    findings += check_images(files, style=next((style for style in STYLES if style in content), None))
+    findings += check_images(files, styles=[style for style in STYLES if style in content])
     if not any(finding.file == PASS_JSON and finding.severity is Severity.ERROR for finding in findings):
         try:
             Template.parse(name, files)

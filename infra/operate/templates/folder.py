@@ -7,9 +7,10 @@ own settings, as a folder, or as a zip when it was sent to another person.
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from chalicelib.aws.templates import SUFFIX
 from chalicelib.core.errors import RefusedError, excerpt
@@ -66,6 +67,21 @@ def template_name(folder: Path) -> str:
             f"{folder}: '{excerpt(name)}' is not a valid template name: rename it to {TEMPLATE_NAME_RULE}"
         )
     return name
+
+
+def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write files to a new folder, completely or not at all.
+
+    Args:
+        target: the folder, which does not exist; its parent does.
+        files: contents by path.
+    """
+    with TemporaryDirectory(dir=target.parent, prefix=".template-") as work:
+        folder = Path(work) / "template"
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+        folder.rename(target)
 
 
 def is_from_designer(folder: Path) -> bool:

@@ -6,7 +6,7 @@ would take longer to import than the whole check does, 53 ms (pypng) and 112 ms 
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from chalicelib.passes.format.images import IMAGES, OTHER_IMAGE_SUFFIXES, image_name, is_pass_file
 from infra.operate.templates.findings import Finding, error, warning
@@ -61,12 +61,12 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield kind, content
 
 
-def check_images(files: dict[str, bytes], *, style: str | None) -> Iterator[Finding]:
+def check_images(files: dict[str, bytes], *, styles: Collection[str]) -> Iterator[Finding]:
     """Check the images of a template, in the order of their paths.
 
     Args:
         files: contents by path.
-        style: style of the passes; None if unknown.
+        styles: styles of the passes, such as a poster and the classic style for older phones; empty if unknown.
     """
     scales: dict[tuple[str, str], set[int]] = {}
     for path in sorted(files):
@@ -80,7 +80,7 @@ def check_images(files: dict[str, bytes], *, style: str | None) -> Iterator[Find
         is_pdf = name.endswith(".pdf")
         scales.setdefault((folder, stem), set()).update(_ALL_SCALES if is_pdf else {scale})
         yield from (_check_pdf(path, files[path]) if is_pdf else _check_png(path, stem, scale, files[path]))
-        yield from _check_place(path, stem, style)
+        yield from _check_place(path, stem, styles)
     if not any(stem == "icon" for _, stem in scales):
         yield error(
             "icon.png",
@@ -88,7 +88,7 @@ def check_images(files: dict[str, bytes], *, style: str | None) -> Iterator[Find
             "is missing; phones refuse a pass without it: add it with 38x38 pixels, and @2x and @3x of it",
         )
     yield from _check_scales(scales)
-    if style == "eventTicket" and ("", "strip") in scales:
+    if "eventTicket" in styles and ("", "strip") in scales:
         for other in ("background", "thumbnail"):
             if ("", other) in scales:
                 yield warning(f"{other}.png", "", "is hidden by strip.png on an eventTicket; keep one of them", _GUIDE)
@@ -149,9 +149,9 @@ def _check_pdf(path: str, data: bytes) -> Iterator[Finding]:
         )
 
 
-def _check_place(path: str, stem: str, style: str | None) -> Iterator[Finding]:
+def _check_place(path: str, stem: str, styles: Collection[str]) -> Iterator[Finding]:
     place = IMAGES.get(stem)
     if place is None:
         yield warning(path, "", f"is not an image that Wallet shows; it shows {', '.join(IMAGES)}")
-    elif style is not None and place.styles and style not in place.styles:
-        yield warning(path, "", f"is not shown by style {style}, only by {', '.join(place.styles)}")
+    elif styles and place.styles and not {*styles} & {*place.styles}:
+        yield warning(path, "", f"is not shown by style {' or '.join(styles)}, only by {', '.join(place.styles)}")

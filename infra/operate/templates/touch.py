@@ -39,6 +39,25 @@ def untouched(stage: Stage, *, template: str, revision: str) -> Iterator[list[st
         query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
+def used_by(stage: Stage, *, template: str, most: int) -> list[str]:
+    """Return up to `most` pass ids of a template's passes. If it has fewer, the whole table is read."""
+    table = aws.resource("dynamodb").Table(stage.table("passes"))
+    query: dict[str, Any] = {
+        "ProjectionExpression": "pass_id",
+        "FilterExpression": "#template = :template",
+        "ExpressionAttributeNames": {"#template": "template"},
+        "ExpressionAttributeValues": {":template": template},
+        "ConsistentRead": True,
+    }
+    found: list[str] = []
+    while True:
+        page = table.scan(**query)
+        found += [str(item["pass_id"]) for item in page["Items"]]
+        if len(found) >= most or "LastEvaluatedKey" not in page:
+            return found[:most]
+        query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
 def touch(
     stage: Stage,
     pages: Iterable[list[str]],

@@ -26,7 +26,6 @@ WITHOUT_DATA = {
     "destroy": "it asks, and says what it did",
     "prepare": "it writes Chalice's files and says which",
     "completion": "its output is a shell's",
-    "template preview": "it prints a path",
     "template pull": "it prints a path",
     "push send": "it says that it asked",
 }

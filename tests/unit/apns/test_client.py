@@ -20,7 +20,7 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 
-from chalicelib.apns.client import Client, Outcome, Push, Timeouts
+from chalicelib.apns.client import Client, Outcome, Pace, Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
@@ -240,6 +240,26 @@ def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: ApnsForTest
     client = apns.client()
     assert reasons(send(client, pushes(20), seconds=0.2)) == {(None, "Deadline"): 20}
     assert _delivered(send(client, pushes(30))) == 30
+
+
+def test_pushes_are_spread_over_their_slot(apns: ApnsForTests) -> None:
+    """No more of them have started at any time than the slot allows until then."""
+    client = apns.client()
+    assert _delivered(send(client, pushes(1))) == 1
+    began = time.monotonic()
+    paced = client.push(pushes(50), deadline=began + 10, pace=Pace(spread_seconds=0.5))
+    finished = [time.monotonic() - began for _ in paced]
+    assert len(finished) == 50
+    assert all(number <= 1 + 50 * at / 0.5 for number, at in enumerate(finished, 1))
+
+
+def test_pushes_that_miss_their_slot_are_deferred(apns: ApnsForTests) -> None:
+    """They were not sent, so that their caller can take new time for them."""
+    client = apns.client()
+    past = Pace(spread_seconds=0.1, start_until=time.monotonic() - 1)
+    outcomes = list(client.push(pushes(5), deadline=time.monotonic() + 10, pace=past))
+    assert reasons(outcomes) == {(None, "SlotMissed"): 5}
+    assert _delivered(send(client, pushes(5))) == 5
 
 
 class _Clock:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.client import Client, Outcome, Pace, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.images import ImageMissingError
 from chalicelib.aws.queue import Queue, QueueError
@@ -20,17 +20,20 @@ from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
 from chalicelib.core.errors import MAX_MESSAGE_CHARACTERS, ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.change import ChangeHandler, ChangeLimits
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.http.events import stream_records
 from chalicelib.passes.template import Template
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, PushTask, Recheck, RecheckReason, RemoveRegistrations
 from tests.schedules.memory import Memory, MemoryVersions
 
 TYPE = "pass.com.example"
 _SERIALIZER = TypeSerializer()
+UNLIMITED = PushRate(1_000_000)
 
 
 class Designs:
@@ -66,7 +69,9 @@ class Side:
         self.queue_fails = False
         self.client_error: Exception | None = None
         queue = SimpleNamespace(send=self._send, send_refusals=self._keep)
-        push_sender = PushSender(self.store, Metrics("test"), client_for=self._client_for, clock=time.time)
+        push_sender = PushSender(
+            self.store, Pacer(self.store, UNLIMITED), Metrics("test"), client_for=self._client_for, clock=time.time
+        )
         self._numbers = iter(range(1, 1000))
         self._changes = ChangeHandler(
             self.store,
@@ -78,8 +83,8 @@ class Side:
             images=cast("Any", SimpleNamespace(validate_exist=self._require)),
         )
 
-    def pushes_directly_to_at_most(self, devices: int) -> None:
-        self._changes = replace(self._changes, limits=ChangeLimits(max_direct_devices=devices))
+    def pushes_directly_to_passes_of_at_most(self, devices: int) -> None:
+        self._changes = replace(self._changes, limits=ChangeLimits(narrow_devices=devices))
 
     def handles(self, *records: Mapping[str, Any], deadline: float | None = None) -> None:
         assert (
@@ -135,8 +140,9 @@ class Side:
             raise self.credential_error
         return cast("Client", SimpleNamespace(push=self._push, connections=0, identity="client"))
 
-    def _push(self, pushes: Sequence[Push], *, deadline: float) -> Iterator[Outcome]:
+    def _push(self, pushes: Sequence[Push], *, deadline: float, pace: Pace) -> Iterator[Outcome]:
         assert deadline
+        assert pace
         for push in pushes:
             self.pushed.append(push)
             yield Outcome(push, OutcomeKind.DELIVERED, status=200)
@@ -190,14 +196,14 @@ def test_revision_counts_every_change_of_a_batch(side: Side) -> None:
 
 
 def test_pass_of_many_devices_is_fanned_out_by_the_push_worker(side: Side) -> None:
-    """The limit applies to all devices of a batch together."""
-    side.pushes_directly_to_at_most(3)
+    """The push function pushes to the devices of the other passes of the batch."""
+    side.pushes_directly_to_passes_of_at_most(3)
     for number in range(4):
-        side.holds(f"phone-{number}", "P", "Q")
+        side.holds(f"phone-{number}", "P", "Q" if number else "P")
     side.handles(side.changed("P"), side.changed("Q"))
     assert len(side.pushed) == 3
     fan_outs = [order for order in side.tasks if isinstance(order, FanOut)]
-    assert [(order.pass_id.serial_number, order.after is None) for order in fan_outs] == [("P", False), ("Q", True)]
+    assert [(order.pass_id.serial_number, order.after) for order in fan_outs] == [("P", None)]
 
 
 def test_registrations_of_deleted_pass_are_removed(side: Side) -> None:
@@ -240,13 +246,15 @@ def test_malformed_item_is_refused_and_others_are_processed(side: Side) -> None:
 def test_one_id_follows_a_change_from_its_record_to_its_pushes_and_push_tasks(
     side: Side, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    side.pushes_directly_to_at_most(1)
+    side.pushes_directly_to_passes_of_at_most(1)
     side.holds("phone", "P")
-    side.holds("phone-2", "P")
+    for device in ("phone-2", "phone-3"):
+        side.holds(device, "Q")
     record = side.changed("P")
     with log.invocation(request_id="change-1"):
-        side.handles(record)
-    lines = {line.get("event"): line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+        side.handles(record, side.changed("Q"))
+    printed = map(json.loads, capsys.readouterr().out.splitlines())
+    lines = {line.get("event"): line for line in printed if line.get("pass_id") != f"{TYPE}/Q"}
     assert lines["stamped"]["sequence_number"] == record["dynamodb"]["SequenceNumber"]
     assert {lines[event]["request_id"] for event in ("stamped", "devices_found", "pushed", "pushes_sent")} == {
         "change-1"

@@ -66,7 +66,7 @@ class Api:
         store = self.rows.store()
         if self.dynamodb_is_away:
             away = cast("Any", Away())
-            store = Store(away, away, away, away)
+            store = Store(away, away, away, away, away)
         failures = FailedDownloads(store, lambda: queue, builder, clock=lambda: self.now)
         self.downloader = Downloader(store, KEYS, builder, failures, window_seconds=25)
         self.opener = LinkOpener(store, KEYS, builder, failures, window_seconds=25)
@@ -86,8 +86,8 @@ class Api:
             self.downloads(token)
 
     def opens_a_link(self) -> None:
-        token = sign_link(KEYS, Link(PASS, int(NOW) + 3600))
-        self.opener.open(token=token, web_service_url="https://a.example", now=self.now, asked_for="pass")
+        token = sign_link(KEYS, Link((PASS,), int(NOW) + 3600))
+        self.opener.open(token=token, number=None, web_service_url="https://a.example", now=self.now, asked_for="pass")
 
     @property
     def rechecks(self) -> list[Recheck]:

@@ -1,7 +1,7 @@
 """A push task that makes progress each time, and never ends: it waits longer each time, and has an end."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.send_pushes import PushSender, SendResult
 from chalicelib.http.events import queue_messages
 from chalicelib.updates.attempts import MAX_ATTEMPTS, attempts_of, with_attempts
+from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import NotifyDevices, decode, encode
+from tests.schedules.memory import Memory
 from tests.support.aws_stand_in import aws_stand_in, json_answer
 
 PUSH_QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/passwire-dev-push"
@@ -41,8 +44,10 @@ class Sqs:
 class OneByOne:
     """A push sender that delivers one push per batch."""
 
-    def send(self, _: str, devices: Collection[DeviceLibraryIdentifier], **__: object) -> SendResult:
-        return SendResult(frozenset(sorted(devices)[1:]))
+    pacer = Pacer(Memory().store(), PushRate(1_000_000))
+
+    def send(self, task: NotifyDevices, **_: object) -> SendResult:
+        return SendResult(frozenset(sorted(task.devices)[1:]))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from chalicelib.aws.queue import Queue, QueueError
 from chalicelib.aws.templates import TemplateStoreError
 from chalicelib.core.errors import ConfigurationError, RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
@@ -20,6 +21,7 @@ from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
+from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.protocol import RecheckStamp, Refusal, Tag
 from chalicelib.updates.push_tasks import (
     FanOut,
@@ -33,6 +35,7 @@ from chalicelib.updates.push_tasks import (
 from tests.schedules.memory import Memory
 
 PASS = PassId("pass.com.example", "P")
+UNLIMITED = PushRate(1_000_000)
 NOW = 1_800_000_000.0
 PUSH_TIMEOUT = 20.0
 
@@ -66,7 +69,9 @@ class Worker:
         )
         builder = cast("PassBuilder", SimpleNamespace(build=self._make))
         rechecker = Rechecker(store, queue, Metrics("test"), builder, clock=self.clock, max_stamp_seconds=PUSH_TIMEOUT)
-        push_sender = PushSender(store, Metrics("test"), client_for=self._no_client, clock=self.clock)
+        push_sender = PushSender(
+            store, Pacer(store, UNLIMITED), Metrics("test"), client_for=self._no_client, clock=self.clock
+        )
         self.push_worker = PushWorker(store, queue, push_sender, rechecker=lambda: rechecker)
 
     def clock(self) -> float:

@@ -2,9 +2,11 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
+from chalicelib.core.errors import TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.updates.attempts import attempts_of
 from chalicelib.updates.push_tasks import NotifyDevices, decode
@@ -48,6 +50,7 @@ def test_half_of_a_fan_out_unregistered_at_once_is_held(side: PushSide) -> None:
         if number % 2:
             side.answers[phone] = UNREGISTERED
     side.changes_pass("P")
+    side.works_off()
     assert side.devices() == set(phones)
     assert len(side.notified()) == 25
     (held,) = side.held
@@ -62,6 +65,7 @@ def test_single_unregistered_devices_are_removed_at_once(side: PushSide, gone: i
         side.holds(phone, "P")
     side.answers.update(dict.fromkeys(phones[:gone], UNREGISTERED))
     side.changes_pass("P")
+    side.works_off()
     assert side.devices() == set(phones[gone:])
     assert side.held == []
     assert side.messages == []
@@ -98,6 +102,7 @@ def test_invented_devices_of_an_attacker_are_removed(side: PushSide) -> None:
         side.new_environment()
         side.works_off(seconds=HOUR)
         side.changes_pass("Q")
+    side.works_off()
     assert side.devices() == set(real)
     assert side.held == []
     assert side.messages == []
@@ -194,9 +199,13 @@ def test_removals_that_cannot_be_held_are_pushed_to_again(side: PushSide) -> Non
         side.holds(phone, "P")
     side.everything = UNREGISTERED
     side.changes.push_sender.noted.clear()
-    woken = type(side.changes.push_sender)(
-        side.store, side.changes.metrics, client_for=side.changes.push_sender.client_for, clock=side.clock
-    ).send(TYPE, list(side.rows.devices), changed_at=side.now, deadline=time.monotonic() + 10)
+
+    def refuses(_: object) -> None:
+        raise TransientError("SQS does not answer")
+
+    sender = replace(side.changes.push_sender, hold=refuses)
+    task = NotifyDevices(TYPE, tuple(side.rows.devices), side.now)
+    woken = sender.send(task, deadline=time.monotonic() + 10)
     assert len(woken.unsettled) == 50
 
 

@@ -38,6 +38,10 @@ def view_that_raises(error: PasswireError) -> View:
     return view
 
 
+def english() -> list[str]:
+    return ["en"]
+
+
 @pytest.mark.parametrize(("error", "status"), STATUSES, ids=lambda value: type(value).__name__)
 def test_status_of_error(error: PasswireError, status: int) -> None:
     assert status_of(error).value == status
@@ -47,13 +51,13 @@ def test_status_of_error(error: PasswireError, status: int) -> None:
 def test_both_handlers_answer_with_the_same_status(error: PasswireError, status: int) -> None:
     view = view_that_raises(error)
     assert handle_device_errors(view)().status_code == status
-    assert handle_page_errors(view)().status_code == status
+    assert handle_page_errors(english)(view)().status_code == status
 
 
 @pytest.mark.parametrize("error", [TransientError("secret detail"), ConfigurationError("secret detail")])
 def test_failure_is_logged_and_its_detail_is_not_sent(error: PasswireError, capsys: pytest.CaptureFixture[str]) -> None:
     view = view_that_raises(error)
-    for handle_errors in (handle_device_errors, handle_page_errors):
+    for handle_errors in (handle_device_errors, handle_page_errors(english)):
         assert "secret detail" not in str(handle_errors(view)().body)
         assert "secret detail" in capsys.readouterr().out
 
@@ -64,17 +68,17 @@ def test_device_reads_what_is_wrong_with_its_request() -> None:
 
 
 def test_page_repeats_nothing_of_a_refusal() -> None:
-    assert "detail" not in handle_page_errors(view_that_raises(LinkExpiredError("detail")))().body
+    assert "detail" not in handle_page_errors(english)(view_that_raises(LinkExpiredError("detail")))().body
 
 
 def test_page_with_503_says_when_to_try_again() -> None:
-    response = handle_page_errors(view_that_raises(TransientError("x")))()
+    response = handle_page_errors(english)(view_that_raises(TransientError("x")))()
     assert response.headers["Retry-After"] == "60"
 
 
 def test_page_of_a_deleted_pass_equals_page_of_an_unknown_link() -> None:
     unknown, deleted = (
-        handle_page_errors(view_that_raises(error))().body for error in (LinkError(), LinkExpiredError("x"))
+        handle_page_errors(english)(view_that_raises(error))().body for error in (LinkError(), LinkExpiredError("x"))
     )
     assert unknown == deleted
 
@@ -90,3 +94,9 @@ def test_other_exceptions_are_not_handled() -> None:
 def test_response_of_a_view_is_returned_unchanged() -> None:
     response = Response("")
     assert handle_device_errors(lambda: response)() is response
+
+
+def test_page_is_in_the_reader_s_language() -> None:
+    response = handle_page_errors(lambda: ["de-AT", "en"])(view_that_raises(LinkError()))()
+    assert '<html lang="de" dir="ltr">' in response.body
+    assert "diesem Link gibt es keine Karte" in response.body

@@ -42,6 +42,14 @@ def test_faces_depend_on_schemes_tags_and_images(
     assert faces_of(content, images) == faces
 
 
+@pytest.mark.parametrize(
+    ("face", "style"), [("posterEventTicket", "eventTicket"), ("semanticBoardingPass", "boardingPass")]
+)
+def test_semantic_face_has_the_back_of_its_style_and_no_fields(face: str, style: str) -> None:
+    assert style_of(face) == style
+    assert limits_of(face, square_barcode=True) == []
+
+
 def test_poster_ticket_without_nfc_needs_a_newer_phone() -> None:
     assert since("posterEventTicket", {"nfc": {}}) == 18
     assert since("posterEventTicket", {}) == 27
@@ -54,7 +62,7 @@ def test_square_barcode_leaves_room_for_one_row_of_a_generic_pass() -> None:
     assert dict(limits_of("generic", square_barcode=True))["secondaryFields", "auxiliaryFields"] == 4
 
 
-@pytest.mark.parametrize("face", [*STYLES, "posterEventTicket", "semanticBoardingPass"])
+@pytest.mark.parametrize("face", STYLES)
 def test_every_face_has_limits_and_a_style(face: str) -> None:
     assert style_of(face) in STYLES
     assert {"headerFields", "primaryFields"} <= {

@@ -1,36 +1,13 @@
 """Tests of the page of a pass: its content, its language, and that no text of a pass becomes markup."""
 
 import time
-from datetime import UTC, datetime
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from chalicelib.preview import OpenedPassError, link_page, notice_page, page
-from chalicelib.preview.barcodes import qr_code
+from chalicelib.preview import OpenedPassError, page
 from tests.support import samples
-
-LINK = "https://abc123.execute-api.eu-central-1.amazonaws.com/api/p/" + "Ab1-_" * 40
-
-
-class Reading(HTMLParser):
-    """Tags, attributes and texts of a page, as a browser reads them."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.texts: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+from tests.support.pages import HOSTILE, Reading
 
 
 def preview(style: str = "generic", language: str = "en", **changes: object) -> Reading:
@@ -58,17 +35,6 @@ def test_page_of_a_void_pass_is_marked() -> None:
     assert "void" in str(
         Reading(page(samples.build(samples.files_of("coupon"), voided=True), language="en")).attributes
     )
-
-
-HOSTILE = st.text(alphabet=st.sampled_from("<>\"'&/=;:{}()\\a\n\0-!ö")) | st.sampled_from(
-    [
-        "</style><script>alert(1)</script>",
-        '"><img src=x onerror=alert(1)>',
-        "javascript:alert(1)",
-        "{{ 7*7 }}",
-        "]]>-->",
-    ]
-)
 
 
 @settings(max_examples=60)
@@ -150,53 +116,3 @@ def test_policy_of_the_page_allows_only_its_own_script_and_style() -> None:
 def test_archive_that_is_not_a_pass_is_refused(raw: bytes) -> None:
     with pytest.raises(OpenedPassError):
         page(raw, language="en")
-
-
-def page_of_link(language: str = "en", **changes: object) -> tuple[Reading, str]:
-    """Return the page of a download link, and its policy."""
-    pkpass = samples.build(samples.files_of("generic", **changes))
-    page_ = link_page(pkpass, language=language, link=LINK, expires_at=datetime(2026, 12, 2, 16, 20, tzinfo=UTC))
-    return Reading(page_.html), page_.policy
-
-
-def test_page_of_a_link_shows_the_pass_a_button_and_the_time_of_expiry() -> None:
-    shown, _ = page_of_link()
-    text = " ".join(" ".join(shown.texts).split())
-    assert "Grace Hopper" in text
-    assert "Add to Apple Wallet" in text
-    assert "until 2026-12-02 16:20 UTC" in text
-    assert ("href", "?download=1") in shown.attributes
-
-
-def test_page_of_a_link_has_its_qr_code() -> None:
-    shown, _ = page_of_link()
-    assert ("d", qr_code(LINK).path) in shown.attributes
-
-
-@settings(max_examples=20)
-@given(text=HOSTILE, language=HOSTILE)
-def test_text_of_a_pass_never_becomes_markup_of_the_page_of_a_link(text: str, language: str) -> None:
-    def tags(value: str) -> list[str]:
-        fields = [{"key": "a", "label": value, "value": value}]
-        top = {"description": value, "organizationName": value}
-        return page_of_link(language, generic={"primaryFields": fields}, **top)[0].tags
-
-    assert tags(text) == tags("harmless")
-
-
-def test_page_of_a_link_loads_nothing_and_runs_only_its_own_script() -> None:
-    """The URL is a secret, which a request to another site could reveal."""
-    shown, policy = page_of_link()
-    assert policy in [value for _, value in shown.attributes]
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-    assert "unsafe" not in policy
-    loaded = [value for name, value in shown.attributes if name in ("src", "srcset", "action", "data", "poster")]
-    assert {value.partition(",")[0] for value in loaded} == {"data:image/png;base64"}
-    assert not {"link", "iframe", "form", "object", "base"} & set(shown.tags)
-    assert ("rel", "noopener noreferrer nofollow") in shown.attributes
-
-
-def test_notice_is_escaped() -> None:
-    shown = notice_page("<b>", "<script>")
-    assert Reading(shown.html).tags == ["html", "head", *["meta"] * 4, "title", "style", "body", "main", "h1", "p"]
-    assert "script-src" not in shown.policy

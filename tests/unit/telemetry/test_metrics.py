@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 
 
@@ -30,3 +31,15 @@ def test_duration_is_measured_when_the_block_raises(capsys: pytest.CaptureFixtur
     line = json.loads(capsys.readouterr().out)
     assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Stage"], ["Stage", "Call"]]
     assert (line["Call"], line["CallDuration"] >= 0) == ("list_changed", True)
+
+
+def test_duration_joins_the_last_event(capsys: pytest.CaptureFixture[str]) -> None:
+    """A request with one event has one line; earlier events have lines of their own."""
+    with Metrics("prod").duration("CallDuration", call="download"):
+        log.event("recheck_requested")
+        log.event("downloaded", modified=True)
+    first, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == {"event": "recheck_requested"}
+    assert (last["event"], last["modified"], last["Call"], "_aws" in last) == ("downloaded", True, "download", True)
+    log.event("later")
+    assert json.loads(capsys.readouterr().out) == {"event": "later"}

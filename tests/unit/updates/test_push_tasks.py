@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.pacing import MAX_DEVICES_PER_SEND
 from chalicelib.updates.push_tasks import (
-    MAX_DEVICES_PER_TASK,
     FanOut,
     NotifyDevices,
     PushTask,
@@ -127,21 +127,21 @@ def test_any_json_is_a_push_task_or_refused(content: object) -> None:
         decode(json.dumps(content))
 
 
-@given(st.integers(0, 3 * MAX_DEVICES_PER_TASK))
+@given(st.integers(0, 3 * MAX_DEVICES_PER_SEND))
 def test_parts_of_a_push_task_have_all_its_devices_in_order(count: int) -> None:
     task = NotifyDevices(
         "pass.com.example", tuple(DeviceLibraryIdentifier(f"{number:032}") for number in range(count)), 12.5, "change-1"
     )
     parts = in_chunks(task)
     assert [device for part in parts for device in part.devices] == list(task.devices)
-    assert all(0 < len(part.devices) <= MAX_DEVICES_PER_TASK for part in parts)
+    assert all(0 < len(part.devices) <= MAX_DEVICES_PER_SEND for part in parts)
     assert {(part.pass_type_identifier, part.changed_at, part.change) for part in parts} <= {
         ("pass.com.example", 12.5, "change-1")
     }
 
 
 def test_largest_push_task_fits_a_message() -> None:
-    devices = tuple(DeviceLibraryIdentifier(f"{number:0256}") for number in range(MAX_DEVICES_PER_TASK))
+    devices = tuple(DeviceLibraryIdentifier(f"{number:0256}") for number in range(MAX_DEVICES_PER_SEND))
     assert len(encode(NotifyDevices("pass." + "x" * 200, devices, 12.5, "c" * 128))) < 256 * 1024
 
 

@@ -6,7 +6,8 @@ import secrets
 import pytest
 
 from chalicelib.core.identifiers import PassId
-from infra.local.phones import HeadlessPhone, Phones, Retries, Shown
+from infra.core.phone_retries import Retries
+from infra.local.phones import HeadlessPhone, Phones, Shown
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 

@@ -110,7 +110,7 @@ def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path) -> No
             fields = {"gate": str(revision)}
             passes.put_item(Item={"pass_id": pass_id, "template": stack.template, "fields": fields})
             eventually(partial(is_stamped, stack, pass_id, revision), "the stamp")
-            link = Links(Stage.open(stack.stage)).make(PassId.parse(pass_id), lifetime=timedelta(hours=1))
+            link = Links(Stage.open(stack.stage)).make([PassId.parse(pass_id)], lifetime=timedelta(hours=1))
             phone = Phone()
             assert phone.opens(link.url) == 201
             phone.close()

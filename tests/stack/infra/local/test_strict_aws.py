@@ -417,15 +417,14 @@ def test_api_answers_429_above_the_rate_of_its_stage(
 
 
 def test_bucket_of_a_stage_fills_at_its_rate(stack: LocalRun, set_rate: Callable[[str, float, int], None]) -> None:
-    set_rate("*/*", 20, 5)
+    set_rate("*/*", 1, 2)
     started = time.monotonic()
     statuses = []
-    while time.monotonic() - started < 2:
+    while time.monotonic() - started < 4:
         statuses.append(listed(stack).status_code)
     elapsed = time.monotonic() - started
     assert 429 in statuses
-    assert statuses.count(204) <= 5 + 20 * elapsed
-    assert statuses.count(204) >= 20 * (elapsed - 1)
+    assert elapsed - 1 <= statuses.count(204) <= 2 + elapsed
 
 
 def test_method_with_a_rate_of_its_own_does_not_use_that_of_the_stage(

@@ -11,6 +11,8 @@ import boto3
 import pytest
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.fan_outs import FanOutProgress
+from chalicelib.updates.pacing import FAN_OUTS_ROW, ROW, microseconds
 from chalicelib.updates.push_tasks import NotifyDevices, encode
 from chalicelib.updates.removals import HeldDevice, HeldRemovals
 from infra.local.phone import Phone
@@ -234,3 +236,33 @@ def test_passes_are_given_either_by_name_or_by_time(arguments: tuple[str, ...]) 
     done = infra("push", "send", *arguments, "--stage", "local")
     assert done.returncode == 2
     assert "either PASS... or --changed-since" in done.stderr
+
+
+def test_status_shows_what_is_scheduled_and_until_when(stack: LocalRun, serial_number: str) -> None:
+    """The slots of a lane, and a fan-out that waits with the devices behind its progress."""
+    pass_id = f"{stack.pass_type_identifier}/{serial_number}"
+    resource, now = boto3.resource("dynamodb"), time.time()
+    versions, registrations = (resource.Table(stack.tables[role]) for role in ("versions", "registrations"))
+    with registrations.batch_writer() as batch:
+        for number in range(30):
+            row = {"pass_id": pass_id, "device_library_identifier": f"device-{number:02}", "registered_at": 1}
+            batch.put_item(Item=row)
+    progress = FanOutProgress(int(now), "", "device-09", "", int(now))
+    versions.put_item(Item={"pass_id": pass_id, "fan_out": progress.encode()})
+    versions.put_item(Item={"pass_id": ROW, "narrow_free_at": microseconds(now + 100), "wide_free_at": 1})
+    versions.put_item(Item={"pass_id": FAN_OUTS_ROW, "fan_outs": {pass_id}})
+    try:
+        pacing = status()["pacing"]
+        shown = infra("push", "status", "--stage", "local").stdout
+    finally:
+        for key in (ROW, FAN_OUTS_ROW, pass_id):
+            versions.delete_item(Key={"pass_id": key})
+    assert pacing["devices_per_second"] == 1000
+    assert pacing["fan_outs"] == [{"pass_id": pass_id, "devices": 20}]
+    assert 0 < pacing["lanes"]["narrow"]["devices"] <= 90_000
+    assert pacing["lanes"]["narrow"]["until"] == pytest.approx(now + 100)
+    assert pacing["lanes"]["wide"] == {"devices": 0, "until": None}
+    assert pacing["until"] == pytest.approx(now + 100)
+    assert "device-" not in json.dumps(pacing)
+    assert f"20 devices of pass {pass_id} wait" in shown
+    assert "all are notified by 20" in shown

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.deploy.account import check_concurrency, check_region
+from infra.deploy.account import check_concurrency, check_push_rate, check_region
 from infra.deploy.change_sets import CloudStack, ResourceChange, Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
@@ -207,9 +207,20 @@ def test_throttle_limits_beyond_the_accounts_concurrency_are_warned_about(cloud:
     cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
     said: list[str] = []
     check_concurrency({}, on_progress=said.append)
-    assert "below the 700" in said[0]
+    assert "below the 800" in said[0]
     check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("throttle_rate", "push_rate", "refused"),
+    [("3000", "1500", False), ("3000", "1501", True), ("3000", "", False), ("1", "", True), ("2", "0", True)],
+)
+def test_push_rate_beyond_the_gateway_is_refused(throttle_rate: str, push_rate: str, *, refused: bool) -> None:
+    """The refusal shows the arithmetic: each notified phone sends two requests."""
+    refusal = pytest.raises(DeployError, match=r"PushRateLimit .* 2 requests, .* ThrottleRate")
+    with refusal if refused else contextlib.nullcontext():
+        check_push_rate({"ThrottleRate": throttle_rate, "PushRateLimit": push_rate})
 
 
 def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud: Cloud) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import PassId
-from infra.local.phones import SIGNATURE_EVERY, Counts, HeadlessPhone, Phones, Retries, Shown
+from infra.core.phone_retries import Retries
+from infra.local.phones import SIGNATURE_EVERY, Counts, HeadlessPhone, Phones, Shown
 
 TYPE = "pass.com.example.phones"
 PASS = PassId(TYPE, "A 1")

@@ -25,6 +25,11 @@ def test_lines_of_lambda_and_metrics_are_left_out(text: str) -> None:
     assert LogLine(0, "api", text).readable == ""
 
 
+def test_metrics_that_joined_an_event_are_left_out() -> None:
+    text = json.dumps({"event": "listed", "held": 1, "_aws": {}, "Stage": "dev", "CallDuration": 3.5})
+    assert LogLine(0, "api", text).readable.endswith("listed held=1")
+
+
 def test_json_has_time_and_function() -> None:
     line = LogLine(0, "api", '{"event": "stamped", "revision": 1}')
     at = "1970-01-01T00:00:00+00:00"

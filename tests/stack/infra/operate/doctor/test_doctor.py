@@ -537,8 +537,8 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     ),
     "another number of readers": (
         "mappings",
-        partial(mapping, role="push", broken={"ParallelizationFactor": 1}, whole={"ParallelizationFactor": 2}),
-        "has ParallelizationFactor 1, not 2",
+        partial(mapping, role="push", broken={"ParallelizationFactor": 1}, whole={"ParallelizationFactor": 4}),
+        "has ParallelizationFactor 1, not 4",
     ),
     "no partial batch responses": (
         "mappings",

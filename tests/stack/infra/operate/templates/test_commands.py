@@ -1,4 +1,4 @@
-"""Tests of `template check|preview|push|pull|list` on the command line."""
+"""Tests of `template check|preview|push|pull|list|rollback|delete` on the command line."""
 
 import json
 import os
@@ -20,6 +20,7 @@ import png
 import pytest
 from typer.testing import CliRunner, Result
 
+from chalicelib.aws.templates import PACKAGED, read_folder
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.template import Template
 from infra.commands import app
@@ -99,23 +100,47 @@ def test_preview_shows_the_images_of_an_item(stack: LocalRun, folder: Path, tmp_
     (tmp_path / "item.json").write_text(json.dumps({"images.thumbnail": uploaded.stdout.strip()}))
     output.unlink()
     done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
-    assert "is the key of an image in a stage; give --stage" in str(done.exception)
-    assert not output.exists()
+    assert "is the key of an image in a stage; give --stage" in done.output
     done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output, "--stage", stack.stage)
     assert done.exit_code == 0, done.output
     assert b64encode(photo).decode() in output.read_text()
 
 
-def test_preview_refuses_an_invalid_folder_or_item(folder: Path, tmp_path: Path) -> None:
-    item = tmp_path / "item.json"
-    item.write_text('{"fields": {"unknown": 1}}')
-    assert "has no such field" in str(run("preview", folder, "--item", item).exception)
-    item.write_text("[]")
-    assert "must be a JSON object" in str(run("preview", folder, "--item", item).exception)
-    item.write_text('{"images": {"thumbnail": "missing.png"}}')
-    assert "missing.png: cannot be read" in str(run("preview", folder, "--item", item).exception)
-    break_(folder)
-    assert "has errors; nothing was stored" in str(run("preview", folder).exception)
+def test_preview_shows_an_existing_pass_and_its_lock_screen(
+    stack: LocalRun, folder: Path, name: str, passes: list[str], tmp_path: Path
+) -> None:
+    level = {"key": "level", "label": "LEVEL", "value": "-", "changeMessage": "Level is now %@"}
+    make(folder, samples.files_of("generic", generic={"headerFields": [level]}))
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    table.put_item(Item={"pass_id": passes[0], "template": name, "fields": {"level": "Bronze"}})
+    output = tmp_path / "out.html"
+    arguments = ("--pass", passes[0], "--stage", stack.stage, "--change", "level=Silver", "--output", output)
+    done = run("preview", folder, *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["findings"] == []
+    shown = output.read_text()
+    assert passes[0] in shown
+    assert "Level is now Silver" in shown
+    assert "Bronze" not in shown
+
+
+def test_preview_of_a_pass_without_a_folder_shows_its_template(
+    stack: LocalRun, folder: Path, passes: list[str], tmp_path: Path
+) -> None:
+    make(folder, samples.files_of("generic", logoText="As pushed"))
+    assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    make(folder, samples.files_of("generic", logoText="Not pushed"))
+    output = tmp_path / "out.html"
+    done = run("preview", "--pass", passes[0], "--stage", stack.stage, "--output", output)
+    assert done.exit_code == 0, done.output
+    assert "As pushed" in output.read_text()
+    assert "give the folder of a template" in " ".join(run("preview").output.split())
+
+
+def test_preview_of_a_pass_needs_its_stage(folder: Path) -> None:
+    done = run("preview", folder, "--pass", "pass.com.acme.boarding/7K2M9Q")
+    assert done.exit_code == 2
+    assert "--pass needs --stage" in done.output
 
 
 def test_pushed_template_is_listed_and_pulled_unchanged(
@@ -128,7 +153,12 @@ def test_pushed_template_is_listed_and_pulled_unchanged(
     rows = {row["template"]: row for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
     assert rows[name]["revision"] == revision
     assert datetime.fromisoformat(rows[name]["pushed_at"]) <= datetime.now(UTC)
-    assert rows["boarding"] == {"template": "boarding", "revision": "packaged", "pushed_at": None}
+    assert rows["boarding"] == {
+        "template": "boarding",
+        "revision": "packaged",
+        "pushed_at": None,
+        "revisions": [],
+    }
     into = tmp_path / "pulled"
     into.mkdir()
     assert run("pull", name, "--stage", stack.stage, "--into", into).exit_code == 0
@@ -151,6 +181,81 @@ def test_push_recompresses_images_without_loss(stack: LocalRun, folder: Path, na
     for file, data in before.items():
         assert list(png.Reader(bytes=stored[file]).asRGBA8()[2]) == list(png.Reader(bytes=data).asRGBA8()[2])
     assert "was current already" in run("push", pulled, "--stage", stack.stage).output
+
+
+def test_packaged_template_is_pulled_like_a_pushed_one(stack: LocalRun, tmp_path: Path) -> None:
+    for form in ("pass", "pkpasstemplate"):
+        done = run("pull", "rewards", "--stage", stack.stage, "--into", tmp_path, "--as", form)
+        assert done.exit_code == 0, done.output
+        assert run("check", tmp_path / f"rewards.{form}").exit_code == 0
+    pulled = read_folder(tmp_path / "rewards.pass")
+    assert pulled == read_folder(PACKAGED / "rewards.pass")
+    assert "never pushed" in str(run("pull", "unknown", "--stage", stack.stage, "--into", tmp_path).exception)
+
+
+def revisions_of(stack: LocalRun, name: str) -> tuple[str, list[str]]:
+    rows = {row["template"]: row for row in json.loads(run("list", "--stage", stack.stage, "--json").stdout)}
+    return rows[name]["revision"], [each["revision"] for each in rows[name]["revisions"]]
+
+
+def revision_in(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    revision: str = json.loads(result.stdout.splitlines()[-1])["revision"]
+    return revision
+
+
+def test_rollback_makes_an_older_revision_current_and_keeps_all(stack: LocalRun, folder: Path, name: str) -> None:
+    pushed = []
+    for text in ("First", "Second"):
+        make(folder, samples.files_of("generic", logoText=text))
+        pushed.append(revision_in(run("push", folder, "--stage", stack.stage, "--json")))
+    first, second = pushed
+    assert revisions_of(stack, name) == (second, [second, first])
+    assert f"{first}" in run("list", "--stage", stack.stage).stdout
+    assert revision_in(run("rollback", name, "--stage", stack.stage, "--json")) == first
+    assert revisions_of(stack, name)[0] == first
+    assert sorted(revisions_of(stack, name)[1]) == sorted(pushed)
+    done = run("rollback", name, first, "--stage", stack.stage)
+    assert "was current already" in done.output
+    assert revision_in(run("rollback", name, second, "--stage", stack.stage, "--json")) == second
+    assert "has no revision none; it has" in str(run("rollback", name, "none", "--stage", stack.stage).exception)
+    assert "was never pushed" in str(run("rollback", f"{name}-x", "--stage", stack.stage).exception)
+
+
+def test_rollback_of_the_only_revision_is_refused(stack: LocalRun, folder: Path, name: str) -> None:
+    assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    refused = run("rollback", name, "--stage", stack.stage)
+    assert "no revision was pushed before the current one" in str(refused.exception)
+
+
+def test_template_that_passes_use_is_deleted_only_by_force(
+    stack: LocalRun, folder: Path, name: str, passes: list[str]
+) -> None:
+    assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    refused = run("delete", name, "--stage", stack.stage, "--yes")
+    assert refused.exit_code == 1
+    assert f"template {name} is used by passes" in str(refused.exception)
+    assert sum(pass_id in str(refused.exception) for pass_id in passes) == 5
+    assert name in run("list", "--stage", stack.stage).stdout
+    done = run("delete", name, "--stage", stack.stage, "--yes", "--force", "--json")
+    assert json.loads(done.stdout) == {"template": name, "deleted_revisions": 1, "packaged": False}
+    assert name not in run("list", "--stage", stack.stage).stdout
+
+
+def test_unused_template_is_deleted_with_all_revisions_after_confirmation(
+    stack: LocalRun, folder: Path, name: str
+) -> None:
+    for text in ("First", "Second"):
+        make(folder, samples.files_of("generic", logoText=text))
+        assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    assert run("delete", name, "--stage", stack.stage).exit_code != 0  # no terminal to ask on
+    assert name in run("list", "--stage", stack.stage).stdout
+    assert run("delete", name, "--stage", stack.stage, "--yes").exit_code == 0
+    left_over = boto3.client("s3").list_objects_v2(
+        Bucket=Stage.open(stack.stage).templates_bucket, Prefix=f"templates/{name}/"
+    )
+    assert left_over["KeyCount"] == 0
+    assert "was never pushed" in str(run("delete", name, "--stage", stack.stage, "--yes").exception)
 
 
 def test_template_of_pass_designer_is_pushed_and_pulled(stack: LocalRun, name: str, tmp_path: Path) -> None:
@@ -290,6 +395,25 @@ def test_notify_updates_passes_on_phones(
     assert phone.passes[key].content["logoText"] == "Acme Club"
     assert phone.passes[key].fields()["member"]["value"] == "Ada"
     table.delete_item(Key={"pass_id": pass_id})
+
+
+def test_rollback_with_notify_updates_passes_on_phones(
+    stack: LocalRun, folder: Path, name: str, phone: Phone, issuer: Issuer
+) -> None:
+    for text in ("Acme Gym", "Acme Club"):
+        make(folder, samples.files_of("generic", logoText=text))
+        assert run("push", folder, "--stage", stack.stage).exit_code == 0
+    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+    pass_id = PassId(stack.pass_type_identifier, name)
+    table.put_item(Item={"pass_id": str(pass_id), "template": name, "fields": {"member": "Ada"}})
+    issued = issuer.issues(pass_id)
+    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
+    done = run("rollback", name, "--stage", stack.stage, "--notify", "--rate", 100, "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["touched"] == 1
+    wait(lambda: any(p["token"] == phone.push_token for p in pushes(stack)), "the push")
+    phone.receives_push(stack.pass_type_identifier)
+    assert phone.passes[stack.pass_type_identifier, name].content["logoText"] == "Acme Gym"
+    table.delete_item(Key={"pass_id": str(pass_id)})
 
 
 def test_push_rechecks_items_that_were_refused_because_of_the_template(

@@ -1,0 +1,1 @@
+"""Handlers that `make bench-api` compares with this service."""
