@@ -52,7 +52,7 @@ LINK = PATH + "{token}"
 @app.middleware("http")
 def middleware(request: Request, get_response: Callable[[Request], Response]) -> Response:
     """Middleware: sets the log context, answers unknown routes, ignores the request's media types."""
-    with log.invocation(request_id=request.context.get("requestId")):
+    with log.invocation(request_id=request.context.get("requestId"), **api.caller(request)):
         if request.method not in app.routes.get(request.path, {}):
             return api.unknown_route(request, app.routes)
         api.ignore_media_types(request)

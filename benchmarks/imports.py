@@ -25,8 +25,8 @@ from rich.table import Table
 
 from chalicelib.aws.templates import Templates
 from infra.local.ministack import running
+from infra.operate.bulk.files.kinds import open_rows
 from infra.operate.bulk.importing import REQUESTS_AT_ONCE, ROWS_PER_REQUEST, Plan, import_passes
-from infra.operate.bulk.rows import open_rows
 from infra.stage.stage import Stage
 
 REPOSITORY = Path(__file__).parents[1]

@@ -30,6 +30,15 @@ MAX_LOG_BODY_BYTES = 2 * MAX_MESSAGES * MAX_MESSAGE_BYTES
 """Includes quotes, commas and escapes."""
 
 
+DOCTOR_AGENT = "passwire-doctor"
+"""`User-Agent` of the operators' checks, whose requests must not look like those of phones in the logs."""
+
+
+def caller(request: Request) -> dict[str, str]:
+    """Return the log field that marks the requests of `doctor`; empty for all others."""
+    return {"caller": "doctor"} if header(request, "user-agent") == DOCTOR_AGENT else {}
+
+
 def unknown_route(request: Request, routes: Mapping[str, Mapping[str, object]]) -> Response:
     """Answer a request for no route: 405 if the path has routes for other methods, else 404.
 

@@ -1,32 +1,40 @@
 """The command line `passwire`, also `python -m infra`: one module per group of commands."""
 
 import errno
+import re
 import sys
 import warnings
 from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from typer._completion_classes import completion_init
 
 from chalicelib.core.errors import PasswireError
-from infra.commands import completion, lazy
+from infra.commands import lazy
+from infra.commands.completion import complete_stages
+from infra.commands.options import STAGE_VARIABLE
 from infra.commands.remedies import with_remedy
 from infra.commands.version import print_version, require_checkout
+from infra.core import program
+from infra.core.errors import InvalidValueError
 from infra.core.terminal import standard_error, styled
-from infra.stage.aws import explain
+from infra.stage import aws
 
 EXPECTED = (PasswireError, BotoCoreError, ClientError, OSError)
 """Errors that the command line reports in one sentence. Any other is a defect and ends with a traceback."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-INTERRUPTED = 130
+FAILED, INVALID, INTERRUPTED = 1, 2, 130
+COMPLETION_OPTIONS = ("--install-completion", "--show-completion")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
 
 HELP = """Passwire: updatable Apple Wallet passes, serverless.
 
-Exit codes: 0 success; 1 failure, or a check found something, described in one sentence; 2 invalid arguments;
-3 `diff` found changes; 130 interrupted.
+Exit codes: 0 success; 1 failure, or a check found something, described in one sentence; 2 an invalid option, argument
+or value; 3 `diff` found changes; 130 interrupted.
 
-Example: python -m infra deploy --stage dev
+`--stage`, `--profile` and `--region` can be given before or after a command.
+
+Example: passwire deploy --stage dev
 """
 
 COMMANDS = {
@@ -37,8 +45,9 @@ COMMANDS = {
     "deploy": "stack.deploy",
     "diff": "stack.diff",
     "package": "stack.package",
-    "outputs": "stack.outputs",
-    "logs": "stack.logs",
+    "stages": "stages.stages",
+    "outputs": "stages.outputs",
+    "logs": "logs.logs",
     "destroy": "stack.destroy",
     "prepare": "chalice.prepare",
     "finish": "chalice.finish",
@@ -48,7 +57,6 @@ COMMANDS = {
     "cost": "cost.cost",
     "simulate": "simulate.simulate",
     "ci": "ci.app",
-    "completion": "completion.completion",
     "schema": "schema.schema",
     "cert": "cert.app",
     "template": "template.app",
@@ -58,10 +66,9 @@ COMMANDS = {
 }
 
 app = typer.Typer(
-    name="python -m infra",
+    name=program.NAME,
     cls=lazy.group_of(COMMANDS),
-    help=HELP,
-    add_completion=False,  # it would complete `python`; see the command `completion`
+    help=program.renamed(HELP),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -71,7 +78,18 @@ app = typer.Typer(
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
+    stage: Annotated[  # noqa: ARG001 - the commands read it from the context
+        str | None,
+        typer.Option(
+            "--stage", "-s", envvar=STAGE_VARIABLE, help="Stage of the command.", autocompletion=complete_stages
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Profile of the AWS configuration, instead of AWS_PROFILE; also after a command.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region, instead of AWS_REGION; also after a command.")] = None,
     version: Annotated[  # noqa: ARG001 - its callback has printed it
         bool,
         typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit."),
@@ -79,6 +97,14 @@ def options(
 ) -> None:
     """Handle the options of the command line itself, whose help text is `HELP`."""
     require_checkout()
+    if profile is not None and profile not in (known := aws.profiles()):
+        listed = f"; there are {', '.join(known)}" if known else ""
+        raise typer.BadParameter(f"the AWS configuration has no profile {profile!r}{listed}", param_hint="--profile")
+    if region is not None and not REGION.fullmatch(region):
+        raise typer.BadParameter(f"{region!r} is not a region such as eu-central-1", param_hint="--region")
+    given = {"--profile": profile, "--region": region}
+    context.with_resource(program.called_with(tuple(t for pair in given.items() if pair[1] for t in pair if t)))
+    context.with_resource(aws.selected(profile=profile, region=region))
 
 
 def main() -> int:
@@ -86,12 +112,14 @@ def main() -> int:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries warn their developers, who pass -W
     errors = standard_error()
-    completion_init()
+    if program.name() != program.NAME and any(text.startswith(COMPLETION_OPTIONS) for text in sys.argv[1:]):
+        errors.print(f"error: shells complete a program by its name, so call it {program.NAME}, as `make install` does")
+        return INVALID
     try:
-        app(standalone_mode=True, complete_var=completion.VARIABLE)
+        app(standalone_mode=True, prog_name=program.name())
     except EXPECTED as error:
         errors.print(styled("error:", "red", f" {_sentence(error)}"))
-        return 1
+        return INVALID if isinstance(error, InvalidValueError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -101,7 +129,7 @@ def _sentence(error: BaseException) -> str:
     """Describe an error; AWS's own error says more than the one that it caused."""
     for candidate in (error, error.__cause__):
         if isinstance(candidate, (BotoCoreError, ClientError)):
-            return explain(candidate)
+            return aws.explain(candidate)
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         path = error.filename or "a file"
         return f"{path} cannot be written: {error.strerror}; free some space, then run the command again"

@@ -1,30 +1,63 @@
 """`pass import` and `pass export`: write and read many passes at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TaskProgressColumn, TimeRemainingColumn
 
 from chalicelib.aws.templates import Templates
-from infra.commands.options import JsonOption, StageOption
-from infra.core.terminal import standard_error, styled, write_json, write_line
+from infra.commands.completion import complete_pass_types, complete_templates
+from infra.commands.confirmation import NOTIFIED_WITHOUT_ASKING, confirm_notification, counted
+from infra.commands.options import (
+    DryRunOption,
+    JsonOption,
+    NotifyYesOption,
+    OverwriteOption,
+    StageOption,
+    read_value,
+)
+from infra.core.files import STANDARD, PathError, check_new, spooled_input, spooled_output
+from infra.core.terminal import progress, standard_error, styled, write_json, write_line, write_table
 from infra.operate.bulk.exporting import SECRET, export_passes
+from infra.operate.bulk.files.base import RowFile
+from infra.operate.bulk.files.kinds import KINDS, WRITTEN, kind_of, open_rows
 from infra.operate.bulk.importing import Imported, Plan, import_passes
 from infra.operate.bulk.importing import Progress as Progressed
-from infra.operate.bulk.rows import open_rows
+from infra.operate.bulk.survey import Survey, survey_import
+from infra.operate.certificates.stage import check_pass_type
+from infra.operate.passes.registrations import Registrations
+from infra.operate.passes.table import require_certificate
 from infra.stage.stage import Stage
 
+STANDARD_NAME = "passes"
+"""Name of the file that standard input and output count as, before its suffix."""
+FormatOption = Annotated[
+    str,
+    typer.Option("--format", metavar="FORMAT", help="With -: csv, jsonl or parquet; xlsx too for an import."),
+]
 
-def import_file(
+
+def import_file(  # noqa: PLR0913 - options of a command
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="FILE.csv, .jsonl or .parquet.", exists=True, dir_okay=False)
+        Path, typer.Argument(metavar="FILE", help="FILE.csv, .jsonl, .parquet or .xlsx; - for standard input.")
     ],
     stage: StageOption = "dev",
     pass_type: Annotated[
-        str | None, typer.Option("--type", help="Pass type of rows that contain only a serial number.")
+        str | None,
+        typer.Option(
+            "--type",
+            help="Pass type of rows that contain only a serial number.",
+            autocompletion=complete_pass_types,
+        ),
     ] = None,
-    template: Annotated[str | None, typer.Option(help="Template of rows that name none.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Template of rows that name none.", autocompletion=complete_templates)
+    ] = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,75 +69,101 @@ def import_file(
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.1, help="Maximum number of rows per second.")] = None,
     *,
+    format_: FormatOption = "csv",
+    dry_run: DryRunOption = False,
+    yes: NotifyYesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the rows of a file as passes. A row replaces an existing pass. Refused rows go to FILE.rejected.
 
-    If interrupted, run the same command again to resume. Exit code 1: rows were refused.
+    Rows whose pass type has no certificate are refused. If interrupted, run the same command again to resume. Exit
+    code 1: rows were refused.
 
-    Example: python -m infra pass import tickets.csv --type pass.com.acme.boarding --template boarding --map Gate=gate
+    Without --yes, a stage with more than 100 registrations is compared with the file first, to count the devices that
+    would be notified.
+
+    Example: passwire pass import tickets.csv --type pass.com.acme.boarding --template boarding --map Gate=gate
     """
     columns = dict(_split(entry) for entry in mapping or [])
+    if pass_type is not None:
+        read_value("--type", check_pass_type, pass_type)
+    suffix = f".{format_}" if str(file) == STANDARD else file.suffix
+    read_value("FILE", lambda path: kind_of(path, KINDS), file if str(file) != STANDARD else Path(f"-{suffix}"))
     console = standard_error()
-    with console.status(f"reading {file}"):
-        deployed = Stage.open(stage)
-        rows = open_rows(file)
-    plan = Plan(
-        stage=deployed,
-        pass_type=pass_type,
-        template=template,
-        mapping=columns,
-        rate=rate,
-    )
-    shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("importing", total=rows.size)
-
-        def on_rows(progress: Progressed) -> None:
-            description = f"{progress.written:,} written, {progress.rejected:,} refused"
-            bar.update(task, completed=progress.position, description=description)
-
-        imported = import_passes(
-            rows,
-            plan,
-            Templates(bucket=deployed.templates_bucket),
-            on_rows=on_rows,
-            on_progress=console.print,
+    with _read_file(file, suffix) as path:
+        with console.status(f"reading {file}"):
+            deployed = Stage.open(stage)
+            rows = open_rows(path)
+        plan = Plan(
+            stage=deployed,
+            pass_type=pass_type,
+            template=template,
+            mapping=columns,
+            rate=rate,
+            check_pass_type=cache(lambda kind: require_certificate(stage, kind)),
+            side_files=None if path == file else Path(path.name),
         )
+        templates = Templates(bucket=deployed.templates_bucket)
+        if dry_run:
+            _print_survey(_surveyed(rows, plan, templates), as_json=as_json)
+            return
+        if not yes and Registrations(deployed).has_more_than(NOTIFIED_WITHOUT_ASKING):
+            survey = _surveyed(rows, plan, templates)
+            confirm_notification(
+                f"import {counted(survey.new, 'new pass')} and {counted(survey.changed, 'changed pass')}",
+                devices=survey.devices,
+                yes=yes,
+            )
+        imported = _imported(rows, plan, templates)
     _print(imported, as_json=as_json)
     if imported.rejected:
         raise typer.Exit(1)
 
 
 def export_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, .jsonl or .parquet.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="FILE.csv, .jsonl or .parquet; - for standard output.")],
     stage: StageOption = "dev",
     *,
+    format_: FormatOption = "csv",
     with_tokens: Annotated[
         bool, typer.Option("--with-tokens", help="Include authentication tokens of items that have one.")
     ] = False,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write all passes to a file that `pass import` can read. Only its owner can read the file.
 
-    Example: python -m infra pass export passes.csv --stage dev
+    If interrupted, no file is left behind. With FILE -, the number of passes is printed to standard error.
+
+    Example: passwire pass export passes.csv --stage dev
     """
+    to_standard = str(file) == STANDARD
+    name = f"{STANDARD_NAME}.{format_}" if to_standard else file.name
+    read_value("FILE", lambda path: kind_of(path, WRITTEN), Path(name))
+    check_new(file, overwrite=overwrite)
     console = standard_error()
     deployed = Stage.open(stage)
-    shown = (SpinnerColumn(), TextColumn("{task.completed:,} passes"))
-    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("export", total=None)
+    with progress("exporting") as update, _written_file(file, name) as path:
+        passes = 0
+
+        def on_rows(count: int) -> None:
+            nonlocal passes
+            passes += count
+            update(description=counted(passes, "pass"))
+
         exported = export_passes(
             deployed,
-            file,
+            path,
             Templates(bucket=deployed.templates_bucket),
             leave_out=() if with_tokens else (SECRET,),
-            on_rows=lambda count: bar.advance(task, count),
+            on_rows=on_rows,
         )
-    if as_json:
+    if to_standard:
+        console.print(f"{counted(exported.passes, 'pass')} written")
+    elif as_json:
         write_json({"passes": exported.passes, "tokens_left_out": exported.tokens_left_out, "file": str(file)})
     else:
-        write_line(f"{exported.passes:,} passes written to {file}")
+        write_line(f"{counted(exported.passes, 'pass')} written to {file}")
     if exported.tokens_left_out:
         console.print(
             styled(
@@ -117,11 +176,79 @@ def export_file(
         )
 
 
+@contextmanager
+def _read_file(file: Path, suffix: str) -> Iterator[Path]:
+    """Yield the path of a file to import; that of standard input is temporary.
+
+    Raises:
+        PathError: there is no such file.
+    """
+    if str(file) == STANDARD:
+        with spooled_input(f"{STANDARD_NAME}{suffix}") as path:
+            yield path
+        return
+    if not file.is_file():
+        raise PathError(f"{file}: no such file")
+    yield file
+
+
+@contextmanager
+def _written_file(file: Path, name: str) -> Iterator[Path]:
+    if str(file) == STANDARD:
+        with spooled_output(name) as path:
+            yield path
+    else:
+        yield file
+
+
+def _surveyed(rows: RowFile, plan: Plan, templates: Templates) -> Survey:
+    with progress("comparing", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update:
+        return survey_import(rows, plan, templates, on_rows=lambda done: update(completed=done.position))
+
+
+def _imported(rows: RowFile, plan: Plan, templates: Templates) -> Imported:
+    console = standard_error()
+    latest = Progressed(0, 0, 0)
+    with progress("importing", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update:
+
+        def on_rows(done: Progressed) -> None:
+            nonlocal latest
+            latest = done
+            update(completed=done.position, description=f"{done.written:,} written, {done.rejected:,} refused")
+
+        try:
+            return import_passes(rows, plan, templates, on_rows=on_rows, on_progress=console.print)
+        except KeyboardInterrupt:
+            console.print(
+                f"stopped after {latest.written:,} written and {latest.rejected:,} refused rows; run the same command "
+                "again to resume"
+            )
+            raise
+
+
 def _split(entry: str) -> tuple[str, str]:
     column, equals, target = entry.rpartition("=")
     if not equals:
         raise typer.BadParameter(f"{entry!r} is not a mapping; write COLUMN=TARGET", param_hint="--map")
     return column, target
+
+
+def _print_survey(survey: Survey, *, as_json: bool) -> None:
+    if as_json:
+        write_json({"dry_run": True, **asdict(survey)})
+        return
+    rows = [
+        ("passes to add", survey.new),
+        ("passes to change", survey.changed),
+        ("passes that are unchanged", survey.unchanged),
+        ("rows to refuse", survey.rejected),
+        ("devices to notify", survey.devices),
+    ]
+    write_table(("would do", "count"), [(name, f"{count:,}") for name, count in rows], numbers=("count",))
+    for refusal in survey.refusals:
+        write_line(refusal)
+    if more := survey.rejected - len(survey.refusals):
+        write_line(f"and {counted(more, 'more refused row')}")
 
 
 def _print(imported: Imported, *, as_json: bool) -> None:

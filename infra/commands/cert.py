@@ -1,7 +1,6 @@
 """`cert`: manages the certificates of a stage's pass types."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,26 +8,59 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.text import Text
 
 from chalicelib.aws.secrets import KEEP_SECONDS
+from chalicelib.aws.templates import SUFFIX, packaged_names
 from chalicelib.flows.check_certificates import WARNING_DAYS
-from infra.commands.options import JsonOption, StageOption
+from infra.commands.completion import complete_pass_types
+from infra.commands.next_steps import print_next
+from infra.commands.options import JsonOption, StageOption, read_value
+from infra.core.files import STANDARD, PathError, check_new
+from infra.core.moments import format_moment
 from infra.core.private_files import open_private
-from infra.core.terminal import printable, standard_error, standard_output, styled, write_json, write_line
+from infra.core.program import command
+from infra.core.terminal import (
+    is_interactive,
+    printable,
+    standard_error,
+    standard_output,
+    styled,
+    write_json,
+    write_line,
+    write_table,
+    write_text,
+)
 from infra.operate.certificates import CertificateError
 from infra.operate.certificates.files import Password, read
 from infra.operate.certificates.nfc import REMEDY, RefusedPasses, find_refused_passes_of
-from infra.operate.certificates.stage import StageCertificates, Status
+from infra.operate.certificates.stage import StageCertificates, Status, check_pass_type
 from infra.stage.errors import StageError
 from infra.stage.stage import Stage
 
 PASSWORD_VARIABLE = "PASSWIRE_CERT_PASSWORD"
-PIPE_WIDTH = 300
-"""Characters per line if the output is not a terminal: wide enough that no row is wrapped."""
 
 app = typer.Typer(name="cert", help="Certificates: request, import, status, rotate.", no_args_is_help=True)
-PassTypeArgument = Annotated[str, typer.Argument(metavar="PASS_TYPE", help="Such as pass.com.acme.boarding.")]
+
+
+def read_pass_type(text: str) -> str:
+    """Return a pass type identifier of the command line.
+
+    Raises:
+        BadParameter: it is not valid.
+    """
+    return read_value("PASS_TYPE", check_pass_type, text)
+
+
+PassTypeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PASS_TYPE",
+        help="Such as pass.com.acme.boarding.",
+        callback=read_pass_type,
+        autocompletion=complete_pass_types,
+    ),
+]
 FilesArgument = Annotated[
     list[Path],
     typer.Argument(
@@ -58,7 +90,8 @@ def request(
     pass_type: PassTypeArgument,
     stage: StageOption = "dev",
     output: Annotated[
-        Path | None, typer.Option(help="File to create. Default: PASS_TYPE.csr. Never overwritten.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File to create, or - for standard output. Default: PASS_TYPE.csr."),
     ] = None,
     *,
     as_json: JsonOption = False,
@@ -68,26 +101,23 @@ def request(
     The key is stored in Secrets Manager, not on disk, so that any team member can import the certificate. Running the
     command again writes the same request.
 
-    Example: python -m infra cert request pass.com.acme.boarding --stage prod
+    Example: passwire cert request pass.com.acme.boarding --stage prod
     """
-    progress = standard_error()
-    with progress.status("generating the key"):
-        content = StageCertificates(stage).request(pass_type)
     target = output or Path(f"{pass_type}.csr")
-    try:
-        with open_private(target, "xb") as file:
-            file.write(content)
-    except FileExistsError:
-        if target.read_bytes() != content:
-            raise CertificateError(f"{target} exists with other content; give another --output") from None
-    if as_json:
-        write_json({"pass_type_identifier": pass_type, "request": str(target)}, indent=None)
-        return
-    write_line(str(target))
-    progress.print(
-        "next: upload it at developer.apple.com/account (Certificates, +, Pass Type ID Certificate), download the "
-        "certificate, and run: "
-        f"python -m infra cert import {pass_type} pass.cer --stage {stage}"
+    check_new(target, overwrite=True)  # a request that is there already is compared below
+    with standard_error().status("generating the key"):
+        content = StageCertificates(stage).request(pass_type)
+    if str(target) == STANDARD:
+        write_text(content.decode().rstrip())
+    else:
+        _write_request(target, content)
+        if as_json:
+            write_json({"pass_type_identifier": pass_type, "request": str(target)})
+        else:
+            write_line(str(target))
+    standard_error().print(
+        "next, upload it at developer.apple.com/account (Certificates, +, Pass Type ID Certificate), download the "
+        f"certificate, and run: {command('cert import', pass_type, 'pass.cer', '--stage', stage)}"
     )
 
 
@@ -106,12 +136,14 @@ def import_(
     The key is that of `cert request` unless a file contains one. The intermediate is Apple's G4 unless a file contains
     another. Pushes are sent with the APNs key if there is one, else with the certificate.
 
-    Example: python -m infra cert import pass.com.acme.boarding pass.cer AuthKey_4SVKWF966R.p8 --stage prod
+    Example: passwire cert import pass.com.acme.boarding pass.cer AuthKey_4SVKWF966R.p8 --stage prod
     """
     material = read(files, password=_password(password_file), apns_key_id=apns_key_id)
     with standard_error().status("storing"):
         stored = StageCertificates(stage).add(pass_type, material, now=datetime.now(UTC))
     _show([stored], as_json=as_json)
+    template = str(Path(f"chalicelib/templates/{packaged_names()[0]}{SUFFIX}"))
+    print_next("template push", template, "--stage", stage, purpose="to store a template, such as the packaged one")
 
 
 @app.command()
@@ -129,7 +161,7 @@ def rotate(
     A certificate must be of the same pass type and team, and must not expire before the current one. Functions use it
     within five minutes. Devices need nothing new.
 
-    Example: python -m infra cert rotate pass.com.acme.boarding renewed.cer --stage prod
+    Example: passwire cert rotate pass.com.acme.boarding renewed.cer --stage prod
     """
     material = read(files, password=_password(password_file), apns_key_id=apns_key_id)
     with standard_error().status("storing"):
@@ -141,10 +173,13 @@ def rotate(
 @app.command()
 def status(
     pass_types: Annotated[
-        list[str] | None, typer.Argument(metavar="[PASS_TYPE]...", help="Default: all of the stage.")
+        list[str] | None,
+        typer.Argument(metavar="[PASS_TYPE]...", help="Default: all of the stage.", autocompletion=complete_pass_types),
     ] = None,
     stage: StageOption = "dev",
-    days: Annotated[int, typer.Option(help="Fail if a certificate expires within this many days.")] = WARNING_DAYS,
+    days: Annotated[
+        int, typer.Option(min=0, help="Fail if a certificate expires within this many days.")
+    ] = WARNING_DAYS,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,13 +190,16 @@ def status(
     Exit code 0: all are valid for more than --days. 1: one is not, or is unusable, or the stage has none, or phones
     refuse passes.
 
-    Example: python -m infra cert status --stage prod --days 45 --json
+    Example: passwire cert status --stage prod --days 45 --json
     """
     with standard_error().status("reading certificates"):
-        found = StageCertificates(stage).status(pass_types or [], now=datetime.now(UTC))
+        found = StageCertificates(stage).status(list(map(read_pass_type, pass_types or [])), now=datetime.now(UTC))
         refused = _refused(stage, found)
     if not found:
-        raise CertificateError(f"stage {stage} has no certificate; to request one, run: python -m infra cert request")
+        raise CertificateError(
+            f"stage {stage} has no certificate; to request one, run: "
+            f"{command('cert request', 'PASS_TYPE', '--stage', stage)}"
+        )
     _show(found, refused, as_json=as_json)
     if refused or any(row.days_left is None or row.days_left <= days for row in found):
         raise typer.Exit(1)
@@ -176,39 +214,52 @@ def _refused(stage: str, found: list[Status]) -> list[RefusedPasses]:
     return find_refused_passes_of(deployed, {row.pass_type_identifier: row.nfc for row in found if row.nfc is not None})
 
 
+def _write_request(path: Path, content: bytes) -> None:
+    """Create the file of a request; one that is there with the same content is left as it is.
+
+    Raises:
+        PathError: it has other content.
+    """
+    try:
+        with open_private(path, "xb") as file:
+            file.write(content)
+    except FileExistsError:
+        if path.read_bytes() != content:
+            raise PathError(f"{path} exists with other content; give another --output") from None
+
+
 def _show(found: list[Status], refused: Sequence[RefusedPasses] = (), *, as_json: bool) -> None:
     if as_json:
-        rows = [
+        described = [
             asdict(row)
             | {"refused": [str(each) for each in refused if each.pass_type_identifier == row.pass_type_identifier]}
             for row in found
         ]
-        write_json(rows, default=datetime.isoformat)
+        write_json(described, default=format_moment)
         return
-    names = ("pass type", "team", "certificate until", "intermediate until", "days left", "pushes with", "NFC")
-    table = Table(*(Column(name, overflow="fold") for name in names), box=None)
+    rows = []
     for row in found:
         if row.certificate_ends_at and row.intermediate_ends_at:
             days_left = row.days_left or 0
             color = "red" if days_left < 0 else "yellow" if days_left <= WARNING_DAYS else "green"
-            table.add_row(
+            cells: list[str | Text] = [
                 row.pass_type_identifier,
-                row.team_identifier,
+                row.team_identifier or "",
                 f"{row.certificate_ends_at:%Y-%m-%d}",
                 f"{row.intermediate_ends_at:%Y-%m-%d}",
                 styled(str(days_left), color),
-                row.pushes_with,
+                row.pushes_with or "",
                 "yes" if row.nfc else "no",
-            )
-    console = standard_output()
-    console.width = console.width if console.is_terminal else PIPE_WIDTH
-    if table.row_count:
-        console.print(table)
+            ]
+            rows.append(cells)
+    if rows:
+        names = ("pass type", "team", "certificate until", "intermediate until", "days left", "pushes with", "NFC")
+        write_table(names, rows, numbers=("days left",))
     for row in found:
         if row.problem:
-            console.print(styled("unusable:", "red", f" {row.problem}"))
+            standard_output().print(styled("unusable:", "red", f" {row.problem}"))
     for each in refused:
-        console.print(styled("refused by phones:", "red", f" {each}; {REMEDY}"))
+        standard_output().print(styled("refused by phones:", "red", f" {each}; {REMEDY}"))
 
 
 def _password(file: Path | None) -> Password:
@@ -219,7 +270,7 @@ def _password(file: Path | None) -> Password:
             return file.read_text().rstrip("\r\n")
         if PASSWORD_VARIABLE in os.environ:
             return os.environ[PASSWORD_VARIABLE]
-        if not sys.stdin.isatty():
+        if not is_interactive():
             raise CertificateError(f"{name}: encrypted; give --password-file, or set {PASSWORD_VARIABLE}")
         try:
             return str(typer.prompt(f"password of {printable(name)}", hide_input=True, err=True))

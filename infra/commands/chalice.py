@@ -2,7 +2,9 @@
 
 import shlex
 
+from infra.commands.confirmation import require_answer
 from infra.commands.dialogue import Terminal
+from infra.commands.next_steps import after_deployment
 from infra.commands.options import (
     ApnsPushTypeOption,
     JsonOption,
@@ -10,12 +12,13 @@ from infra.commands.options import (
     StageOption,
     WebServiceUrlOption,
     YesOption,
+    read_parameters,
 )
-from infra.commands.stack import print_values, refuse_without_terminal, warn_of_dirty_checkout
-from infra.core.terminal import write_line
+from infra.commands.stack import warn_of_dirty_checkout
+from infra.core.program import command
+from infra.core.terminal import standard_error, write_json, write_line, write_values
 from infra.deploy.chalice.stage import ChaliceDeployer
 from infra.deploy.package import PROJECT, pip_environment
-from infra.deploy.parameters import read_parameters
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 
 
@@ -26,28 +29,39 @@ def prepare(
     parameters: SetOption = None,
     *,
     yes: YesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Create what `chalice deploy` needs: tables, queues, alarms. Write the stage's environment and IAM policies.
 
-    Example: python -m infra prepare --stage dev
+    Example: passwire prepare --stage dev
     """
-    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
-    refuse_without_terminal(yes=yes)
+    given = read_parameters(parameters, web_service_url=web_service_url, apns_push_type=apns_push_type)
+    require_answer(yes=yes)
     with Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
         check_authentication_keys(stage)
         ChaliceDeployer(stage, on_progress=dialogue.on_progress).prepare(parameters=given, dialogue=dialogue)
     ensure_authentication_keys(stage, on_progress=dialogue.on_progress)
     verified = shlex.join(f"{name}={value}" for name, value in pip_environment(PROJECT).items())
-    write_line(f"now run: {verified} chalice deploy --stage {stage}, then: python -m infra finish --stage {stage}")
+    chalice, finishing = f"{verified} chalice deploy --stage {stage}", command("finish", "--stage", stage)
+    if as_json:
+        write_json({"stage": stage, "next": [chalice, finishing]})
+    else:
+        standard_error().print("next, to deploy the functions:")
+        write_line(chalice)
+        write_line(finishing)
 
 
 def finish(stage: StageOption = "dev", *, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """Configure what `chalice deploy` cannot: triggers, error responses, limits, access logs. Run it after each deploy.
 
-    Example: python -m infra finish --stage dev
+    Example: passwire finish --stage dev
     """
-    refuse_without_terminal(yes=yes)
+    require_answer(yes=yes)
     with Terminal(stage=stage, yes=yes) as dialogue:
         finished = ChaliceDeployer(stage, on_progress=dialogue.on_progress).finish(dialogue=dialogue)
-    print_values(finished.outputs, as_json=as_json)
+    if as_json:
+        write_json(dict(finished.outputs))
+    else:
+        write_values(sorted(finished.outputs.items()))
+    after_deployment(finished)

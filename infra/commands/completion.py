@@ -1,60 +1,64 @@
-"""`completion`: gives the command line of a checkout the name `passwire`, which shells can complete.
+"""Completes names of stages, templates and pass types in shells; Typer completes commands, options and choices.
 
-Shells complete a program by its name, and the name of `python -m infra` is `python`.
+A shell waits for the answer, so that AWS is asked once and briefly. Without credentials or network, nothing is offered.
 """
 
-import shlex
-import sys
-from enum import Enum
-from typing import Annotated
+from collections.abc import Callable, Iterable
 
 import typer
 
-from infra.core.terminal import write_text
-from infra.local.processes import PROJECT
-
-VARIABLE = "_PASSWIRE_COMPLETE"
-"""The environment variable that makes Typer print completions."""
+from chalicelib.core.errors import PasswireError
 
 
-class Shell(Enum):
-    """Shells that Typer supports."""
+def complete_stages(context: typer.Context) -> list[str]:
+    """Offer the deployed stages."""
 
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
+    def names(_: str) -> Iterable[str]:
+        from infra.stage.stage import deployed_stages  # noqa: PLC0415 - only completion needs it
 
+        return [stage.name for stage in deployed_stages()]
 
-SCRIPTS = {
-    Shell.BASH: """\
-passwire() {{ {command} "$@"; }}
-_passwire() {{
-  local IFS=$'\\n'
-  COMPREPLY=($(env COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD=$COMP_CWORD {variable}=complete_bash {command}))
-}}
-complete -o default -F _passwire passwire""",
-    Shell.ZSH: """\
-passwire() {{ {command} "$@"; }}
-_passwire() {{ eval $(env _TYPER_COMPLETE_ARGS="${{words[1,$CURRENT]}}" {variable}=complete_zsh {command}); }}
-autoload -Uz compinit && compinit
-compdef _passwire passwire""",
-    Shell.FISH: """\
-function passwire; {command} $argv; end
-function _passwire
-  env {variable}=complete_fish _TYPER_COMPLETE_FISH_ACTION=$argv[1] _TYPER_COMPLETE_ARGS=(commandline -cp) {command}
-end
-complete --command passwire --no-files --arguments "(_passwire get-args)" --condition "_passwire is-args\"""",
-}
+    return _offered(context, names)
 
 
-def completion(
-    shell: Annotated[Shell, typer.Argument(help="The shell that you use.")] = Shell.BASH,
-) -> None:
-    """Print a shell function `passwire` for this command line, with completion.
+def complete_templates(context: typer.Context) -> list[str]:
+    """Offer the templates of the stage."""
 
-    Put the line of the example into ~/.bashrc, or into ~/.zshrc with `zsh`. In fish, pipe the output to `source`.
+    def names(stage: str) -> Iterable[str]:
+        from chalicelib.aws.templates import packaged_names  # noqa: PLC0415
+        from infra.operate.templates.bucket import TemplatesBucket  # noqa: PLC0415
+        from infra.stage.stage import Stage  # noqa: PLC0415
 
-    Example: eval "$(python -m infra completion bash)"
-    """
-    command = shlex.join(["env", f"PYTHONPATH={PROJECT}", sys.executable, "-m", "infra"])
-    write_text(SCRIPTS[shell].format(command=command, variable=VARIABLE))
+        pushed = TemplatesBucket(Stage.open(stage)).list()
+        return sorted({*(template.name for template in pushed), *packaged_names()})
+
+    return _offered(context, names)
+
+
+def complete_pass_types(context: typer.Context) -> list[str]:
+    """Offer the pass types that have a certificate in the stage."""
+
+    def names(stage: str) -> Iterable[str]:
+        from chalicelib.aws.secrets import Secrets  # noqa: PLC0415
+
+        return Secrets(stage=stage).pass_types()
+
+    return _offered(context, names)
+
+
+def _offered(context: typer.Context, names: Callable[[str], Iterable[str]]) -> list[str]:
+    """Return names for the stage of a command line, or nothing if AWS does not answer."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    from infra.stage.aws import briefly, selected  # noqa: PLC0415
+    from infra.stage.local import use_stage  # noqa: PLC0415
+
+    options = context.find_root().params
+    stage: str | None = context.params.get("stage") or options.get("stage")
+    try:
+        with selected(profile=options.get("profile"), region=options.get("region")), briefly():
+            if stage is not None:
+                use_stage(stage)
+            return list(names(str(stage)))
+    except (PasswireError, BotoCoreError, ClientError, OSError):
+        return []

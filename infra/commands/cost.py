@@ -4,10 +4,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from infra.commands.options import JsonOption
-from infra.core.terminal import standard_output, write_json
+from infra.core.terminal import standard_output, write_json, write_table
 from infra.deploy.cost import prices
 from infra.deploy.cost.bill import PASS_KILOBYTES, BillLine, Usage, bill
 
@@ -23,7 +22,7 @@ def cost(
 ) -> None:
     """Estimate the monthly bill from counted requests and list prices, without free tiers and discounts.
 
-    Example: python -m infra cost --devices 100000 --updates-per-day 3
+    Example: passwire cost --devices 100000 --updates-per-day 3
     """
     usage = Usage(
         devices=devices,
@@ -43,12 +42,7 @@ def cost(
 
 
 def _show(lines: list[BillLine], total: float) -> None:
-    table = Table("per month", "quantity", "US dollars", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for line in lines:
-        table.add_row(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}")
-    table.add_row("total", "", f"{total:,.2f}")
-    console = standard_output()
-    console.print(table)
-    console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")
+    rows = [(line.what, f"{line.quantity:,.1f}", f"{line.dollars:,.2f}") for line in lines]
+    head = ("per month", "quantity", "US dollars")
+    write_table(head, [*rows, ("total", "", f"{total:,.2f}")], numbers=head[1:])
+    standard_output().print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")

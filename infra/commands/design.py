@@ -10,9 +10,10 @@ import typer
 
 from chalicelib.aws.templates import SUFFIX
 from chalicelib.core.errors import RefusedError
-from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, PassId, is_template_name
+from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from infra.commands.findings import described, show_findings
-from infra.commands.options import JsonOption
+from infra.commands.options import JsonOption, OverwriteOption, read_pass
+from infra.core.files import check_new
 from infra.core.terminal import standard_error, write_json, write_line
 from infra.local.processes import PROJECT
 from infra.operate.passes.cli_values import CliValueError, read_fields
@@ -44,7 +45,7 @@ def new(
 ) -> None:
     """Write a folder with a complete template: generated images, texts in two languages, and every group of fields.
 
-    Example: python -m infra template new flight --style boardingPass
+    Example: passwire template new flight --style boardingPass
     """
     if not is_template_name(name):
         raise typer.BadParameter(f"must be {TEMPLATE_NAME_RULE}", param_hint="NAME")
@@ -99,24 +100,27 @@ def preview(  # noqa: PLR0913 - options of a command
     output: Annotated[
         Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.", dir_okay=False)
     ] = None,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write an HTML page that shows passes of a template, front and back, and lists the problems beside them.
 
     Everything that can be drawn is drawn, also of a template with errors.
 
-    Example: python -m infra template preview chalicelib/templates/boarding.pass --change gate=B22 --watch
+    Example: passwire template preview chalicelib/templates/boarding.pass --change gate=B22 --watch
     """
     _validate(has_folder=folder is not None, has_item=bool(item), pass_=pass_, stage=stage)
     if watch and (png or output or as_json or folder is None):
         raise typer.BadParameter("--watch needs a folder and writes no file; leave out --png, --output and --json")
+    for path in filter(None, (png, output)):
+        check_new(path, overwrite=overwrite)
     if png is not None:
         find_browser()
     fields = _changes(change or [])
     deployed = Stage.open(stage) if stage is not None else None
     fillings = [Filling(path.name, path, {}, ItemImages(path.parent, deployed)) for path in item or []]
     if pass_ is not None and deployed is not None:
-        attributes = PassTable(deployed).state(PassId.parse(pass_)).attributes
+        attributes = PassTable(deployed).state(str(read_pass(pass_))).attributes
         fillings.append(Filling(pass_, None, attributes, ItemImages(Path(), deployed)))
     request = Request(
         folder=folder or Path(),

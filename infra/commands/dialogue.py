@@ -3,19 +3,14 @@
 from types import TracebackType
 from typing import Self
 
-import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from chalicelib.core.errors import RefusedError
+from infra.commands.confirmation import is_agreed
 from infra.core.terminal import printable, standard_error
 from infra.deploy.change_sets import Event, ResourceChange
 from infra.deploy.errors import DeployError
 
 SHOWN_CHARACTERS = 60
-
-
-class DeclinedError(RefusedError):
-    """The user declined a question; nothing was done."""
 
 
 class Terminal:
@@ -53,11 +48,11 @@ class Terminal:
             self.on_progress(f"  {change}")
         self._waiting = {change.logical_id for change in changes}
         self._total = len(changes)
-        return self._asked(f"make these {len(changes)} changes to stage {self._stage}?")
+        return self._is_agreed(f"make these {len(changes)} changes to stage {self._stage}?")
 
     def allows(self, question: str, /) -> bool:
         """Ask whether to continue."""
-        return self._asked(question)
+        return self._is_agreed(question)
 
     def confirms(self, question: str, /) -> bool:
         """Ask a person; `--yes` does not answer.
@@ -67,7 +62,7 @@ class Terminal:
         """
         if self._yes:
             raise DeployError(f"{question} --yes does not confirm this: run the command in a terminal without it")
-        return self._asked(question)
+        return self._is_agreed(question)
 
     def event(self, event: Event, /) -> None:
         """Move the progress bar; print a failure on a line of its own."""
@@ -86,14 +81,8 @@ class Terminal:
             total=self._total or None,
         )
 
-    def _asked(self, question: str) -> bool:
-        if self._yes:
-            self.on_progress(f"{question} yes, by --yes")
-            return True
-        try:
-            return typer.confirm(printable(question), err=True)
-        except typer.Abort:  # Typer's exception for Ctrl-C
-            raise KeyboardInterrupt from None
+    def _is_agreed(self, question: str) -> bool:
+        return is_agreed(question, yes=self._yes)
 
     def _bar(self) -> Progress:
         """Start a progress bar, which draws nothing without a terminal."""

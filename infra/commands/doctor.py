@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import MofNCompleteColumn
 
+from infra.commands.confirmation import counted
 from infra.commands.options import JsonOption, StageOption
-from infra.core.terminal import PlainConsole, standard_error, standard_output, styled, write_json
+from infra.core.terminal import PlainConsole, progress, standard_output, styled, write_json
 from infra.operate.doctor.checks import CHECKS
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import Severity
@@ -20,38 +21,35 @@ COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
 def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     """Check a stage for everything that makes devices silently not update. Exit code 1: a fault was found.
 
-    Example: python -m infra doctor --stage prod
+    Example: passwire doctor --stage prod
     """
     doctor = DoctorContext(Stage.open(stage))
-    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    progress = standard_error()
-    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
-        task = bar.add_task("", total=len(CHECKS))
-        results = run_checks(
-            doctor, on_progress=lambda result: bar.update(task, advance=1, description=result.check.name)
-        )
+    with progress("checking", MofNCompleteColumn(), total=len(CHECKS)) as update:
+        results = run_checks(doctor, on_progress=lambda result: update(advance=1, description=result.check.name))
     if as_json:
         write_json(_described(stage, results))
     else:
-        _show(results, standard_output())
+        _show(stage, results, standard_output())
     if not is_healthy(results):
         raise typer.Exit(1)
 
 
-def _show(results: Sequence[Result], console: PlainConsole) -> None:
-    for result in results:
-        worst = _worst(result)
-        console.print(styled(f"{worst.value if worst else 'ok':8}", COLORS[worst], f" {result.check.title}"))
-        for finding in result.findings:
-            console.print(styled(f"  {finding.severity.value}:", COLORS[finding.severity], f" {finding.found}"))
-            console.print(f"    to do: {finding.fix}")
+def _show(stage: str, results: Sequence[Result], console: PlainConsole) -> None:
+    """Print the result of the whole, then each finding with its remedy, and each check that found nothing."""
     counts = Counter(finding.severity for result in results for finding in result.findings)
-    console.print(", ".join(f"{counts[s]} {s.value}{'' if counts[s] == 1 else 's'}" for s in Severity))
-
-
-def _worst(result: Result) -> Severity | None:
-    """Return the worst severity of the findings; None without findings."""
-    return next((s for s in Severity if any(finding.severity is s for finding in result.findings)), None)
+    faults, warnings = counts[Severity.FAULT], counts[Severity.WARNING]
+    state = "devices are not updated as they should be" if faults else "devices are updated"
+    console.print(f"stage {stage}: {counted(faults, 'fault')}, {counted(warnings, 'warning')}: {state}")
+    for result in results:
+        for finding in result.findings:
+            console.print(styled(f"{finding.severity.value:8}", COLORS[finding.severity], f" {finding.found}"))
+            console.print(f"{'':8} to do: {finding.fix}")
+    for result in results:
+        if result.same_as and not result.findings:
+            console.print(f"{'see':8} {', '.join(result.same_as)}: {result.check.name} found the same")
+    for result in results:
+        if not result.findings and not result.same_as:
+            console.print(styled(f"{'ok':8}", COLORS[None], f" {result.check.title}"))
 
 
 def _described(stage: str, results: Sequence[Result]) -> dict[str, object]:
@@ -62,6 +60,7 @@ def _described(stage: str, results: Sequence[Result]) -> dict[str, object]:
             {
                 "name": result.check.name,
                 "seconds": round(result.seconds, 3),
+                "same_as": list(result.same_as),
                 "findings": [{"severity": f.severity.value, "found": f.found, "fix": f.fix} for f in result.findings],
             }
             for result in results

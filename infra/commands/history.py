@@ -1,9 +1,7 @@
 """`pass history`: shows what happened to one pass."""
 
-from datetime import UTC, datetime
-
-from chalicelib.core.identifiers import PassId
-from infra.commands.options import JsonOption, PassArgument, SinceOption, StageOption, read_since
+from infra.commands.options import JsonOption, PassArgument, SinceOption, StageOption, read_pass, read_since
+from infra.core.moments import format_moment
 from infra.core.terminal import standard_error, write_json, write_line
 from infra.operate.history import Entry, History
 from infra.stage.stage import Stage
@@ -20,9 +18,9 @@ def history(
 
     Devices are shown as short hashes. Events of the last few seconds may not be in the logs yet.
 
-    Example: python -m infra pass history pass.com.acme.boarding/7K2M9Q --stage dev --since 7d
+    Example: passwire pass history pass.com.acme.boarding/7K2M9Q --stage dev --since 7d
     """
-    pass_id = PassId.parse(pass_)
+    pass_id = read_pass(pass_)
     begin = read_since(since)
     console = standard_error()
     with console.status("reading logs"):
@@ -46,4 +44,4 @@ def _described(entry: Entry) -> dict[str, object]:
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_moment(at, timespec="milliseconds")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from infra.commands.options import JsonOption, StageOption
-from infra.core.terminal import standard_error, write_json, write_line
+from infra.core.terminal import standard_error, write_json, write_line, write_table
 from infra.operate.passes.images import ImageUploads
 from infra.stage.stage import Stage
 
@@ -31,7 +31,7 @@ def put(
 
     A key is the hash of the content: the same image has the same key in every stage.
 
-    Example: python -m infra image put photos/ada/thumbnail@2x.png --stage dev
+    Example: passwire image put photos/ada/thumbnail@2x.png --stage dev
     """
     with standard_error().status("uploading"):
         uploads = ImageUploads(Stage.open(stage), Path())
@@ -39,5 +39,7 @@ def put(
     if as_json:
         write_json(keys)
         return
-    for file, key in keys.items():
-        write_line(key if len(keys) == 1 else f"{key} {file}")
+    if len(keys) == 1:
+        write_line(*keys.values())
+    else:
+        write_table(("file", "key"), list(keys.items()))

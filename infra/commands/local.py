@@ -44,7 +44,7 @@ def up(
 
     It keeps its ports and its data, and ends with three lines to copy and the address of its page.
 
-    Example: python -m infra up --fresh
+    Example: passwire up --fresh
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -69,7 +69,7 @@ def demo(folder: FolderOption = FOLDER) -> None:
 
     The printed link works until the local run stops. One that this command starts on a terminal runs until Ctrl-C.
 
-    Example: python -m infra demo
+    Example: passwire demo
     """
     signal.signal(signal.SIGTERM, _interrupt)
     running = LocalRun.read(folder)
@@ -139,7 +139,7 @@ def env(
     with which `chalice local` works. For every stage, they are AWS_REGION, PASSWIRE_STAGE, PASSWIRE_PASSES_TABLE and
     PASSWIRE_TEMPLATES_BUCKET.
 
-    Example: eval "$(python -m infra env local)"
+    Example: eval "$(passwire env local)"
     """
     variables: dict[str, str] = {}
     if stage == STAGE:

@@ -1,23 +1,90 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share, and how their values are read."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from infra.core.moments import FORMS, MomentError, parse_moment
+from chalicelib.core.errors import PasswireError
+from chalicelib.core.identifiers import PassId
+from infra.commands.completion import complete_pass_types, complete_stages, complete_templates
+from infra.core.moments import FORMS, parse_moment
 from infra.stage.local import default_stage, use_stage
+from infra.stage.stage import check_stage_name
+
+STAGE_VARIABLE = "PASSWIRE_STAGE"
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def _stage(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
-    """Return the stage to use, and point the AWS SDK at the local run for its stage."""
-    if context.resilient_parsing:
-        return value
-    source = context.get_parameter_source(parameter.name or "")
-    name = default_stage() if source is not None and source.name == "DEFAULT" else value
-    use_stage(name)
-    return name
+def read_value(option: str, read: Callable[[T], R], value: T) -> R:
+    """Return a value of the command line as `read` parses it.
+
+    Args:
+        option: name of the option or argument, for the message.
+        read: parses the value.
+        value: as it was given.
+
+    Raises:
+        BadParameter: the value is invalid; the exit code is 2.
+    """
+    try:
+        return read(value)
+    except (PasswireError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def chosen_stage(context: typer.Context, given: str | None) -> str | None:
+    """Return the stage that was chosen for a command.
+
+    `--stage` after the command takes precedence, then `--stage` before it, then `PASSWIRE_STAGE`.
+
+    Args:
+        context: of the command.
+        given: the value of the command's option.
+
+    Returns:
+        The valid name of a stage; None if none of them names one.
+
+    Raises:
+        BadParameter: the name is not valid.
+    """
+    level: Any = context
+    while level is not None:
+        source = level.get_parameter_source("stage")
+        if source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT"):
+            name = given if level is context else level.params["stage"]
+            return read_value("--stage", check_stage_name, str(name))
+        level = level.parent
+    return None
+
+
+def stage_or_default(context: typer.Context, value: str) -> str:
+    """Return the chosen stage, or the default one, and point the AWS SDK at the local run for its stage.
+
+    `--profile` and `--region` choose an account, so that the local run is not the default with them.
+    """
+    options = context.find_root().params
+    chosen = chosen_stage(context, value)
+    if chosen is None:
+        chosen = value if options.get("profile") or options.get("region") else default_stage()
+    if not context.resilient_parsing:
+        use_stage(chosen)
+    return chosen
+
+
+def required_stage(context: typer.Context, value: str) -> str:
+    """Return the chosen stage, as `stage_or_default` does.
+
+    Raises:
+        BadParameter: none was chosen.
+    """
+    if chosen_stage(context, value) is None and not context.resilient_parsing:
+        raise typer.BadParameter("name the stage: this command has no default", param_hint="--stage")
+    return stage_or_default(context, value)
 
 
 FolderArgument = Annotated[
@@ -28,14 +95,39 @@ StageOption = Annotated[
     str,
     typer.Option(
         "--stage",
-        callback=_stage,
+        "-s",
         help="Name of the stage; part of the name of each of its resources. While the local run is up, `local` is the "
         "default.",
+        callback=stage_or_default,
+        autocompletion=complete_stages,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+NamedStageOption = Annotated[
+    str,
+    typer.Option(
+        "--stage",
+        "-s",
+        help="Name of the stage. Required: no default, but `PASSWIRE_STAGE` counts.",
+        callback=required_stage,
+        autocompletion=complete_stages,
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value, for scripts.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")]
 SinceOption = Annotated[str, typer.Option("--since", help=f"Start time: {FORMS}.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Make changes without asking for confirmation.")]
+NotifyYesOption = Annotated[bool, typer.Option("--yes", help="Notify more than 100 devices without asking.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
+PassTypeOption = Annotated[
+    str | None,
+    typer.Option("--type", metavar="PASS_TYPE", help="Only this pass type.", autocompletion=complete_pass_types),
+]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option("--template", help="Only passes of this template.", autocompletion=complete_templates),
+]
 WebServiceUrlOption = Annotated[
     str | None,
     typer.Option(help="URL to write into passes, if phones use neither the URL of API Gateway nor DomainName."),
@@ -51,13 +143,36 @@ SetOption = Annotated[
 ]
 
 
-def read_since(text: str) -> float:
-    """Return the time that `--since` names, in epoch seconds.
+def read_parameters(
+    texts: list[str] | None, *, web_service_url: str | None, apns_push_type: str | None
+) -> dict[str, str]:
+    """Return the stack parameters that options name, by name.
+
+    Raises:
+        BadParameter: one of them is unknown or invalid.
+    """
+    from infra.deploy import parameters  # noqa: PLC0415 - it reads the template, which few commands need
+
+    return read_value(
+        "--set",
+        lambda given: parameters.read_parameters(given, web_service_url=web_service_url, apns_push_type=apns_push_type),
+        texts or [],
+    )
+
+
+def read_since(text: str, *, option: str = "--since") -> float:
+    """Return the time that an option names, in epoch seconds.
 
     Raises:
         BadParameter: the text does not name a time.
     """
-    try:
-        return parse_moment(text, now=time.time())
-    except MomentError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from None
+    return read_value(option, lambda given: parse_moment(given, now=time.time()), text)
+
+
+def read_pass(text: str) -> PassId:
+    """Return the pass that an argument names.
+
+    Raises:
+        BadParameter: the text is not a pass id.
+    """
+    return read_value("PASS", PassId.parse, text)

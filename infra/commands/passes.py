@@ -1,34 +1,44 @@
 """`pass`: issues, links, changes, shows, lists and deletes single passes."""
 
 import json
-from collections.abc import Callable
+import shlex
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Self
 
 import typer
-from rich.table import Table
 
+from chalicelib.core.errors import excerpt
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
-from infra.commands.dialogue import DeclinedError, Terminal
-from infra.commands.options import JsonOption, PassArgument, StageOption, YesOption
-from infra.core.terminal import standard_error, standard_output, styled, write_json, write_line
+from infra.commands.completion import complete_pass_types, complete_templates
+from infra.commands.confirmation import confirm, confirm_notification, counted
+from infra.commands.next_steps import print_next
+from infra.commands.options import (
+    JsonOption,
+    LinesOption,
+    NotifyYesOption,
+    PassArgument,
+    PassTypeOption,
+    StageOption,
+    TemplateOption,
+    YesOption,
+    read_pass,
+    read_value,
+)
+from infra.core.moments import format_moment
+from infra.core.terminal import standard_error, styled, write_json, write_line, write_values
 from infra.operate.passes.change import ItemChange
-from infra.operate.passes.cli_values import CliValueError, read_fields, read_lifetime, read_overrides
+from infra.operate.passes.cli_values import PATHS, read_fields, read_lifetime, read_overrides, read_unset
 from infra.operate.passes.links import DownloadLink, Links
 from infra.operate.passes.qr import terminal_qr
 from infra.operate.passes.serial import new_serial_number
-from infra.operate.passes.table import PassTable
+from infra.operate.passes.table import PassTable, check_key
 from infra.stage.stage import Stage
 
 MAX_PAGE_SIZE = 1000
 """Items per page if a filter is given, which may match few of them."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 app = typer.Typer(
     name="pass",
@@ -48,7 +58,13 @@ OverrideOption = Annotated[
 ]
 ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link is valid: 15m, 12h, 7d.")]
 QrOption = Annotated[bool, typer.Option("--qr", help="Also show the link as a QR code in the terminal.")]
-LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")]
+KeyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY", help="`<passTypeIdentifier>/<serialNumber>`, or any other key of an item in the passes table."
+    ),
+]
+ROW = "{:40} {:14} {}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +84,11 @@ class _Stage:
 def issue(  # noqa: PLR0913 - options of a command
     pass_: Annotated[str, typer.Argument(metavar="[PASS]", help="`<passTypeIdentifier>/<serialNumber>`")] = "",
     *,
-    template: Annotated[str, typer.Option(help="Name of the template.")],
-    pass_type: Annotated[str, typer.Option("--type", help="Instead of PASS: the passTypeIdentifier.")] = "",
+    template: Annotated[str, typer.Option(help="Name of the template.", autocompletion=complete_templates)],
+    pass_type: Annotated[
+        str,
+        typer.Option("--type", help="Instead of PASS: the passTypeIdentifier.", autocompletion=complete_pass_types),
+    ] = "",
     serial: Annotated[str, typer.Option(help="With --type: the serial number. Default: a new one.")] = "",
     field: FieldOption = None,
     override: OverrideOption = "{}",
@@ -86,16 +105,20 @@ def issue(  # noqa: PLR0913 - options of a command
     Nothing is written if the pass exists already or does not match its template. The serial number of a deleted pass is
     refused, since the holder of that pass could download the new one; --reuse-serial allows it for the same person.
 
-    Example: python -m infra pass issue --type pass.com.acme.boarding --template boarding --field gate=A7 --qr
+    Example: passwire pass issue --type pass.com.acme.boarding --template boarding --field gate=A7 --qr
     """
     pass_id = _pass_id(pass_, pass_type, serial)
-    change, lifetime = _change(field, override), _given("--expires", read_lifetime, expires)
+    change, lifetime = _change(field, override), read_value("--expires", read_lifetime, expires)
     with standard_error().status("issuing"):
         found = _Stage.of(stage)
         warnings = found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
         link = found.links.make([pass_id], lifetime=lifetime)
     _print_warnings(warnings)
     _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
+    changed = next(iter(change.fields), next(iter(found.table.field_keys(template)), "KEY"))
+    print_next(
+        "pass update", str(pass_id), "--field", f"{changed}=TEXT", "--stage", stage, purpose="to change it on phones"
+    )
 
 
 @app.command()
@@ -109,9 +132,9 @@ def link(
 ) -> None:
     """Print a new download link for an existing pass.
 
-    Example: python -m infra pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
+    Example: passwire pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
     """
-    pass_id, lifetime = PassId.parse(pass_), _given("--expires", read_lifetime, expires)
+    pass_id, lifetime = read_pass(pass_), read_value("--expires", read_lifetime, expires)
     with standard_error().status("creating a link"):
         found = _Stage.of(stage)
         found.table.validate(pass_id)
@@ -124,69 +147,76 @@ def update(
     pass_: PassArgument,
     field: FieldOption = None,
     override: OverrideOption = "{}",
+    unset: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help=f"Value to remove: a field's key, or {PATHS}.")
+    ] = None,
     *,
     stage: StageOption = "dev",
+    yes: NotifyYesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Change single values of an existing pass; the rest of its item is kept.
 
-    Example: python -m infra pass update pass.com.acme.boarding/7K2M9Q --field gate=B22 --stage dev
+    An unset field shows the template's value again.
+
+    Example: passwire pass update pass.com.acme.boarding/7K2M9Q --field gate=B22 --unset seat --stage dev
     """
-    change = _change(field, override)
-    if not change.fields and not change.overrides:
-        raise typer.BadParameter("give a --field or an --override to change")
-    _update("updated", pass_, change, stage, as_json=as_json)
+    change = _change(field, override, unset)
+    if change.is_empty:
+        raise typer.BadParameter("give a --field, an --override or an --unset")
+    _update("updated", pass_, change, stage, yes=yes, as_json=as_json)
 
 
 @app.command()
-def void(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+def void(
+    pass_: PassArgument, stage: StageOption = "dev", *, yes: NotifyYesOption = False, as_json: JsonOption = False
+) -> None:
     """Make phones show a pass as void. `unvoid` reverses this.
 
-    Example: python -m infra pass void pass.com.acme.boarding/7K2M9Q --stage dev
+    Example: passwire pass void pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    _update("voided", pass_, ItemChange(voided=True), stage, as_json=as_json)
+    _update("voided", pass_, ItemChange(voided=True), stage, yes=yes, as_json=as_json)
 
 
 @app.command()
-def unvoid(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+def unvoid(
+    pass_: PassArgument, stage: StageOption = "dev", *, yes: NotifyYesOption = False, as_json: JsonOption = False
+) -> None:
     """Make phones show a void pass as valid again.
 
-    Example: python -m infra pass unvoid pass.com.acme.boarding/7K2M9Q --stage dev
+    Example: passwire pass unvoid pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    _update("unvoided", pass_, ItemChange(voided=False), stage, as_json=as_json)
+    _update("unvoided", pass_, ItemChange(voided=False), stage, yes=yes, as_json=as_json)
 
 
 @app.command()
-def show(pass_: PassArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
+def show(key: KeyArgument, stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     """Show the item and the version of a pass and the number of its devices, without secrets and personal data.
 
-    Example: python -m infra pass show pass.com.acme.boarding/7K2M9Q --stage dev
+    Example: passwire pass show pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    pass_id = PassId.parse(pass_)
+    read_value("KEY", check_key, key)
     with standard_error().status("reading the pass"):
-        state = _Stage.of(stage).table.state(pass_id)
-    modified = f"{datetime.fromtimestamp(state.version.modified_at, UTC):%Y-%m-%dT%H:%M:%SZ}" if state.version else None
+        state = _Stage.of(stage).table.state(key)
     shown = {
         "item": dict(state.attributes),
         "revision": state.version.revision if state.version else 0,
-        "last_modified": modified,
+        "last_modified": format_moment(state.version.modified_at) if state.version else None,
         "devices": state.devices,
     }
     if as_json:
         write_json(shown, default=plain)
         return
-    table = Table(box=None, show_header=False)
-    for name, value in (*state.attributes.items(), *list(shown.items())[1:]):
-        table.add_row(_readable(name), _readable(value))
-    standard_output().print(table)
+    values = (*state.attributes.items(), *list(shown.items())[1:])
+    write_values([(_readable(name), _readable(value)) for name, value in values])
 
 
 @app.command(name="list")
 def list_(
-    pass_type: Annotated[str | None, typer.Option("--type", help="Only passes of this passTypeIdentifier.")] = None,
-    template: Annotated[str | None, typer.Option(help="Only passes of this template.")] = None,
+    pass_type: PassTypeOption = None,
+    template: TemplateOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of passes.")] = 50,
-    after: Annotated[str | None, typer.Option(metavar="PASS", help="Start after this pass.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="KEY", help="Start after the item with this key.")] = None,
     *,
     stage: StageOption = "dev",
     as_json: LinesOption = False,
@@ -197,13 +227,13 @@ def list_(
     number of items read and their cost are printed at the end, also after Ctrl-C. Writes of the last second may be
     missing.
 
-    Example: python -m infra pass list --type pass.com.acme.boarding --limit 20 --json
+    Example: passwire pass list --type pass.com.acme.boarding --limit 20 --json
     """
-    table = _Stage.of(stage).table
-    pages = table.pages(
+    start = read_value("--after", check_key, after) if after is not None else None
+    pages = _Stage.of(stage).table.pages(
         pass_type_identifier=pass_type,
         template=template,
-        after=PassId.parse(after) if after is not None else None,
+        after=start,
         page_size=MAX_PAGE_SIZE if pass_type or template else min(limit, MAX_PAGE_SIZE),
     )
     progress = standard_error()
@@ -214,6 +244,8 @@ def list_(
             for page in pages:
                 read, units = read + page.read, units + page.units
                 passes = page.passes[: limit - listed]
+                if passes and not listed and not as_json:
+                    write_line(ROW.format("pass", "template", "void"))
                 for item in passes:
                     _print_listed(item, as_json=as_json)
                 listed, last = listed + len(passes), passes[-1]["pass_id"] if passes else last
@@ -225,12 +257,12 @@ def list_(
     finally:
         progress.print(f"{listed:,} passes listed, {read:,} items read for {units:,.1f} read units")
         if last is not None:
-            progress.print(f"there may be more passes; to continue: --after '{last}'")
+            progress.print(f"there may be more passes; to continue, add: --after {shlex.quote(str(last))}")
 
 
 @app.command()
 def delete(
-    pass_: PassArgument,
+    key: KeyArgument,
     *,
     yes: YesOption = False,
     stage: StageOption = "dev",
@@ -238,26 +270,25 @@ def delete(
 ) -> None:
     """Delete a pass permanently. Phones keep their copy: a pass cannot be removed from a phone remotely.
 
-    Example: python -m infra pass delete pass.com.acme.boarding/7K2M9Q --stage dev
+    Example: passwire pass delete pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    pass_id = PassId.parse(pass_)
-    with standard_error().status("reading the pass"):
+    read_value("KEY", check_key, key)
+    console = standard_error()
+    with console.status("reading the pass"):
         table = _Stage.of(stage).table
-        state = table.state(pass_id)
-    with Terminal(stage=stage, yes=yes) as dialogue:
-        if state.devices:
-            valid = state.attributes.get("voided") is not True
-            dialogue.on_progress(
-                f"{_devices(state.devices)} the pass: it stays there unchanged, and receives no more updates"
-                + ("; to have it shown as void, run `pass void` first" if valid else "")
-            )
-        if not dialogue.allows(f"delete pass {pass_id}?"):
-            raise DeclinedError("declined; nothing was deleted")
-    table.delete(pass_id)
+        state = table.state(key)
+    if state.devices:
+        valid = state.attributes.get("voided") is not True
+        console.print(
+            f"{_devices(state.devices)} the pass: it stays there unchanged, and receives no more updates"
+            + ("; to have it shown as void, run `pass void` first" if valid else "")
+        )
+    confirm(f"delete pass {key}?", yes=yes, unchanged="nothing was deleted")
+    table.delete(key)
     if as_json:
-        write_json({"pass_id": str(pass_id), "devices": state.devices})
+        write_json({"pass_id": key, "devices": state.devices})
     else:
-        write_line(f"deleted pass {pass_id}; its download links no longer work")
+        write_line(f"deleted pass {key}; its download links no longer work")
 
 
 def plain(value: object) -> object:
@@ -267,17 +298,28 @@ def plain(value: object) -> object:
     return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
 
 
-def _update(done: str, pass_: str, change: ItemChange, stage: str, *, as_json: bool) -> None:
-    pass_id = PassId.parse(pass_)
-    with standard_error().status("writing"):
+def _update(done: str, pass_: str, change: ItemChange, stage: str, *, yes: bool, as_json: bool) -> None:
+    pass_id = read_pass(pass_)
+    console = standard_error()
+    with console.status("reading the pass"):
         table = _Stage.of(stage).table
-        warnings = table.update(pass_id, change)
-        devices = table.devices(pass_id)
-    _print_warnings(warnings)
+        found = table.check_update(pass_id, change)
+    _print_warnings(found.warnings)
+    notified = found.devices if found.changed else 0
+    confirm_notification(f"change pass {pass_id}", devices=notified, yes=yes)
+    if found.changed:
+        with console.status("writing"):
+            table.update(pass_id, change)
     if as_json:
-        write_json({"pass_id": str(pass_id), "devices": devices})
-    else:
-        write_line(f"{done} pass {pass_id}; {_devices(devices)} it, and each is notified if its content has changed")
+        paths = [path for path, _, _ in found.changed]
+        write_json({"pass_id": str(pass_id), "changed": paths, "devices": found.devices, "notified": notified})
+        return
+    if not found.changed:
+        write_line(f"pass {pass_id} has these values already; nothing was changed, and no device is notified")
+        return
+    write_line(f"{done} pass {pass_id}; {counted(notified, 'device')} to notify")
+    for path, before, after in found.changed:
+        write_line(f"  {path}: {_excerpt(before)} -> {_excerpt(after)}")
 
 
 def _print_warnings(warnings: list[Finding]) -> None:
@@ -294,7 +336,7 @@ def _devices(count: int) -> str:
 def _print_link(done: str, pass_id: PassId, link: DownloadLink, *, qr: bool, as_json: bool) -> None:
     """Print a link. Standard output contains only the link, so that a shell can use `$(...)`."""
     console = standard_error()
-    expires_at = f"{link.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+    expires_at = format_moment(link.expires_at)
     console.print(f"{done}; until {expires_at}, anyone with this link can download the pass:")
     if as_json:
         write_json({"pass_id": str(pass_id), "link": link.url, "expires_at": expires_at})
@@ -315,26 +357,27 @@ def _print_listed(item: dict[str, object], *, as_json: bool) -> None:
         write_json(item, indent=None, default=plain)
     else:
         void_ = "void" if item.get("voided") is True else ""
-        write_line(f"{_readable(item['pass_id']):48} {_readable(item.get('template', '')):16} {void_}".rstrip())
+        write_line(ROW.format(_readable(item["pass_id"]), _readable(item.get("template", "")), void_).rstrip())
 
 
 def _pass_id(pass_: str, pass_type: str, serial: str) -> PassId:
     if bool(pass_) == bool(pass_type) or (serial and not pass_type):
         raise typer.BadParameter("give either PASS, or --type with or without --serial")
-    return PassId.parse(pass_) if pass_ else PassId(pass_type, serial or new_serial_number())
+    if pass_:
+        return read_pass(pass_)
+    return read_value("--type", lambda given: PassId(given, serial or new_serial_number()), pass_type)
 
 
-def _change(field: list[str] | None, override: str) -> ItemChange:
+def _change(field: list[str] | None, override: str, unset: list[str] | None = None) -> ItemChange:
     return ItemChange(
-        fields=_given("--field", read_fields, field or []), overrides=_given("--override", read_overrides, override)
+        fields=read_value("--field", read_fields, field or []),
+        overrides=read_value("--override", read_overrides, override),
+        unset=read_value("--unset", read_unset, unset or []),
     )
 
 
-def _given(option: str, read: Callable[[T], R], values: T) -> R:
-    try:
-        return read(values)
-    except CliValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None
+def _excerpt(value: object) -> str:
+    return "(none)" if value is None else excerpt(_readable(value))
 
 
 def _readable(value: object) -> str:

@@ -2,24 +2,40 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from chalicelib.aws.tables import Store
+from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
-from infra.commands.options import JsonOption, StageOption, read_since
-from infra.core.terminal import standard_error, standard_output, write_json, write_line
+from chalicelib.updates.push_tasks import RecheckReason
+from infra.commands.completion import complete_pass_types
+from infra.commands.confirmation import confirm, confirm_notification, counted
+from infra.commands.options import (
+    DryRunOption,
+    JsonOption,
+    NotifyYesOption,
+    StageOption,
+    YesOption,
+    read_pass,
+    read_since,
+)
+from infra.core.moments import format_moment
+from infra.core.program import command
+from infra.core.terminal import progress, standard_error, standard_output, write_json, write_line, write_table
 from infra.operate.pacing import Pacing, read_pacing
-from infra.operate.pushes import Decided, Pushes
+from infra.operate.passes.registrations import Registrations
+from infra.operate.pushes import Decided, HeldCount, Pushes, RedrivePlan
 from infra.stage.stage import Stage
 
 app = typer.Typer(name="push", help="Pushes: status, redrive, send, removals.", no_args_is_help=True)
 removals = typer.Typer(name="removals", help="Held removals of devices: list, accept, discard.")
 app.add_typer(removals)
-TypeOption = Annotated[str | None, typer.Option("--type", help="Only removals of this pass type. Default: all.")]
+TypeOption = Annotated[
+    str | None,
+    typer.Option("--type", help="Only removals of this pass type. Default: all.", autocompletion=complete_pass_types),
+]
 
 
 @app.command()
@@ -27,7 +43,7 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
     """Show the state of the queues, the pushes that are scheduled and until when, and the contents of the dead-letter
     queues.
 
-    Example: python -m infra push status --stage dev
+    Example: passwire push status --stage dev
     """
     pushes = _pushes(stage)
     queues = pushes.queues()
@@ -37,35 +53,39 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
         found = {role: asdict(state) for role, state in queues.items()}
         write_json({"queues": found, "pacing": asdict(pacing), "dead_letters": dict(letters)})
         return
-    console = standard_output()
-    table = Table("queue", "waiting", "in flight", "delayed", "oldest", box=None)
-    for role, state in queues.items():
-        oldest = "-" if state.oldest_seconds is None else f"{state.oldest_seconds} s"
-        table.add_row(role, str(state.waiting), str(state.in_flight), str(state.delayed), oldest)
-    console.print(table)
+    rows = [
+        (
+            role,
+            f"{state.waiting:,}",
+            f"{state.in_flight:,}",
+            f"{state.delayed:,}",
+            "-" if state.oldest_seconds is None else f"{state.oldest_seconds:,} s",
+        )
+        for role, state in queues.items()
+    ]
+    head = ("queue", "waiting", "in flight", "delayed", "oldest")
+    write_table(head, rows, numbers=head[1:])
     for line in _pacing_lines(pacing):
-        console.print(line)
-    for summary, count in letters.most_common():
-        console.print(f"{count:6} x {summary}")
+        write_line(line)
     if letters:
-        console.print("`push redrive` repeats what can be repeated")
+        console = standard_output()
+        console.print()
+        write_table(("count", "dead letter"), [(f"{count:,}", text) for text, count in letters.most_common()])
+        standard_error().print(f"to repeat what can be repeated, run: {command('push redrive', '--stage', stage)}")
 
 
 def _pacing_lines(pacing: Pacing) -> Iterator[str]:
     for name, lane in pacing.lanes.items():
         if lane.until is not None:
-            yield f"{lane.devices:6,} devices scheduled in the {name} lane until {_utc(lane.until)}"
+            yield f"{lane.devices:6,} devices scheduled in the {name} lane until {format_moment(lane.until)}"
     for fan_out in pacing.fan_outs:
         devices = "more" if fan_out.devices is None else f"{fan_out.devices:,}"
         yield f"{devices:>6} devices of pass {fan_out.pass_id} wait to be scheduled"
     if pacing.until is None:
         yield f"no pushes wait for their turn (at most {pacing.devices_per_second:,} devices per second)"
     else:
-        yield f"all are notified by {_utc(pacing.until)}, at most {pacing.devices_per_second:,} devices per second"
-
-
-def _utc(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        rate = f"at most {pacing.devices_per_second:,} devices per second"
+        yield f"all are notified by {format_moment(pacing.until)}, {rate}"
 
 
 @app.command()
@@ -75,27 +95,47 @@ def redrive(
     discard_refused: Annotated[
         bool, typer.Option("--discard-refused", help="Delete the dead letters of refused items instead.")
     ] = False,
+    dry_run: DryRunOption = False,
+    yes: NotifyYesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Repeat what was given up: push tasks in the dead-letter queue and batches in the stream-failure queue.
 
-    Passes whose items were refused are rechecked: valid ones are pushed, and the others are refused again.
+    Passes whose items were refused are rechecked: valid ones are pushed, and the others are refused again. If
+    interrupted, run the same command again: what is left in the queues is repeated.
 
-    Example: python -m infra push redrive --stage dev
+    Example: passwire push redrive --stage dev
     """
-    with standard_error().status("redriving") as shown:
-        done = _pushes(stage).redrive(
+    console = standard_error()
+    pushes = _pushes(stage)
+    with console.status("reading the queues"):
+        plan = pushes.plan_redrive(discard_refused=discard_refused)
+    if dry_run:
+        _print_plan(plan, as_json=as_json)
+        return
+    action = f"repeat {counted(plan.tasks, 'push task')}, recheck {counted(plan.rechecks, 'pass')}"
+    if plan.batches:
+        confirm(
+            f"{action}, process {counted(plan.batches, 'stream batch')} again, whose devices are not known yet, and "
+            f"notify {counted(plan.devices, 'device')}?",
+            yes=yes,
+        )
+    else:
+        confirm_notification(action, devices=plan.devices, yes=yes)
+    with console.status("redriving") as shown:
+        done = pushes.redrive(
             discard_refused=discard_refused, on_progress=lambda number: shown.update(f"redriving, message {number}")
         )
     if as_json:
-        write_json({**asdict(done), "kept": dict(done.kept)})
+        write_json({**asdict(done), "kept": dict(done.kept), "devices": plan.devices})
         return
     write_line(
-        f"{done.tasks} push tasks returned to the push queue, {done.batches} stream batches processed again, "
-        f"{done.rechecks} passes with refused items to be rechecked"
+        f"{counted(done.tasks, 'push task')} returned to the push queue, {counted(done.batches, 'stream batch')} "
+        f"processed again, {counted(done.rechecks, 'pass')} with refused items to be rechecked, "
+        f"{counted(done.discarded, 'dead letter')} discarded"
     )
-    for reason, count in done.kept.items():
-        write_line(f"{count:6} x kept: {reason}")
+    if done.kept:
+        write_table(("count", "kept because"), [(f"{count:,}", reason) for reason, count in done.kept.items()])
 
 
 @app.command()
@@ -111,6 +151,9 @@ def send(
         ),
     ] = None,
     stage: StageOption = "dev",
+    dry_run: DryRunOption = False,
+    yes: NotifyYesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Push to every device that has a pass, whether the pass changed or not.
 
@@ -118,36 +161,51 @@ def send(
     Last-Modified, so that phones are notified and download it again. A pass that cannot be built now is pushed when it
     can be. This reads all versions.
 
-    Example: python -m infra push send pass.com.acme.boarding/7K2M9Q --stage dev
+    Example: passwire push send pass.com.acme.boarding/7K2M9Q --stage dev
     """
     if bool(passes) == (changed_since is not None):
         raise typer.BadParameter("give either PASS... or --changed-since")
-    if changed_since is not None:
-        _send_changed_since(changed_since, stage)
-        return
-    pushes = _pushes(stage)
-    for text in passes or ():
-        pass_id = PassId.parse(text)
-        pushes.send(pass_id)
-        write_line(f"requested a push to every device that has pass {pass_id}")
+    pass_ids = list(dict.fromkeys(map(read_pass, passes or ())))
+    since = read_since(changed_since, option="--changed-since") if changed_since is not None else 0.0
+    deployed = Stage.open(stage)
+    pushes = Pushes(deployed)
+    with standard_error().status("counting devices"):
+        keys = list(map(str, pass_ids)) or pushes.changed_since(since)
+        devices = Registrations(deployed).devices(keys)
+        unheld = [key for key in keys if pass_ids and not Registrations(deployed).devices([key])]
+    if unheld:
+        raise RefusedError(f"pass {unheld[0]}: no device is registered for it; nothing was sent")
+    selection = counted(len(keys), "pass") + ("" if pass_ids else f" changed since {format_moment(since)}")
+    if not dry_run:
+        confirm_notification(f"push {selection}", devices=devices, yes=yes)
+        _send(pushes, pass_ids, keys)
+    if as_json:
+        write_json({"passes": len(keys), "devices": devices, "dry_run": dry_run})
+    else:
+        done = "would request" if dry_run else "requested"
+        write_line(f"{done} pushes of {selection}; {counted(devices, 'device')} to notify")
 
 
-def _send_changed_since(text: str, stage: str) -> None:
-    since = read_since(text)
-    pushes, count = _pushes(stage), 0
-    moment = f"{datetime.fromtimestamp(since, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    console = standard_error()
-    try:
-        with console.status(f"requesting pushes of passes changed since {moment}") as shown:
+def _send(pushes: Pushes, pass_ids: list[PassId], keys: list[str]) -> None:
+    sent = 0
+    with progress("requesting pushes", total=len(keys)) as update:
 
-            def on_progress(step: int) -> None:
-                nonlocal count
-                count += step
-                shown.update(f"requesting pushes of passes changed since {moment}, {count:,} passes")
+        def on_progress(count: int) -> None:
+            nonlocal sent
+            sent += count
+            update(advance=count)
 
-            pushes.recheck_changed_since(since, on_progress=on_progress)
-    finally:
-        write_line(f"requested a push to every device that has one of the {count:,} passes changed since {moment}")
+        try:
+            for pass_id in pass_ids:
+                pushes.send(pass_id)
+                on_progress(1)
+            if not pass_ids:
+                pushes.recheck(keys, RecheckReason.UNSETTLED, on_progress=on_progress)
+        except BaseException:
+            standard_error().print(
+                f"stopped after {sent:,} of {len(keys):,} passes; the same command begins with the first pass again"
+            )
+            raise
 
 
 @removals.callback(invoke_without_command=True)
@@ -157,37 +215,47 @@ def list_removals(context: typer.Context, stage: StageOption = "dev", *, as_json
     Removals are held when APNs refuses the push tokens of many devices at once: the push host or the credentials may
     belong to the wrong environment, or APNs may have a problem. Find the cause before you accept them.
 
-    Example: python -m infra push removals --stage dev
+    Example: passwire push removals --stage dev
     """
     if context.invoked_subcommand is not None:
         return
     held = _pushes(stage).held_removals()
     if as_json:
-        write_json([asdict(count) for count in held])
+        write_json([{**asdict(count), "oldest_change": format_moment(count.oldest_change)} for count in held])
         return
-    for count in held:
-        since = datetime.fromtimestamp(count.oldest_change, UTC).isoformat(timespec="seconds")
-        write_line(f"{count.devices:6} x {count.pass_type_identifier}, APNs: {count.reason}, oldest change {since}")
-    if held:
-        write_line(
-            "if the devices no longer exist: push removals accept; if host or credentials were wrong: "
-            "push removals discard"
-        )
-    else:
-        write_line("no removals are held")
+    console = standard_error()
+    if not held:
+        console.print("no removals are held")
+        return
+    rows = [
+        (count.pass_type_identifier, count.reason, f"{count.devices:,}", format_moment(count.oldest_change))
+        for count in held
+    ]
+    write_table(("pass type", "APNs", "devices", "oldest change"), rows, numbers=("devices",))
+    accepting, discarding = (command(f"push removals {verb}", "--stage", stage) for verb in ("accept", "discard"))
+    console.print(f"if the devices no longer exist: {accepting}; if host or credentials were wrong: {discarding}")
 
 
 @removals.command()
-def accept(stage: StageOption = "dev", *, pass_type_identifier: TypeOption = None, as_json: JsonOption = False) -> None:
+def accept(
+    stage: StageOption = "dev",
+    *,
+    pass_type_identifier: TypeOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Remove the devices whose removal is held. A device that has registered since is kept, and a push is sent to it.
 
     Removed devices are not notified of changes until they register again, which phones do not do by themselves.
 
-    Example: python -m infra push removals accept --type pass.com.acme.boarding --stage dev
+    Example: passwire push removals accept --type pass.com.acme.boarding --stage dev
     """
     deployed = Stage.open(stage)
+    pushes = Pushes(deployed)
+    if devices := _held_devices(pushes.held_removals(), pass_type_identifier):
+        confirm(f"remove {counted(devices, 'device')}, which are not notified any more?", yes=yes)
     with standard_error().status("removing devices") as shown:
-        done = Pushes(deployed).accept_removals(
+        done = pushes.accept_removals(
             Store.connect(deployed.settings),
             pass_type_identifier=pass_type_identifier,
             on_progress=lambda number: shown.update(f"removing devices, {number}"),
@@ -197,25 +265,54 @@ def accept(stage: StageOption = "dev", *, pass_type_identifier: TypeOption = Non
 
 @removals.command()
 def discard(
-    stage: StageOption = "dev", *, pass_type_identifier: TypeOption = None, as_json: JsonOption = False
+    stage: StageOption = "dev",
+    *,
+    pass_type_identifier: TypeOption = None,
+    yes: NotifyYesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Keep the devices whose removal is held, and push to them again.
 
-    Example: python -m infra push removals discard --stage dev
+    Example: passwire push removals discard --stage dev
     """
+    pushes = _pushes(stage)
+    devices = _held_devices(pushes.held_removals(), pass_type_identifier)
+    confirm_notification("discard the held removals", devices=devices, yes=yes)
     with standard_error().status("pushing again") as shown:
-        done = _pushes(stage).discard_removals(
+        done = pushes.discard_removals(
             pass_type_identifier=pass_type_identifier,
             on_progress=lambda number: shown.update(f"pushing again, device {number}"),
         )
     _print_decided(done, as_json=as_json)
 
 
+def _held_devices(held: list[HeldCount], pass_type_identifier: str | None) -> int:
+    return sum(count.devices for count in held if pass_type_identifier in (None, count.pass_type_identifier))
+
+
+def _print_plan(plan: RedrivePlan, *, as_json: bool) -> None:
+    if as_json:
+        write_json({**asdict(plan), "dry_run": True})
+        return
+    rows = [
+        ("push tasks to repeat", plan.tasks),
+        ("passes with refused items to recheck", plan.rechecks),
+        ("stream batches to process again", plan.batches),
+        ("dead letters to discard", plan.discarded),
+        ("messages to keep", plan.kept),
+        ("devices to notify", plan.devices),
+    ]
+    write_table(("would do", "count"), [(name, f"{count:,}") for name, count in rows], numbers=("count",))
+
+
 def _print_decided(done: Decided, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(done))
         return
-    write_line(f"{done.removed} devices removed, {done.pushed} to be pushed to again, {done.gone} no longer existed")
+    write_line(
+        f"{counted(done.removed, 'device')} removed, {done.pushed:,} to be pushed to again, "
+        f"{done.unregistered:,} no longer existed"
+    )
 
 
 def _pushes(stage: str) -> Pushes:

@@ -3,8 +3,8 @@
 import re
 
 from chalicelib.core.errors import PasswireError
+from infra.core import program
 
-PROGRAM = "python -m infra"
 REMEDIES = (
     (r"secret passwire/(?P<stage>[^/]+)/authentication-keys", "deploy --stage {stage}"),
     (
@@ -29,10 +29,10 @@ UNKNOWN = {"stage": "STAGE", "pass_type": "PASS_TYPE"}
 def with_remedy(error: PasswireError) -> str:
     """Return the text of an error, with the command to run if it is an error of the service that has one."""
     text = str(error)
-    if PROGRAM in text:
+    if f"{program.name()} " in text:
         return text
     for pattern, command in REMEDIES:
         if found := re.match(pattern, text, re.DOTALL):
             named = {name: value.rstrip(":") for name, value in found.groupdict().items()}
-            return f"{text}; run: {PROGRAM} {command.format(**{**UNKNOWN, **named})}"
+            return f"{text}; run: {program.name()} {command.format(**{**UNKNOWN, **named})}"
     return text

@@ -24,7 +24,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema (2020-12) of a pass item; with --json, on one line.
 
-    Example: python -m infra schema chalicelib/templates/boarding.pass
+    Example: passwire schema chalicelib/templates/boarding.pass
     """
     field_keys = None
     if folder is not None:

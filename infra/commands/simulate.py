@@ -46,7 +46,7 @@ def simulate(
     The rollout is simulated paced, as the stage does it, and unpaced. Constants and their sources are in
     infra/simulation/constants.py.
 
-    Example: python -m infra simulate --phones 1000000
+    Example: passwire simulate --phones 1000000
     """
     if passes > phones:
         raise typer.BadParameter(f"{passes:,} passes need at least as many phones", param_hint="--passes")

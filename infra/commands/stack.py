@@ -1,37 +1,35 @@
-"""`deploy`, `diff`, `package`, `outputs`, `logs`, `destroy`: a stage in AWS."""
+"""`deploy`, `diff`, `package`, `destroy`: a stage in AWS."""
 
-import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from infra.commands.confirmation import confirm, require_answer
 from infra.commands.dialogue import Terminal
+from infra.commands.next_steps import after_deployment
 from infra.commands.options import (
     ApnsPushTypeOption,
     JsonOption,
+    NamedStageOption,
+    OverwriteOption,
     SetOption,
-    SinceOption,
     StageOption,
     WebServiceUrlOption,
     YesOption,
-    read_since,
+    read_parameters,
 )
-from infra.core.terminal import write_json, write_line, write_text
+from infra.core.terminal import standard_error, write_json, write_line, write_table, write_values
 from infra.deploy.chalice.stage import ChaliceDeployer
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
 from infra.deploy.package import build_package
-from infra.deploy.parameters import read_parameters
-from infra.deploy.write_package import write_package
-from infra.operate.logs import read_logs
+from infra.deploy.write_package import check_new_folder, write_package
 from infra.stage.aws import is_embedded
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
-from infra.stage.stage import Stage
 
 DIFFERS = 3
 """Exit code of `diff` if a deployment would change something."""
@@ -48,10 +46,10 @@ def deploy(
 ) -> None:
     """Deploy this checkout to a stage: package it, show the changes, ask for confirmation, make them.
 
-    Example: python -m infra deploy --stage dev --set ThrottleRate=500
+    Example: passwire deploy --stage dev --set ThrottleRate=500
     """
-    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
-    refuse_without_terminal(yes=yes)
+    given = read_parameters(parameters, web_service_url=web_service_url, apns_push_type=apns_push_type)
+    require_answer(yes=yes)
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=yes) as dialogue:
         warn_of_dirty_checkout(dialogue, yes=yes)
         check_authentication_keys(stage)
@@ -59,7 +57,11 @@ def deploy(
             lambda: build_package(stage, Path(work)), parameters=given, dialogue=dialogue
         )
     ensure_authentication_keys(stage, on_progress=dialogue.on_progress)
-    print_values(deployed.outputs, as_json=as_json)
+    if as_json:
+        write_json(dict(deployed.outputs))
+    else:
+        write_values(sorted(deployed.outputs.items()))
+    after_deployment(deployed)
 
 
 def diff(
@@ -72,9 +74,9 @@ def diff(
 ) -> None:
     """Show what `deploy` would change, without changing anything. Exit code 3 if there are changes.
 
-    Example: python -m infra diff --stage prod
+    Example: passwire diff --stage prod
     """
-    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    given = read_parameters(parameters, web_service_url=web_service_url, apns_push_type=apns_push_type)
     with tempfile.TemporaryDirectory() as work, Terminal(stage=stage, yes=False) as dialogue:
         changes = Deployer(stage, on_progress=dialogue.on_progress).diff(
             lambda: build_package(stage, Path(work)), parameters=given
@@ -85,7 +87,7 @@ def diff(
         for change in changes:
             write_line(str(change))
     else:
-        write_line("nothing would change")
+        standard_error().print("nothing would change")
     if changes:
         raise typer.Exit(DIFFERS)
 
@@ -97,13 +99,15 @@ def package(
     apns_push_type: ApnsPushTypeOption = None,
     parameters: SetOption = None,
     *,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a stage's template, code and deployment script to a folder, for your own pipeline. Nothing is deployed.
 
-    Example: python -m infra package --stage prod --out build
+    Example: passwire package --stage prod --out build
     """
-    given = read_parameters(parameters or [], web_service_url=web_service_url, apns_push_type=apns_push_type)
+    given = read_parameters(parameters, web_service_url=web_service_url, apns_push_type=apns_push_type)
+    check_new_folder(out, overwrite=overwrite)
     place = Deployer(stage, on_progress=lambda _: None).location()
     with tempfile.TemporaryDirectory() as work:
         written = write_package(
@@ -113,56 +117,26 @@ def package(
             commit=read_checkout().name,
             folder=out,
         )
-    print_values(written, as_json=as_json)
-
-
-def outputs(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
-    """Print the URLs and names of a deployed stage.
-
-    Example: python -m infra outputs --stage dev --json
-    """
-    print_values(Stage.open(stage).outputs, as_json=as_json)
-
-
-def logs(
-    stage: StageOption = "dev",
-    since: SinceOption = "10m",
-    *,
-    follow: Annotated[bool, typer.Option("--follow", help="Continue with new lines until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each line as a JSON object, for scripts.")] = False,
-) -> None:
-    """Print the logs of all functions of a stage in order, with times in UTC.
-
-    Example: python -m infra logs --stage dev --since 1h --follow
-    """
-    begin = read_since(since)
-    deployed = Stage.open(stage)
-    for line in read_logs(deployed, since=int(begin * 1000), follow=follow):
-        text = line.as_json if as_json else line.readable
-        if text:
-            write_text(text)
+    if as_json:
+        write_json(written)
+    else:
+        write_values(sorted(written.items()))
 
 
 def destroy(
-    stage: Annotated[str, typer.Option("--stage", help="Name of the stage to delete.")],
+    stage: NamedStageOption = "",
     *,
     with_data: Annotated[bool, typer.Option("--with-data", help="Also delete tables, templates and secrets.")] = False,
-    confirm: Annotated[
-        str, typer.Option(metavar="STAGE", help="Name of the stage again, instead of typing it when asked.")
-    ] = "",
+    yes: YesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete a stage but keep its tables, templates and secrets, which the next `deploy` takes over.
 
-    Example: python -m infra destroy --stage dev
+    Example: passwire destroy --stage dev
     """
-    with Terminal(stage=stage, yes=True) as dialogue:
+    require_answer(yes=yes)
+    with Terminal(stage=stage, yes=yes) as dialogue:
         deployer = Deployer(stage, on_progress=dialogue.on_progress)
-        if not confirm and not sys.stdin.isatty():
-            raise typer.BadParameter(f"confirmation needs a terminal; without one, add --confirm {stage}")
-        data = (
-            " with all its tables, templates and secrets" if with_data else "; tables, templates and secrets are kept"
-        )
-        dialogue.on_progress(f"stage {stage} will be deleted{data}")
         if devices := deployer.registered_devices():
             dialogue.on_progress(
                 f"registered devices: {devices}; the URL that they call is deleted with the stage, and a new API has "
@@ -173,31 +147,23 @@ def destroy(
                 "AWS keeps a backup of each table for 35 days (point-in-time recovery), but none of the bucket and the "
                 "secrets: make one with `backup` first"
             )
-        named = confirm or typer.prompt("type the stage's name to confirm", err=True)
-        if named != stage:
-            raise DeployError(f"not confirmed: {named!r} is not {stage!r}; nothing was deleted")
+        data = (
+            " with all its tables, templates and secrets" if with_data else ", and keep tables, templates and secrets"
+        )
+        confirm(f"delete stage {stage}{data}?", yes=yes, unchanged="nothing was deleted")
         is_deployed_by_chalice = deployer.is_deployed_by_chalice
-        kept = deployer.destroy(with_data=with_data, dialogue=dialogue)
+        found = deployer.destroy(with_data=with_data, dialogue=dialogue)
         if is_deployed_by_chalice:
             ChaliceDeployer(stage, on_progress=dialogue.on_progress).forget()
             dialogue.on_progress(
                 f"chalice deployed its functions and its API; to delete them, run: chalice delete --stage {stage}"
             )
-    for names in kept.values():
-        for name in names:
-            write_line(f"{'deleted' if with_data else 'kept':8} {name}")
-
-
-def refuse_without_terminal(*, yes: bool) -> None:
-    """Refuse, before packaging takes its time, to deploy without a way to ask for confirmation.
-
-    Raises:
-        BadParameter: there is neither a terminal nor `--yes`.
-    """
-    if not yes and not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "confirmation needs a terminal; without one, add --yes, and see with `diff` what will change"
-        )
+    names = [name for kind in found.values() for name in kind]
+    fate = "deleted" if with_data else "kept"
+    if as_json:
+        write_json({"stage": stage, "deleted": names if with_data else [], "kept": [] if with_data else names})
+    else:
+        write_table(("resource", "result"), [(name, fate) for name in names])
 
 
 def warn_of_dirty_checkout(dialogue: Terminal, *, yes: bool) -> None:
@@ -213,13 +179,3 @@ def warn_of_dirty_checkout(dialogue: Terminal, *, yes: bool) -> None:
         raise DeployError(f"{warning}; commit them, or deploy without --yes")
     if not dialogue.allows(f"{warning}; continue?"):
         raise DeployError("declined; nothing was changed")
-
-
-def print_values(values: Mapping[str, str], *, as_json: bool) -> None:
-    """Print names and values, aligned or as JSON."""
-    if as_json:
-        write_json(dict(values))
-        return
-    width = max(map(len, values), default=0)
-    for name, value in sorted(values.items()):
-        write_line(f"{name:{width}}  {value}")

@@ -20,6 +20,17 @@ class MomentError(RefusedError):
     """A text that names no moment; the message says how one is written."""
 
 
+def format_moment(moment: float | datetime, *, timespec: str = "seconds") -> str:
+    """Return a time as every command prints it: ISO 8601 in UTC, such as `2026-11-25T10:00:00Z`.
+
+    Args:
+        moment: epoch seconds, or a time with a zone.
+        timespec: `seconds`, or `milliseconds` for events.
+    """
+    at = moment.astimezone(UTC) if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+    return at.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def parse_duration(text: str) -> float | None:
     """Parse a duration such as `30s`, `10m`, `2h`, `7d` or `2w`.
 

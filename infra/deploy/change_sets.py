@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from infra.core.program import command
 from infra.deploy.errors import DeployError
 from infra.stage import aws
 from infra.stage.stage import describe_stack
@@ -195,7 +196,7 @@ class CloudStack:
         if status.endswith("_FAILED"):
             raise DeployError(
                 f"stack {self.name} is {status}: it can only be deleted, which keeps tables and templates; "
-                f"run: python -m infra destroy --stage {self._stage}"
+                f"run: {command('destroy', '--stage', self._stage)}"
             )
 
     @property

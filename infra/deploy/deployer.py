@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from infra.core.program import command
 from infra.deploy.account import CONCURRENCY, check_concurrency, check_push_rate, check_region
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.chalice.data_stack import API_ID
@@ -286,8 +287,8 @@ class Deployer:
     def _refuse_chalice_stage(self) -> None:
         if self.is_deployed_by_chalice:
             raise DeployError(
-                f"stage {self.stage} is deployed with Chalice: run `python -m infra prepare --stage {self.stage}`, "
-                f"`chalice deploy --stage {self.stage}` and `python -m infra finish --stage {self.stage}`"
+                f"stage {self.stage} is deployed with Chalice: run `{command('prepare', '--stage', self.stage)}`, "
+                f"`chalice deploy --stage {self.stage}` and `{command('finish', '--stage', self.stage)}`"
             )
 
     def _refuse_push_host(self, parameters: Mapping[str, str]) -> None:
@@ -349,7 +350,7 @@ class Deployer:
         if not dialogue.allows(question):
             raise DeployError(
                 f"stack {self.stack_name} is in {status}, and CloudFormation can only delete it; "
-                f"run: python -m infra destroy --stage {self.stage}"
+                f"run: {command('destroy', '--stage', self.stage)}"
             )
         self._stack.delete(on_event=dialogue.event)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from chalicelib.core.secret_forms import SecretNames
+from infra.core.files import PathError, check_new
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.change_sets import ADDRESS_TYPES, CAPABILITIES, PERMANENT_TYPES, RETAINED_TYPES, STAGE_TAG
 from infra.deploy.package import Package
@@ -30,6 +31,23 @@ LOST = (
 """JMESPath of the resources that would be lost: `ResourceChange.loses_data` and `loses_address`."""
 URL_PARAMETERS = "Parameters[?ParameterKey == 'WebServiceUrl' || ParameterKey == 'DomainName'].ParameterValue"
 """JMESPath of the parameters of `address_of`."""
+
+
+def check_new_folder(folder: Path, *, overwrite: bool) -> None:
+    """Check that a package can be written to a folder.
+
+    Args:
+        folder: it is created if it does not exist.
+        overwrite: existing files may be replaced.
+
+    Raises:
+        PathError: one of the files exists.
+    """
+    if folder.is_dir():
+        for name in (TEMPLATE, CODE, SCRIPT):
+            check_new(folder / name, overwrite=overwrite)
+    elif folder.exists():
+        raise PathError(f"{folder}: is not a folder; give another --out")
 
 
 def write_package(
@@ -68,7 +86,7 @@ def _script(location: StageLocation, *, bucket: str, key: str, values: Mapping[s
     return f"""#!/bin/sh
 # Deploys stage {location.stage} to account {location.account} in {location.region}. Needs the AWS CLI, and openssl
 # for the first deployment. With the argument --no-execute-changeset it shows the changes without making them.
-# It refuses to lose data, or the URL that phones call. Only `python -m infra deploy` takes over the tables of a deleted
+# It refuses to lose data, or the URL that phones call. Only `passwire deploy` takes over the tables of a deleted
 # stack of this stage, and changes the URL after it has shown how many devices call the old one.
 set -eu
 cd "$(dirname "$0")"

@@ -6,7 +6,6 @@ the event `devices_found` relates that id to the devices that have the pass, and
 (`changes`).
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ from typing import Any
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
 from infra.operate.log_lines import event_fields
+from infra.operate.logs import names_pass, phrases
 from infra.stage import aws
 from infra.stage.stage import Stage
 
 PUSH_EVENTS = ("pushed", "pushes_sent", "push_impossible")
 CHANGES_PER_QUERY = 7
 """Number of ids that fit into the 1024 characters of a filter pattern (AWS, "FilterLogEvents")."""
-MAX_PATTERN = 900
-_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class History:
         named = [
             line
             for line in self._lines(self._groups.values(), phrases(str(pass_id)), since)
-            if line.fields.get("pass_id") == str(pass_id) or str(pass_id) in _as_list(line.fields.get("passes"))
+            if names_pass(line.fields, pass_id)
         ]
         devices = _devices_by_change(named)
         pushes = list(self._pushes(pass_id, devices, since=min((line.at for line in named), default=since)))
@@ -194,6 +192,8 @@ def _pushes_sent(fields: Mapping[str, Any]) -> str:
 
 
 def _downloaded(fields: Mapping[str, Any]) -> str:
+    if fields["caller"] == "doctor":
+        return f"downloaded by `doctor`, not by a phone, {fields['bytes']} bytes"
     return f"downloaded, {fields['bytes']} bytes" if fields["modified"] is True else "requested by a phone that has it"
 
 
@@ -237,21 +237,6 @@ def _devices(count: object) -> str:
 
 def _as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def phrases(text: str) -> str:
-    """Return a filter pattern for lines that contain a text (AWS, "Filter pattern syntax").
-
-    The pattern contains those parts of the text that JSON does not escape.
-    """
-    chosen: list[str] = []
-    room = MAX_PATTERN
-    for phrase in _PLAIN.findall(text):
-        chosen.append(f'"{phrase[:room]}"')
-        room -= len(phrase) + len('"" ')
-        if room <= 0:
-            break
-    return " ".join(chosen)
 
 
 def any_of(changes: Iterable[str]) -> str:

@@ -1,14 +1,16 @@
 """Reads the logs of a stage's functions from CloudWatch Logs as one stream."""
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore.config import Config
 
+from chalicelib.core.identifiers import PassId
+from infra.core.moments import format_moment
 from infra.core.terminal import printable, printable_lines
 from infra.operate.log_lines import event_fields, is_metric
 from infra.stage import aws
@@ -19,6 +21,43 @@ POLL_SECONDS = 2.0
 LATE_SECONDS = 10.0
 """Lines may appear this long after their timestamp, so that period is read again."""
 LAMBDA_LINES = ("INIT_START", "START RequestId", "END RequestId", "REPORT RequestId")
+MAX_PATTERN = 900
+"""A filter pattern has at most 1024 characters (AWS, "FilterLogEvents")."""
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which lines to read; all of them by default.
+
+    Args:
+        functions: roles of functions, such as `push`; empty for all.
+        events: names of events; empty for all lines, also those that the service did not write.
+        pass_id: only events that name this pass.
+    """
+
+    functions: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    pass_id: PassId | None = None
+
+    @property
+    def pattern(self) -> str:
+        """A filter pattern for CloudWatch Logs, which may match more lines than are wanted; empty for all."""
+        if self.pass_id is not None:
+            return phrases(str(self.pass_id))
+        return " ".join(f'?"{event}"' for event in self.events)
+
+    def matches(self, text: str) -> bool:
+        """Return True if a line is wanted."""
+        if not self.events and self.pass_id is None:
+            return True
+        try:
+            fields = json.loads(text)
+        except ValueError:
+            return False
+        if not isinstance(fields, dict) or (self.events and fields.get("event") not in self.events):
+            return False
+        return self.pass_id is None or names_pass(fields, self.pass_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +81,7 @@ class LogLine:
         Text that Passwire did not write may contain line feeds and tabs; other control characters are escaped.
         """
         text = printable_lines(_readable(self.text))
-        return f"{self.moment:%Y-%m-%dT%H:%M:%SZ} {printable(self.function):6} {text}" if text else ""
-
-    @property
-    def moment(self) -> datetime:
-        """The timestamp in UTC."""
-        return datetime.fromtimestamp(self.at / 1000, UTC)
+        return f"{format_moment(self.at / 1000)} {printable(self.function):6} {text}" if text else ""
 
     @property
     def as_json(self) -> str:
@@ -57,26 +91,30 @@ class LogLine:
         except ValueError:
             fields = None
         own = fields if isinstance(fields, dict) else {"message": self.text}
-        return json.dumps({"at": self.moment.isoformat(), "function": self.function, **own})
+        at = format_moment(self.at / 1000, timespec="milliseconds")
+        return json.dumps({"at": at, "function": self.function, **own})
 
 
-def read_logs(stage: Stage, *, since: int, follow: bool) -> Iterator[LogLine]:
+def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = LogFilter()) -> Iterator[LogLine]:
     """Yield the lines of all functions in order.
 
     Args:
         stage: the stage of the functions.
         since: timestamp of the first line, epoch milliseconds.
         follow: continue with new lines, without end.
+        wanted: which lines.
     """
     client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
         fresh: list[LogLine] = []
         for role, function in stage.functions.items():
-            for event in _events(client, f"/aws/lambda/{function}", since):
+            if wanted.functions and role not in wanted.functions:
+                continue
+            for event in _events(client, f"/aws/lambda/{function}", since, wanted.pattern):
                 # the embedded AWS gives events no ids
                 identity = (role, str(event.get("logStreamName")), int(event["timestamp"]), event["message"])
-                if identity not in seen:
+                if identity not in seen and wanted.matches(event["message"]):
                     seen[identity] = int(event["timestamp"])
                     fresh.append(LogLine(int(event["timestamp"]), role, event["message"].rstrip()))
         yield from sorted(fresh, key=lambda line: line.at)
@@ -88,9 +126,31 @@ def read_logs(stage: Stage, *, since: int, follow: bool) -> Iterator[LogLine]:
         time.sleep(POLL_SECONDS)
 
 
-def _events(client: Any, group: str, since: int) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a boto3 client
+def phrases(text: str) -> str:
+    """Return a filter pattern for lines that contain a text (AWS, "Filter pattern syntax").
+
+    The pattern contains those parts of the text that JSON does not escape.
+    """
+    chosen: list[str] = []
+    room = MAX_PATTERN
+    for phrase in _PLAIN.findall(text):
+        chosen.append(f'"{phrase[:room]}"')
+        room -= len(phrase) + len('"" ')
+        if room <= 0:
+            break
+    return " ".join(chosen)
+
+
+def names_pass(fields: Mapping[str, Any], pass_id: PassId) -> bool:
+    """Return True if the fields of a log line name a pass, alone or in a list."""
+    passes = fields.get("passes")
+    return fields.get("pass_id") == str(pass_id) or (isinstance(passes, list) and str(pass_id) in passes)
+
+
+def _events(client: Any, group: str, since: int, pattern: str) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3's
+    request = {"logGroupName": group, "startTime": since, **({"filterPattern": pattern} if pattern else {})}
     try:
-        for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since):
+        for page in client.get_paginator("filter_log_events").paginate(**request):
             yield from page["events"]
     except client.exceptions.ResourceNotFoundException:
         return

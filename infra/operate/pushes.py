@@ -30,6 +30,7 @@ from chalicelib.updates.push_tasks import (
     in_chunks,
 )
 from chalicelib.updates.removals import HeldRemovals, parse_held_removals
+from infra.operate.passes.registrations import Registrations
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -73,13 +74,36 @@ class Redriven:
         tasks: number of push tasks returned to the push queue.
         rechecks: number of passes that will be rechecked, since their items were refused.
         batches: number of stream batches that the push function processed again.
+        discarded: number of dead letters of refused items that were deleted.
         kept: number of messages that stayed in their queue, by reason.
     """
 
     tasks: int
     rechecks: int
     batches: int
+    discarded: int
     kept: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RedrivePlan:
+    """Effects of a redrive.
+
+    Args:
+        tasks: number of push tasks.
+        rechecks: number of passes with refused items.
+        batches: number of stream batches, whose devices are not known before they are processed.
+        discarded: number of dead letters of refused items that would be deleted.
+        kept: number of messages that would stay in their queue.
+        devices: number of devices that the push tasks and rechecks notify.
+    """
+
+    tasks: int
+    rechecks: int
+    batches: int
+    discarded: int
+    kept: int
+    devices: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +130,12 @@ class Decided:
     Args:
         removed: number of devices removed.
         pushed: number of devices to which a push is sent again.
-        gone: number of devices that no longer existed.
+        unregistered: number of devices that no longer existed.
     """
 
     removed: int
     pushed: int
-    gone: int
+    unregistered: int
 
 
 class Pushes:
@@ -158,7 +182,7 @@ class Pushes:
                 versions, so that the next write of the item or the next push of the template rechecks the pass anyway.
             on_progress: called with the number of messages processed.
         """
-        tasks = batches = 0
+        tasks = batches = discarded = 0
         rechecks: set[PassId] = set()
         kept: Counter[str] = Counter()
         for number, message in enumerate(list(self._received("dead_letter")), 1):
@@ -169,6 +193,7 @@ class Pushes:
                 tasks += 1
             elif discard_refused and _refused(body) is not None:
                 self._delete("dead_letter", message)
+                discarded += 1
             elif (task := _recheck(body)) is not None:
                 if task.pass_id not in rechecks:
                     self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
@@ -188,7 +213,40 @@ class Pushes:
                 self._delete("stream_failure", message)
                 batches += 1
             on_progress(tasks + number)
-        return Redriven(tasks, len(rechecks), batches, kept)
+        return Redriven(tasks, len(rechecks), batches, discarded, kept)
+
+    def plan_redrive(self, *, discard_refused: bool) -> RedrivePlan:
+        """Return what `redrive` would do; the messages stay in their queues."""
+        tasks = discarded = kept = 0
+        devices: set[DeviceLibraryIdentifier] = set()
+        keys: set[str] = set()
+        rechecks: set[PassId] = set()
+        messages = list(self._received("dead_letter"))
+        for message in messages:
+            body = message["Body"]
+            if (task := _task(body)) is not None:
+                tasks += 1
+                if isinstance(task, NotifyDevices):
+                    devices.update(task.devices)
+                elif isinstance(task, FanOut | Recheck):
+                    keys.add(str(task.pass_id))
+            elif discard_refused and _refused(body) is not None:
+                discarded += 1
+            elif (recheck := _recheck(body)) is not None:
+                rechecks.add(recheck.pass_id)
+            else:
+                kept += 1
+        for message in messages:
+            self._make_visible("dead_letter", message)
+        keys.update(map(str, rechecks))
+        return RedrivePlan(
+            tasks=tasks,
+            rechecks=len(rechecks),
+            batches=self._state(self._stage.queues["stream_failure"]).waiting,
+            discarded=discarded,
+            kept=kept,
+            devices=len(devices) + Registrations(self._stage).devices(keys),
+        )
 
     def recheck_refused(self, template: str, *, on_progress: Callable[[int], object]) -> int:
         """Request a recheck of the passes of a template whose items were refused.
@@ -203,47 +261,50 @@ class Pushes:
         Returns:
             The number of passes.
         """
-        filters = {
-            "FilterExpression": "refused.#template = :template AND NOT deleted = :true",
-            "ExpressionAttributeNames": {"#template": "template"},
-            "ExpressionAttributeValues": {":template": {"S": template}, ":true": {"BOOL": True}},
-        }
-        return self._recheck_all(RecheckReason.REFUSED, filters, on_progress)
+        return self.recheck(self.refused(template), RecheckReason.REFUSED, on_progress=on_progress)
 
-    def recheck_changed_since(self, since: float, *, on_progress: Callable[[int], object]) -> int:
-        """Request a recheck of every pass that has changed since a time: it gets a new stamp, and its devices a push.
+    def refused(self, template: str) -> list[str]:
+        """Return the keys of the passes of a template whose items were refused."""
+        return self._versions(
+            FilterExpression="refused.#template = :template AND NOT deleted = :true",
+            ExpressionAttributeNames={"#template": "template"},
+            ExpressionAttributeValues={":template": {"S": template}, ":true": {"BOOL": True}},
+        )
+
+    def changed_since(self, since: float) -> list[str]:
+        """Return the keys of the passes that have changed since a time, epoch seconds."""
+        return self._versions(
+            FilterExpression="modified_at >= :since AND NOT deleted = :true",
+            ExpressionAttributeValues={":since": {"N": str(int(since))}, ":true": {"BOOL": True}},
+        )
+
+    def recheck(self, keys: Sequence[str], reason: RecheckReason, *, on_progress: Callable[[int], object]) -> int:
+        """Request a recheck of passes; can be repeated after an interruption.
 
         Args:
-            since: start of the period, epoch seconds.
+            keys: keys of passes.
+            reason: `UNSETTLED` gives each pass a new stamp and its devices a push, changed or not.
             on_progress: called with the number of passes of each step.
 
         Returns:
             The number of passes.
         """
-        filters = {
-            "FilterExpression": "modified_at >= :since AND NOT deleted = :true",
-            "ExpressionAttributeValues": {":since": {"N": str(int(since))}, ":true": {"BOOL": True}},
-        }
-        return self._recheck_all(RecheckReason.UNSETTLED, filters, on_progress)
+        change = f"by-hand-{uuid4()}"
+        for start in range(0, len(keys), MESSAGES_PER_REQUEST):
+            chunk = keys[start : start + MESSAGES_PER_REQUEST]
+            self._send([Recheck(PassId.parse(key), reason, time(), change) for key in chunk])
+            on_progress(len(chunk))
+        return len(keys)
 
-    def _recheck_all(
-        self, reason: RecheckReason, filters: Mapping[str, Any], on_progress: Callable[[int], object]
-    ) -> int:
-        """Request a recheck of each pass whose version matches; can be repeated after an interruption."""
-        change, total = f"by-hand-{uuid4()}", 0
-        pages = aws.client("dynamodb").get_paginator("scan")
-        for page in pages.paginate(
-            TableName=self._stage.tables["versions"],
-            ProjectionExpression="pass_id",
-            ConsistentRead=True,
-            **filters,
-        ):
-            tasks = [Recheck(PassId.parse(row["pass_id"]["S"]), reason, time(), change) for row in page["Items"]]
-            for start in range(0, len(tasks), MESSAGES_PER_REQUEST):
-                self._send(tasks[start : start + MESSAGES_PER_REQUEST])
-                total += len(tasks[start : start + MESSAGES_PER_REQUEST])
-                on_progress(len(tasks[start : start + MESSAGES_PER_REQUEST]))
-        return total
+    def _versions(self, **filters: Any) -> list[str]:  # noqa: ANN401 - arguments of Scan
+        pages = (
+            aws.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(
+                TableName=self._stage.tables["versions"], ProjectionExpression="pass_id", ConsistentRead=True, **filters
+            )
+        )
+        return [str(row["pass_id"]["S"]) for page in pages for row in page["Items"]]
 
     def _send(self, tasks: Sequence[Recheck]) -> None:
         entries = [{"Id": str(number), "MessageBody": encode(task)} for number, task in enumerate(tasks)]
@@ -255,19 +316,7 @@ class Pushes:
             )
 
     def send(self, pass_id: PassId) -> None:
-        """Request a push to every device that is registered for a pass, changed or not.
-
-        Raises:
-            PushesError: no device is registered for the pass.
-        """
-        found = aws.client("dynamodb").query(
-            TableName=self._stage.tables["registrations"],
-            KeyConditionExpression="pass_id = :pass_id",
-            ExpressionAttributeValues={":pass_id": {"S": str(pass_id)}},
-            Limit=1,
-        )
-        if not found["Items"]:
-            raise PushesError(f"pass {pass_id}: no device is registered for it")
+        """Request a push to every device that is registered for a pass, changed or not."""
         task = FanOut(pass_id, after=None, changed_at=time(), change=f"by-hand-{uuid4()}")
         self._sqs.send_message(QueueUrl=self._stage.queues["push"], MessageBody=encode(task))
 
@@ -303,22 +352,22 @@ class Pushes:
         Raises:
             StoreError: DynamoDB refused a request; the remaining removals are still held.
         """
-        removed = pushed = gone = 0
+        removed = pushed = unregistered = 0
         for message, held in self._held_messages(pass_type_identifier):
             kept: list[DeviceLibraryIdentifier] = []
             for device in held.devices:
                 row = store.devices.get(device.identifier)
                 if row is None:
-                    gone += 1
+                    unregistered += 1
                 elif _remove(store, row, updated_at=device.updated_at):
                     removed += 1
                 else:
                     kept.append(device.identifier)
                     pushed += 1
-                on_progress(removed + pushed + gone)
+                on_progress(removed + pushed + unregistered)
             self._push_again(held, kept)
             self._delete("held_removals", message)
-        return Decided(removed, pushed, gone)
+        return Decided(removed, pushed, unregistered)
 
     def discard_removals(self, *, pass_type_identifier: str | None, on_progress: Callable[[int], None]) -> Decided:
         """Discard held removals, and push to their devices again.
@@ -333,7 +382,7 @@ class Pushes:
             self._delete("held_removals", message)
             pushed += len(held.devices)
             on_progress(pushed)
-        return Decided(removed=0, pushed=pushed, gone=0)
+        return Decided(removed=0, pushed=pushed, unregistered=0)
 
     def _held_messages(self, pass_type_identifier: str | None) -> Iterator[tuple[dict[str, Any], HeldRemovals]]:
         """Yield the messages of held removals of one type, or of all; other messages become visible again."""

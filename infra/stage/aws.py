@@ -7,6 +7,9 @@ import os
 import random
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -40,6 +43,8 @@ INVALID_CREDENTIALS_CODES = {
     "UnrecognizedClientException",
 }
 ACCESS_DENIED_CODES = {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "UnauthorizedOperation"}
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 NOT_FOUND_CODES = {"404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFoundException"}
 """S3 answers a HEAD request without a body, so that its code is the HTTP status."""
 CONDITION_FAILED = "ConditionalCheckFailedException"
@@ -53,8 +58,55 @@ AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.
 _IAM_ACTIONS = {"HeadBucket": "s3:ListBucket", "HeadObject": "s3:GetObject"}
 """The IAM action of an operation whose refusal has no text, because the response to a HEAD request has no body."""
 _DENIED_ACTION = re.compile(r"not authorized to perform: (\S+)(?: on resource: (\S+))?")
+_brief: "ContextVar[Config | None]" = ContextVar("configuration of clients that answer briefly", default=None)
 _creating = threading.Lock()
 """boto3's default session is not thread-safe while it creates a client."""
+
+
+@contextmanager
+def selected(*, profile: str | None, region: str | None) -> Iterator[None]:
+    """Select the profile and the region of every AWS client of this process, by its environment variables.
+
+    botocore reads `AWS_DEFAULT_REGION` alone. As with the AWS CLI, `AWS_REGION` takes precedence over it (AWS,
+    "Environment variables to configure the AWS CLI"), and a profile that is named takes precedence over keys in the
+    environment.
+
+    Args:
+        profile: a profile of the shared configuration files; None for that of the environment.
+        region: such as `eu-central-1`; None for that of the environment or the profile.
+    """
+    before = dict(os.environ)
+    if profile is not None:
+        os.environ["AWS_PROFILE"] = profile
+        for name in KEY_VARIABLES:
+            os.environ.pop(name, None)
+    if chosen := region or os.environ.get("AWS_REGION"):
+        os.environ.update(dict.fromkeys(REGION_VARIABLES, chosen))
+    try:
+        yield
+    finally:
+        for name in ("AWS_PROFILE", *KEY_VARIABLES, *REGION_VARIABLES):
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Within the context, have AWS answer within seconds or not at all: a person waits for the answer at every key."""
+    from botocore.config import Config  # noqa: PLC0415 - only completion needs it
+
+    config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1})
+    before = _brief.set(config)
+    try:
+        yield
+    finally:
+        _brief.reset(before)
+
+
+def profiles() -> list[str]:
+    """Return the names of the profiles in the shared configuration files."""
+    return list(get_session().available_profiles)
 
 
 def client(service: str, config: "Config | None" = None) -> Any:  # noqa: ANN401 - boto3 creates clients at run time
@@ -64,8 +116,9 @@ def client(service: str, config: "Config | None" = None) -> Any:  # noqa: ANN401
         service: as botocore names it.
         config: retries, timeouts, connections; botocore's defaults if None.
     """
+    brief = _brief.get()
     with _creating:
-        return _boto3().client(service, config=config)
+        return _boto3().client(service, config=config.merge(brief) if config and brief else config or brief)
 
 
 def resource(service: str, config: "Config | None" = None) -> Any:  # noqa: ANN401 - boto3 creates it at run time

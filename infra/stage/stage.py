@@ -7,6 +7,7 @@ deployed where is read from the outputs of its CloudFormation stack.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.secrets import Secrets
 from chalicelib.settings import Settings
+from infra.core.program import command
 from infra.stage import aws
 from infra.stage.errors import StageError
 
@@ -70,6 +72,41 @@ def describe_stack(name: str) -> dict[str, Any] | None:
     return dict(stacks[0]) if stacks and stacks[0]["StackStatus"] != "DELETE_COMPLETE" else None
 
 
+@dataclass(frozen=True, slots=True)
+class DeployedStage:
+    """A stage in the list of what is deployed.
+
+    Args:
+        name: such as `dev`.
+        status: of its CloudFormation stack, such as `UPDATE_COMPLETE`.
+        changed_at: when a deployment last changed it.
+    """
+
+    name: str
+    status: str
+    changed_at: datetime
+
+
+def deployed_stages() -> list[DeployedStage]:
+    """Return the stages in the account and region, by name.
+
+    Raises:
+        ClientError, BotoCoreError: AWS refused, or could not be reached.
+    """
+    prefix = stack_name("")
+    found: list[DeployedStage] = []
+    pages = aws.client("cloudformation", Config(retries={"mode": "standard"})).get_paginator("list_stacks").paginate()
+    for page in pages:
+        for stack in page.get("StackSummaries", []):
+            name = str(stack["StackName"]).removeprefix(prefix)
+            if stack["StackName"] == name or not STAGE_NAME.fullmatch(name) or name in RESERVED_NAMES:
+                continue
+            if stack["StackStatus"] != "DELETE_COMPLETE" and "ParentId" not in stack:
+                changed_at = stack.get("LastUpdatedTime", stack["CreationTime"])
+                found.append(DeployedStage(name, str(stack["StackStatus"]), changed_at))
+    return sorted(found, key=lambda stage: stage.name)
+
+
 def outputs_of(stack: Mapping[str, Any] | None) -> dict[str, str]:
     """Return a described stack's outputs, internal ones included, as values by name; empty without a stack."""
     return {output["OutputKey"]: output["OutputValue"] for output in (stack or {}).get("Outputs", [])}
@@ -101,7 +138,7 @@ class Stage:
         except (BotoCoreError, ClientError) as error:
             raise StageError(aws.explain(error)) from error
         if not outputs:
-            raise StageError(f"stage {name} is not deployed; run: python -m infra deploy --stage {name}")
+            raise StageError(_not_deployed(name))
         return cls(name, {key: text for key, text in outputs.items() if not key.startswith(INTERNAL_OUTPUT_PREFIX)})
 
     def output(self, name: str) -> str:
@@ -115,7 +152,7 @@ class Stage:
         except KeyError:
             raise StageError(
                 f"stage {self.name}: its stack has no output {name}, so another version of Passwire deployed it; "
-                f"run: python -m infra deploy --stage {self.name}"
+                f"run: {command('deploy', '--stage', self.name)}"
             ) from None
 
     @property
@@ -128,7 +165,7 @@ class Stage:
         if "ApiUrl" not in self.outputs:
             raise StageError(
                 f"stage {self.name} has no API yet; run: chalice deploy --stage {self.name}, "
-                f"then: python -m infra finish --stage {self.name}"
+                f"then: {command('finish', '--stage', self.name)}"
             )
         return self.outputs["ApiUrl"]
 
@@ -196,6 +233,16 @@ class Stage:
     def secrets(self) -> Secrets:
         """A new reader of this stage's secrets, which caches them as the functions do."""
         return Secrets(stage=self.name)
+
+
+def _not_deployed(name: str) -> str:
+    """Return the message for a stage that does not exist, with those that do."""
+    try:
+        names = [stage.name for stage in deployed_stages()]
+    except (BotoCoreError, ClientError):  # the permission to list them is not needed for anything else
+        names = []
+    known = f"deployed here: {', '.join(names)}; " if names else ""
+    return f"stage {name} is not deployed; {known}to deploy it, run: {command('deploy', '--stage', name)}"
 
 
 def snake_case(name: str) -> str:

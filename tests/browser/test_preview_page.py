@@ -33,7 +33,9 @@ def folder(tmp_path: Path) -> Path:
 
 def preview(folder: Path, *arguments: object) -> Path:
     output = folder.parent / "out.html"
-    done = CliRunner().invoke(app, ["template", "preview", str(folder), "--output", str(output), *map(str, arguments)])
+    done = CliRunner().invoke(
+        app, ["template", "preview", str(folder), "--output", str(output), "--overwrite", *map(str, arguments)]
+    )
     assert done.exit_code == 0, done.output
     return output
 

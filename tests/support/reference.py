@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 from chalicelib.passes.format.schema import item_schema
 from chalicelib.settings import PREFIX, Settings
 from infra.commands import app
+from infra.commands.options import NotifyYesOption, YesOption
+from infra.core import program
 from infra.deploy.descriptions import DESCRIPTIONS
 from infra.deploy.parameters import SET_BY_DEPLOYER
 from infra.deploy.permissions.commands import DEPLOY, DIFF, DOCTOR, FIRST_IN_ACCOUNT
@@ -28,8 +30,8 @@ from infra.deploy.resources import resources
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
-MODULE = "python -m infra"
-COMMAND = "passwire"
+MODULE = program.MODULE
+COMMAND = program.NAME
 COST_COMMAND = "$ passwire cost --devices 100000 --updates-per-day 3"
 LOCAL_ONLY = frozenset({"ApnsUrl", "ApnsCa", "PathParameters"})
 """Parameters that the local run sets and a stage on AWS leaves alone."""
@@ -43,18 +45,44 @@ CLI_HEAD = """\
 `pip install -e '.[cli]'` into an environment of your own, and works on the checkout that it was installed from.
 
 Results go to standard output; progress and errors go to standard error. `--json` prints for scripts what a table shows
-a person. Colors are used only on a terminal, and not if `NO_COLOR` is set. `passwire completion SHELL` prints the
-completion script for `bash`, `zsh` or `fish`.
+a person. Colors are used only on a terminal, and not if `NO_COLOR` is set. In a window that is too narrow for a table,
+each row becomes a block of lines.
+
+`passwire --install-completion` makes your shell complete commands, options, and the names of stages, templates and pass
+types, which it reads from AWS. It completes the name `passwire`, so that must be on the `PATH`.
+
+## Rules for all commands
+
+| subject | rule |
+| --- | --- |
+| stage | `--stage` or `-s` after the command, else before it, else `PASSWIRE_STAGE`, else `dev` |
+| account and region | `--profile` and `--region`, before or after the command, else `AWS_PROFILE`, `AWS_REGION` (or \
+`AWS_DEFAULT_REGION`) and the other variables of AWS |
+| confirmation | a command that deletes or overwrites, and one that notifies more than 100 devices, asks with the \
+number on a terminal; `--yes` agrees; without a terminal and without `--yes` it is refused before anything is changed |
+| dry run | `--dry-run` prints what would be done, with the number of devices, and changes nothing |
+| files | `-` is standard input or output; an existing file is replaced only with `--overwrite`; a missing folder or \
+bucket is reported before any work is done |
+| times | ISO 8601 in UTC, such as `2026-11-25T10:00:00Z`; given times may also be `30s`, `10m`, `2h`, \
+`7d` or `2w` ago |
+| progress | on standard error, and only on a terminal |
 
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
 | 1 | the command failed, and one sentence says why; or a check found something, such as a fault by `doctor` |
-| 2 | the command line was not understood |
+| 2 | an option, an argument or a value is invalid, or `--yes` is missing; nothing was done |
 | 3 | `diff` found a difference |
-| 130 | interrupted; the command's help says what is left to do, if anything |
+| 130 | interrupted by Ctrl-C; the command says where it stopped and how to continue |
 
 ## Commands
+
+"""
+
+OVERVIEW_HEAD = """
+## Confirmation, JSON and exit codes of each command
+
+Confirmation: always, or only if more than 100 devices are notified. Every command can also end with 2 and 130.
 
 """
 
@@ -119,7 +147,9 @@ TOOLS = """
 
 | variable | meaning |
 | --- | --- |
-| `AWS_PROFILE`, `AWS_REGION`, ... | credentials and region, as for every AWS tool |
+| `PASSWIRE_STAGE` | the stage of commands that are called without `--stage` |
+| `AWS_PROFILE`, `AWS_REGION`, `AWS_DEFAULT_REGION`, ... | credentials and region, as for every AWS tool; `AWS_REGION` \
+takes precedence over `AWS_DEFAULT_REGION` |
 | `NO_COLOR` | no colors, even on a terminal |
 | `PASSWIRE_CERT_PASSWORD` | password of a `.p12` file or key for `cert import` and `cert rotate` |
 
@@ -136,16 +166,21 @@ TOOLS = """
 """
 
 
-def commands(group: TyperGroup, *names: str) -> Iterator[tuple[str, TyperCommand]]:
-    """Every command of a group and its groups, by its name with those of its groups: `cert import`."""
+def commands(group: TyperGroup, *names: str) -> Iterator[tuple[str, TyperCommand | TyperGroup]]:
+    """Every command of a group and its groups, by its name with those of its groups: `cert import`.
+
+    A group that is a command too, such as `push removals`, is one of them.
+    """
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
+            if command.invoke_without_command:
+                yield " ".join((*names, name)), command
             yield from commands(command, *names, name)
         elif isinstance(command, TyperCommand):
             yield " ".join((*names, name)), command
 
 
-def command_tree() -> dict[str, TyperCommand]:
+def command_tree() -> dict[str, TyperCommand | TyperGroup]:
     """Every command of the command line, by name."""
     root = typer.main.get_command(app)
     if not isinstance(root, TyperGroup):
@@ -158,9 +193,39 @@ def cli_page() -> str:
     tree = command_tree()
     overview = table(
         ("command", "what it does"),
-        ((f"[`{name}`](#{name.replace(' ', '-')})", in_table(summary(command))) for name, command in tree.items()),
+        ((_link(name), in_table(summary(command))) for name, command in tree.items()),
     )
-    return CLI_HEAD + overview + "".join(_command(name, command) for name, command in tree.items())
+    head = ("command", "confirmation", "`--json`", "`--dry-run`", "exit codes")
+    rules = table(head, (_rules(name, command) for name, command in tree.items()))
+    sections = "".join(_command(name, command) for name, command in tree.items())
+    return CLI_HEAD.replace("\\\n", "") + overview + OVERVIEW_HEAD + rules + sections
+
+
+def confirmation(command: TyperCommand | TyperGroup) -> str:
+    """When a command asks: `always`, `over 100 devices` or nothing, by the meaning of its `--yes`."""
+    meaning = next((getattr(parameter, "help", "") for parameter in command.params if "--yes" in parameter.opts), "")
+    meanings = {_help_of(YesOption): "always", _help_of(NotifyYesOption): "over 100 devices", "": ""}
+    return meanings[meaning or ""]
+
+
+def _help_of(option: Any) -> str:  # noqa: ANN401 - an annotation
+    return str(option.__metadata__[0].help)
+
+
+def _link(name: str) -> str:
+    return f"[`{name}`](#{name.replace(' ', '-')})"
+
+
+def exit_codes(command: TyperCommand | TyperGroup) -> list[int]:
+    """The exit codes of a command beside 2 and 130: those that its help names, and 0 and 1."""
+    return sorted({0, 1, *map(int, re.findall(r"[Ee]xit code (\d+)", _help(command)))})
+
+
+def _rules(name: str, command: TyperCommand | TyperGroup) -> tuple[str, ...]:
+    options = {option for parameter in command.params for option in parameter.opts}
+    codes = ", ".join(map(str, exit_codes(command)))
+    given = ("yes" if option in options else "" for option in ("--json", "--dry-run"))
+    return (_link(name), confirmation(command), *given, codes)
 
 
 def settings_page() -> str:
@@ -180,7 +245,7 @@ def settings_page() -> str:
         + table(("function", "memory, MB", "timeout, s", "logs kept, days"), _functions())
         + ENVIRONMENT_HEAD
         + table(("variable", "set from", "default", "meaning"), _variables(variables))
-        + TOOLS
+        + TOOLS.replace("\\\n", "")
     )
 
 
@@ -237,7 +302,7 @@ PAGES = {
 """By path below `docs/`."""
 
 
-def summary(command: TyperCommand) -> str:
+def summary(command: TyperCommand | TyperGroup) -> str:
     """The first paragraph of a command's help, as Markdown on one line."""
     return " ".join(_help(command).partition("\n\n")[0].split())
 
@@ -255,7 +320,7 @@ def in_table(text: str) -> str:
 
 def portable(text: str) -> str:
     """Text with the short name of the command line, and without the folder of this checkout."""
-    return text.replace(MODULE, COMMAND).replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
+    return text.replace(f"{PROJECT}/", "").replace(str(PROJECT), ".")
 
 
 def main() -> None:
@@ -264,11 +329,11 @@ def main() -> None:
         (DOCS / name).write_text(page())
 
 
-def _help(command: TyperCommand) -> str:
+def _help(command: TyperCommand | TyperGroup) -> str:
     return inspect.cleandoc(command.callback.__doc__ or "")
 
 
-def _command(name: str, command: TyperCommand) -> str:
+def _command(name: str, command: TyperCommand | TyperGroup) -> str:
     text, _, example = _help(command).partition("Example: ")
     arguments = [parameter for parameter in command.params if isinstance(parameter, TyperArgument)]
     options = [parameter for parameter in command.params if isinstance(parameter, TyperOption)]

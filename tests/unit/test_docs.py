@@ -8,13 +8,14 @@ import ast
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from infra.commands.lazy import GLOBAL_OPTIONS
 from infra.deploy.descriptions import DESCRIPTIONS
 from infra.deploy.monitoring import ALARMS
 from infra.deploy.resources import resources
@@ -123,9 +124,9 @@ def command_lines() -> list[tuple[str, str]]:
     return found
 
 
-def command_of(arguments: list[str], tree: dict[str, TyperCommand]) -> str | None:
+def command_of(arguments: list[str], tree: Mapping[str, TyperCommand | TyperGroup]) -> str | None:
     """The command that arguments name; None where they name a group of commands, or nothing."""
-    for length in (2, 1):
+    for length in (3, 2, 1):
         name = " ".join(arguments[:length])
         if name in tree:
             return name
@@ -220,9 +221,9 @@ def test_command_line_that_is_shown_exists(page: str, line: str) -> None:
     name = command_of(arguments, tree)
     groups = {command.partition(" ")[0] for command in tree}
     if name is None:
-        assert arguments[0] in groups | {"--help", "--version"}, f"{page}: {line}"
+        assert arguments[0] in groups | {"--help", "--version", "--install-completion"}, f"{page}: {line}"
         return
-    known = {option for parameter in tree[name].params for option in parameter.opts}
+    known = {option for parameter in tree[name].params for option in parameter.opts} | {*GLOBAL_OPTIONS}
     given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
     assert given <= known | {"--help"}, f"{page}: {line}"
 

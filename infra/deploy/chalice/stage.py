@@ -12,6 +12,7 @@ from typing import Any
 
 from chalice.utils import to_cfn_resource_name
 
+from infra.core.program import command
 from infra.deploy import functions
 from infra.deploy.chalice import gateway, triggers
 from infra.deploy.chalice.data_stack import (
@@ -191,7 +192,7 @@ class ChaliceDeployer:
         if self._deployer.is_one_stack:
             raise DeployError(
                 f"stage {self._stage} was deployed as one stack, with its functions; run: "
-                f"python -m infra deploy --stage {self._stage}"
+                f"{command('deploy', '--stage', self._stage)}"
             )
 
 

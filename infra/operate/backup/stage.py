@@ -1,9 +1,10 @@
 """Backs up and restores the tables and templates of a deployed stage."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
 from infra.operate.backup import file
 from infra.operate.backup.file import KINDS, Contents
+from infra.operate.passes.registrations import Registrations
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage import aws
 from infra.stage.aws import retry_conflicts
@@ -25,12 +27,34 @@ from infra.stage.stage import Stage
 
 WRITERS = 16
 """Number of concurrent writes."""
+READ_AT_ONCE = 100
+"""AWS, "BatchGetItem"."""
 CHUNK_ITEMS = 500
 """Items that are written between two progress reports."""
 ATTEMPTS = 10
 """A new table throttles while it scales up."""
 AHEAD_SECONDS = 60
 """A pass that changes more than once per second is stamped ahead of the clock, by less than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """Effects of a restore.
+
+    Args:
+        new: number of passes that the stage does not have.
+        changed: number of passes that the stage has with other content.
+        unchanged: number of passes that the stage has as they are in the backup.
+        lost: number of registrations that the stage does not have.
+        devices: number of devices to notify.
+    """
+
+    new: int
+    changed: int
+    unchanged: int
+    lost: int
+    devices: int
+
 
 OnProgress = Callable[[str, int], object]
 """Called with a kind and the number of its items that were read or written since the last call."""
@@ -64,9 +88,13 @@ class BackedUpStage:
         items = ((kind, item) for kind in KINDS for item in self._items(kind, on_progress))
         return file.write(path, stage=self._stage.name, begun_at=begun_at, items=items)
 
-    def restore(self, path: Path, *, on_progress: OnProgress) -> None:
-        """Write the items of a verified file back; changes that phones have made since the backup are kept."""
-        write: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    def restore(self, path: Path, *, on_progress: OnProgress) -> Counter[str]:
+        """Write the items of a verified file back; changes that phones have made since the backup are kept.
+
+        Returns:
+            The number of items by kind that the stage did not have, or had with other content.
+        """
+        write: dict[str, Callable[[Mapping[str, Any]], bool]] = {
             "versions": self._restore_version,
             "templates": self._restore_template,
             "images": self._restore_image,
@@ -74,14 +102,58 @@ class BackedUpStage:
             "devices": self._restore_device,
             "registrations": self._restore_registration,
         }
+        changed: Counter[str] = Counter()
         for kind in KINDS:
             # All items of one kind are written before the next kind begins: no update is lost only in this order.
             with ThreadPoolExecutor(WRITERS) as writers:
-                for items in _chunks(file.read(path, kind)):
+                for items in chunked(file.read(path, kind), CHUNK_ITEMS):
                     results = list(writers.map(write[kind], items))
+                    changed[kind] += sum(results)
                     if kind == "registrations":
                         self._request_pushes(item for item, was_lost in zip(items, results, strict=True) if was_lost)
                     on_progress(kind, len(items))
+        return changed
+
+    def plan(self, path: Path, *, on_progress: OnProgress) -> RestorePlan:
+        """Return what restoring a verified file would do, without writing."""
+        new = unchanged = lost = 0
+        different: set[str] = set()
+        for items in chunked(file.read(path, "passes"), READ_AT_ONCE):
+            stored = self._stored("passes", items, ("pass_id",))
+            for item in items:
+                before = stored.get((item["pass_id"]["S"],))
+                new += before is None
+                unchanged += before == item
+                if before != item:
+                    different.add(item["pass_id"]["S"])
+            on_progress("passes", len(items))
+        devices: set[str] = set()
+        names = ("pass_id", "device_library_identifier")
+        for items in chunked(file.read(path, "registrations"), READ_AT_ONCE):
+            stored = self._stored("registrations", items, names)
+            for item in items:
+                pass_id, device = (item[name]["S"] for name in names)
+                if (pass_id, device) not in stored:
+                    lost += 1
+                    devices.add(device)
+            on_progress("registrations", len(items))
+        changed = len(different) - new
+        registered = Registrations(self._stage).devices(different)
+        return RestorePlan(new, changed, unchanged, lost, registered + len(devices))
+
+    def _stored(
+        self, kind: str, items: Sequence[Mapping[str, Any]], names: tuple[str, ...]
+    ) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Return the stage's items that have the keys of these, by key."""
+        table = self._stage.tables[kind]
+        keys = [{name: item[name] for name in names} for item in items]
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        while keys:
+            answer = self._dynamodb.batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}})
+            for item in answer["Responses"].get(table, []):
+                found[tuple(item[name]["S"] for name in names)] = item
+            keys = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+        return found
 
     def _items(self, kind: str, on_progress: OnProgress) -> Iterator[Mapping[str, Any]]:
         pages = {"templates": self._template_pages, "images": self._image_pages}
@@ -107,21 +179,21 @@ class BackedUpStage:
                 body = self._s3.get_object(Bucket=self._bucket, Key=entry["Key"])["Body"].read()
                 yield [{"key": entry["Key"].removeprefix(IMAGES_PREFIX), "png": body}]
 
-    def _restore_version(self, item: Mapping[str, Any]) -> None:
+    def _restore_version(self, item: Mapping[str, Any]) -> bool:
         """Restore a version row unless the table's stamp is later.
 
         The new stamp is at least one minute from now: phones may have seen later stamps than the backup contains.
         """
         values = {name: value for name, value in item.items() if name != "pass_id"}
         if not values:
-            return
+            return False
         condition = "attribute_not_exists(modified_at)"
         backed_up = {}
         if "modified_at" in values:
             condition += " OR modified_at < :backed_up"
             backed_up = {":backed_up": values["modified_at"]}
             values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time()) + AHEAD_SECONDS))}
-        self._update(
+        return self._update(
             TableName=self._stage.tables["versions"],
             Key={"pass_id": item["pass_id"]},
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
@@ -140,11 +212,12 @@ class BackedUpStage:
             ExpressionAttributeValues={":registered_at": {"N": str(int(time.time()))}},
         )
 
-    def _restore_device(self, item: Mapping[str, Any]) -> None:
+    def _restore_device(self, item: Mapping[str, Any]) -> bool:
         """Restore a device row; a push token in the table is newer and is kept, and the passes are added."""
         passes = item.get("passes")
-        self._dynamodb.update_item(
+        answer = self._dynamodb.update_item(
             TableName=self._stage.tables["devices"],
+            ReturnValues="ALL_OLD",
             Key={"device_library_identifier": item["device_library_identifier"]},
             UpdateExpression=(
                 "SET push_token = if_not_exists(push_token, :push_token), "
@@ -156,20 +229,26 @@ class BackedUpStage:
                 **({":passes": passes} if passes else {}),
             },
         )
+        before = answer.get("Attributes", {})
+        return not before or not set((passes or {}).get("SS", [])) <= set(before.get("passes", {}).get("SS", []))
 
-    def _restore_template(self, item: Mapping[str, Any]) -> None:
+    def _restore_template(self, item: Mapping[str, Any]) -> bool:
         """Restore a template unless the bucket has one of its name, which was pushed since."""
-        if self._templates.current(item["name"]) is None:
-            self._templates.push(item["name"], unpack(item["name"], item["zip"]), on_progress=lambda _: None)
+        if self._templates.current(item["name"]) is not None:
+            return False
+        self._templates.push(item["name"], unpack(item["name"], item["zip"]), on_progress=lambda _: None)
+        return True
 
-    def _restore_image(self, item: Mapping[str, Any]) -> None:
+    def _restore_image(self, item: Mapping[str, Any]) -> bool:
         """Write an image; an existing object of this key has the same content, since the key is its hash."""
         self._s3.put_object(
             Bucket=self._bucket, Key=IMAGES_PREFIX + item["key"], Body=item["png"], ContentType="image/png"
         )
+        return True
 
-    def _restore_pass(self, item: Mapping[str, Any]) -> None:
-        self._dynamodb.put_item(TableName=self._stage.tables["passes"], Item=item)
+    def _restore_pass(self, item: Mapping[str, Any]) -> bool:
+        answer = self._dynamodb.put_item(TableName=self._stage.tables["passes"], Item=item, ReturnValues="ALL_OLD")
+        return bool(answer.get("Attributes", {}) != item)
 
     def _request_pushes(self, registrations: Iterable[Mapping[str, Any]]) -> None:
         """Enqueue a push task for the device of each registration."""
@@ -192,7 +271,8 @@ class BackedUpStage:
         return True
 
 
-def _chunks(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def chunked(items: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the items in lists of at most this size."""
     iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK_ITEMS)):
+    while chunk := list(islice(iterator, size)):
         yield chunk

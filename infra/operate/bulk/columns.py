@@ -6,20 +6,25 @@ for the pipeline's own attributes; `fields`, `overrides`, `images` and `attribut
 column=target` maps a column with another name, and `--map column=` ignores one.
 """
 
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from chalicelib.aws.templates import Templates
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
 from chalicelib.core.numbers import MAX_SHOWN, NumberError, check_number, parse_number
+from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.passes.rendering import validate
 from chalicelib.passes.template import Template
+from infra.core.errors import InvalidValueError
 from infra.operate.bulk.cells import CellError, from_json, read_field, read_override, spreadsheet_leftover
-from infra.operate.bulk.rows import LEFT_OUT, TOKEN
+from infra.operate.bulk.files.base import LEFT_OUT, TOKEN
 
 IGNORED_PREFIX = "passwire_"
 """Prefix of the additional columns of a reject file, which are ignored when it is imported."""
@@ -34,6 +39,10 @@ class ColumnsError(RefusedError):
     """The columns of a file cannot become passes; nothing was written."""
 
 
+class MappingError(InvalidValueError):
+    """`--map` names a column or a target that does not exist; nothing was written."""
+
+
 class Columns:
     """Converts rows to items.
 
@@ -44,6 +53,7 @@ class Columns:
         templates: templates of the stage.
         cells: True if strings are text to parse, as in CSV; False if they are values, as in JSON.
         image_key: returns the key of an image for a key or for the name of a file, which it uploads.
+        check_pass_type: raises an error if passes of a type cannot be signed.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class Columns:
         templates: Templates,
         cells: bool,
         image_key: Callable[[str], str] | None = None,
+        check_pass_type: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._mapping = mapping
         self._pass_type = pass_type
@@ -62,6 +73,7 @@ class Columns:
         self._templates = templates
         self._cells = cells
         self._image_key = image_key
+        self._check_pass_type = check_pass_type
         self._targets: dict[str, tuple[str, str]] = {}
 
     @property
@@ -80,11 +92,14 @@ class Columns:
 
         Raises:
             ColumnsError: a column has no target, two have the same, or a required one is missing.
+            MappingError: `--map` names no column of the file, or no target.
         """
         names = list(columns)
         if absent := sorted(set(self._mapping) - set(names)):
-            raise ColumnsError(
-                f"--map: the file has no column {_listed(absent)}, only {_listed(names)}; nothing was written"
+            near = get_close_matches(absent[0], names, n=1)
+            advice = f"; did you mean {near[0]!r}?" if near else ""
+            raise MappingError(
+                f"--map: the file has no column {_listed(absent)}, only {_listed(names)}{advice}; nothing was written"
             )
         unknown: list[str] = []
         for name in names:
@@ -99,7 +114,7 @@ class Columns:
             else:
                 self._targets[name] = target
         if unknown:
-            raise ColumnsError(self._explain(unknown))
+            raise self._explained(unknown)
         self._require()
 
     def _target(self, column: str) -> tuple[str, str] | None:
@@ -116,12 +131,20 @@ class Columns:
         where, _, key = text.partition(".")
         if where == "fields" and key:
             return (where, key) if self._default is None or key in self._default.places else None
+        if where == "overrides" and key:
+            return (where, key) if key in OVERRIDABLE_KEYS else None
         if where in MAPS and key:
             return where, key
         return ("fields", text) if self._default is not None and text in self._default.places else None
 
-    def _explain(self, unknown: list[str]) -> str:
-        problem = f"column {_listed(unknown)}: "
+    def _explained(self, unknown: list[str]) -> ColumnsError | MappingError:
+        """Return the error for columns without a target, with the nearest target of the first one."""
+        first = unknown[0]
+        if mistyped := [column for column in unknown if column in self._mapping]:
+            first, target = mistyped[0], self._mapping[mistyped[0]]
+            problem = f"--map {shlex.quote(f'{first}={target}')}: {target!r} is "
+        else:
+            problem = f"column {_listed(unknown)}: "
         if self._default is None:
             problem += "not an attribute of a pass; give --template NAME so that columns can be named after fields, "
         else:
@@ -129,11 +152,23 @@ class Columns:
             problem += (
                 f"neither a field of template '{self._default.name}' (which has {fields}) nor an attribute of a pass; "
             )
-        first = unknown[0]
-        return (
-            f"{problem}give its target with --map {first!r}=TARGET, or ignore it with --map {first!r}=; "
-            "nothing was written"
+        if nearest := self._nearest(self._mapping.get(first, first)):
+            problem += f"did you mean {nearest!r}? Then "
+        target_option = f"{first}={nearest or 'TARGET'}"
+        return (MappingError if mistyped else ColumnsError)(
+            f"{problem}give its target with --map {shlex.quote(target_option)}, or ignore it with "
+            f"--map {shlex.quote(f'{first}=')}; nothing was written"
         )
+
+    def _nearest(self, text: str) -> str:
+        """Return the target whose name is most like a text; empty if none is."""
+        keys = self._default.places if self._default is not None else ()
+        targets = [*keys, *(f"fields.{key}" for key in keys), *(f"overrides.{key}" for key in OVERRIDABLE_KEYS)]
+        targets += [*ATTRIBUTES, *MAPS, SERIAL_NUMBER]
+        plain = {target.lower(): target for target in reversed(targets)}
+        words = [word for word in re.split(r"\W+", text.lower()) if word in plain]
+        found = get_close_matches(text.strip().lower().replace(" ", "_"), plain, n=1) or words
+        return plain[found[0]] if found else ""
 
     def _require(self) -> None:
         targets = {target for target, _ in self._targets.values()}
@@ -161,7 +196,9 @@ class Columns:
         if self._cells:
             self._refuse_leftovers(values)
         attributes, members = self._split(values)
-        item: dict[str, Any] = {"pass_id": self._pass_id(attributes)}
+        pass_id = self._pass_id(attributes)
+        self._check_pass_type(pass_id.pass_type_identifier)
+        item: dict[str, Any] = {"pass_id": str(pass_id)}
         name_of_template = attributes.pop("template", self._default.name if self._default else None)
         if name_of_template is not None:
             item["template"] = name_of_template
@@ -216,7 +253,7 @@ class Columns:
             raise ItemError(item["pass_id"], name, "must be a map")
         whole[key] = value
 
-    def _pass_id(self, attributes: dict[str, object]) -> str:
+    def _pass_id(self, attributes: dict[str, object]) -> PassId:
         named = "pass_id" in attributes
         value = attributes.pop("pass_id", None) if named else attributes.pop(SERIAL_NUMBER, None)
         if isinstance(value, Decimal | int) and not isinstance(value, bool):
@@ -227,7 +264,7 @@ class Columns:
             value = str(int(value)) if value == int(value) else str(value)
         if not isinstance(value, str) or not value:
             raise RefusedError("the row has no serial number")
-        return str(PassId.parse(value) if named else PassId(self._pass_type or "", value))
+        return PassId.parse(value) if named else PassId(self._pass_type or "", value)
 
     def _read(self, pass_id: str, name: str, value: object) -> object:
         if not self._cells or not isinstance(value, str):

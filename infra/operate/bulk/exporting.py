@@ -25,7 +25,8 @@ from chalicelib.passes.template import Template
 from infra.core.private_files import PRIVATE
 from infra.operate.bulk.cells import field_cell, from_json, to_json
 from infra.operate.bulk.columns import ATTRIBUTES, MAPS
-from infra.operate.bulk.rows import import_parquet, kind_of
+from infra.operate.bulk.files.kinds import WRITTEN, kind_of
+from infra.operate.bulk.files.parquet import import_parquet
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -81,7 +82,7 @@ def write_passes(
     Raises:
         FileError: the format is unknown, or pyarrow is not installed.
     """
-    kind = kind_of(target)
+    kind = kind_of(target, WRITTEN)
     if kind == ".parquet":
         import_parquet()
     left_out = set(leave_out)

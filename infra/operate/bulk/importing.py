@@ -23,12 +23,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.templates import Templates
 from chalicelib.core.attributes import plain_item
-from chalicelib.core.errors import RefusedError, TransientError
+from chalicelib.core.errors import ConfigurationError, RefusedError, TransientError
 from infra.core.private_files import open_private
 from infra.operate.bulk.cells import to_dynamodb
 from infra.operate.bulk.columns import Columns
+from infra.operate.bulk.files.base import Row, RowFile
 from infra.operate.bulk.journal import Journal, Settled
-from infra.operate.bulk.rows import Row, RowFile
 from infra.operate.pace import Pace
 from infra.operate.passes.images import ImageUploads
 from infra.stage import aws
@@ -100,6 +100,8 @@ class Plan:
         template: template of rows that name none.
         mapping: targets by column, for columns whose names do not say what they are (`columns.py`).
         rate: maximum number of rows per second; None for no limit.
+        check_pass_type: raises an error if passes of a type cannot be signed.
+        side_files: path beside which the journal and the reject file are written, if not beside the imported file.
     """
 
     stage: Stage
@@ -107,6 +109,8 @@ class Plan:
     template: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     rate: float | None = None
+    check_pass_type: Callable[[str], None] = lambda _: None
+    side_files: Path | None = None
 
     @property
     def table_name(self) -> str:
@@ -151,21 +155,12 @@ def import_passes(
         ImportRunsError: another process imports the same file.
         ImportStoppedError: DynamoDB or the network is unavailable.
     """
-    columns = Columns(
-        mapping=plan.mapping,
-        pass_type=plan.pass_type,
-        template=plan.template,
-        templates=templates,
-        cells=file.cells,
-        image_key=ImageUploads(plan.stage, file.path.parent).key_of
-        if "TemplatesBucketName" in plan.stage.outputs
-        else None,
-    )
-    columns.take(file.columns)
+    columns = columns_of(file, plan, templates)
     revision = columns.template.revision if columns.template else None
     meaning = [file.digest, plan.table_name, plan.pass_type, plan.template, revision, sorted(plan.mapping.items())]
     key = hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
-    with Journal(file.path.with_name(f"{file.path.name}.{plan.stage.name}.progress"), key) as journal:
+    beside = plan.side_files or file.path
+    with Journal(beside.with_name(f"{beside.name}.{plan.stage.name}.progress"), key) as journal:
         if journal.replaced:
             on_progress(
                 "starting with the first row: the file, the mapping or the template has changed since the interrupted "
@@ -173,8 +168,49 @@ def import_passes(
             )
         elif journal.rows:
             on_progress(f"resuming after {journal.rows:,} rows of an interrupted import")
-        rejects = file.path.with_name(f"{file.path.stem}.rejected{file.rejects_suffix}")
+        rejects = beside.with_name(f"{beside.stem}.rejected{file.rejects_suffix}")
         return _Import(file, plan, columns, journal, rejects, on_rows).run()
+
+
+def columns_of(file: RowFile, plan: Plan, templates: Templates, *, upload: bool = True) -> Columns:
+    """Return how the columns of a file become attributes of passes.
+
+    Args:
+        file: the rows.
+        plan: options.
+        templates: templates of the stage.
+        upload: files of images are uploaded; otherwise only checked.
+
+    Raises:
+        ColumnsError: the columns cannot become passes.
+        ConfigurationError: passes of the plan's type cannot be signed.
+    """
+    if plan.pass_type is not None:
+        plan.check_pass_type(plan.pass_type)
+    uploads = None
+    if "TemplatesBucketName" in plan.stage.outputs:
+        uploads = ImageUploads(plan.stage, file.path.parent, dry_run=not upload)
+    columns = Columns(
+        mapping=plan.mapping,
+        pass_type=plan.pass_type,
+        template=plan.template,
+        templates=templates,
+        cells=file.cells,
+        image_key=uploads.key_of if uploads else None,
+        check_pass_type=plan.check_pass_type,
+    )
+    columns.take(file.columns)
+    return columns
+
+
+def item_of(row: Row, columns: Columns) -> tuple[dict[str, Any] | None, str]:
+    """Return a row's item, or None and the reason why the row is refused."""
+    if row.problem:
+        return None, row.problem
+    try:
+        return columns.item(row.values), ""
+    except (RefusedError, ConfigurationError) as error:
+        return None, str(error)
 
 
 class _Import:
@@ -270,13 +306,11 @@ class _Import:
 
     def _item(self, row: Row) -> tuple[dict[str, Any] | None, str]:
         """Return a row's `pass_id` and item in DynamoDB's JSON, or None and the reason why the row is refused."""
-        if row.problem:
-            return None, row.problem
+        item, reason = item_of(row, self._columns)
+        if item is None:
+            return None, reason
         try:
-            item = self._columns.item(row.values)
             return {"pass_id": item["pass_id"], "Item": to_dynamodb(item)["M"]}, ""
-        except RefusedError as error:
-            return None, str(error)
         except (TypeError, ArithmeticError) as error:
             return None, f"has a value that DynamoDB cannot store: {error}"
 

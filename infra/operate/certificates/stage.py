@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from chalicelib.aws.secrets import PassTypeSecret, Secrets
 from chalicelib.core.errors import ConfigurationError
+from infra.core.program import command
 from infra.operate.certificates import CertificateError
 from infra.operate.certificates.files import Material
 from infra.operate.certificates.fitting import Fitting, fit, pem_of
@@ -81,7 +82,7 @@ class StageCertificates:
             CertificateError: the pass type identifier is invalid.
             ClientError, BotoCoreError: AWS refused the request.
         """
-        key = _key(ensure_pending_key(self._stage, _checked(pass_type_identifier), _new_key))
+        key = _key(ensure_pending_key(self._stage, check_pass_type(pass_type_identifier), _new_key))
         subject = Name([NameAttribute(NameOID.COMMON_NAME, pass_type_identifier[:64])])
         return CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256()).public_bytes(Encoding.PEM)
 
@@ -93,11 +94,11 @@ class StageCertificates:
             ConfigurationError: the credentials do not match, or are not valid now.
             SecretsError, ClientError, BotoCoreError: AWS refused the request.
         """
-        (existing,) = self.status([_checked(pass_type_identifier)], now=now)
+        (existing,) = self.status([check_pass_type(pass_type_identifier)], now=now)
         if existing.problem is None:
             raise CertificateError(
                 f"pass type {pass_type_identifier} already has a certificate in stage {self._stage}; to replace it, "
-                "run: python -m infra cert rotate"
+                f"run: {command('cert rotate', pass_type_identifier, 'FILE', '--stage', self._stage)}"
             )
         return self._put(self._fit(pass_type_identifier, material, current=None, now=now), now)
 
@@ -110,9 +111,10 @@ class StageCertificates:
             SecretsError, ClientError, BotoCoreError: AWS refused the request.
         """
         try:
-            current = Fitting.of(self._secrets.pass_type_with_apns(_checked(pass_type_identifier)))
+            current = Fitting.of(self._secrets.pass_type_with_apns(check_pass_type(pass_type_identifier)))
         except ConfigurationError as error:
-            raise CertificateError(f"there is nothing to replace: {error}; run: python -m infra cert import") from None
+            importing = command("cert import", pass_type_identifier, "FILE", "--stage", self._stage)
+            raise CertificateError(f"there is nothing to replace: {error}; run: {importing}") from None
         fitting = self._fit(pass_type_identifier, material, current=current.secret, now=now)
         old, new = current.signer, fitting.signer
         if new.team_identifier != old.team_identifier:
@@ -165,7 +167,12 @@ class StageCertificates:
         return Status.of(fitting, now)
 
 
-def _checked(pass_type_identifier: str) -> str:
+def check_pass_type(pass_type_identifier: str) -> str:
+    """Return a pass type identifier if it is valid.
+
+    Raises:
+        CertificateError: it is not.
+    """
     if not PASS_TYPE.fullmatch(pass_type_identifier):
         raise CertificateError(
             f"{pass_type_identifier!r} is not a valid pass type identifier; write it like pass.com.acme.boarding"

@@ -25,6 +25,7 @@ from chalicelib.core.identifiers import AuthenticationToken, PassId
 from chalicelib.core.secret_forms import SecretNames
 from chalicelib.passes.item import parse_authentication_token, parse_pass_id
 from chalicelib.settings import Settings
+from infra.core.program import command
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage import aws
 from infra.stage.stage import Stage
@@ -53,6 +54,31 @@ class DoctorContext:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._clients: dict[str, Any] = {}
         self._cached: dict[str, Any] = {}
+
+    def command(self, *arguments: str) -> str:
+        """Return a command line for this stage, such as `passwire deploy --stage dev`."""
+        return command(*arguments, "--stage", self.stage.name)
+
+    @property
+    def redeploy(self) -> str:
+        """The command that deploys the stage again."""
+        return self.command("deploy")
+
+    def logs_of(self, role: str) -> str:
+        """Return the command that shows what a function logged in the last hour."""
+        return self.command("logs", "--function", role, "--since", "1h")
+
+    def import_certificate(self, kind: str = "PASS_TYPE") -> str:
+        """Return the command that imports a certificate."""
+        return self.command("cert import", kind, "FILE")
+
+    def rotate_certificate(self, kind: str) -> str:
+        """Return the command that replaces a certificate."""
+        return self.command("cert rotate", kind, "FILE")
+
+    def set_url(self) -> str:
+        """Return the command that lets passes contain the URL of this stage's API."""
+        return self.command("deploy", "--web-service-url", self.stage.api_url)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time, without types
         """Return a client with short timeouts, since a person waits for the doctor's answer."""

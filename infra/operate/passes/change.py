@@ -17,11 +17,19 @@ class ItemChange:
             `value`; its label and other keys are kept.
         overrides: values by top-level key of pass.json.
         voided: None for no change.
+        unset: paths to remove, such as `fields.gate`, `overrides.relevantDate`, `images.strip.png` or
+            `attributes.note`; those that an item does not have are ignored.
     """
 
     fields: Mapping[str, object] = field(default_factory=dict)
     overrides: Mapping[str, object] = field(default_factory=dict)
     voided: bool | None = None
+    unset: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True if it changes no item."""
+        return not (self.fields or self.overrides or self.unset) and self.voided is None
 
     def applied_to(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changed item."""
@@ -32,6 +40,11 @@ class ItemChange:
                 changed[name] = {**before, **{key: _merged(name, before.get(key), changes[key]) for key in changes}}
         if self.voided is not None:
             changed["voided"] = self.voided
+        for name, *keys in self._removed_from(item):
+            if keys:
+                changed[name] = {key: value for key, value in changed[name].items() if key not in keys}
+            else:
+                del changed[name]
         return changed
 
     def request(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,12 +81,54 @@ class ItemChange:
             names["#voided"] = "voided"
             values[":voided"] = self.voided
             sets.append("#voided = :voided")
+        removals: list[str] = []
+        for number, unset in enumerate(self._removed_from(item)):
+            steps = [f"#unset{number}{step}" for step in range(len(unset))]
+            names |= dict(zip(steps, unset, strict=True))
+            removals.append(".".join(steps))
+        clauses = [f"{verb} {', '.join(parts)}" for verb, parts in (("SET", sets), ("REMOVE", removals)) if parts]
         return {
-            "UpdateExpression": "SET " + ", ".join(sets),
+            "UpdateExpression": " ".join(clauses),
             "ConditionExpression": " AND ".join(conditions),
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
         }
+
+    def _removed_from(self, item: Mapping[str, Any]) -> list[tuple[str, ...]]:
+        """Return the paths to remove that an item has, as steps; `fields.gate` may also be the name of an attribute."""
+        found: list[tuple[str, ...]] = []
+        for path in self.unset:
+            where, _, key = path.partition(".")
+            if where == "attributes" and key in item:
+                found.append((key,))
+            elif path in item:
+                found.append((path,))
+            elif isinstance(item.get(where), Mapping) and key in item[where]:
+                found.append((where, key))
+        return found
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, object, object]]:
+    """Return what differs between two items.
+
+    Returns:
+        Path, value before and value after of each difference; None for an absent value. Members of maps have a path of
+        their own, such as `fields.gate`.
+    """
+    found: list[tuple[str, object, object]] = []
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if name == "voided":
+            old, new = old or False, new or False  # an absent one is false
+        if old == new:
+            continue
+        if {old is None or isinstance(old, Mapping), new is None or isinstance(new, Mapping)} == {True}:
+            old, new = old or {}, new or {}
+            keys = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+            found += [(f"{name}.{key}", old.get(key), new.get(key)) for key in keys]
+        else:
+            found.append((name, old, new))
+    return found
 
 
 def _merged(name: str, before: object, value: object) -> object:

@@ -8,6 +8,9 @@ from chalicelib.core.links import MAX_LIFETIME_SECONDS
 from infra.core.moments import parse_duration
 from infra.operate.bulk.cells import CellError, from_plain_json
 
+UNSETTABLE = ("fields", "overrides", "images", "attributes")
+PATHS = "fields.KEY, overrides.KEY, images.NAME, attributes.NAME"
+
 
 class CliValueError(ValueError):
     """A value is invalid; the message says how to write it."""
@@ -41,6 +44,27 @@ def read_overrides(text: str) -> dict[str, object]:
     if not isinstance(overrides, dict):
         raise CliValueError(f'{text!r} is not a JSON object; write one such as {{"relevantDate": "2026-12-01T08:00Z"}}')
     return overrides
+
+
+def read_unset(names: Iterable[str]) -> tuple[str, ...]:
+    """Parse names of values to remove: a field's key, or a path such as `overrides.relevantDate`.
+
+    Returns:
+        Paths for `ItemChange.unset`.
+
+    Raises:
+        CliValueError: a name is empty, or names what every item must have.
+    """
+    paths: list[str] = []
+    for name in names:
+        where, dot, key = name.partition(".")
+        path = name if dot and where in UNSETTABLE else f"fields.{name}"
+        if not name or (where in UNSETTABLE and dot and not key):
+            raise CliValueError(f"{name!r} names no value; write a field's key, or {PATHS}")
+        if path in ("attributes.pass_id", "attributes.template"):
+            raise CliValueError(f"{name!r}: every item must have it")
+        paths.append(path)
+    return tuple(paths)
 
 
 def read_lifetime(text: str) -> timedelta:

@@ -28,10 +28,11 @@ class ImageUploads:
     Args:
         stage: the stage whose bucket receives the images.
         folder: folder of relative file names.
+        dry_run: files are checked and not uploaded.
     """
 
-    def __init__(self, stage: Stage, folder: Path) -> None:
-        self._bucket, self._folder = stage.templates_bucket, folder
+    def __init__(self, stage: Stage, folder: Path, *, dry_run: bool = False) -> None:
+        self._bucket, self._folder, self._dry_run = stage.templates_bucket, folder, dry_run
         self._client = aws.client("s3")
         self._keys: dict[Path, str] = {}
 
@@ -55,7 +56,7 @@ class ImageUploads:
         if path not in self._keys:
             data = _read(path)
             key = hashlib.sha256(data).hexdigest()
-            if not self._exists(key):
+            if not self._dry_run and not self._exists(key):
                 self._client.put_object(Bucket=self._bucket, Key=PREFIX + key, Body=data, ContentType="image/png")
             self._keys[path] = key
         return self._keys[path]

@@ -13,10 +13,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chalicelib.aws.templates import SUFFIX
-from chalicelib.core.errors import RefusedError, excerpt
+from chalicelib.core.errors import excerpt
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.passes.format.images import is_pass_file
 from chalicelib.passes.template import MADE_FOR_EACH_PASS
+from infra.core.errors import InvalidValueError
 from infra.operate.templates.findings import Finding, error, warning
 
 MAX_TEMPLATE_BYTES = 4_000_000
@@ -26,7 +27,7 @@ DESIGNER_SUFFIX = ".pkpasstemplate"
 _ZIPPED = (DESIGNER_SUFFIX, f"{DESIGNER_SUFFIX}.zip")
 
 
-class FolderError(RefusedError):
+class FolderError(InvalidValueError):
     """A path is not a template folder."""
 
 

@@ -1,6 +1,5 @@
 """Rules for every command: help with an example, --json for data, exit codes, colours, completion."""
 
-import json
 import os
 import re
 import shlex
@@ -16,20 +15,12 @@ from typer.testing import CliRunner
 
 from infra.commands import app
 from infra.commands.dialogue import Terminal
+from infra.commands.lazy import GLOBAL_OPTIONS
 from infra.deploy.errors import DeployError
 from infra.local.processes import PROJECT
+from infra.local.run import LocalRun
 from tests.support.command_line import COMMAND, AtTerminal, infra
 
-WITHOUT_DATA = {
-    "up": "it runs until Ctrl-C; local.json describes it",
-    "demo": "it tells a story to a person",
-    "destroy": "it asks, and says what it did",
-    "prepare": "it writes Chalice's files and says which",
-    "completion": "its output is a shell's",
-    "template pull": "it prints a path",
-    "push send": "it says that it asked",
-}
-"""Commands without --json, and why."""
 ANSI = "\x1b["
 
 
@@ -53,13 +44,12 @@ def test_help_of_every_command_has_an_example_that_parses(name: str) -> None:
     written = re.search(r"^    Example: (.+)$", str(COMMANDS[name].callback.__doc__), re.MULTILINE)
     assert written, "no example"
     assert f"Example: {written[1]}" in " ".join(shown.split()), "the help mangles it"
-    assert f"python -m infra {name}" in written[1]
-    if not written[1].startswith("python"):
-        return
-    arguments = shlex.split(written[1].partition(f"python -m infra {name}")[2])
+    called = re.search(rf"\bpasswire {name}\b([^)]*)", written[1])
+    assert called
+    arguments = shlex.split(called[1])
     given = {argument for argument in arguments if argument.startswith("--")}
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-    assert given <= known
+    assert given <= known | {*GLOBAL_OPTIONS}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -68,12 +58,6 @@ def test_help_contains_no_angle_brackets_outside_of_code(name: str) -> None:
     options = [getattr(parameter, "help", None) or "" for parameter in COMMANDS[name].params]
     for text in (str(COMMANDS[name].callback.__doc__), *options):
         assert "<" not in re.sub(r"`[^`]*`", "", text)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_with_data_has_json(name: str) -> None:
-    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-    assert ("--json" in options) != (name in WITHOUT_DATA), WITHOUT_DATA.get(name)
 
 
 def test_exit_codes_are_in_the_help_and_in_the_reference() -> None:
@@ -116,32 +100,61 @@ def test_colours_are_printed_to_terminals_without_no_color(monkeypatch: pytest.M
     assert not re.search(r"\x1b\[(?:\d;)?3\d", plain.shown)
 
 
-def completed(line: str, *, cwd: Path) -> list[str]:
-    """Return bash's completions of a line."""
-    script = infra("completion", "bash").stdout
+@pytest.fixture
+def installed(tmp_path: Path) -> dict[str, str]:
+    """The environment of a shell that has the program on its path, as `pip install` puts it there."""
+    program = tmp_path / "bin" / "passwire"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(PROJECT)!r})\n"
+        "from infra.commands import main\nsys.exit(main())\n"
+    )
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+def completed(line: str, *, cwd: Path, installed: dict[str, str]) -> list[str]:
+    """Return bash's completions of a line, by the script that `--install-completion` installs."""
     words = line.split(" ")
     asked = (
-        f"{script}\nCOMP_WORDS=({' '.join(shlex.quote(word) for word in words)}); COMP_CWORD={len(words) - 1}\n"
-        "$(complete -p passwire | sed 's/.*-F \\([^ ]*\\) .*/\\1/')\n"
+        f'eval "$(passwire --show-completion)"\nCOMP_WORDS=({" ".join(shlex.quote(word) for word in words)})\n'
+        f"COMP_CWORD={len(words) - 1}\n"
+        "$(complete -p passwire | sed 's/.*-F \\([^ ]*\\) .*/\\1/') passwire\n"
         "printf '%s\\n' \"${COMPREPLY[@]}\""
     )
     return subprocess.run(
-        ["bash", "--norc", "-c", asked], cwd=cwd, capture_output=True, text=True, check=True, env=dict(os.environ)
+        ["bash", "--norc", "-c", asked], cwd=cwd, capture_output=True, text=True, check=True, env=installed
     ).stdout.split()
 
 
-def test_bash_completes_groups_commands_and_options_in_any_folder(tmp_path: Path) -> None:
-    assert {"request", "import", "rotate", "status"} == set(completed("passwire cert ", cwd=tmp_path))
-    assert completed("passwire cer", cwd=tmp_path) == ["cert"]
-    assert "--days" in completed("passwire cert status --d", cwd=tmp_path)
+def test_bash_completes_groups_commands_and_options_in_any_folder(tmp_path: Path, installed: dict[str, str]) -> None:
+    assert {"request", "import", "rotate", "status"} == set(
+        completed("passwire cert ", cwd=tmp_path, installed=installed)
+    )
+    assert completed("passwire cer", cwd=tmp_path, installed=installed) == ["cert"]
+    assert "--days" in completed("passwire cert status --d", cwd=tmp_path, installed=installed)
 
 
-def test_short_name_runs_the_command_line_from_any_folder(tmp_path: Path) -> None:
-    folder = PROJECT / "chalicelib" / "templates" / "boarding.pass"
-    script = f"{infra('completion', 'bash').stdout}\npasswire template check {folder} --json"
-    done = subprocess.run(["bash", "--norc", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert list(json.loads(done.stdout).values()) == [[]]
-    assert sys.executable in script
+def test_bash_completes_stages_templates_and_pass_types(
+    stack: LocalRun, tmp_path: Path, installed: dict[str, str]
+) -> None:
+    def offered(line: str) -> list[str]:
+        return completed(line, cwd=tmp_path, installed=installed)
+
+    assert stack.stage in offered("passwire doctor --stage ")
+    assert stack.stage in offered("passwire -s ")
+    assert "boarding" in offered(f"passwire pass issue --stage {stack.stage} --template b")
+    assert stack.pass_type_identifier in offered(f"passwire -s {stack.stage} pass list --type ")
+    assert stack.pass_type_identifier in offered(f"passwire cert status --stage {stack.stage} pass.")
+    assert offered("passwire pass issue --stage no-such-stage --template ") == []
+
+
+def test_name_of_the_installed_program_is_in_help_and_messages(tmp_path: Path, installed: dict[str, str]) -> None:
+    for command, name in ((["passwire"], "passwire"), ([sys.executable, "-m", "infra"], "python -m infra")):
+        cwd = tmp_path if name == "passwire" else PROJECT
+        shown = subprocess.check_output([*command, "stages", "--help"], cwd=cwd, env=installed, text=True)
+        assert f"Usage: {name} stages" in shown
+        assert f"Example: {name} stages" in shown
 
 
 def test_yes_does_not_confirm_what_needs_a_person() -> None:

@@ -55,6 +55,12 @@ def request(
     return Request(event, None)
 
 
+@pytest.mark.parametrize("agent", ["passd/1.0 CFNetwork/1490", "passwire-doctor/1", "", None])
+def test_only_requests_of_the_doctor_are_marked_in_the_logs(agent: str | None) -> None:
+    assert api.caller(request(headers={"User-Agent": agent} if agent is not None else {})) == {}
+    assert api.caller(request(headers={"User-Agent": api.DOCTOR_AGENT})) == {"caller": "doctor"}
+
+
 def test_configured_web_service_url_is_used_for_all_requests() -> None:
     settings = replace(SETTINGS, web_service_url="https://passes.example.com")
     assert api.web_service_url(settings, request()) == "https://passes.example.com"

@@ -31,7 +31,6 @@ from infra.operate.certificates.nfc import REMEDY, can_sign_nfc, find_refused_pa
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
 
-IMPORT = "import the right one: python -m infra cert import"
 SOON = timedelta(days=WARNING_DAYS)
 APPLE = "Apple Inc."
 UNASSIGNED = PushToken("f" * 64)
@@ -55,10 +54,10 @@ REFUSALS = {
 def certificates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that every pass type has a certificate of its own from Apple, with its key, valid for long enough."""
     if not doctor.pass_types:
-        yield fault("no pass type has a certificate", IMPORT)
+        yield fault("no pass type has a certificate", doctor.import_certificate())
     used = {pass_id.pass_type_identifier for pass_id, _ in doctor.sampled_passes}
     for missing in sorted(used - set(doctor.pass_types)):
-        yield fault(f"pass type {missing}: has passes, but no certificate", IMPORT)
+        yield fault(f"pass type {missing}: has passes, but no certificate", doctor.import_certificate(missing))
     for name in doctor.pass_types:
         try:
             secret = doctor.pass_type_secret(name)
@@ -66,17 +65,20 @@ def certificates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
                 certificate=secret.certificate, private_key=secret.private_key, intermediate=secret.intermediate
             )
         except ConfigurationError as error:
-            yield fault(str(error), IMPORT)
+            yield fault(str(error), doctor.import_certificate(name))
             continue
         if signer.pass_type_identifier != name:
-            yield fault(f"pass type {name}: its certificate belongs to {signer.pass_type_identifier}", IMPORT)
-        yield from _dates(name, signer)
-        yield from _issuer(name, secret, root=doctor.settings("push").apns_ca)
+            yield fault(
+                f"pass type {name}: its certificate belongs to {signer.pass_type_identifier}",
+                doctor.rotate_certificate(name),
+            )
+        yield from _dates(doctor, name, signer)
+        yield from _issuer(doctor, name, secret, root=doctor.settings("push").apns_ca)
         if secret.apns is not None and secret.apns.team_identifier != signer.team_identifier:
             yield fault(
                 f"pass type {name}: belongs to team {signer.team_identifier}, but pushes are signed by team "
                 f"{secret.apns.team_identifier}, which APNs refuses with TopicDisallowed",
-                "import a .p8 key of the pass type's team, or none to push with the certificate",
+                f"with a .p8 key of the pass type's team: {doctor.rotate_certificate(name)}",
             )
     yield from _refused_passes(doctor)
 
@@ -103,7 +105,8 @@ def _push_hosts(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         if problem := push_host_problem(doctor.settings(role).apns_url, local=doctor.is_local):
             yield fault(
                 f"function {role}: does not push to Apple's production host: {problem}",
-                f"python -m infra deploy --stage {doctor.stage.name} --set {PARAMETER}={PRODUCTION}",
+                doctor.command("deploy", "--set", f"{PARAMETER}={PRODUCTION}"),
+                cause=f"push host: {problem}",
             )
 
 
@@ -128,8 +131,8 @@ def apns_roots(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         except ssl.SSLCertVerificationError as error:
             yield fault(
                 f"the functions do not trust {host}: {error.verify_message}",
-                "update certifi (make lock) and deploy again; if a proxy inspects this machine's connections, exempt "
-                "APNs from inspection",
+                f"update certifi (make lock), then: {doctor.redeploy}; if a proxy inspects this machine's connections, "
+                "exempt APNs from inspection",
             )
         except OSError:
             return  # the check `apns` reports an unreachable host
@@ -142,8 +145,8 @@ def authentication_keys(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     except ConfigurationError as error:
         yield fault(
             str(error),
-            "if the secret never existed, deploy, which creates it. If it was lost, restore it from your copy: without "
-            "it no phone can authenticate, and installed passes cannot be given another token",
+            f"if the secret never existed, create it: {doctor.redeploy}. If it was lost, restore it from your copy: "
+            "without it no phone can authenticate, and installed passes cannot be given another token",
         )
 
 
@@ -159,25 +162,29 @@ def _refused_passes(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         yield fault(str(each), REMEDY)
 
 
-def _dates(name: str, signer: Signer) -> Iterator[DoctorFinding]:
+def _dates(doctor: DoctorContext, name: str, signer: Signer) -> Iterator[DoctorFinding]:
     now = datetime.now(UTC)
-    renew = "renew it in Apple's developer portal, then: python -m infra cert rotate"
+    renew = f"renew it in Apple's developer portal, then: {doctor.rotate_certificate(name)}"
+    alarm = "CertificateExpiry"
     if now < signer.certificate.begins_at:
         yield fault(
             f"pass type {name}: its certificate is not valid before {signer.certificate.begins_at:%Y-%m-%d}",
-            "wait until then, or import a certificate that is valid now",
+            f"wait until then, or give one that is valid now: {doctor.rotate_certificate(name)}",
         )
     elif now > signer.certificate.ends_at:
-        yield fault(f"pass type {name}: its certificate expired on {signer.certificate.ends_at:%Y-%m-%d}", renew)
+        yield fault(
+            f"pass type {name}: its certificate expired on {signer.certificate.ends_at:%Y-%m-%d}", renew, alarm=alarm
+        )
     elif now > signer.certificate.ends_at - SOON:
         days = (signer.certificate.ends_at - now).days
-        yield warning(f"pass type {name}: its certificate expires in {days} days", renew)
+        yield warning(f"pass type {name}: its certificate expires in {days} days", renew, alarm=alarm)
 
 
-def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[DoctorFinding]:
+def _issuer(doctor: DoctorContext, name: str, secret: PassTypeSecret, *, root: str) -> Iterator[DoctorFinding]:
     """Check that the certificate's chain leads to a root that phones trust.
 
     Args:
+        doctor: the stage.
         name: the pass type.
         secret: its credentials.
         root: PEM of the root that the simulated phone trusts; empty on AWS, where phones trust Apple's root.
@@ -190,7 +197,7 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[DoctorF
         yield fault(
             f"pass type {name}: the WWDR certificate that issued its own expired on "
             f"{intermediate.not_valid_after_utc:%Y-%m-%d}",
-            "get a certificate that Apple's current intermediate issues, and import it",
+            f"get one that Apple's current intermediate issues, then: {doctor.rotate_certificate(name)}",
         )
     if root:
         trusted = is_issuer_of(load_pem_x509_certificate(root.encode()), intermediate)
@@ -200,7 +207,7 @@ def _issuer(name: str, secret: PassTypeSecret, *, root: str) -> Iterator[DoctorF
     if not trusted:
         yield fault(
             f"pass type {name}: its chain ends at {intermediate.issuer.rfc4514_string()}, which phones do not trust",
-            "import the certificate that Apple issued, with Apple's WWDR certificate",
+            f"give the one that Apple issued: {doctor.rotate_certificate(name)}",
         )
 
 

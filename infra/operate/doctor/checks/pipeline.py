@@ -7,6 +7,7 @@ from typing import Any
 
 from chalicelib.aws.templates import PACKAGED, SUFFIX, packaged_names
 from chalicelib.core.errors import ConfigurationError, RefusedError
+from infra.core.program import command
 from infra.deploy.monitoring import PUSH_QUEUE_AGE_SECONDS, STREAM_AGE_MILLISECONDS
 from infra.deploy.resources import resources
 from infra.operate.doctor.context import DoctorContext
@@ -15,8 +16,6 @@ from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import read_checked
 
-REDEPLOY = "deploy the stage again: python -m infra deploy"
-STATUS = "list them: python -m infra push status"
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -41,7 +40,7 @@ def tables(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         if table["TableStatus"] not in ("ACTIVE", "UPDATING"):
             yield fault(f"table {name}: its status is {table['TableStatus']}", "look at the table in the AWS console")
         if not table.get("DeletionProtectionEnabled"):
-            yield warning(f"table {name}: has no deletion protection", REDEPLOY)
+            yield warning(f"table {name}: has no deletion protection", doctor.redeploy)
         backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
         if backups.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus") != "ENABLED":
             yield warning(
@@ -65,12 +64,12 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
         mapping = next((m for m in found["EventSourceMappings"] if m["EventSourceArn"].endswith(source)), None)
         if mapping is not None:
-            yield from _mapping(role, mapping, wanted)
+            yield from _mapping(doctor, role, mapping, wanted)
         elif found["EventSourceMappings"]:
             old = found["EventSourceMappings"][0]["EventSourceArn"]
-            yield fault(f"function {role}: reads {old}, which is no longer written to", REDEPLOY)
+            yield fault(f"function {role}: reads {old}, which is no longer written to", doctor.redeploy)
         else:
-            yield fault(f"function {role}: nothing invokes it, its event source mapping is missing", REDEPLOY)
+            yield fault(f"function {role}: nothing invokes it, its event source mapping is missing", doctor.redeploy)
 
 
 def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -79,25 +78,36 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     if age is not None and age > STREAM_AGE_MILLISECONDS:
         yield fault(
             f"changes wait for {age / 1000:.0f} s before they are stamped",
-            "docs/operations/runbook.md#streamage; the push function's log contains its errors",
+            f"read the push function's errors: {doctor.logs_of('push')} (docs/operations/runbook.md#streamage)",
+            alarm="StreamAge",
         )
     depths = {role: _depth(doctor, url) for role, url in doctor.stage.queues.items()}
     if depths["stream_failure"]:
         yield fault(
             f"batches of changes that were given up: {depths['stream_failure']}; their devices were not notified",
-            "fix the errors in the push function's log, then: python -m infra push redrive",
+            f"fix the errors in {doctor.logs_of('push')}, then: {doctor.command('push redrive')}",
+            alarm="StreamFailures",
         )
     if depths["held_removals"]:
         yield fault(
             f"removals of devices that are held: {depths['held_removals']} messages; APNs refused too many at once",
-            "docs/operations/runbook.md#removalsheld; see them with: python -m infra push removals",
+            f"{doctor.command('push removals')} (docs/operations/runbook.md#removalsheld)",
+            alarm="RemovalsHeld",
         )
     if depths["dead_letter"]:
-        yield fault(f"invalid pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}", STATUS)
+        yield fault(
+            f"invalid pass items or given-up pushes in the dead-letter queue: {depths['dead_letter']}",
+            doctor.command("push status"),
+            alarm="DeadLetters",
+        )
     queue = doctor.stage.queues["push"].rpartition("/")[2]
     waited = doctor.newest("AWS/SQS", "ApproximateAgeOfOldestMessage", QueueName=queue)
     if waited is not None and waited > PUSH_QUEUE_AGE_SECONDS:
-        yield fault(f"pushes have waited for {waited / 3600:.1f} hours in the push queue", STATUS)
+        yield fault(
+            f"pushes have waited for {waited / 3600:.1f} hours in the push queue",
+            doctor.command("push status"),
+            alarm="PushQueueAge",
+        )
 
 
 def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -107,12 +117,14 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     for role in doctor.stage.functions:
         function = doctor.function(role)
         if function.get("State") == "Failed":
-            yield fault(f"function {role}: does not start: {function.get('StateReason')}", REDEPLOY)
+            yield fault(f"function {role}: does not start: {function.get('StateReason')}", doctor.redeploy)
         if function.get("LastUpdateStatus") == "Failed":
-            yield fault(f"function {role}: its last update failed: {function.get('LastUpdateStatusReason')}", REDEPLOY)
+            yield fault(
+                f"function {role}: its last update failed: {function.get('LastUpdateStatusReason')}", doctor.redeploy
+            )
         missing = sorted(names - function.get("Environment", {}).get("Variables", {}).keys())
         if missing:
-            yield fault(f"function {role}: its environment lacks {', '.join(missing)}", REDEPLOY)
+            yield fault(f"function {role}: its environment lacks {', '.join(missing)}", doctor.redeploy)
         if role == "push_worker" and _recursive_loop(doctor, role) != "Allow":
             yield fault(
                 f"function {role}: Lambda's recursion detection stops it after about 16 rounds through its own queue, "
@@ -123,16 +135,16 @@ def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         try:
             settings = doctor.settings(role)
         except ConfigurationError as error:
-            yield fault(f"function {role}: {error}", REDEPLOY)
+            yield fault(f"function {role}: {error}", doctor.redeploy)
             continue
         for table, name in doctor.stage.tables.items():
             if (used := getattr(settings, f"{table}_table")) != name:
-                yield fault(f"function {role}: uses {used} as its {table} table, not {name}", REDEPLOY)
+                yield fault(f"function {role}: uses {used} as its {table} table, not {name}", doctor.redeploy)
         if settings.push_timeout_seconds < timeout:
             yield fault(
                 f"function {role}: assumes that a push ends within {settings.push_timeout_seconds} s, but the push "
                 f"function may run for {timeout} s: updates can be lost",
-                "set lambda_timeout of push in .chalice/config.json, which both come from; then " + REDEPLOY,
+                f"set lambda_timeout of push in .chalice/config.json, which both come from, then: {doctor.redeploy}",
             )
 
 
@@ -143,7 +155,7 @@ def templates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     for name in sorted(used - pushed - set(packaged_names())):
         yield fault(
             f"template {name}: passes use it, but it does not exist",
-            f"push it: python -m infra template push {name}{SUFFIX}",
+            doctor.command("template push", f"{name}{SUFFIX}"),
         )
     for name in sorted(pushed | (used & set(packaged_names()))):
         with tempfile.TemporaryDirectory() as work:
@@ -151,14 +163,15 @@ def templates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
                 folder = doctor.templates.pull(name, Path(work)) if name in pushed else PACKAGED / f"{name}{SUFFIX}"
                 files, unread = read_checked(folder)
             except RefusedError as error:
-                yield fault(str(error), f"push it again: python -m infra template push {name}{SUFFIX}")
+                yield fault(str(error), doctor.command("template push", f"{name}{SUFFIX}"))
                 continue
         errors = [f for f in (*unread, *check_template(name, files)) if f.severity is Severity.ERROR]
         if errors:
             more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
             yield fault(
                 f"template {name}: {errors[0]}{more}",
-                f"fix it until `template check {name}{SUFFIX}` finds no error, then push it",
+                f"fix it until {command('template check', f'{name}{SUFFIX}')} finds no error, then: "
+                + doctor.command("template push", f"{name}{SUFFIX}"),
             )
 
 
@@ -168,7 +181,7 @@ def _passes_table(doctor: DoctorContext, name: str, table: Mapping[str, Any]) ->
         yield fault(
             f"table {name}: its stream is "
             f"{stream.get('StreamViewType', 'off') if stream.get('StreamEnabled') else 'off'}, not NEW_AND_OLD_IMAGES",
-            "deploy the stage again, then run the doctor again: a new stream needs a new event source mapping",
+            f"{doctor.redeploy}, then run the doctor again: a new stream needs a new event source mapping",
         )
     ttl = doctor.client("dynamodb").describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     if ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING") or ttl.get("AttributeName") != "delete_after":
@@ -179,7 +192,9 @@ def _passes_table(doctor: DoctorContext, name: str, table: Mapping[str, Any]) ->
         )
 
 
-def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[DoctorFinding]:
+def _mapping(
+    doctor: DoctorContext, role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[DoctorFinding]:
     uuid = mapping["UUID"]
     if mapping["State"] not in ("Enabled", "Enabling", "Updating"):
         yield fault(
@@ -190,18 +205,18 @@ def _mapping(role: str, mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -
     if result.startswith("PROBLEM"):
         yield fault(
             f"function {role}: Lambda cannot process its event source: {result}",
-            "if a permission is missing, deploy again; if the function fails, its log contains the cause",
+            f"if a permission is missing: {doctor.redeploy}; if the function fails: {doctor.logs_of(role)}",
         )
     for name in SETTINGS:
         if name in wanted and mapping.get(name) != wanted[name]:
             yield fault(
                 f"function {role}: its event source mapping has {name} {mapping.get(name)}, not {wanted[name]}",
-                REDEPLOY,
+                doctor.redeploy,
             )
     if "DestinationConfig" in wanted and not mapping.get("DestinationConfig", {}).get("OnFailure", {}).get(
         "Destination"
     ):
-        yield fault(f"function {role}: has no destination for batches that it gives up", REDEPLOY)
+        yield fault(f"function {role}: has no destination for batches that it gives up", doctor.redeploy)
 
 
 def _recursive_loop(doctor: DoctorContext, role: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 from infra.operate.doctor.context import DoctorContext
-from infra.operate.doctor.findings import DoctorFinding, warning
+from infra.operate.doctor.findings import DoctorFinding, alarm_cause, warning
 
 MAX_CLOCK_SECONDS = 30.0
 """With a greater difference, signatures made here look expired or not yet valid; AWS refuses requests at 5 minutes."""
@@ -31,8 +31,11 @@ def alarms(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     for page in pages.paginate(AlarmNamePrefix=f"passwire-{doctor.stage.name}-", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
             if match := name.match(alarm["AlarmName"]):
-                remedy = f"docs/operations/runbook.md#{match[1].lower()}"
-                yield warning(f"alarm {match[1]} is on: {alarm.get('StateReason', '')}", remedy)
+                yield warning(
+                    f"alarm {match[1]} is on: {alarm.get('StateReason', '')}",
+                    f"read docs/operations/runbook.md#{match[1].lower()}",
+                    cause=alarm_cause(match[1]),
+                )
     topic = doctor.stage.outputs["AlarmTopicArn"]
     subscriptions = doctor.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     if not any(subscription["SubscriptionArn"].startswith("arn:") for subscription in subscriptions):

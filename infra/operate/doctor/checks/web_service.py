@@ -13,6 +13,7 @@ import httpx
 from botocore.exceptions import ClientError
 
 from chalicelib.core.identifiers import PassId
+from chalicelib.http.api import DOCTOR_AGENT
 from chalicelib.http.responses import PKPASS
 from infra.operate.doctor.context import DoctorContext, is_loopback
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
@@ -20,8 +21,6 @@ from infra.operate.doctor.findings import DoctorFinding, fault, warning
 TIMEOUT_SECONDS = 29.0
 """How long API Gateway waits for a function (AWS, "Amazon API Gateway quotas")."""
 DOWNLOADED_PASSES = 3
-REDEPLOY = "deploy the stage again: python -m infra deploy"
-SET_URL = "deploy with --web-service-url and the right URL"
 
 
 def web_service_url(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -29,11 +28,11 @@ def web_service_url(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     url = doctor.web_service_url
     parts = urlsplit(url)
     if parts.scheme != "https" and not (doctor.is_local and is_loopback(url)):
-        yield fault(f"passes contain {url}, but phones call https URLs only", SET_URL)
+        yield fault(f"passes contain {url}, but phones call https URLs only", doctor.set_url())
     if parts.path.endswith("/v1"):
-        yield fault(f"passes contain {url}, to which phones append /v1, and so call /v1/v1", SET_URL)
+        yield fault(f"passes contain {url}, to which phones append /v1, and so call /v1/v1", doctor.set_url())
     if is_loopback(url) and not doctor.is_local:
-        yield fault(f"passes contain a loopback URL, {url}, which phones cannot reach", SET_URL)
+        yield fault(f"passes contain a loopback URL, {url}, which phones cannot reach", doctor.set_url())
     yield from _find_other_stage(doctor, url)
 
 
@@ -50,14 +49,14 @@ def gateway(doctor: DoctorContext) -> Iterator[DoctorFinding]:
         if listed.status_code != HTTPStatus.NO_CONTENT or listed.content:
             yield fault(
                 f"{url}: answers {listed.status_code}, not 204, when an unknown phone asks which passes changed",
-                "check that this is the stage's API, read the api function's log, then deploy again",
+                f"check that this is the stage's API, read {doctor.logs_of('api')}, then: {doctor.redeploy}",
             )
         unrouted = http.get(f"{url}/v1/no-such-route")
         if unrouted.status_code != HTTPStatus.NOT_FOUND or not _is_json(unrouted):
-            yield fault(f"{url}: answers {unrouted.status_code} to an unknown path, not 404 with JSON", REDEPLOY)
+            yield fault(f"{url}: answers {unrouted.status_code} to an unknown path, not 404 with JSON", doctor.redeploy)
         logged = http.post(f"{url}/v1/log", json={"logs": ["passwire doctor: this is a test"]})
         if logged.status_code != HTTPStatus.OK:
-            yield fault(f"{url}: answers {logged.status_code} to a phone's log message, not 200", REDEPLOY)
+            yield fault(f"{url}: answers {logged.status_code} to a phone's log message, not 200", doctor.redeploy)
 
 
 def download(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -76,13 +75,16 @@ def download(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             except httpx.TransportError as error:
                 yield _unreachable(url, error)
                 return
-            yield from check_download(pass_id, answer, web_service_url=url)
+            yield from check_download(doctor, pass_id, answer, web_service_url=url)
 
 
-def check_download(pass_id: PassId, answer: httpx.Response, *, web_service_url: str) -> Iterator[DoctorFinding]:
+def check_download(
+    doctor: DoctorContext, pass_id: PassId, answer: httpx.Response, *, web_service_url: str
+) -> Iterator[DoctorFinding]:
     """Check the answer to a pass's download request.
 
     Args:
+        doctor: the stage.
         pass_id: the requested pass.
         answer: the answer, with its body.
         web_service_url: the URL that the pass must contain.
@@ -96,7 +98,7 @@ def check_download(pass_id: PassId, answer: httpx.Response, *, web_service_url: 
     if answer.status_code != HTTPStatus.OK:
         yield fault(
             f"pass {pass_id}: cannot be downloaded, status {answer.status_code}",
-            "read the event request_failed in the api function's log: it contains the cause",
+            f"{doctor.command('logs', '--function', 'api', '--event', 'request_failed')}: it contains the cause",
         )
         return
     kind = answer.headers.get("Content-Type", "")
@@ -106,16 +108,16 @@ def check_download(pass_id: PassId, answer: httpx.Response, *, web_service_url: 
     except (zipfile.BadZipFile, KeyError, ValueError):
         yield fault(
             f"pass {pass_id}: the download is not a pass ({kind or 'no content type'})",
-            f"the API's binary media types are not set; {REDEPLOY}",
+            f"set the API's binary media types: {doctor.redeploy}",
         )
         return
     if kind != PKPASS:
-        yield fault(f"pass {pass_id}: is served with content type {kind or '(none)'}, not {PKPASS}", REDEPLOY)
+        yield fault(f"pass {pass_id}: is served with content type {kind or '(none)'}, not {PKPASS}", doctor.redeploy)
     named = content.get("webServiceURL")
     if named != web_service_url:
         yield fault(
             f"pass {pass_id}: contains the URL {named}, but this stage's is {web_service_url}",
-            "deploy with --web-service-url and the URL that phones should use",
+            doctor.set_url(),
         )
 
 
@@ -126,7 +128,7 @@ def _find_other_stage(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding
     if host.startswith(f"{api_id}.execute-api.") or f"/restapis/{api_id}/" in url:
         return
     if ".execute-api." in host:
-        yield fault(f"passes contain {url}, but this stage's API is {doctor.stage.api_url}", SET_URL)
+        yield fault(f"passes contain {url}, but this stage's API is {doctor.stage.api_url}", doctor.set_url())
         return
     gateway = doctor.client("apigateway")
     try:
@@ -142,7 +144,7 @@ def _find_other_stage(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding
     if api_id not in {mapping["restApiId"] for mapping in mappings}:
         yield fault(
             f"passes contain {url}, but that domain is not mapped to this stage's API {api_id}",
-            "map the domain to that API in API Gateway, or deploy with --web-service-url and the right URL",
+            f"map the domain to that API in API Gateway, or: {doctor.set_url()}",
         )
 
 
@@ -151,15 +153,17 @@ def _unreachable(url: str, error: httpx.TransportError) -> DoctorFinding:
         return fault(
             f"{url}: phones do not trust its TLS certificate: {error}",
             "install a certificate of a public authority for this domain name, with its intermediates",
+            cause=f"unreachable {url}",
         )
     return fault(
         f"{url}: cannot be reached: {type(error).__name__}: {error}",
         "check the domain's DNS records, and that this machine's network allows the connection",
+        cause=f"unreachable {url}",
     )
 
 
 def _http_client() -> httpx.Client:
-    return httpx.Client(timeout=TIMEOUT_SECONDS, headers={"Accept": "*/*"})
+    return httpx.Client(timeout=TIMEOUT_SECONDS, headers={"Accept": "*/*", "User-Agent": DOCTOR_AGENT})
 
 
 def _is_json(answer: httpx.Response) -> bool:

@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -201,16 +202,16 @@ def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
     s3.put_object(Bucket=bucket, Key="templates/x", Body=b"kept")
     s3.put_object(Bucket=bucket, Key="templates/x", Body=b"kept twice")
 
-    done = commands("destroy", "--stage", stage.name, "--confirm", "another")
-    assert (done.code, stage.status is None) == (1, False)
+    done = commands("destroy", "--stage", stage.name)
+    assert (done.code, stage.status is None) == (2, False)
     dynamodb.put_item(TableName=deployed.tables["devices"], Item={"device_library_identifier": {"S": "d"}})
     assert boto3.client("cloudformation").describe_stacks(StackName=stage.deployer.stack_name)["Stacks"][0][
         "EnableTerminationProtection"
     ]
-    done = commands("destroy", "--stage", stage.name, "--confirm", stage.name)
+    done = commands("destroy", "--stage", stage.name, "--yes")
     assert done.code == 0, done.err
     assert "registered devices: 1; the URL that they call is deleted with the stage" in " ".join(done.err.split())
-    assert f"kept     {table}" in done.out
+    assert re.search(rf"^{table} +kept$", done.out, re.MULTILINE)
     assert stage.status is None
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
 
@@ -229,7 +230,7 @@ def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
     assert Stage.open(stage.name).tables["passes"] == table
     assert dynamodb.get_item(TableName=table, Key=PASS)["Item"] == PASS
 
-    done = commands("destroy", "--stage", stage.name, "--confirm", stage.name, "--with-data")
+    done = commands("destroy", "--stage", stage.name, "--yes", "--with-data")
     assert done.code == 0, done.err
     assert "AWS keeps a backup of each table for 35 days" in " ".join(done.err.split())
     assert tables_of(stage) == []

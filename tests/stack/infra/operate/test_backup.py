@@ -286,17 +286,48 @@ def test_suffix_selects_tables_restored_to_a_point_in_time(local: LocalRun, tmp_
         dynamodb.delete_table(TableName=f"{name}-restored")
 
 
+def test_dry_run_counts_what_a_restore_would_write_and_notify(
+    local: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone, tmp_path: Path
+) -> None:
+    """Standard output and input carry the backup; the dry run writes nothing."""
+    wipe(local, "passes")
+    eventually(lambda: not rows(local, "registrations"), "the removal of other tests' registrations")
+    pass_ids = [pipeline.writes(f"D-{secrets.token_hex(4)}", fields={"gate": "A1"}) for _ in range(3)]
+    adds(phone, issuer, pass_ids[0])
+    command = [sys.executable, "-m", "infra"]
+    written = subprocess.check_output([*command, "backup", "--stage", STAGE, "--to", "-"], cwd=PROJECT)
+    path = tmp_path / "b.gz"
+    path.write_bytes(written)
+    assert file.verify(path).counts["passes"] == 3
+    pipeline.writes(pass_ids[0].serial_number, fields={"gate": "B2"})
+    pipeline.deletes(pass_ids[1])
+    restoring = [*command, "restore", "--stage", STAGE, "--from", "-", "--dry-run", "--json"]
+    plan = json.loads(subprocess.run(restoring, input=written, cwd=PROJECT, capture_output=True, check=True).stdout)
+    assert {name: plan[name] for name in ("new", "changed", "unchanged", "devices")} == {
+        "new": 1, "changed": 1, "unchanged": 1, "devices": 1,
+    }  # fmt: skip
+    assert len(rows(local, "passes")) == 2
+    done = infra("restore", "--from", path, "--yes", "--json")
+    assert json.loads(done.stdout)["changed"]["passes"] == 2
+    for pass_id in pass_ids:
+        pipeline.deletes(pass_id)
+
+
 @pytest.mark.usefixtures("second_stage")
 def test_impossible_backups_and_restores_are_refused_in_a_sentence(tmp_path: Path) -> None:
     existing = tmp_path / "existing.gz"
     file.write(existing, stage="dev", begun_at="2026-11-25T16:00:00+00:00", items=[])
     done = infra("backup", "--to", existing)
-    assert str(done.exception) == f"{existing}: already exists; choose another file, or move this one away"
+    assert str(done.exception) == f"{existing}: exists; give another name"
     done = infra("restore", "--from", tmp_path / "b.gz", "--yes")
     assert str(done.exception) == f"{tmp_path / 'b.gz'}: no such file"
     assert infra("restore", "--from", existing).exit_code == 2
-    done = infra("backup", "--to", "s3://bucket")
-    assert str(done.exception) == "s3://bucket: not an S3 object; write s3://bucket/folder/backup.jsonl.gz"
+    assert infra("backup", "--to", "s3://bucket").exit_code == 2
+    for arguments in (["backup", "--to"], ["restore", "--yes", "--from"]):
+        done = infra(*arguments, "s3://no-such-bucket/b.gz")
+        assert str(done.exception) == "s3://no-such-bucket/b.gz: there is no bucket no-such-bucket; create it first"
+    done = infra("backup", "--to", tmp_path / "no-such-folder" / "b.gz")
+    assert "there is no folder" in str(done.exception)
 
 
 @pytest.mark.usefixtures("second_stage")

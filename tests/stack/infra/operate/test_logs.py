@@ -10,6 +10,7 @@ import httpx
 from infra.local.run import LocalRun
 from infra.operate.logs import LogLine, read_logs
 from infra.stage.stage import Stage
+from tests.conftest import Pipeline
 from tests.support.aws_stand_in import Answer, Request, aws_stand_in, json_answer
 from tests.support.command_line import infra
 from tests.support.eventually import eventually
@@ -44,6 +45,29 @@ def test_json_option_prints_one_object_per_line(stack: LocalRun) -> None:
     (line,) = eventually(printed, "the line")
     assert line["function"] == "api"
     assert line["event"]
+
+
+def test_lines_are_selected_by_function_event_and_pass(stack: LocalRun, pipeline: Pipeline, serial_number: str) -> None:
+    pass_id = str(pipeline.writes(serial_number, fields={"gate": "A1"}))
+    pipeline.writes(f"{serial_number}2", fields={"gate": "A1"})
+
+    def printed(*options: str) -> list[dict[str, Any]]:
+        done = infra("logs", "--stage", stack.stage, "--since", "5m", "--json", *options)
+        assert done.returncode == 0, done.stderr
+        return list(map(json.loads, done.stdout.splitlines()))
+
+    stamped = eventually(lambda: printed("--pass", pass_id, "--event", "stamped"), "the stamp of the pass")
+    assert {(line["event"], line["pass_id"]) for line in stamped} == {("stamped", pass_id)}
+    assert {line["function"] for line in printed("--function", "push")} == {"push"}
+    assert {line["event"] for line in printed("--event", "stamped", "--event", "devices_found")} <= {
+        "stamped", "devices_found",
+    }  # fmt: skip
+    done = infra("logs", "--stage", stack.stage, "--event", "no_such_event")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no such lines since 20" in done.stderr
+    done = infra("logs", "--stage", stack.stage, "--function", "mistyped")
+    assert done.returncode == 2
+    assert "has no function 'mistyped'; it has" in " ".join(done.stderr.split())
 
 
 def test_function_without_a_log_group_is_skipped(stack: LocalRun) -> None:

@@ -1,6 +1,7 @@
 """Tests of `push status|redrive|send|removals` with the deployed local run."""
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,14 @@ def test_dead_letter_is_shown_without_its_devices_and_redriven(
     assert holder.device_library_identifier not in json.dumps(shown)
 
     done = infra("push", "redrive", "--stage", "local", "--json")
-    assert json.loads(done.stdout) == {"tasks": 1, "rechecks": 0, "batches": 0, "kept": {}}
+    assert json.loads(done.stdout) == {
+        "tasks": 1,
+        "rechecks": 0,
+        "batches": 0,
+        "discarded": 0,
+        "kept": {},
+        "devices": 1,
+    }
     eventually(lambda: apns.pushes_to(holder), "the push of the dead letter")
     assert status()["queues"]["dead_letter"]["waiting"] == 0
 
@@ -73,7 +81,7 @@ def test_refused_item_is_rechecked_and_stays_on_record_until_it_is_valid(
     assert str(pass_id) in summary
     assert "no_such_field" in summary
     done = json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)
-    assert done == {"tasks": 0, "rechecks": 1, "batches": 0, "kept": {}}
+    assert done == {"tasks": 0, "rechecks": 1, "batches": 0, "discarded": 0, "kept": {}, "devices": 0}
     assert eventually(lambda: status()["dead_letters"], "the second refusal") == {summary: 1}
     infra("push", "redrive", "--stage", "local", "--discard-refused")
     assert status()["dead_letters"] == {}
@@ -90,7 +98,7 @@ def test_redrive_pushes_passes_that_were_refused_and_are_valid_now(
         boto3.client("sqs").send_message(QueueUrl=stack.queues["dead_letter"], MessageBody=json.dumps(body))
     eventually(lambda: sum(status()["dead_letters"].values()) == 3, "the dead letters")
     done = json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)
-    assert done == {"tasks": 0, "rechecks": 1, "batches": 0, "kept": {"refused: pass_id is missing": 1}}
+    assert (done["rechecks"], done["devices"], done["kept"]) == (1, 1, {"refused: pass_id is missing": 1})
     eventually(lambda: apns.pushes_to(holder), "the push of the redriven item")
 
 
@@ -103,7 +111,7 @@ def test_redrive_reads_a_given_up_stream_batch_again(
     boto3.client("sqs").send_message(
         QueueUrl=stack.queues["stream_failure"], MessageBody=json.dumps({"DDBStreamBatchInfo": newest_record(stack)})
     )
-    assert json.loads(infra("push", "redrive", "--stage", "local", "--json").stdout)["batches"] == 1
+    assert json.loads(infra("push", "redrive", "--yes", "--stage", "local", "--json").stdout)["batches"] == 1
     eventually(lambda: len(apns.pushes_to(holder)) == 2, "the push of the batch that was read again")
 
 
@@ -138,23 +146,25 @@ def test_held_removals_are_listed_by_pass_type_and_reason(hold_removal: Callable
         "pass_type_identifier": pass_type_identifier,
         "reason": "400 BadDeviceToken",
         "devices": 1,
-        "oldest_change": 1_700_000_000.0,
+        "oldest_change": "2023-11-14T22:13:20Z",
     }
     for _ in range(2):
         done = infra("push", "removals", "--stage", "local", "--json")
         assert json.loads(done.stdout) == [expected]
         assert holder.device_library_identifier not in done.stdout
-    assert "1 x " in infra("push", "removals", "--stage", "local").stdout
+    shown = infra("push", "removals", "--stage", "local")
+    assert re.search(r"400 BadDeviceToken +1 +2023-11-14T22:13:20Z", shown.stdout)
+    assert "python -m infra push removals accept --stage local" in shown.stderr
 
 
 def test_accepting_removes_unchanged_devices(stack: LocalRun, hold_removal: Callable[..., str], holder: Phone) -> None:
     """Only devices of the given type are removed, and only once."""
     pass_type_identifier = hold_removal()
     done = infra("push", "removals", "accept", "--type", "pass.com.example.other", "--stage", "local", "--json")
-    assert json.loads(done.stdout) == {"removed": 0, "pushed": 0, "gone": 0}
+    assert json.loads(done.stdout) == {"removed": 0, "pushed": 0, "unregistered": 0}
     assert is_registered(stack, holder)
-    done = infra("push", "removals", "accept", "--type", pass_type_identifier, "--stage", "local", "--json")
-    assert json.loads(done.stdout) == {"removed": 1, "pushed": 0, "gone": 0}
+    done = infra("push", "removals", "accept", "--type", pass_type_identifier, "--stage", "local", "--json", "--yes")
+    assert json.loads(done.stdout) == {"removed": 1, "pushed": 0, "unregistered": 0}
     assert not is_registered(stack, holder)
     assert json.loads(infra("push", "removals", "--stage", "local", "--json").stdout) == []
 
@@ -163,8 +173,8 @@ def test_accepting_keeps_and_pushes_to_devices_that_registered_since(
     stack: LocalRun, hold_removal: Callable[..., str], holder: Phone, apns: Apns
 ) -> None:
     hold_removal(as_it_is=False)
-    done = infra("push", "removals", "accept", "--stage", "local", "--json")
-    assert json.loads(done.stdout) == {"removed": 0, "pushed": 1, "gone": 0}
+    done = infra("push", "removals", "accept", "--stage", "local", "--json", "--yes")
+    assert json.loads(done.stdout) == {"removed": 0, "pushed": 1, "unregistered": 0}
     assert is_registered(stack, holder)
     eventually(lambda: apns.pushes_to(holder), "the push that was kept")
 
@@ -177,7 +187,7 @@ def test_discarding_keeps_the_devices_and_pushes_to_them(
     assert done.stdout == "0 devices removed, 1 to be pushed to again, 0 no longer existed\n"
     assert is_registered(stack, holder)
     eventually(lambda: apns.pushes_to(holder), "the push that was kept")
-    assert infra("push", "removals", "--stage", "local").stdout == "no removals are held\n"
+    assert infra("push", "removals", "--stage", "local").stderr == "no removals are held\n"
 
 
 def newest_record(stack: LocalRun) -> dict[str, object]:
@@ -208,7 +218,7 @@ def test_push_of_a_pass_without_devices_is_an_error(pipeline: Pipeline) -> None:
     pass_id = PassId(pipeline.pass_type_identifier, secrets.token_hex(4))
     done = infra("push", "send", str(pass_id), "--stage", "local")
     assert done.returncode == 1
-    assert done.stderr == f"error: pass {pass_id}: no device is registered for it\n"
+    assert done.stderr == f"error: pass {pass_id}: no device is registered for it; nothing was sent\n"
 
 
 def test_passes_changed_since_a_time_are_stamped_and_pushed_again(
@@ -228,7 +238,7 @@ def test_passes_changed_since_a_time_are_stamped_and_pushed_again(
 
 def test_time_in_the_future_matches_no_pass(stack: LocalRun) -> None:
     done = infra("push", "send", "--changed-since", "2099-01-01", "--stage", stack.stage)
-    assert "one of the 0 passes" in done.stdout
+    assert "pushes of 0 passes changed since 2099-01-01T00:00:00Z; 0 devices to notify" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("pass.a/1", "--changed-since", "1h")], ids=["neither", "both"])

@@ -41,12 +41,12 @@ def test_missing_secret_names_the_command_that_writes_it() -> None:
         (lambda secrets: secrets.pass_type(TYPE), f"cert import {TYPE} FILE... --stage prod"),
         (lambda secrets: secrets.authentication_keys(), "deploy --stage prod"),
     ):
-        assert with_remedy(missing(read)).endswith(f"; run: python -m infra {command}")
+        assert with_remedy(missing(read)).endswith(f"; run: passwire {command}")
 
 
 def test_missing_apns_key_names_the_command_that_stores_it() -> None:
     error = ConfigurationError(f"secret passwire/prod/apns-keys/{TYPE} is missing in Secrets Manager")
-    assert with_remedy(error).endswith(f"run: python -m infra cert rotate {TYPE} KEY.p8 --stage prod")
+    assert with_remedy(error).endswith(f"run: passwire cert rotate {TYPE} KEY.p8 --stage prod")
 
 
 def test_expired_certificate_names_the_command_that_replaces_it(chain: DevelopmentChain) -> None:
@@ -57,23 +57,23 @@ def test_expired_certificate_names_the_command_that_replaces_it(chain: Developme
     )
     error = error_of(lambda: signer.sign(b"{}", at=datetime(2126, 1, 1, tzinfo=UTC)))
     command = f"cert rotate {signer.pass_type_identifier} FILE... --stage STAGE"
-    assert with_remedy(error).endswith(f"and import it; run: python -m infra {command}")
+    assert with_remedy(error).endswith(f"and import it; run: passwire {command}")
 
 
 def test_missing_template_names_the_command_that_uploads_it() -> None:
     error = error_of(lambda: Templates().get("missing"))
-    assert with_remedy(error).endswith("run: python -m infra template push missing.pass --stage STAGE")
+    assert with_remedy(error).endswith("run: passwire template push missing.pass --stage STAGE")
 
 
 def test_invalid_apns_key_and_missing_variable_name_their_commands() -> None:
     error = error_of(lambda: ProviderToken(team_identifier="T", key_id="K", private_key="none"))
-    assert with_remedy(error).endswith("run: python -m infra cert rotate PASS_TYPE KEY.p8 --stage STAGE")
+    assert with_remedy(error).endswith("run: passwire cert rotate PASS_TYPE KEY.p8 --stage STAGE")
     error = error_of(lambda: Settings.from_environment({}))
-    assert with_remedy(error).endswith("run: python -m infra deploy --stage STAGE")
+    assert with_remedy(error).endswith("run: passwire deploy --stage STAGE")
 
 
 def test_other_errors_are_left_alone() -> None:
-    for text in ("something else", "secret passwire/dev/pass-types/x is damaged; run: python -m infra cert rotate x"):
+    for text in ("something else", "secret passwire/dev/pass-types/x is damaged; run: passwire cert rotate x"):
         assert with_remedy(StageError(text)) == text
 
 

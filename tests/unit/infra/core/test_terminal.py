@@ -14,7 +14,17 @@ from rich.table import Table
 from chalicelib.core.errors import RefusedError
 from infra.commands import main
 from infra.commands.dialogue import Terminal
-from infra.core.terminal import PlainConsole, printable, printable_lines, styled, write_json, write_line, write_text
+from infra.core.terminal import (
+    PlainConsole,
+    printable,
+    printable_lines,
+    styled,
+    write_json,
+    write_line,
+    write_table,
+    write_text,
+    write_values,
+)
 from infra.operate.logs import LogLine
 
 EVIL = "\x1b]0;title\x07\x1b[2J[red]red[/red]\x9b31m\u202egnp.exe\u2066 :warning: \r\x08\x7f\u2028end"
@@ -120,7 +130,7 @@ def test_names_of_folders_and_faults_of_templates_are_harmless(
         (folder / "pass.json").write_text(json.dumps({"x\x1b[2J[red]": 1}))
         (folder / "b\x1b]0;t\x07.png").write_bytes(b"x")
     monkeypatch.setattr("sys.argv", ["infra", "template", "check", str(invalid)])
-    assert main() == 1
+    assert main() == 2
     of_name = capsys.readouterr()
     monkeypatch.setattr("sys.argv", ["infra", "template", "check", str(valid)])
     with pytest.raises(SystemExit):
@@ -131,10 +141,45 @@ def test_names_of_folders_and_faults_of_templates_are_harmless(
         assert r"\x1b[2J[red]" in captured.out + captured.err
 
 
+ROWS = [("pass.com.acme.boarding", "12", EVIL), ("p", "3", "x")]
+
+
+def test_table_has_a_header_and_no_trailing_spaces(capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(
+        ("pass type", "devices", "note"), [("pass.com.acme", "1,200", "x"), ("p", "3", "")], numbers=("devices",)
+    )
+    assert capsys.readouterr().out == (
+        "pass type      devices  note\npass.com.acme    1,200  x\np                    3\n"
+    )
+
+
+def test_narrow_terminal_gets_each_row_as_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    write_table(("pass type", "devices", "team"), [("pass.com.acme.boarding", "12", "ABCDE12345")])
+    assert capsys.readouterr().out == "pass.com.acme.boarding\n  devices  12\n  team     ABCDE12345\n"
+
+
+def test_cells_and_values_are_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(("a", "b", "c"), ROWS)
+    write_values([(EVIL, EVIL)])
+    shown = capsys.readouterr().out
+    assert is_harmless(shown)
+    assert shown.count(r"\x1b[2J[red]") == 3
+
+
+class Keyboard(io.StringIO):
+    """Standard input at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_what_a_deployment_shows_and_asks_is_harmless(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    monkeypatch.setattr(sys, "stdin", Keyboard("n\n"))
     with Terminal(stage=EVIL, yes=False) as dialogue:
         dialogue.on_progress(EVIL)
         assert not dialogue.allows(f"take over {EVIL}?")

@@ -125,7 +125,7 @@ def test_rolled_back_import_is_removed_and_the_same_command_continues(cloud: Clo
             return False
 
     deployer = Deployer("dev", on_progress=lambda _: None)
-    sentence = r"passwire-dev is in IMPORT_ROLLBACK_COMPLETE, .*; run: python -m infra destroy --stage dev"
+    sentence = r"passwire-dev is in IMPORT_ROLLBACK_COMPLETE, .*; run: passwire destroy --stage dev"
     with pytest.raises(DeployError, match=sentence):
         deployer.change(template, parameters={}, dialogue=Declines())
     assert not {"DeleteStack", "CreateChangeSet"} & set(cloud.actions())

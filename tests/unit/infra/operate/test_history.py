@@ -2,7 +2,8 @@
 
 import pytest
 
-from infra.operate.history import CHANGES_PER_QUERY, any_of, describe, phrases
+from infra.operate.history import CHANGES_PER_QUERY, any_of, describe
+from infra.operate.logs import phrases
 
 
 def test_filter_pattern_has_the_form_and_length_that_aws_accepts() -> None:
@@ -55,6 +56,10 @@ SENTENCES: dict[str, tuple[dict[str, object], str]] = {
         "device a1 registered again",
     ),
     "full download": ({"event": "downloaded", "bytes": 10, "modified": True}, "downloaded, 10 bytes"),
+    "download of the doctor": (
+        {"event": "downloaded", "bytes": 10, "modified": True, "caller": "doctor"},
+        "downloaded by `doctor`, not by a phone, 10 bytes",
+    ),
     "unmodified download": ({"event": "downloaded", "modified": False}, "requested by a phone that has it"),
     "invalid item": (
         {"event": "pass_item_refused", "error": "no template"},

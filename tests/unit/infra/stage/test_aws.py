@@ -1,6 +1,8 @@
 """AWS clients, and AWS's errors explained in one sentence."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import (
@@ -11,6 +13,7 @@ from botocore.exceptions import (
     NoRegionError,
     ReadTimeoutError,
 )
+from botocore.session import Session
 
 from infra.stage import aws
 from tests.support.aws_stand_in import Answer, aws_stand_in
@@ -82,3 +85,45 @@ def test_write_is_repeated_after_a_transaction_conflict() -> None:
         aws.retry_conflicts(aws.client("dynamodb")).delete_item(**write)
         with pytest.raises(ClientError, match=aws.TRANSACTION_CONFLICT):  # botocore alone does not repeat it
             aws.client("dynamodb").delete_item(**write)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No profile, region or keys."""
+    for name in ("AWS_PROFILE", *aws.KEY_VARIABLES, *aws.REGION_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("variables", "option", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, None, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, None, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, None, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1"}, "eu-central-1", "eu-central-1"),
+    ],
+)
+def test_region_of_option_and_of_either_variable_is_used(
+    environment: pytest.MonkeyPatch, variables: dict[str, str], option: str | None, region: str
+) -> None:
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    with aws.selected(profile=None, region=option):
+        assert Session().get_config_variable("region") == region
+    assert {name: os.environ[name] for name in aws.REGION_VARIABLES if name in os.environ} == variables
+
+
+def test_named_profile_takes_precedence_over_keys_of_the_environment(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials").write_text("[work]\naws_access_key_id = of-work\naws_secret_access_key = x\n")
+    environment.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    environment.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    environment.setenv("AWS_ACCESS_KEY_ID", "of-environment")
+    environment.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    assert aws.profiles() == ["work"]
+    with aws.selected(profile="work", region=None):
+        assert Session().get_credentials().access_key == "of-work"
+    assert Session().get_credentials().access_key == "of-environment"
+    assert "AWS_PROFILE" not in os.environ

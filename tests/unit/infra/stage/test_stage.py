@@ -1,12 +1,14 @@
 """The handle on a deployed stage: names read from outputs, and one sentence where it cannot be opened."""
 
+from contextlib import AbstractContextManager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.stage.errors import StageError
-from infra.stage.stage import STAGE_NAME, Stage, check_stage_name, snake_case
-from tests.support.aws_stand_in import answering, refusing
+from infra.stage.stage import STAGE_NAME, Stage, check_stage_name, deployed_stages, snake_case
+from tests.support.aws_stand_in import Answer, answering, aws_stand_in, refusing
 
 OUTPUTS = {
     "ApiUrl": "https://api.example/api",
@@ -28,7 +30,29 @@ DESCRIBED = (
     "<CreationTime>2026-11-25T00:00:00Z</CreationTime><Outputs>{outputs}</Outputs></member>"
     "</Stacks></DescribeStacksResult></DescribeStacksResponse>"
 )
+LISTED = (
+    '<ListStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><ListStacksResult>'
+    "<StackSummaries>"
+    + "".join(
+        f"<member><StackName>{name}</StackName><StackStatus>{status}</StackStatus>{parent}"
+        "<CreationTime>2026-11-25T00:00:00Z</CreationTime></member>"
+        for name, status, parent in (
+            ("passwire-staging", "CREATE_COMPLETE", ""),
+            ("passwire-prod", "UPDATE_COMPLETE", ""),
+            ("passwire-old", "DELETE_COMPLETE", ""),
+            ("passwire-prod-nested", "CREATE_COMPLETE", "<ParentId>arn:aws:cloudformation:x</ParentId>"),
+            ("passwire-Other", "CREATE_COMPLETE", ""),
+            ("website", "CREATE_COMPLETE", ""),
+        )
+    )
+    + "</StackSummaries></ListStacksResult></ListStacksResponse>"
+)
 OUTPUT = "<member><OutputKey>{}</OutputKey><OutputValue>{}</OutputValue></member>"
+
+
+def listing(otherwise: str) -> AbstractContextManager[str]:
+    """Answer ListStacks with `LISTED`, and everything else with another text."""
+    return aws_stand_in(lambda request: Answer(LISTED if request.operation == "ListStacks" else otherwise))
 
 
 def described(status: str, outputs: dict[str, str]) -> str:
@@ -45,7 +69,7 @@ def test_names_are_read_from_outputs_by_role() -> None:
 
 
 def test_missing_output_says_to_deploy_with_this_version() -> None:
-    with pytest.raises(StageError, match=r"stage dev: its stack has no output TemplatesBucketName.*infra deploy"):
+    with pytest.raises(StageError, match=r"stage dev: its stack has no output TemplatesBucketName.*passwire deploy"):
         _ = Stage("dev", {}).templates_bucket
 
 
@@ -63,9 +87,25 @@ def test_open_reads_the_outputs_without_internal_ones() -> None:
     ("status", "outputs"), [("CREATE_IN_PROGRESS", {}), ("ROLLBACK_COMPLETE", {}), ("DELETE_COMPLETE", OUTPUTS)]
 )
 def test_open_refuses_a_stage_that_is_not_deployed(status: str, outputs: dict[str, str]) -> None:
-    refused = pytest.raises(StageError, match="stage dev is not deployed; run: python -m infra deploy --stage dev")
-    with answering(described(status, outputs)), refused:
+    refused = pytest.raises(
+        StageError, match=r"stage dev is not deployed; .*to deploy it, run: passwire deploy --stage dev"
+    )
+    with listing(described(status, outputs)), refused:
         Stage.open("dev")
+
+
+def test_stages_are_listed_without_deleted_nested_and_other_stacks() -> None:
+    with listing(""):
+        assert [(stage.name, stage.status) for stage in deployed_stages()] == [
+            ("prod", "UPDATE_COMPLETE"),
+            ("staging", "CREATE_COMPLETE"),
+        ]
+
+
+def test_unknown_stage_is_answered_with_the_known_ones() -> None:
+    refused = pytest.raises(StageError, match="stage prd is not deployed; deployed here: prod, staging; ")
+    with listing(described("DELETE_COMPLETE", {})), refused:
+        Stage.open("prd")
 
 
 def test_open_refuses_a_stage_that_has_no_stack() -> None:

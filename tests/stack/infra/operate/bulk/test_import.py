@@ -25,9 +25,9 @@ from chalicelib.aws.templates import Templates
 from chalicelib.core.errors import RefusedError
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
+from infra.operate.bulk.files.kinds import open_rows
 from infra.operate.bulk.importing import Imported, ImportStoppedError, Plan, import_passes
 from infra.operate.bulk.journal import ImportRunsError, Journal
-from infra.operate.bulk.rows import open_rows
 from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.command_line import infra
@@ -232,7 +232,7 @@ def test_numbers_and_times_of_parquet_are_imported_and_nan_is_an_absent_value(
         (
             "serial_number,Member,gaet",
             {},
-            "column 'Member', 'gaet': neither a field of template 'member'.*--map 'Member'=",
+            "column 'Member', 'gaet': neither a field of template 'member'.*--map Member=",
         ),
         ("serial_number,fields.gaet", {}, "column 'fields.gaet': neither a field"),
         ("serial_number,member", {"mapping": {"membr": "member"}}, "--map: the file has no column 'membr'"),

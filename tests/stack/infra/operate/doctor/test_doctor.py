@@ -30,6 +30,7 @@ from infra.operate.doctor.checks.web_service import check_download
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding
 from infra.operate.doctor.run import run_checks
+from infra.operate.history import History
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage.secrets import put_pass_type
 from infra.stage.stage import Stage
@@ -665,8 +666,8 @@ def test_pass_with_the_url_of_another_stage_is_found(deployment: Deployment) -> 
     pass_id, token = next(doctor.issued_passes)
     path = f"/v1/passes/{pass_id.pass_type_identifier}/{pass_id.serial_number}"
     served = httpx.get(doctor.web_service_url + path, headers={"Authorization": f"ApplePass {token}"}, timeout=20)
-    assert list(check_download(pass_id, served, web_service_url=doctor.web_service_url)) == []
-    (finding,) = check_download(pass_id, served, web_service_url="https://passes.example.com")
+    assert list(check_download(doctor, pass_id, served, web_service_url=doctor.web_service_url)) == []
+    (finding,) = check_download(doctor, pass_id, served, web_service_url="https://passes.example.com")
     assert "but this stage's is https://passes.example.com" in finding.found
 
 
@@ -688,17 +689,32 @@ def test_fault_is_printed_with_its_fix_and_exit_code_1(deployed: Stage) -> None:
     finally:
         sqs.purge_queue(QueueUrl=deployed.queues["dead_letter"])
     assert done.exit_code == 1
-    assert "fault: invalid pass items or given-up pushes in the dead-letter queue: 1" in done.stdout
-    assert "to do: list them: python -m infra push status" in done.stdout
-    assert "1 fault, 0 warnings" in done.stdout
+    headline, *rest = done.stdout.splitlines()
+    assert headline == f"stage {STAGE}: 1 fault, 0 warnings: devices are not updated as they should be"
+    assert rest[0] == "fault    invalid pass items or given-up pushes in the dead-letter queue: 1"
+    assert rest[1].split() == ["to", "do:", "passwire", "push", "status", "--stage", STAGE]
+    assert len([line for line in rest if line.startswith("ok ")]) == len(CHECKS) - 1
 
 
 def test_exit_code_is_0_if_there_are_only_warnings(deployment: Deployment) -> None:
     with unsubscribed(deployment):
         done = CliRunner().invoke(app, ["doctor", "--stage", STAGE])
     assert done.exit_code == 0, done.output
-    assert "warning: alarms reach no person" in done.stdout
-    assert "0 faults, 1 warning" in done.stdout
+    assert "warning  alarms reach no person" in done.stdout
+    assert done.stdout.startswith(f"stage {STAGE}: 0 faults, 1 warning: devices are updated\n")
+
+
+def test_downloads_of_the_doctor_are_marked_in_the_history(deployment: Deployment) -> None:
+    doctor = DoctorContext(deployment.stage)
+    pass_id, _ = next(doctor.issued_passes)
+    since = time.time() - 5
+    assert deployment.examine("download") == []
+
+    def sentences() -> list[str]:
+        return [entry.description for entry in History(deployment.stage).of(pass_id, since=since)]
+
+    found = eventually(lambda: [text for text in sentences() if "download" in text], "the download in the history")
+    assert found[-1].startswith("downloaded by `doctor`, not by a phone, ")
 
 
 def test_findings_contain_no_secret(deployment: Deployment) -> None:

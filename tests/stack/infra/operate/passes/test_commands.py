@@ -1,11 +1,8 @@
 """Tests of `pass issue|link|update|void|unvoid|show|list|delete` on the command line."""
 
 import json
-import os
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,10 +16,9 @@ from typer.testing import CliRunner, Result
 from chalicelib.core.identifiers import PassId
 from infra.commands import app
 from infra.local.phone import Phone
-from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
-from tests.support.command_line import interrupt
+from tests.support.command_line import AtTerminal
 from tests.support.eventually import eventually
 from tests.support.qr import read_qr
 
@@ -179,7 +175,8 @@ def test_update_keeps_all_other_values_of_the_item(cli: PassCommands, pass_id: P
     }
     cli.table.put_item(Item=before)
     done = cli.run_json("update", pass_id, "--field", "seat=15A", "--override", '{"groupingIdentifier": "g"}')
-    assert done == {"pass_id": str(pass_id), "devices": 0}
+    paths = ["fields.seat", "overrides.groupingIdentifier"]
+    assert done == {"pass_id": str(pass_id), "changed": paths, "devices": 0, "notified": 0}
     changed = {
         **before,
         "fields": {"gate": "A7", "seat": {"value": "15A", "label": "SITZ"}},
@@ -197,6 +194,54 @@ def test_update_keeps_all_other_values_of_the_item(cli: PassCommands, pass_id: P
     assert cli.item(pass_id) == {**changed, "voided": True}
     cli.run_json("unvoid", pass_id)
     assert cli.item(pass_id) == {**changed, "voided": False}
+
+
+def test_update_reports_each_changed_value_and_that_nothing_changed(
+    cli: PassCommands, issuer: Issuer, pass_id: PassId, phone: Phone
+) -> None:
+    cli.table.put_item(Item={"pass_id": str(pass_id), "template": "boarding", "fields": {"gate": "A7"}})
+    phone.adds(issuer.issues(pass_id).content)
+    done = cli.run("update", pass_id, "--field", "gate=B22", "--field", "seat=1A")
+    assert done.stdout == (
+        f"updated pass {pass_id}; 1 device to notify\n  fields.gate: A7 -> B22\n  fields.seat: (none) -> 1A\n"
+    )
+    done = cli.run("update", pass_id, "--field", "gate=B22")
+    assert "nothing was changed, and no device is notified" in done.stdout
+    assert cli.run_json("void", pass_id)["changed"] == ["voided"]
+    cli.run_json("unvoid", pass_id)
+    assert cli.run_json("unvoid", pass_id) == {"pass_id": str(pass_id), "changed": [], "devices": 1, "notified": 0}
+
+
+def test_unset_removes_values_wherever_they_are(cli: PassCommands, pass_id: PassId) -> None:
+    cli.table.put_item(
+        Item={
+            "pass_id": str(pass_id),
+            "template": "boarding",
+            "fields": {"gate": "A7", "seat": "1A"},
+            "overrides": {"groupingIdentifier": "g"},
+            "note": "of the pipeline",
+        }
+    )
+    unset = ["--unset", "gate", "--unset", "overrides.groupingIdentifier", "--unset", "attributes.note"]
+    done = cli.run_json("update", pass_id, *unset, "--unset", "passenger", "--field", "seat=2B")
+    assert set(done["changed"]) == {"fields.gate", "fields.seat", "overrides.groupingIdentifier", "note"}
+    assert cli.item(pass_id) == {
+        "pass_id": str(pass_id), "template": "boarding", "fields": {"seat": "2B"}, "overrides": {},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["no-slash", "/serial-only", "a b/\x1b[2J", "é" * 1024],
+    ids=["no slash", "no pass type", "control characters", "too long"],
+)
+def test_any_item_is_shown_and_deleted_by_its_key(cli: PassCommands, key: str) -> None:
+    cli.table.put_item(Item={"pass_id": key, "fields": "of a broken pipeline"})
+    shown = cli.run_json("show", key)
+    assert shown["item"] == {"pass_id": key, "fields": "of a broken pipeline"}
+    assert "\x1b" not in cli.run("show", key).stdout
+    assert cli.run("delete", key, "--yes").exit_code == 0
+    assert cli.item(key) is None
 
 
 def test_invalid_change_is_not_written(cli: PassCommands, pass_id: PassId) -> None:
@@ -269,7 +314,7 @@ def test_passes_are_listed_one_per_line_and_in_pages(cli: PassCommands, template
     first = cli.run("list", "--template", template, "--limit", 2, "--json")
     assert "2 passes listed, " in first.stderr
     after = listed(first)[-1]["pass_id"]
-    assert f"--after '{after}'" in first.stderr
+    assert f"to continue, add: --after {after}" in first.stderr
     rest = cli.run("list", "--template", template, "--limit", 2, "--after", after, "--json")
     assert [*listed(first), *listed(rest)] == everything
     assert "--after" not in rest.stderr
@@ -286,12 +331,18 @@ def test_list_of_a_type_has_only_its_passes_and_the_cost(cli: PassCommands, temp
 def test_delete_asks_and_describes_the_consequences_on_phones(cli: PassCommands, pass_id: PassId, phone: Phone) -> None:
     link = cli.run_json("issue", pass_id, "--template", "boarding")["link"]
     phone.opens(link)
-    asked = cli.run("delete", pass_id, answer="n\n")
-    assert asked.exit_code == 1
-    assert "1 device has the pass: it stays there unchanged" in asked.stderr
-    assert "run `pass void` first" in asked.stderr
+    refused = cli.run("delete", pass_id, answer="y\n")
+    assert refused.exit_code == 2
+    assert "confirmation needs a terminal" in refused.stderr
+    terminal = AtTerminal("pass", "delete", str(pass_id), "--stage", cli.stack.stage)
+    terminal.until("[y/N]")
+    assert "1 device has the pass: it stays there unchanged" in terminal.shown
+    assert "run `pass void` first" in terminal.shown
+    terminal.types("n\n")
+    assert terminal.ends() == 1
+    assert "declined; nothing was deleted" in terminal.shown
     assert cli.item(pass_id)
-    assert cli.run("delete", pass_id, answer="y\n").exit_code == 0
+    assert cli.run("delete", pass_id, "--yes").exit_code == 0
     assert cli.item(pass_id) is None
     assert httpx.get(link, timeout=30).status_code == 410
 
@@ -306,15 +357,8 @@ def test_scanner_reads_the_link_from_the_terminal(cli: PassCommands, pass_id: Pa
 
 def test_ctrl_c_at_the_prompt_deletes_nothing(cli: PassCommands, pass_id: PassId) -> None:
     cli.run_json("issue", pass_id, "--template", "boarding")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infra", "pass", "delete", str(pass_id), "--stage", cli.stack.stage],
-        cwd=PROJECT, env=dict(os.environ), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    output = ""
-    while "delete pass" not in output:
-        output += process.stderr.read(1)
-    interrupt(process)
-    process.communicate(timeout=30)
-    assert process.returncode == 130
+    terminal = AtTerminal("pass", "delete", str(pass_id), "--stage", cli.stack.stage)
+    terminal.until("[y/N]")
+    terminal.interrupts()
+    assert terminal.ends() == 130
     assert cli.item(pass_id)

@@ -19,8 +19,8 @@ class Raced(PassTable):
     race: Callable[[], object]
     times = 1
 
-    def _item(self, pass_id: PassId) -> dict[str, Any]:
-        item = super()._item(pass_id)
+    def _item(self, key: str) -> dict[str, Any]:
+        item = super()._item(key)
         if self.times:
             self.times -= 1
             self.race()

@@ -93,7 +93,7 @@ def test_preview_shows_the_images_of_an_item(stack: LocalRun, folder: Path, tmp_
     (tmp_path / "photos" / "ada.png").write_bytes(photo)
     for images in ({"thumbnail": "photos/ada.png"}, {"thumbnail": {"2x": "photos/ada.png"}}):
         (tmp_path / "item.json").write_text(json.dumps({"images": images}))
-        done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
+        done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output, "--overwrite")
         assert done.exit_code == 0, done.output
         assert b64encode(photo).decode() in output.read_text()
     uploaded = CliRunner().invoke(app, ["image", "put", str(tmp_path / "photos/ada.png"), "--stage", stack.stage])
@@ -384,7 +384,7 @@ def test_notify_updates_passes_on_phones(
     phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
     assert phone.passes[key].content["logoText"] == "Acme Gym"
     make(folder, samples.files_of("generic", logoText="Acme Club"))
-    done = run("push", folder, "--stage", stack.stage, "--notify", "--rate", 100, "--json")
+    done = run("push", folder, "--stage", stack.stage, "--notify", "--yes", "--rate", 100, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout.splitlines()[-1])["touched"] == 1
     until = time.monotonic() + PATIENCE_SECONDS
@@ -408,7 +408,7 @@ def test_rollback_with_notify_updates_passes_on_phones(
     table.put_item(Item={"pass_id": str(pass_id), "template": name, "fields": {"member": "Ada"}})
     issued = issuer.issues(pass_id)
     phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
-    done = run("rollback", name, "--stage", stack.stage, "--notify", "--rate", 100, "--json")
+    done = run("rollback", name, "--stage", stack.stage, "--notify", "--yes", "--rate", 100, "--json")
     assert json.loads(done.stdout.splitlines()[-1])["touched"] == 1
     wait(lambda: any(p["token"] == phone.push_token for p in pushes(stack)), "the push")
     phone.receives_push(stack.pass_type_identifier)
@@ -466,7 +466,7 @@ def test_ctrl_c_while_touching_ends_with_130_and_says_how_to_resume(
 ) -> None:
     command = [sys.executable, "-m", "infra", "template", "push", str(folder), "--stage", stack.stage]
     process = subprocess.Popen(
-        [*command, "--notify", "--rate", "0.5"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        [*command, "--notify", "--yes", "--rate", "0.5"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     table = boto3.resource("dynamodb").Table(stack.tables["passes"])
     until = time.monotonic() + PATIENCE_SECONDS

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.core.files import PathError
 from infra.operate.backup.errors import BackupError
 from infra.operate.backup.location import Location
 
@@ -34,5 +35,5 @@ def test_local_path_is_used_as_it_is(tmp_path: Path) -> None:
 
 def test_missing_local_file_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "b.gz"
-    with pytest.raises(BackupError, match=f"{missing}: no such file"), Location.parse(str(missing)).read():
+    with pytest.raises(PathError, match=f"{missing}: no such file"), Location.parse(str(missing)).read():
         pytest.fail("the file does not exist")

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chalicelib.aws.templates import Templates
-from chalicelib.core.errors import RefusedError
-from infra.operate.bulk.columns import Columns
-from infra.operate.bulk.rows import open_rows
+from chalicelib.core.errors import ConfigurationError, RefusedError
+from infra.operate.bulk.columns import Columns, ColumnsError, MappingError
+from infra.operate.bulk.files.kinds import open_rows
 from infra.operate.passes.cli_values import CliValueError, read_fields
 
 
@@ -90,3 +91,67 @@ def test_cell_is_parsed_with_the_type_of_apples_key(tmp_path: Path, cell: str, p
     else:
         assert isinstance(found, dict)
         assert found["overrides"] == {"relevantDate": cell}
+
+
+def columns(mapping: dict[str, str] | None = None, **options: Any) -> Columns:  # noqa: ANN401 - of Columns
+    return Columns(
+        mapping=mapping or {},
+        pass_type="pass.com.acme",
+        template="boarding",
+        templates=Templates(),
+        cells=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "nearest"),
+    [
+        ("gaet", "gate"),
+        ("fields.gaet", "fields.gate"),
+        ("field.gate", "fields.gate"),
+        ("serialnumber", "serial_number"),
+        ("overrides.relevantDat", "overrides.relevantDate"),
+        ("override.relevantDate", "overrides.relevantDate"),
+        ("attribute", "attributes"),
+        ("Template", "template"),
+    ],
+)
+def test_typo_in_a_target_is_named_with_the_nearest_target(target: str, nearest: str) -> None:
+    with pytest.raises(MappingError) as refused:
+        columns({"No": "serial_number", "x": target}).take(["No", "x"])
+    message = str(refused.value)
+    assert message.startswith(f"--map x={target}: {target!r} is neither a field of template 'boarding'")
+    assert f"did you mean {nearest!r}? Then give its target with --map x={nearest}, or ignore it with" in message
+
+
+def test_typo_in_a_column_is_named_with_the_nearest_column() -> None:
+    with pytest.raises(MappingError, match="no column 'Gaet', only 'serial_number', 'Gate'; did you mean 'Gate'"):
+        columns({"Gaet": "gate"}).take(["serial_number", "Gate"])
+
+
+@pytest.mark.parametrize(
+    ("column", "nearest"), [("Gate", "gate"), ("Gate, new", "gate"), ("Serial Number", "serial_number")]
+)
+def test_unmapped_column_is_answered_with_the_nearest_target(column: str, nearest: str) -> None:
+    with pytest.raises(ColumnsError, match=f"did you mean '{nearest}'"):
+        columns().take(["serial_number", column] if nearest == "gate" else [column])
+
+
+def test_column_like_nothing_gets_no_suggestion() -> None:
+    with pytest.raises(ColumnsError) as refused:
+        columns().take(["serial_number", "zzzzzz"])
+    assert "did you mean" not in str(refused.value)
+    assert "--map zzzzzz=TARGET" in str(refused.value)
+
+
+def test_row_of_a_pass_type_that_cannot_be_signed_is_refused() -> None:
+    def check(pass_type: str) -> None:
+        if pass_type != "pass.com.acme":
+            raise ConfigurationError(f"pass type {pass_type}: no certificate")
+
+    found = columns(check_pass_type=check)
+    found.take(["pass_id", "gate"])
+    assert found.item({"pass_id": "pass.com.acme/1", "gate": "A1"})["pass_id"] == "pass.com.acme/1"
+    with pytest.raises(ConfigurationError, match=r"pass type pass\.com\.other: no certificate"):
+        found.item({"pass_id": "pass.com.other/1", "gate": "A1"})

@@ -14,8 +14,9 @@ from chalicelib.aws.templates import Templates
 from chalicelib.passes.item import PassItem
 from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.exporting import Exported, write_passes
-from infra.operate.bulk.rows import FileError, open_rows
-from tests.unit.infra.operate.bulk.test_rows import TYPE, templates
+from infra.operate.bulk.files.base import FileError
+from infra.operate.bulk.files.kinds import open_rows
+from tests.unit.infra.operate.bulk.files.test_kinds import TYPE, templates
 
 __all__ = ["templates"]
 SERIAL_NUMBERS = ("1", "Ä/2", '"3"')

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from chalicelib.aws.templates import Templates
+from infra.operate.bulk.files.kinds import open_rows
 from infra.operate.bulk.importing import MAX_BACKOFF_SECONDS, Plan, backoff_seconds, import_passes
-from infra.operate.bulk.rows import open_rows
 from infra.stage.stage import Stage
-from tests.unit.infra.operate.bulk.test_rows import TOKEN, TYPE, file, read, templates
+from tests.unit.infra.operate.bulk.files.test_kinds import TOKEN, TYPE, file, read, templates
 
 __all__ = ["templates"]
 

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from infra.operate.doctor.checks import Check
 from infra.operate.doctor.context import DoctorContext
-from infra.operate.doctor.findings import DoctorFinding, fault, warning
+from infra.operate.doctor.findings import DoctorFinding, alarm_cause, fault, warning
 from infra.operate.doctor.run import Result, is_healthy, run_checks
 from infra.stage.stage import Stage
 
@@ -75,3 +75,34 @@ def test_only_faults_make_a_stage_unhealthy(doctor: DoctorContext) -> None:
     assert is_healthy(run_checks(doctor, checks=checks, on_progress=lambda _: None))
     checks.append(check("broken", fault("broken", "repair")))
     assert not is_healthy(run_checks(doctor, checks=checks, on_progress=lambda _: None))
+
+
+def run(doctor: DoctorContext, *checks: Check) -> list[Result]:
+    return run_checks(doctor, checks=checks, on_progress=lambda _: None)
+
+
+def test_cause_that_several_checks_find_is_reported_once(doctor: DoctorContext) -> None:
+    unreachable = fault("the API is unreachable", "repair", cause="url")
+    results = run(
+        doctor, check("gateway", unreachable), check("download", unreachable, fault("other", "x")), check("ok")
+    )
+    assert found(results) == [["the API is unreachable"], ["other"], []]
+    assert [result.same_as for result in results] == [(), ("gateway",), ()]
+
+
+def test_error_that_keeps_all_checks_from_running_is_reported_once(doctor: DoctorContext) -> None:
+    denied = ClientError({"Error": {"Code": "ExpiredToken", "Message": "expired"}}, "DescribeTable")
+    results = run(doctor, check("one", error=denied), check("two", error=denied), check("three", error=OSError("x")))
+    assert found(results) == [
+        ["one, two: could not be checked: AWS does not accept these credentials (ExpiredToken): expired"],
+        [],
+        ["three: could not be checked: x"],
+    ]
+    assert not is_healthy(results)
+
+
+def test_alarm_is_reported_only_if_no_check_has_found_its_cause(doctor: DoctorContext) -> None:
+    on = [warning(f"{name} is on", "read", cause=alarm_cause(name)) for name in ("DeadLetters", "ApiLatency")]
+    results = run(doctor, check("lag", fault("dead letters: 1", "list", alarm="DeadLetters")), check("alarms", *on))
+    assert found(results) == [["dead letters: 1"], ["ApiLatency is on"]]
+    assert results[1].same_as == ("lag",)

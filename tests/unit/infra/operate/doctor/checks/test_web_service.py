@@ -10,9 +10,12 @@ import pytest
 from chalicelib.core.identifiers import PassId
 from chalicelib.http.responses import PKPASS
 from infra.operate.doctor.checks.web_service import check_download
+from infra.operate.doctor.context import DoctorContext
+from infra.stage.stage import Stage
 
 URL = "https://passes.example.com"
 PASS = PassId("pass.com.acme.boarding", "1")
+DOCTOR = DoctorContext(Stage("dev", {"ApiUrl": URL}))
 
 
 def archive(**content: object) -> bytes:
@@ -24,7 +27,7 @@ def archive(**content: object) -> bytes:
 
 def found(content: bytes, *, status: int = 200, kind: str = PKPASS) -> list[str]:
     answer = httpx.Response(status, content=content, headers={"Content-Type": kind} if kind else {})
-    return [finding.found for finding in check_download(PASS, answer, web_service_url=URL)]
+    return [finding.found for finding in check_download(DOCTOR, PASS, answer, web_service_url=URL)]
 
 
 def test_pass_of_this_stage_has_no_findings() -> None:

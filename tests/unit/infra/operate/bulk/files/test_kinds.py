@@ -16,7 +16,7 @@ import pytest
 from chalicelib.aws.templates import Templates
 from chalicelib.core.errors import RefusedError
 from infra.operate.bulk.columns import Columns
-from infra.operate.bulk.rows import open_rows
+from infra.operate.bulk.files.kinds import open_rows
 from tests.support import samples
 
 TYPE = "pass.com.example"
@@ -266,7 +266,8 @@ def test_missing_pyarrow_is_reported_with_the_command_to_install_it(
         ("a.csv", b"serial_number,serial_number\n", "each column a different name"),
         ("a.csv", b"x" * 5_000_000, "line 1: longer than 4,000,000 characters"),
         ("a.parquet", b"something else", "not a Parquet file"),
-        ("a.xlsx", b"PK", "must end in one of .csv, .jsonl, .parquet"),
+        ("a.xls", b"PK", "must end in one of .csv, .jsonl, .parquet, .xlsx; save it as .xlsx"),
+        ("a.xlsx", b"PK", "not an Excel workbook"),
     ],
 )
 def test_invalid_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -1,0 +1,186 @@
+"""Rules for every command, tested on each: a command that is added is tested here too."""
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from infra.commands import app, main
+from tests.support.reference import command_tree, confirmation, exit_codes
+
+TREE = command_tree()
+WITHOUT_JSON = {"up": "it runs until Ctrl-C", "demo": "it shows a timeline"}
+"""Commands without --json, and why."""
+PASS = "pass.com.acme.boarding/1"
+TEMPLATE = "chalicelib/templates/boarding.pass"
+ARGUMENTS: dict[str, list[str]] = {
+    "backup": ["--to", "b.gz"],
+    "restore": ["--from", "b.gz"],
+    "cert request": ["pass.com.acme.boarding"],
+    "cert import": ["pass.com.acme.boarding", "README.md"],
+    "cert rotate": ["pass.com.acme.boarding", "README.md"],
+    "template push": [TEMPLATE],
+    "template pull": ["boarding"],
+    "template rollback": ["boarding"],
+    "template delete": ["boarding"],
+    "image put": ["x.png"],
+    "push send": [PASS],
+    "pass issue": [PASS, "--template", "boarding"],
+    "pass link": [PASS],
+    "pass update": [PASS, "--field", "gate=B22"],
+    "pass void": [PASS],
+    "pass unvoid": [PASS],
+    "pass show": [PASS],
+    "pass delete": [PASS],
+    "pass import": ["README.md"],
+    "pass export": ["x.csv"],
+    "pass history": [PASS],
+}
+"""Required arguments of each command, beside the stage."""
+
+
+def options(name: str) -> set[str]:
+    return {option for parameter in TREE[name].params for option in parameter.opts}
+
+
+WITH_STAGE = [name for name in TREE if "-s" in options(name)]
+ASKING_OF_WHAT_THERE_IS = {"pass delete", "push removals accept", "ci github"}
+"""They ask only if there is something to delete or to replace; they have tests of their own."""
+ALWAYS_ASKING = [name for name in TREE if confirmation(TREE[name]) == "always" and name not in ASKING_OF_WHAT_THERE_IS]
+
+
+@pytest.fixture(autouse=True)
+def _no_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove credentials, region and stage from the environment: no command reaches AWS."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "PASSWIRE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+def run(name: str, *more: str) -> tuple[int, str]:
+    """Run a command with the arguments that it needs; returns its exit code and what it printed."""
+    done = CliRunner().invoke(app, [*name.split(), *ARGUMENTS.get(name, []), *more])
+    return done.exit_code, " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.output).split())
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_every_command_has_json(name: str) -> None:
+    assert ("--json" in options(name)) != (name in WITHOUT_JSON), WITHOUT_JSON.get(name)
+
+
+@pytest.mark.parametrize("name", [name for name in TREE if name in WITH_STAGE])
+def test_invalid_stage_ends_with_2_before_anything_is_done(name: str) -> None:
+    for value in ("No Stage", "-x"):
+        code, shown = run(name, f"--stage={value}")
+        assert code == 2
+        assert "24 lower case letters" in shown
+
+
+@pytest.mark.parametrize("name", WITH_STAGE)
+def test_stage_of_the_environment_and_of_the_command_line_itself_is_used(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("PASSWIRE_STAGE", "Of The Environment")
+    assert "Of The" in run(name)[1]
+    done = CliRunner().invoke(app, ["-s", "Before", *name.split(), *ARGUMENTS.get(name, [])])
+    assert done.exit_code == 2
+    assert "'Before'" in done.output
+    monkeypatch.delenv("PASSWIRE_STAGE")
+    assert "'After'" in run(name, "-s", "After")[1]
+
+
+@pytest.mark.parametrize("name", ALWAYS_ASKING)
+def test_command_that_always_asks_is_refused_without_a_terminal(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Before AWS is asked."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    code, shown = run(name, "--stage", "dev")
+    assert code == 2
+    assert "confirmation needs a terminal; without one, add --yes" in shown
+
+
+@pytest.mark.parametrize("name", [name for name in TREE if "--dry-run" in options(name)])
+def test_command_with_a_dry_run_also_asks(name: str) -> None:
+    assert confirmation(TREE[name])
+
+
+@pytest.mark.parametrize("name", TREE)
+def test_help_names_exit_codes_other_than_0_and_1(name: str) -> None:
+    assert exit_codes(TREE[name]) == ([0, 1, 3] if name == "diff" else [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "no-such", "stages"], "has no profile 'no-such'"),
+        (["stages", "--profile", "no-such"], "has no profile 'no-such'"),
+        (["stages", "--region", "Frankfurt"], "'Frankfurt' is not a region"),
+        (["logs", "--since", "yesterday"], "'yesterday' is not a moment"),
+        (["pass", "history", PASS, "--since", "5"], "'5' is not a moment"),
+        (["push", "send", "--changed-since", "x"], "'x' is not a moment"),
+        (["pass", "history", "no-slash"], "must be <passTypeIdentifier>/<serialNumber>"),
+        (["push", "send", "no-slash"], "must be <passTypeIdentifier>/<serialNumber>"),
+        (["pass", "update", PASS, "--unset", "overrides."], "names no value"),
+        (["pass", "update", PASS, "--unset", "attributes.pass_id"], "every item must have it"),
+        (["pass", "show", ""], "a key has 1 to 2,048 bytes"),
+        (["cert", "status", "boarding"], "not a valid pass type identifier"),
+        (["backup", "--to", "s3://bucket"], "not an S3 object"),
+        (["restore", "--from", "s3://bucket", "--yes"], "not an S3 object"),
+        (["deploy", "--set", "nonsense", "--yes"], "give NAME=VALUE"),
+        (["diff", "--web-service-url", "http://x"], "https"),
+        (["destroy", "--yes"], "name the stage"),
+        (["template", "pull", "../x"], "is not a template name"),
+        (["pass", "import", "x.csv", "--type", "no slash/"], "not a valid pass type identifier"),
+        (["pass", "import", "x.csv", "--map", "nonsense"], "is not a mapping"),
+        (["pass", "import", "x.xls"], "save it as .xlsx"),
+        (["pass", "export", "x.xlsx"], "must end in one of .csv, .jsonl, .parquet"),
+        (["pass", "import", "-", "--format", "pdf"], "must end in one of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_invalid_value_ends_with_2_and_is_named(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    assert done.exit_code == 2, done.output
+    assert message in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pass", "import", "no-such.csv"], "no-such.csv: no such file"),
+        (["pass", "export", "no-such-folder/x.csv"], "there is no folder no-such-folder"),
+        (["pass", "export", "README.md/x.csv"], "there is no folder README.md"),
+        (["template", "check", "no-such.pass"], "not a template"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_invalid_path_ends_with_2_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["passwire", *arguments])
+    assert main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_completion_needs_the_name_of_the_installed_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/checkout/infra/__main__.py", option])
+    assert main() == 2
+    assert "call it passwire" in capsys.readouterr().err
+
+
+def test_table_that_does_not_fit_becomes_blocks(capsys: pytest.CaptureFixture[str]) -> None:
+    done = CliRunner().invoke(app, ["cost", "--devices", "1", "--updates-per-day", "1"], env={"COLUMNS": "60"})
+    assert done.exit_code == 0
+    assert max(map(len, done.output.splitlines())) <= 60
+    assert capsys.readouterr().err == ""
