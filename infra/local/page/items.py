@@ -102,7 +102,7 @@ class Items:
         Raises:
             RefusedError: the pass or its template does not exist.
         """
-        state = self._table.state(pass_id)
+        state = self._table.state(str(pass_id))
         template = self._templates.get(str(state.attributes.get("template")), max_age_seconds=0)
         return ItemForm(
             pass_id=str(pass_id),
@@ -139,7 +139,7 @@ class Items:
             ItemInputError: a value is invalid.
             RefusedError: the changed item does not match its template.
         """
-        state = self._table.state(pass_id)
+        state = self._table.state(str(pass_id))
         template = self._templates.get(str(state.attributes.get("template")), max_age_seconds=0)
         changed: dict[str, object] = {}
         for key in after:
@@ -160,7 +160,7 @@ class Items:
         Raises:
             RefusedError: it does not exist.
         """
-        self._table.delete(pass_id)
+        self._table.delete(str(pass_id))
 
     def link(self, pass_id: PassId) -> str:
         """Return a download link.
