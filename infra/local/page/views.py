@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from chalicelib.preview import Card, OpenedPass, cards_of, notification_html
 from infra.local.page.phones import LANGUAGES, PassKey, Screen, ShownPhone
@@ -24,16 +23,16 @@ class PassView:
     Args:
         key: pass type identifier and serial number.
         title: for the list of passes.
-        front: HTML of the front.
-        back: HTML of the back.
+        front: HTML of the front, which the preview has escaped.
+        back: HTML of the back, likewise.
         palette: name of its colors, for `/palettes/<name>.css`.
         is_unregistered: whether its registration was deleted on the server only.
     """
 
     key: PassKey
     title: str
-    front: Markup
-    back: Markup
+    front: str
+    back: str
     palette: str
     is_unregistered: bool
 
@@ -57,7 +56,7 @@ class PhoneView:
     shown: ShownPhone
     passes: Sequence[PassView]
     current: PassView | None
-    notifications: Sequence[tuple[str, PassKey, Markup]]
+    notifications: Sequence[tuple[str, PassKey, str]]
     waiting: Sequence[tuple[str, int]]
 
 
@@ -78,7 +77,7 @@ class Drawings:
         notifications = []
         for update in list(shown.updates):
             after = _opened(update.after, language)
-            html = Markup(notification_html(_opened(update.before, language), after))  # noqa: S704 - the preview escapes
+            html = notification_html(_opened(update.before, language), after)
             content = after.content
             notifications.append((update.key, (content["passTypeIdentifier"], content["serialNumber"]), html))
         return PhoneView(
@@ -96,8 +95,8 @@ class Drawings:
         return PassView(
             key=key,
             title=opened.text(opened.content.get("logoText") or opened.content.get("description") or key[1]),
-            front=Markup(card.front),  # noqa: S704 - the preview escapes
-            back=Markup(card.back),  # noqa: S704 - as above
+            front=card.front,
+            back=card.back,
             palette=card.view.palette.name,
             is_unregistered=key in shown.unregistered,
         )
