@@ -40,6 +40,7 @@ Example: passwire deploy --stage dev
 COMMANDS = {
     "up": "local.up",
     "demo": "local.demo",
+    "phones": "local.phones",
     "env": "local.env",
     "deploy": "stack.deploy",
     "diff": "stack.diff",

@@ -7,21 +7,27 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
+from rich.table import Table
 
 from infra.commands.options import JsonOption
-from infra.core.terminal import standard_output, write_json, write_line, write_text
+from infra.core.terminal import standard_error, standard_output, write_json, write_line, write_text
 from infra.local.demo import run_demo
+from infra.local.headless import measure
 from infra.local.run import LocalRun, local_run
 from infra.operate.logs import read_logs
 from infra.stage import aws
+from infra.stage.errors import StageError
 from infra.stage.local import DESCRIPTION, FOLDER, REPLACED_VARIABLES, STAGE, read_description, use_stage
 from infra.stage.stage import Stage
 
 FIRST_PASS = "HELLO-1"
+STILL_SECONDS = 10.0
+SHARES = (0.5, 0.95, 0.99, 1.0)
 
 FolderOption = Annotated[Path, typer.Option("--folder", help="Folder for certificates, data, logs and local.json.")]
 
@@ -36,13 +42,17 @@ def up(
 ) -> None:
     """Run the whole service on this machine, in the foreground, until Ctrl-C.
 
-    It keeps its ports and its data, and ends with three lines to copy.
+    It keeps its ports and its data, and ends with three lines to copy and the address of its page.
 
     Example: passwire up --fresh
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with local_run(folder, on_progress=_on_progress, port=port, fresh=fresh, any_pass_type=True) as stack:
+        with (
+            _Steps() as steps,
+            local_run(folder, on_progress=steps.step, port=port, fresh=fresh, any_pass_type=True) as stack,
+        ):
+            steps.finish()
             for name in ("api_url", "aws_endpoint_url", "apns_url", "apns_control_url"):
                 _on_progress(f"{name:18} {getattr(stack, name)}")
             _on_progress(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
@@ -67,13 +77,54 @@ def demo(folder: FolderOption = FOLDER) -> None:
         _on_progress(f"the pass: {run_demo(running, folder / 'demo', on_progress=_on_progress)}")
         return
     try:
-        with local_run(folder, on_progress=_on_progress, any_pass_type=True) as stack:
+        with _Steps() as steps, local_run(folder, on_progress=steps.step, any_pass_type=True) as stack:
+            steps.finish()
             _on_progress(f"the pass: {run_demo(stack, folder / 'demo', on_progress=_on_progress)}")
             if sys.stdout.isatty():
                 _on_progress("the link works until you press Ctrl-C")
                 threading.Event().wait()
     except KeyboardInterrupt:
         _on_progress("stopped")
+
+
+def phones(
+    count: Annotated[int, typer.Option(help="Number of phones.", min=1, max=100_000)] = 100,
+    folder: FolderOption = FOLDER,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Register headless phones with the local run, change their pass once, and report latencies and losses.
+
+    Ends with exit code 1 if a phone never shows the change.
+
+    Example: python -m infra phones --count 1000
+    """
+    running = LocalRun.read(folder)
+    if running is None:
+        read_description(folder)  # explains why
+        raise StageError(f"no local run is up in {folder}; start it in another terminal: make up")
+    report = measure(running, count, on_progress=standard_error().print)
+    rows = {
+        "phones": report.phones,
+        "register_seconds": round(report.register_seconds, 2),
+        "registrations_per_second": round(report.phones / report.register_seconds, 1),
+        **{f"shown_p{round(share * 100)}_seconds": _rounded(report.latency(share)) for share in SHARES},
+        "lost": report.lost,
+        **asdict(report.counts),
+    }
+    if as_json:
+        write_json(rows)
+    else:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, value in rows.items():
+            table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
+        standard_output().print(table)
+    if report.lost:
+        raise typer.Exit(1)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
 
 
 def env(
@@ -121,9 +172,10 @@ def _print_next_steps(stack: LocalRun) -> None:
     tool = _command_line()
     pass_id = f"{stack.pass_type_identifier}/{FIRST_PASS}"
     console = standard_output()
-    console.print("\nCopy these lines into another terminal, to issue a pass, open it, and change it:\n")
+    console.print(f"\nThe page with the simulated phones: {stack.page_url}/\n")
+    console.print("Copy these lines into another terminal, to issue a pass, open it, and change it:\n")
     console.print(f"  {tool} pass issue {pass_id} --template {stack.template} --field gate=A7 --field seat=14C")
-    console.print(f"  {tool} pass link {pass_id} --qr")
+    console.print(f"  xdg-open '{stack.page_url}/?pass={pass_id}'")
     console.print(f"  {tool} pass update {pass_id} --field gate=B22\n")
     console.print("Press Ctrl-C to stop. The functions' logs follow.\n")
 
@@ -134,6 +186,37 @@ def _command_line() -> str:
     if shutil.which("passwire") == str(tool):
         return "passwire"
     return shlex.quote(str(tool.relative_to(Path.cwd()) if tool.is_relative_to(Path.cwd()) else tool))
+
+
+class _Steps:
+    """Prints each step, and every `STILL_SECONDS` that it is still working."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._since = time.monotonic()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._repeat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def step(self, line: str) -> None:
+        """Print a line, which begins a step."""
+        self._step, self._since = line, time.monotonic()
+        write_text(line)
+
+    def finish(self) -> None:
+        """End the last step; later lines are only printed."""
+        self._ended.set()
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(STILL_SECONDS):
+            seconds = time.monotonic() - self._since
+            if seconds >= STILL_SECONDS:
+                write_text(f"  still {self._step} ({seconds:.0f} s)")
 
 
 def _interrupt(*_: object) -> None:

@@ -9,8 +9,9 @@ the last download, and replaces a pass only by one that it got with 200.
 import io
 import json
 import secrets
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
@@ -21,7 +22,7 @@ import httpx
 from chalicelib.core.errors import PasswireError
 from chalicelib.passes.format.keys import FIELD_GROUPS, STYLES
 from chalicelib.passes.strings import parse_strings, pick_language
-from infra.local.verification import verify_pass
+from infra.local.verification import PassError, verify_pass
 
 PKPASS = "application/vnd.apple.pkpass"
 SAFARI = (
@@ -30,8 +31,34 @@ SAFARI = (
 )
 
 
+LANGUAGE_FOLDER = ".lproj"
+
+
 class PhoneError(PasswireError):
     """The web service gave an answer with which a phone cannot continue."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneEvent:
+    """One step of a phone, for a timeline.
+
+    Args:
+        kind: open, register, unregister, list, download, verify or log.
+        text: what came of it, in a few words.
+        ok: False if it failed.
+        request: the request and the status of its answer, without secrets; empty if there was none.
+        seconds: how long it took.
+    """
+
+    kind: str
+    text: str
+    ok: bool = True
+    request: str = ""
+    seconds: float = 0.0
+
+
+def ignore_event(_: PhoneEvent) -> None:
+    """Discard an event."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +72,30 @@ class InstalledPass:
     language: str | None = None
 
     @classmethod
-    def open(cls, archive: bytes, *, language: str, last_modified: str | None) -> Self:
+    def open(cls, archive: bytes, *, language: str, last_modified: str | None, verify: bool = True) -> Self:
         """Read a `.pkpass`.
+
+        Args:
+            archive: the file.
+            language: of the phone.
+            last_modified: validator of the download.
+            verify: False for a pass that was verified before.
 
         Raises:
             PassError: the pass is not validly signed.
         """
-        with zipfile.ZipFile(io.BytesIO(archive)) as members:
-            files = {name: members.read(name) for name in members.namelist()}
-        verify_pass(files)
+        try:
+            with zipfile.ZipFile(io.BytesIO(archive)) as members:
+                files = {name: members.read(name) for name in members.namelist()}
+        except zipfile.BadZipFile:
+            raise PassError("the download is not a zip archive") from None
+        if verify:
+            verify_pass(files)
         content = json.loads(files["pass.json"])
         folders = {name.partition("/")[0] for name in files}
-        picked = pick_language([name.removesuffix(".lproj") for name in folders if name.endswith(".lproj")], language)
-        name = f"{picked}.lproj/pass.strings"
+        languages = [name.removesuffix(LANGUAGE_FOLDER) for name in folders if name.endswith(LANGUAGE_FOLDER)]
+        picked = pick_language(languages, language)
+        name = f"{picked}{LANGUAGE_FOLDER}/pass.strings"
         strings = parse_strings(files[name]) if name in files else {}
         return cls(content, strings, archive, last_modified, picked)
 
@@ -112,6 +150,10 @@ class Phone:
         language: the language of its texts, as in `de.lproj`.
         device_library_identifier: its identifier for this service.
         push_token: its address at APNs.
+        passes: its passes by pass type identifier and serial number.
+        tags: the last tag of each pass type.
+        verify: TLS verification of the web service, as for httpx.
+        on_event: called with each step.
     """
 
     language: str = "en"
@@ -120,6 +162,7 @@ class Phone:
     passes: dict[tuple[str, str], InstalledPass] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     verify: str | bool = True
+    on_event: Callable[[PhoneEvent], None] = ignore_event
 
     def __post_init__(self) -> None:
         self._http = httpx.Client(verify=self.verify, timeout=30, headers={"Accept": "*/*"})
@@ -136,8 +179,7 @@ class Phone:
         Raises:
             PhoneError: the link does not return a pass, or the service refused a request.
         """
-        response = self._http.get(link, headers={"User-Agent": SAFARI})
-        _expect(response, HTTPStatus.OK)
+        response = self._call("open", "GET", link, headers={"User-Agent": SAFARI}, expected=(HTTPStatus.OK,))
         if response.headers["Content-Type"] != PKPASS:
             raise PhoneError(f"the link returns {response.headers['Content-Type']}, not a pass")
         return self.adds(response.content, last_modified=response.headers.get("Last-Modified"))
@@ -151,7 +193,7 @@ class Phone:
         Raises:
             PhoneError: the service refused the request.
         """
-        added = InstalledPass.open(archive, language=self.language, last_modified=last_modified)
+        added = self._open(archive, last_modified=last_modified)
         self.passes[added.pass_type_identifier, added.serial_number] = added
         return self.registers(added)
 
@@ -161,10 +203,15 @@ class Phone:
         Raises:
             PhoneError: the service refused the request.
         """
-        response = self._http.post(
-            self._registration_url(installed), json={"pushToken": self.push_token}, headers=_authorization(installed)
+        response = self._call(
+            "register",
+            "POST",
+            self._registration_url(installed),
+            json={"pushToken": self.push_token},
+            headers=_authorization(installed),
+            expected=(HTTPStatus.CREATED, HTTPStatus.OK),
         )
-        return _expect(response, HTTPStatus.CREATED, HTTPStatus.OK)
+        return HTTPStatus(response.status_code)
 
     def removes(self, pass_type_identifier: str, serial_number: str) -> None:
         """The person deletes the pass: unregister it.
@@ -172,8 +219,31 @@ class Phone:
         Raises:
             PhoneError: the service refused the request.
         """
-        removed = self.passes.pop((pass_type_identifier, serial_number))
-        _expect(self._http.delete(self._registration_url(removed), headers=_authorization(removed)), HTTPStatus.OK)
+        self.unregisters(self.passes.pop((pass_type_identifier, serial_number)))
+
+    def unregisters(self, installed: InstalledPass) -> None:
+        """Delete the registration of a pass on the server.
+
+        Raises:
+            PhoneError: the service refused the request.
+        """
+        self._call(
+            "unregister",
+            "DELETE",
+            self._registration_url(installed),
+            headers=_authorization(installed),
+            expected=(HTTPStatus.OK,),
+        )
+
+    def reports(self, installed: InstalledPass, message: str) -> None:
+        """Send a message to the log of the pass's web service (Apple, "Log a Message").
+
+        Raises:
+            PhoneError: the service refused the request.
+        """
+        url = f"{_web_service_url(installed)}/v1/log"
+        self.on_event(PhoneEvent("log", message, ok=False))
+        self._call("log", "POST", url, json={"logs": [message]}, expected=(HTTPStatus.OK,))
 
     def receives_push(self, pass_type_identifier: str) -> list[str]:
         """An empty push arrives: list the changed passes and download those.
@@ -200,12 +270,15 @@ class Phone:
         """
         url = next(_web_service_url(p) for (kind, _), p in self.passes.items() if kind == pass_type_identifier)
         tag = self.tags.get(pass_type_identifier)
-        response = self._http.get(
+        response = self._call(
+            "list",
+            "GET",
             f"{url}/v1/devices/{quote(self.device_library_identifier, safe='')}"
             f"/registrations/{quote(pass_type_identifier, safe='')}",
             params={"passesUpdatedSince": tag} if tag is not None else None,
+            expected=(HTTPStatus.OK, HTTPStatus.NO_CONTENT),
         )
-        if _expect(response, HTTPStatus.OK, HTTPStatus.NO_CONTENT) is HTTPStatus.NO_CONTENT:
+        if response.status_code == HTTPStatus.NO_CONTENT:
             return []
         listing = response.json()
         self.tags[pass_type_identifier] = listing["lastUpdated"]
@@ -221,18 +294,60 @@ class Phone:
         headers = _authorization(installed)
         if installed.last_modified is not None:
             headers["If-Modified-Since"] = installed.last_modified
-        response = self._http.get(
+        response = self._call(
+            "download",
+            "GET",
             f"{_web_service_url(installed)}/v1/passes/{quote(installed.pass_type_identifier, safe='')}"
             f"/{quote(installed.serial_number, safe='')}",
             headers=headers,
+            expected=(HTTPStatus.OK, HTTPStatus.NOT_MODIFIED),
         )
-        if _expect(response, HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) is HTTPStatus.NOT_MODIFIED:
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
             return None
-        newer = InstalledPass.open(
-            response.content, language=self.language, last_modified=response.headers.get("Last-Modified")
-        )
+        newer = self._open(response.content, last_modified=response.headers.get("Last-Modified"))
         self.passes[newer.pass_type_identifier, newer.serial_number] = newer
         return newer
+
+    def _open(self, archive: bytes, *, last_modified: str | None) -> InstalledPass:
+        """Read and verify a downloaded pass."""
+        start = time.perf_counter()
+        try:
+            opened = InstalledPass.open(archive, language=self.language, last_modified=last_modified)
+        except PassError as error:
+            self.on_event(PhoneEvent("verify", str(error), ok=False, seconds=time.perf_counter() - start))
+            raise
+        self.on_event(PhoneEvent("verify", "the signature is valid", seconds=time.perf_counter() - start))
+        return opened
+
+    def _call(
+        self,
+        kind: str,
+        method: str,
+        url: str,
+        *,
+        expected: Sequence[HTTPStatus],
+        **options: Any,  # noqa: ANN401 - httpx's
+    ) -> httpx.Response:
+        """Send a request.
+
+        Raises:
+            PhoneError: the answer is not an expected one, or it is missing.
+        """
+        start = time.perf_counter()
+        try:
+            response = self._http.request(method, url, **options)
+        except httpx.HTTPError as error:
+            text = f"no answer: {type(error).__name__}"
+            self.on_event(PhoneEvent(kind, text, ok=False, seconds=time.perf_counter() - start))
+            raise PhoneError(f"{method}: {text}") from error
+        ok = response.status_code in expected
+        request = _described(response, self.device_library_identifier)
+        wanted = " or ".join(str(status.value) for status in expected)
+        text = _outcome(kind, response) if ok else f"the server answered {response.status_code}"
+        self.on_event(PhoneEvent(kind, text, ok=ok, request=request, seconds=time.perf_counter() - start))
+        if not ok:
+            raise PhoneError(f"{request.rpartition(': ')[0]}: got {response.status_code}, expected {wanted}")
+        return response
 
     def _registration_url(self, installed: InstalledPass) -> str:
         return (
@@ -249,10 +364,27 @@ def _authorization(installed: InstalledPass) -> dict[str, str]:
     return {"Authorization": f"ApplePass {installed.content['authenticationToken']}"}
 
 
-def _expect(response: httpx.Response, *expected: HTTPStatus) -> HTTPStatus:
-    status = HTTPStatus(response.status_code)
-    if status not in expected:
-        path = response.request.url.path
-        call = f"{response.request.method} {path[: path.index('/p/')] + '/p/...' if '/p/' in path else path}"
-        raise PhoneError(f"{call}: got {status.value}, expected {' or '.join(str(s.value) for s in expected)}")
-    return status
+def _described(response: httpx.Response, device_library_identifier: str) -> str:
+    """Return a request and its status without secrets."""
+    path = response.request.url.path
+    path = f"{path[: path.index('/p/')]}/p/..." if "/p/" in path else path.replace(device_library_identifier, "...")
+    query = f"?{response.request.url.query.decode()}" if response.request.url.query else ""
+    return f"{response.request.method} {path.partition('_user_request_')[2] or path}{query}: {response.status_code}"
+
+
+OUTCOMES = {
+    ("open", HTTPStatus.OK): "opened the link",
+    ("register", HTTPStatus.CREATED): "registered for updates",
+    ("register", HTTPStatus.OK): "registered again",
+    ("unregister", HTTPStatus.OK): "unregistered",
+    ("list", HTTPStatus.NO_CONTENT): "nothing has changed",
+    ("download", HTTPStatus.NOT_MODIFIED): "the pass is current",
+    ("log", HTTPStatus.OK): "sent a message to the server's log",
+}
+
+
+def _outcome(kind: str, response: httpx.Response) -> str:
+    """Return what an expected answer means, in a few words."""
+    if kind == "list" and response.status_code == HTTPStatus.OK:
+        return f"changed: {', '.join(response.json()['serialNumbers'])}"
+    return OUTCOMES.get((kind, HTTPStatus(response.status_code)), f"downloaded {len(response.content):,} bytes")

@@ -179,6 +179,7 @@ class Phones:
         apns_control_url: str,
         on_shown: Callable[[Shown], object] = lambda _: None,
         retries: Retries | None = None,
+        connections: int = CONNECTIONS,
     ) -> "AsyncIterator[Phones]":
         """Switch the phones on: they receive pushes until the end of the context, and then stop at once.
 
@@ -188,8 +189,9 @@ class Phones:
             apns_control_url: of the stand-in for APNs, from which they get pushes.
             on_shown: called for each pass that a phone replaces.
             retries: how failed calls are repeated.
+            connections: the number of requests of all phones at the same time.
         """
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS, pool=None)
         async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as http:
             population = cls(phones, api_url=api_url, http=http, on_shown=on_shown, retries=retries or Retries())

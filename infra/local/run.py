@@ -22,7 +22,9 @@ from infra.local.apns import ApnsStandIn
 from infra.local.authority import Authority, AuthorityServer, provider
 from infra.local.certificates import KEY_ID, DevelopmentChain, keep_development_chain
 from infra.local.ministack import LocalError, Ministack, finish_functions, finish_gateway, finish_tables, running
+from infra.local.page import PHONES_FILE, Page
 from infra.local.ports import Ports
+from infra.local.processes import LOOPBACK
 from infra.stage.local import DESCRIPTION, STAGE
 from infra.stage.secrets import ensure_authentication_keys, put_pass_type
 from infra.stage.stage import Stage
@@ -49,6 +51,7 @@ class LocalRun:
         pass_type_identifier: the pass type that has a certificate.
         template: a template for pass items.
         apns_url: the URL to which the service sends pushes.
+        page_url: the page with the simulated phones (`infra/local/page`).
         apns_control_url: lists received pushes and programs answers (`infra/local/apns/control.py`).
         ca_file: the root certificate to trust for `apns_url` and for signatures.
         certificates: of the signing chain: root, intermediate, pass_type.
@@ -68,6 +71,7 @@ class LocalRun:
     template: str
     apns_url: str
     apns_control_url: str
+    page_url: str
     ca_file: str
     certificates: dict[str, str]
     functions: dict[str, str]
@@ -126,6 +130,7 @@ def local_run(
         if fresh:
             for name in DATA:
                 shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / PHONES_FILE).unlink(missing_ok=True)
         chain = keep_development_chain(
             folder / "certificates", pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
         )
@@ -171,7 +176,15 @@ def local_run(
         _put_secrets(chain)
         finish_tables(stage)
         finish_functions(stage)
-        description = _describe(stage, ministack, apns, chain, api_url=finish_gateway(stage, ministack))
+        description = _describe(
+            stage,
+            ministack,
+            apns,
+            chain,
+            api_url=finish_gateway(stage, ministack),
+            page_url=f"http://{LOOPBACK}:{ports.page}",
+        )
+        cleanup.enter_context(Page.start(asdict(description), folder=folder, port=ports.page))
         _write(folder / DESCRIPTION, asdict(description))
         cleanup.callback((folder / DESCRIPTION).unlink, missing_ok=True)
         on_progress("ready")
@@ -192,7 +205,13 @@ def _put_secrets(chain: DevelopmentChain) -> None:
 
 
 def _describe(
-    stage: Stage, ministack: Ministack, apns: ApnsStandIn, chain: DevelopmentChain, *, api_url: str
+    stage: Stage,
+    ministack: Ministack,
+    apns: ApnsStandIn,
+    chain: DevelopmentChain,
+    *,
+    api_url: str,
+    page_url: str,
 ) -> LocalRun:
     return LocalRun(
         api_url=api_url,
@@ -205,6 +224,7 @@ def _describe(
         template=TEMPLATE,
         apns_url=apns.apns_url,
         apns_control_url=apns.control_url,
+        page_url=page_url,
         ca_file=str(chain.root),
         certificates={
             "root": str(chain.root),

@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -14,6 +15,7 @@ MAX_BODY_BYTES = 1 << 16
 TOKENS = "/tokens/"
 HELP = {
     "GET /pushes": "the received pushes, in order",
+    "GET /pushes?after=<number>&wait=<seconds>": "those after the first <number>, for which it waits: {next, pushes}",
     "DELETE /pushes": "forget the received pushes and the counts",
     "GET /arrivals": "times of the pushes to each device: {token: [epoch seconds, ...]}",
     "GET /deliveries?after=<number>": 'accepted pushes after the first <number>: {"next": <number>, "deliveries": '
@@ -21,6 +23,7 @@ HELP = {
     "GET /summary": "number, time span and statuses of the pushes; numbers of connections and streams",
     "PUT /tokens/<token>": '{"status": 410, "reason": "Unregistered", "timestamp": <ms>, "retry_after": <s>}',
     "DELETE /tokens/<token>": "answer 200 again",
+    "GET /faults": "the current faults",
     "PUT /faults": Faults.__doc__,
     "DELETE /faults": "end all faults",
 }
@@ -50,8 +53,12 @@ class _Control(BaseHTTPRequestHandler):
         match location.path:
             case "/":
                 self._reply(200, HELP)
+            case "/pushes" if location.query:
+                self._reply_later_pushes(parse_qs(location.query))
             case "/pushes":
                 self._reply(200, [push.describe() for push in list(self._state.pushes)])
+            case "/faults":
+                self._reply(200, asdict(self._state.faults))
             case "/arrivals":
                 self._reply(200, _arrivals(self._state))
             case "/deliveries":
@@ -80,6 +87,15 @@ class _Control(BaseHTTPRequestHandler):
             self._take(lambda body: self._state.answers.update({self._token: ProgrammedAnswer.parse(body)}))
         else:
             self._unknown()
+
+    def _reply_later_pushes(self, query: dict[str, list[str]]) -> None:
+        after, wait = query.get("after", ["0"])[0], query.get("wait", ["0"])[0]
+        if not after.isdecimal() or not wait.isdecimal():
+            self._reply(400, {"error": f"after={after}, wait={wait}: must be whole numbers"})
+            return
+        self._state.wait_for_pushes(int(after), int(wait))
+        received, pushes = self._state.pushes_after(int(after))
+        self._reply(200, {"next": received, "pushes": [push.describe() for push in pushes]})
 
     def _reply_deliveries(self, after: str) -> None:
         if not after.isdecimal():

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -11,6 +12,9 @@ from typing import Any, Self
 DELIVERED = 200
 MAX_PUSHES = 1_000_000
 """The number of the latest pushes that are stored."""
+
+MAX_WAIT_SECONDS = 30.0
+WAIT_TICK_SECONDS = 0.02
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -176,6 +180,12 @@ class State:
         with self.lock:
             latest = list(islice(reversed(self.pushes), max(0, self.received - number)))
             return self.received, latest[::-1]
+
+    def wait_for_pushes(self, number: int, seconds: float) -> None:
+        """Wait until a push after the first `number` arrives, or for `seconds`."""
+        until = time.monotonic() + min(seconds, MAX_WAIT_SECONDS)
+        while self.received <= number and time.monotonic() < until:
+            time.sleep(WAIT_TICK_SECONDS)
 
     def forget(self) -> None:
         """Forget the received pushes and the counts of connections and streams."""

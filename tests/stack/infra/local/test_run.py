@@ -94,6 +94,7 @@ def is_stamped(stack: LocalRun, pass_id: str, revision: int) -> bool:
     return bool(versions.get_item(Key={"pass_id": pass_id}).get("Item", {}).get("revision") == revision)
 
 
+@pytest.mark.timeout(360)
 def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path) -> None:
     pass_id = "pass.com.acme.tickets/KEPT-1"
     said: list[str] = []

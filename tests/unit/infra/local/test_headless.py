@@ -1,0 +1,24 @@
+"""The report on headless phones."""
+
+import pytest
+
+from infra.local.headless import Report
+from infra.local.phones import Counts
+
+
+def report(phones: int, latencies: list[float]) -> Report:
+    return Report(phones, register_seconds=1.0, shown=len(latencies), latencies=latencies, counts=Counts())
+
+
+@pytest.mark.parametrize(("share", "seconds"), [(0.5, 2.0), (0.75, 3.0), (1.0, 4.0), (0.0, 1.0)])
+def test_latency_is_that_after_which_a_share_of_the_phones_shows_the_change(share: float, seconds: float) -> None:
+    assert report(4, [1.0, 2.0, 3.0, 4.0]).latency(share) == seconds
+
+
+def test_latency_of_a_share_that_never_saw_the_change_is_none() -> None:
+    assert report(4, [1.0, 2.0]).latency(0.95) is None
+    assert report(4, [1.0, 2.0]).latency(0.5) == 2.0
+
+
+def test_phones_that_never_show_the_change_are_lost() -> None:
+    assert report(4, [1.0, 2.0, 3.0]).lost == 1
