@@ -26,8 +26,8 @@ test: $(INSTALLED) ## run the whole suite, or a selection: make test T=tests/uni
 ifneq ($(T)$(K),)
 	$(PYTEST) $(T) $(if $(K),-k "$(K)")
 else
-	$(PYTEST) tests/unit --numprocesses auto --dist worksteal
-	$(PYTEST) --ignore tests/unit
+	$(PYTEST) -m "not stack" --numprocesses auto --dist worksteal
+	$(PYTEST) -m stack
 endif
 
 test-unit: $(INSTALLED) ## run the tests that need no local run, in parallel; takes K, too

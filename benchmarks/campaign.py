@@ -33,6 +33,7 @@ from rich.table import Table
 
 from chalicelib.apns.client import Client
 from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.aws import session
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.session import MAX_CONNECTIONS
 from chalicelib.aws.tables import Store
@@ -83,7 +84,8 @@ class Stage:
             devices_table=self.names["devices"],
         )
         self.client = get_session().create_client("dynamodb", config=Config(parameter_validation=False))
-        store = Store.connect(settings)
+        self._store_client = session.client("dynamodb")
+        store = Store.connect(settings, client=self._store_client)
         metrics = Metrics("campaign")
         push_client = Client(url=apns.apns_url, credential=credential, ca=ca)
         sender = PushSender(
@@ -91,7 +93,6 @@ class Stage:
         )
         queue = Queue(push_queue_url="", dead_letter_queue_url="")
         self._changes = ChangeHandler(store, queue, sender, metrics, templates=Templates(), clock=time.time)
-        self._store_client = store.passes._tables.connection.client
         self._sequence_number = 0
         self.settles_at_once(MAX_CONNECTIONS)
 

@@ -88,7 +88,8 @@ def _node(script: str) -> Callable[[], list[str] | None]:
         if not (folder / "node_modules" / "@parse" / "node-apn").exists():
             folder.mkdir(parents=True, exist_ok=True)
             subprocess.run(["npm", "install", "--silent", "--prefix", folder, NODE_APN], check=True)
-        shutil.copy(PEERS / script, folder)  # node searches modules beside the script
+        for needed in (script, "node_measure.js"):
+            shutil.copy(PEERS / needed, folder)  # node searches modules beside the script
         return ["node", str(folder / script)]
 
     return prepare

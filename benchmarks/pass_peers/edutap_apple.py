@@ -34,7 +34,7 @@ def main() -> None:
             }
         )
         for name, data in images.items():
-            made._add_file(name, io.BytesIO(data))
+            made._add_file(name, io.BytesIO(data))  # noqa: SLF001 - the library has no public way to add bytes
         made.sign_direct(key, certificate, intermediate)
         return bytes(made.as_zip_bytesio().getvalue())
 

@@ -3,8 +3,8 @@
 
 const fs = require('fs');
 const http2 = require('http2');
+const { job, measure } = require('./node_measure.js');
 
-const job = JSON.parse(fs.readFileSync(process.argv[process.argv.length - 1], 'utf8'));
 const session = http2.connect(job.url, { ca: fs.readFileSync(job.ca) });
 
 function push(tokens) {
@@ -39,17 +39,4 @@ function push(tokens) {
   });
 }
 
-async function main() {
-  await push(job.tokens.slice(0, 1));
-  await push(job.tokens);
-  const due = Array.from({ length: job.count }, (_, index) => job.tokens[index % job.tokens.length]);
-  const start = process.hrtime.bigint();
-  const cpu = process.cpuUsage();
-  const delivered = await push(due);
-  const used = process.cpuUsage(cpu);
-  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-  console.log(JSON.stringify({ seconds, cpu_seconds: (used.user + used.system) / 1e6, delivered }));
-  process.exit(0);
-}
-
-main();
+measure(push);

@@ -11,7 +11,7 @@ fits a QR code of 33 x 33 modules:
     1 byte      first byte of the SHA-256 of the key's id, which selects the key
     4 bytes     time of expiry in epoch seconds, big-endian
     any         the pass ids in UTF-8, separated by 0xFF, which UTF-8 never contains. 0x01 replaces a leading
-                `pass.com.`, 0x02 for a leading `pass.`; an id that begins with `/` has the previous one's type
+                `pass.com.`, 0x02 a leading `pass.`; an id that begins with `/` has the previous one's type
     10 bytes    HMAC-SHA-256 of the bytes before, truncated to 80 bits, the least that RFC 2104, section 5 allows
 
 80 bits suffice because a forged token can only be tried out by requests to the stage. JSON Web Tokens (RFC 7519), which

@@ -11,7 +11,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,7 +25,7 @@ from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
-from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, NARROW_DEVICES, Lane
+from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, KEPT_SECONDS, NARROW_DEVICES, Lane
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
 
@@ -448,6 +448,8 @@ class ChangeHandler:
                 return task, None
             pacer.wait_until(task.slot_at)
         result = self.push_sender.send(task, deadline=deadline, slot=slot)
+        if result.kept:
+            return replace(task, not_before=self.clock() + KEPT_SECONDS, slot_at=self.clock() + KEPT_SECONDS), None
         return (pacer.scheduled(task), None) if result.unpaced else (task, result)
 
 

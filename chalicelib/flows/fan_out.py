@@ -13,7 +13,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier
 from chalicelib.flows.pace import Pacer
 from chalicelib.telemetry import log
 from chalicelib.updates.fan_outs import Decline, FanOutProgress, claim
-from chalicelib.updates.pacing import HORIZON_SECONDS, MAX_DEVICES_PER_SEND, NARROW_DEVICES, Lane
+from chalicelib.updates.pacing import HORIZON_SECONDS, KEPT_SECONDS, MAX_DEVICES_PER_SEND, NARROW_DEVICES, Lane, Stop
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices
 
 RESERVE_SECONDS = 3.0
@@ -67,6 +67,10 @@ class FanOuts:
         Raises:
             TransientError: the message must be delivered again.
         """
+        if not self._stopped(task, deadline=deadline):
+            self._continue(message_id, task, deadline=deadline)
+
+    def _continue(self, message_id: str, task: FanOut, *, deadline: float) -> None:
         after: DeviceLibraryIdentifier | None = task.after
         progress: FanOutProgress | None = None
         if task.modified_at is not None:
@@ -104,11 +108,28 @@ class FanOuts:
             self._save(task, before=progress, after=replace(progress, holder=""))
         self._note(task, waits=True)
 
+    def _stopped(self, task: FanOut, *, deadline: float) -> bool:
+        """Drop a fan-out, or have it wait, if an operator has stopped its pushes; False to carry it out.
+
+        Raises:
+            QueueError: SQS did not accept the fan-out that waits.
+        """
+        match self.pacer.stop_of(task.pass_id.pass_type_identifier, changed_at=task.changed_at):
+            case Stop.DROP:
+                log.event("pushes_dropped", pass_id=task.pass_id, changes=task.change)
+                self._note(task, waits=False)
+                return True
+            case Stop.KEEP:
+                later = replace(task, slot_at=self.clock() + KEPT_SECONDS)
+                self.queue.send([later], delay_seconds=KEPT_SECONDS, until=deadline)
+                return True
+        return False
+
     def _note(self, task: FanOut, *, waits: bool) -> None:
         """Note for `push status` that a fan-out waits for its lane, when it does so for the first time, or that it has
         ended after it waited. Nothing depends on it, so a failure is ignored.
         """
-        timelines, noted = self.store.timelines, bool(task.slot_at)
+        timelines, noted = self.store.timelines, task.after is not None or bool(task.slot_at)
         with suppress(TransientError):
             if waits and not noted:
                 timelines.add_fan_out(task.pass_id)

@@ -2,11 +2,21 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import TransientError
-from chalicelib.updates.pacing import STAGE, Lane, PushRate, Slot, microseconds, seconds
+from chalicelib.updates.pacing import (
+    STAGE,
+    STOPS_SECONDS,
+    Lane,
+    PushRate,
+    Slot,
+    Stop,
+    StoppedPushes,
+    microseconds,
+    seconds,
+)
 from chalicelib.updates.push_tasks import NotifyDevices
 
 MAX_ATTEMPTS = 3
@@ -24,12 +34,30 @@ class Pacer:
         rate: of the stage.
         clock: epoch seconds.
         sleep: waits for a number of seconds.
+        stops: the last stops that were read, with their time in epoch seconds.
     """
 
     store: Store
     rate: PushRate
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    stops: dict[float, dict[str, StoppedPushes]] = field(default_factory=dict)
+
+    def stop_of(self, pass_type_identifier: str, *, changed_at: float) -> Stop | None:
+        """Return what an operator wants for the pushes of a change; None to send them.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        now = self.clock()
+        read_at = max(self.stops, default=None)
+        if read_at is None or not 0 <= now - read_at < STOPS_SECONDS:
+            found = self.store.timelines.stops()
+            self.stops.clear()
+            self.stops[now] = found
+        (stops,) = self.stops.values()
+        order = stops.get(pass_type_identifier)
+        return order.stop if order is not None and order.applies_to(changed_at) else None
 
     def schedule(self, lane: Lane, devices: int) -> float:
         """Take time in a lane, after everything that was scheduled there before.

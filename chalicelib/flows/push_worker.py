@@ -19,7 +19,7 @@ from chalicelib.flows.send_pushes import PushSender, SendResult, deferred_tasks
 from chalicelib.telemetry import log
 from chalicelib.updates.attempts import MAX_ATTEMPTS
 from chalicelib.updates.messages import InvalidMessage, QueueMessage
-from chalicelib.updates.pacing import HORIZON_SECONDS, WAIT_SECONDS, Lane
+from chalicelib.updates.pacing import HORIZON_SECONDS, KEPT_SECONDS, WAIT_SECONDS, Lane
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
@@ -273,6 +273,15 @@ class PushWorker:
             message.message_id for message, task in group.tasks if not self._deferred(message, task, deadline=deadline)
         ]
 
+    def _kept(self, group: "_Due", *, deadline: float) -> list[str]:
+        """Send push tasks back to the queue until an operator may have resumed them; as `_sent_again`."""
+        until = self.clock() + KEPT_SECONDS
+        group.tasks = [
+            (message, replace(task, not_before=until, paced_seconds=task.paced_seconds + KEPT_SECONDS))
+            for message, task in group.tasks
+        ]
+        return self._sent_again(group, deadline=deadline)
+
     def _pushed(self, group: "_Due", *, deadline: float) -> list[str]:
         """Send the pushes of a group whose slot has come.
 
@@ -282,6 +291,8 @@ class PushWorker:
         combined = group.combined()
         try:
             result = self.push_sender.send(combined, deadline=deadline)
+            if result.kept:
+                return self._kept(group, deadline=deadline)
             if result.unpaced:
                 self._schedule(group)
                 return self._sent_again(group, deadline=deadline)

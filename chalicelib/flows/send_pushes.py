@@ -19,7 +19,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PushToken
 from chalicelib.flows.pace import Pacer
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
-from chalicelib.updates.pacing import LATENESS_SECONDS, Slot
+from chalicelib.updates.pacing import LATENESS_SECONDS, Slot, Stop
 from chalicelib.updates.push_tasks import NotifyDevices
 from chalicelib.updates.removals import (
     NOTE_DELIVERY_SECONDS,
@@ -56,6 +56,8 @@ class SendResult:
             (`updates/removals.py`).
         unpaced: True if nothing was sent, because the stage's rate is taken for longer than the lane's patience. All
             devices are unsettled and must be scheduled again; nothing has failed.
+        kept: True if nothing was sent, because an operator has stopped the pushes and keeps them. All devices are
+            unsettled and wait until they are resumed.
     """
 
     unsettled: frozenset[DeviceLibraryIdentifier]
@@ -63,6 +65,7 @@ class SendResult:
     waits: Mapping[DeviceLibraryIdentifier, int] = field(default_factory=dict)
     rejected: frozenset[DeviceLibraryIdentifier] = frozenset()
     unpaced: bool = False
+    kept: bool = False
 
 
 def deferred_tasks(
@@ -178,8 +181,11 @@ class PushSender:
         Raises:
             StoreError: the push tokens could not be read, or no time could be taken; no push was sent.
         """
-        pass_type_identifier, devices, changed_at = task.pass_type_identifier, task.devices, task.changed_at
         named = {"changes": task.change} if task.change not in ("", log.request_id()) else {}
+        return self._stopped(task, named) or self._send(task, named, deadline=deadline, slot=slot)
+
+    def _send(self, task: NotifyDevices, named: Mapping[str, str], *, deadline: float, slot: Slot | None) -> SendResult:
+        pass_type_identifier, devices, changed_at = task.pass_type_identifier, task.devices, task.changed_at
         by_token = self._reach(devices)
         if not by_token:
             return SendResult(frozenset())
@@ -243,6 +249,17 @@ class PushSender:
             waits=send.waits,
             rejected=frozenset(rejected),
         )
+
+    def _stopped(self, task: NotifyDevices, named: Mapping[str, str]) -> SendResult | None:
+        """Return the result of pushes that an operator has stopped; None to send them."""
+        match self.pacer.stop_of(task.pass_type_identifier, changed_at=task.changed_at):
+            case Stop.DROP:
+                counted = {"pass_type_identifier": task.pass_type_identifier, "devices": len(task.devices)}
+                log.event("pushes_dropped", **counted, **named)
+                return SendResult(frozenset())
+            case Stop.KEEP:
+                return SendResult(frozenset(task.devices), kept=True)
+        return None
 
     def _pace(self, slot: Slot) -> Pace:
         """Spread the pushes over their slot. Those that could not start by its end, plus some lateness, start later."""

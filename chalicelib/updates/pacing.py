@@ -85,6 +85,12 @@ ROW = "push-rate"
 """Key of the timelines' row in the versions table. It has no `/`, so it equals no pass id."""
 FAN_OUTS_ROW = "push-fan-outs"
 """Key of the row that names the passes whose fan-outs wait for their lane, for `push status`. Nothing depends on it."""
+STOPS_ROW = "push-stops"
+"""Key of the row with the pass types whose pushes an operator has stopped."""
+STOPS_SECONDS = 5.0
+"""Age up to which an execution environment relies on that row."""
+KEPT_SECONDS = 900
+"""How long a kept push waits before the row is read again."""
 STAGE = "stage"
 """Name of the stage's timeline; the others have the names of their lanes."""
 
@@ -92,6 +98,32 @@ STAGE = "stage"
 def lane_for(devices: int) -> Lane:
     """Return the lane of a pass that is on this number of devices, or of a push task for that many."""
     return Lane.NARROW if devices <= NARROW_DEVICES else Lane.WIDE
+
+
+class Stop(Enum):
+    """An operator's choice for the pushes of a pass type that wait (`push stop`)."""
+
+    DROP = "drop"
+    """Those of changes until the stop are not sent; phones find the changes at their next request."""
+    KEEP = "keep"
+    """All pushes wait until they are resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedPushes:
+    """The order to stop the pushes of a pass type.
+
+    Args:
+        stop: what happens to them.
+        at: epoch seconds of the order.
+    """
+
+    stop: Stop
+    at: float
+
+    def applies_to(self, changed_at: float) -> bool:
+        """Tell whether the pushes of a change, made at this time, are stopped."""
+        return self.stop is Stop.KEEP or changed_at <= self.at
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +29,11 @@ from infra.operate.bulk.files.base import RowFile
 from infra.operate.bulk.files.kinds import KINDS, WRITTEN, kind_of, open_rows
 from infra.operate.bulk.importing import Imported, Plan, import_passes
 from infra.operate.bulk.importing import Progress as Progressed
+from infra.operate.bulk.linking import write_import_links
 from infra.operate.bulk.survey import Survey, survey_import
 from infra.operate.certificates.stage import check_pass_type
+from infra.operate.passes.cli_values import read_lifetime
+from infra.operate.passes.links import Links
 from infra.operate.passes.registrations import Registrations
 from infra.operate.passes.table import require_certificate
 from infra.stage.stage import Stage
@@ -69,7 +73,15 @@ def import_file(  # noqa: PLR0913 - options of a command
     ] = None,
     rate: Annotated[float | None, typer.Option(min=0.1, help="Maximum number of rows per second.")] = None,
     *,
+    links: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file to write: the accepted rows with a column of download links; - for standard output."
+        ),
+    ] = None,
+    expires: Annotated[str, typer.Option(help="With --links: how long the links are valid: 15m, 12h, 7d.")] = "7d",
     format_: FormatOption = "csv",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --links if it exists.")] = False,
     dry_run: DryRunOption = False,
     yes: NotifyYesOption = False,
     as_json: JsonOption = False,
@@ -87,6 +99,9 @@ def import_file(  # noqa: PLR0913 - options of a command
     columns = dict(_split(entry) for entry in mapping or [])
     if pass_type is not None:
         read_value("--type", check_pass_type, pass_type)
+    lifetime = read_value("--expires", read_lifetime, expires)
+    if links is not None:
+        check_new(links, overwrite=overwrite)
     suffix = f".{format_}" if str(file) == STANDARD else file.suffix
     read_value("FILE", lambda path: kind_of(path, KINDS), file if str(file) != STANDARD else Path(f"-{suffix}"))
     console = standard_error()
@@ -115,6 +130,8 @@ def import_file(  # noqa: PLR0913 - options of a command
                 yes=yes,
             )
         imported = _imported(rows, plan, templates)
+        if links is not None:
+            _write_links(rows, plan, templates, links, lifetime)
     _print(imported, as_json=as_json)
     if imported.rejected:
         raise typer.Exit(1)
@@ -199,6 +216,16 @@ def _written_file(file: Path, name: str) -> Iterator[Path]:
             yield path
     else:
         yield file
+
+
+def _write_links(rows: RowFile, plan: Plan, templates: Templates, links: Path, lifetime: timedelta) -> None:
+    sign = Links(plan.stage).signer(lifetime=lifetime)
+    with (
+        progress("creating links", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update,
+        _written_file(links, f"{STANDARD_NAME}.csv") as path,
+    ):
+        count = write_import_links(rows, plan, templates, path, sign, on_rows=lambda done: update(completed=done))
+    standard_error().print(f"{counted(count, 'link')} written to {links}; anyone who has it can add the passes")
 
 
 def _surveyed(rows: RowFile, plan: Plan, templates: Templates) -> Survey:

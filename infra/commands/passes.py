@@ -2,8 +2,11 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Self
 
 import typer
@@ -19,6 +22,7 @@ from infra.commands.options import (
     JsonOption,
     LinesOption,
     NotifyYesOption,
+    OverwriteOption,
     PassArgument,
     PassTypeOption,
     StageOption,
@@ -27,8 +31,11 @@ from infra.commands.options import (
     read_pass,
     read_value,
 )
+from infra.core.files import check_new
 from infra.core.moments import format_moment
-from infra.core.terminal import standard_error, styled, write_json, write_line, write_values
+from infra.core.terminal import progress, standard_error, styled, write_json, write_line, write_values
+from infra.operate.bulk.linking import write_links
+from infra.operate.certificates.stage import check_pass_type
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.cli_values import PATHS, read_fields, read_lifetime, read_overrides, read_unset
 from infra.operate.passes.links import DownloadLink, Links
@@ -71,13 +78,14 @@ ROW = "{:40} {:14} {}"
 class _Stage:
     """Access to the passes of a stage."""
 
+    stage: Stage
     table: PassTable
     links: Links
 
     @classmethod
     def of(cls, stage: str) -> Self:
         deployed = Stage.open(stage)
-        return cls(PassTable(deployed), Links(deployed))
+        return cls(deployed, PassTable(deployed), Links(deployed))
 
 
 @app.command()
@@ -114,7 +122,7 @@ def issue(  # noqa: PLR0913 - options of a command
         warnings = found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
         link = found.links.make([pass_id], lifetime=lifetime)
     _print_warnings(warnings)
-    _print_link(f"issued pass {pass_id}", pass_id, link, qr=qr, as_json=as_json)
+    _print_link(f"issued pass {pass_id}", [pass_id], link, qr=qr, as_json=as_json)
     changed = next(iter(change.fields), next(iter(found.table.field_keys(template)), "KEY"))
     print_next(
         "pass update", str(pass_id), "--field", f"{changed}=TEXT", "--stage", stage, purpose="to change it on phones"
@@ -122,24 +130,46 @@ def issue(  # noqa: PLR0913 - options of a command
 
 
 @app.command()
-def link(
-    pass_: PassArgument,
+def link(  # noqa: PLR0913 - options of a command
+    passes: Annotated[
+        list[str] | None, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`; up to ten.")
+    ] = None,
     expires: ExpiresOption = "7d",
+    pass_type: PassTypeOption = None,
+    output: Annotated[Path | None, typer.Option(help="With --all: the CSV file to write.")] = None,
     *,
+    all_: Annotated[bool, typer.Option("--all", help="A link for each pass of --type, written to --output.")] = False,
     qr: QrOption = False,
+    overwrite: OverwriteOption = False,
     stage: StageOption = "dev",
     as_json: JsonOption = False,
 ) -> None:
-    """Print a new download link for an existing pass.
+    """Print a new download link for existing passes: one link for all of them. With --all, write one for each pass.
+
+    If --all is interrupted, run the same command again to resume.
 
     Example: passwire pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
+
+    Example: passwire pass link --type pass.com.acme.boarding --all --output links.csv
     """
-    pass_id, lifetime = read_pass(pass_), read_value("--expires", read_lifetime, expires)
+    lifetime = read_value("--expires", read_lifetime, expires)
+    if all_:
+        if passes or pass_type is None or output is None or qr:
+            raise typer.BadParameter("give --type and --output with it, and neither PASS nor --qr", param_hint="--all")
+        read_value("--type", check_pass_type, pass_type)
+        check_new(output, overwrite=overwrite)
+        _link_all(stage, pass_type, output, lifetime, as_json=as_json)
+        return
+    if not passes or pass_type is not None or output is not None:
+        raise typer.BadParameter("give one to ten passes, or --all with --type and --output", param_hint="PASS")
+    pass_ids = [read_pass(text) for text in passes]
     with standard_error().status("creating a link"):
         found = _Stage.of(stage)
-        found.table.validate(pass_id)
-        new_link = found.links.make([pass_id], lifetime=lifetime)
-    _print_link(f"pass {pass_id}", pass_id, new_link, qr=qr, as_json=as_json)
+        for pass_id in pass_ids:
+            found.table.validate(pass_id)
+        new_link = found.links.make(pass_ids, lifetime=lifetime)
+    done = f"pass {pass_ids[0]}" if len(pass_ids) == 1 else f"{len(pass_ids)} passes"
+    _print_link(done, pass_ids, new_link, qr=qr, as_json=as_json)
 
 
 @app.command()
@@ -333,13 +363,31 @@ def _devices(count: int) -> str:
     return "1 device has" if count == 1 else f"{count:,} devices have"
 
 
-def _print_link(done: str, pass_id: PassId, link: DownloadLink, *, qr: bool, as_json: bool) -> None:
+def _link_all(stage: str, pass_type: str, output: Path, lifetime: timedelta, *, as_json: bool) -> None:
+    found = _Stage.of(stage)
+    with progress("creating links") as update:
+        count, resumed = write_links(
+            found.stage,
+            pass_type,
+            output,
+            found.links.signer(lifetime=lifetime),
+            on_links=lambda done: update(description=counted(done, "link")),
+        )
+    if as_json:
+        write_json({"links": count, "from_interrupted_run": resumed, "file": str(output)})
+    else:
+        earlier = f", {resumed:,} of them by an interrupted run" if resumed else ""
+        write_line(f"{counted(count, 'link')} written to {output}{earlier}; anyone who has it can add the passes")
+
+
+def _print_link(done: str, pass_ids: Sequence[PassId], link: DownloadLink, *, qr: bool, as_json: bool) -> None:
     """Print a link. Standard output contains only the link, so that a shell can use `$(...)`."""
     console = standard_error()
     expires_at = format_moment(link.expires_at)
     console.print(f"{done}; until {expires_at}, anyone with this link can download the pass:")
     if as_json:
-        write_json({"pass_id": str(pass_id), "link": link.url, "expires_at": expires_at})
+        named = {"pass_id": str(pass_ids[0])} if len(pass_ids) == 1 else {"pass_ids": [str(each) for each in pass_ids]}
+        write_json({**named, "link": link.url, "expires_at": expires_at})
     else:
         write_line(link.url)
     if not qr:

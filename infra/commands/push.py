@@ -9,9 +9,10 @@ import typer
 from chalicelib.aws.tables import Store
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
+from chalicelib.updates.pacing import Stop
 from chalicelib.updates.push_tasks import RecheckReason
 from infra.commands.completion import complete_pass_types
-from infra.commands.confirmation import confirm, confirm_notification, counted
+from infra.commands.confirmation import confirm, confirm_notification, counted, require_answer
 from infra.commands.options import (
     DryRunOption,
     JsonOption,
@@ -24,12 +25,12 @@ from infra.commands.options import (
 from infra.core.moments import format_moment
 from infra.core.program import command
 from infra.core.terminal import progress, standard_error, standard_output, write_json, write_line, write_table
-from infra.operate.pacing import Pacing, read_pacing
+from infra.operate.pacing import Pacing, read_pacing, resume_pushes, stop_pushes
 from infra.operate.passes.registrations import Registrations
 from infra.operate.pushes import Decided, HeldCount, Pushes, RedrivePlan
 from infra.stage.stage import Stage
 
-app = typer.Typer(name="push", help="Pushes: status, redrive, send, removals.", no_args_is_help=True)
+app = typer.Typer(name="push", help="Pushes: status, stop, resume, redrive, send, removals.", no_args_is_help=True)
 removals = typer.Typer(name="removals", help="Held removals of devices: list, accept, discard.")
 app.add_typer(removals)
 TypeOption = Annotated[
@@ -86,6 +87,64 @@ def _pacing_lines(pacing: Pacing) -> Iterator[str]:
     else:
         rate = f"at most {pacing.devices_per_second:,} devices per second"
         yield f"all are notified by {format_moment(pacing.until)}, {rate}"
+
+
+@app.command()
+def stop(
+    pass_type_identifier: Annotated[
+        str, typer.Option("--type", help="The pass type.", autocompletion=complete_pass_types)
+    ],
+    *,
+    drop: Annotated[bool, typer.Option("--drop", help="Do not send the pushes of changes until now.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Send no pushes until `push resume`.")] = False,
+    stage: StageOption = "dev",
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop the pushes of a pass type that wait, such as those of a rollout with an error.
+
+    With --drop, later changes are pushed as usual. Phones find a dropped change at their next request, which may be
+    the push of the next change. With --keep, all pushes of the type wait. Either takes effect within seconds.
+
+    Example: python -m infra push stop --type pass.com.acme.boarding --keep --stage dev
+    """
+    if drop == keep:
+        raise typer.BadParameter("give either --drop or --keep")
+    if drop:
+        require_answer(yes=yes)
+    deployed = Stage.open(stage)
+    if drop:
+        confirm(f"drop the pushes of {pass_type_identifier} that wait in stage {stage}?", yes=yes)
+    chosen = Stop.DROP if drop else Stop.KEEP
+    stop_pushes(deployed, pass_type_identifier, chosen)
+    if as_json:
+        write_json({"pass_type_identifier": pass_type_identifier, "stop": chosen.value})
+    elif drop:
+        write_line(f"dropped the pushes of changes of {pass_type_identifier} until now")
+    else:
+        write_line(f"stopped the pushes of {pass_type_identifier}; `push resume` sends them")
+
+
+@app.command()
+def resume(
+    pass_type_identifier: Annotated[
+        str, typer.Option("--type", help="The pass type.", autocompletion=complete_pass_types)
+    ],
+    *,
+    stage: StageOption = "dev",
+    as_json: JsonOption = False,
+) -> None:
+    """Send the pushes of a pass type again that `push stop --keep` has stopped, within 15 minutes.
+
+    Example: python -m infra push resume --type pass.com.acme.boarding --stage dev
+    """
+    resumed = resume_pushes(Stage.open(stage), pass_type_identifier)
+    if as_json:
+        write_json({"pass_type_identifier": pass_type_identifier, "resumed": resumed})
+    elif resumed:
+        write_line(f"resumed the pushes of {pass_type_identifier}; they are sent within 15 minutes")
+    else:
+        write_line(f"the pushes of {pass_type_identifier} were not stopped")
 
 
 @app.command()

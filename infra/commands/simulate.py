@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from chalicelib.updates.pacing import default_push_rate
 from infra.commands.options import JsonOption
 from infra.core.plot import Chart, Line, svg
 from infra.core.terminal import PlainConsole, standard_error, standard_output, write_json, write_text
@@ -18,7 +19,6 @@ from infra.local.processes import PROJECT
 from infra.simulation.constants import Constants, aws
 from infra.simulation.cost import cost_of
 from infra.simulation.limits import REQUESTS_PER_PHONE, limits_of
-from infra.simulation.pushes import default_push_rate
 from infra.simulation.rollout import Result, Rollout
 from infra.simulation.rollout import simulate as run
 

@@ -53,15 +53,19 @@ class Deployer:
     Args:
         stage: the name of the stage.
         on_progress: takes a line of progress.
+        body_limit_bytes: a larger template goes to CloudFormation through the bucket.
 
     Raises:
         StageError: the stage's name is not valid.
     """
 
-    def __init__(self, stage: str, *, on_progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, stage: str, *, on_progress: Callable[[str], None], body_limit_bytes: int = BODY_LIMIT_BYTES
+    ) -> None:
         self.stage = check_stage_name(stage)
         self.stack_name = stack_name(stage)
         self._on_progress = on_progress
+        self._body_limit_bytes = body_limit_bytes
         self._stack = CloudStack(self.stack_name, stage=stage)
 
     def deploy(self, package: Callable[[], Package], *, parameters: Mapping[str, str], dialogue: Dialogue) -> Stage:
@@ -252,7 +256,7 @@ class Deployer:
 
     def _readable(self, body: bytes, *, folder: str) -> dict[str, str]:
         """Return a template as arguments of CreateChangeSet; one that is too large for a request is uploaded."""
-        if len(body) <= BODY_LIMIT_BYTES:
+        if len(body) <= self._body_limit_bytes:
             return {"TemplateBody": body.decode()}
         bucket = self._bucket()
         key = bucket.key(folder, body, "json")

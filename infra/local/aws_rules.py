@@ -2,7 +2,7 @@
 
 `python -m infra.local.aws_rules` prints the table. There are three places: the rig that simulates Lambda and SQS
 (`tests/faults/rig.py`), the layer inside the embedded AWS (`strict_aws.py`, in the local run too), and checks on the
-translated template (`tests/stack/infra/deploy/test_template_rules.py`). A test checks that every named test exists.
+translated template (`tests/package/test_template_rules.py`). A test checks that every named test exists.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ COST = "tests/stack/infra/deploy/test_cost.py::"
 DEPLOYER = "tests/stack/infra/deploy/test_deployer.py::"
 REFUSED = "tests/unit/infra/deploy/test_refused_changes.py::"
 SCRIPT = "tests/unit/infra/deploy/test_write_package.py::"
-TEMPLATE = "tests/stack/infra/deploy/test_template_rules.py::"
+TEMPLATE = "tests/package/test_template_rules.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ RULES = (
         (
             STRICT + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
             STRICT + "test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item",
-            "tests/schedules/test_schedules.py::test_a_broken_guard_is_found",
+            "tests/schedules/test_schedules.py::test_broken_guard_loses_an_update",
         ),
     ),
     Rule(

@@ -1,12 +1,13 @@
-"""Reads which pushes a stage has scheduled, and until when (`chalicelib/updates/pacing.py`)."""
+"""Reads which pushes a stage has scheduled, and until when, and stops them (`chalicelib/updates/pacing.py`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import time
 from typing import Any
 
+from chalicelib.core.identifiers import PassId
 from chalicelib.updates.fan_outs import FanOutProgress
-from chalicelib.updates.pacing import FAN_OUTS_ROW, LANE_SHARE, ROW, Lane, seconds
+from chalicelib.updates.pacing import FAN_OUTS_ROW, LANE_SHARE, ROW, STOPS_ROW, Lane, Stop, seconds
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -110,3 +111,47 @@ def _devices_left(stage: Stage, pass_id: str) -> int:
         if "LastEvaluatedKey" not in page:
             return count
         query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def stop_pushes(stage: Stage, pass_type_identifier: str, stop: Stop) -> None:
+    """Stop the pushes of a pass type that wait, within `STOPS_SECONDS` seconds.
+
+    Args:
+        stage: the stage.
+        pass_type_identifier: of the passes.
+        stop: whether the pushes of changes until now are dropped, or all are kept until they are resumed.
+
+    Raises:
+        RefusedError: not a pass type identifier.
+    """
+    PassId(pass_type_identifier, "any")
+    stops = _stops(stage)
+    stops.update_item(
+        Key={"pass_id": STOPS_ROW},
+        UpdateExpression="SET stops = if_not_exists(stops, :none)",
+        ExpressionAttributeValues={":none": {}},
+    )
+    stops.update_item(
+        Key={"pass_id": STOPS_ROW},
+        UpdateExpression="SET stops.#type = :order",
+        ExpressionAttributeNames={"#type": pass_type_identifier},
+        ExpressionAttributeValues={":order": {"stop": stop.value, "at": int(time())}},
+    )
+
+
+def resume_pushes(stage: Stage, pass_type_identifier: str) -> bool:
+    """Resume the pushes of a pass type; False if they were not stopped."""
+    stops = _stops(stage)
+    stopped = stops.get_item(Key={"pass_id": STOPS_ROW}).get("Item", {}).get("stops", {})
+    if pass_type_identifier not in stopped:
+        return False
+    stops.update_item(
+        Key={"pass_id": STOPS_ROW},
+        UpdateExpression="REMOVE stops.#type",
+        ExpressionAttributeNames={"#type": pass_type_identifier},
+    )
+    return True
+
+
+def _stops(stage: Stage) -> Any:  # noqa: ANN401 - boto3's tables have no types
+    return aws.resource("dynamodb").Table(stage.tables["versions"])

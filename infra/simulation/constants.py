@@ -6,9 +6,9 @@ another machine, and marked so. `make bench-rollout` measures the constants of t
 
 from dataclasses import dataclass, field, replace
 
+from chalicelib.updates.pacing import LANE_SHARE
 from infra.core.phone_retries import Retries
 from infra.deploy.resources import resources
-from infra.simulation.pushes import LANE_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,17 @@ DOWNLOAD = Call(seconds=0.060, version_units=1, item_units=1)
 """60 ms is the assumption of the cost model. Version and item are two GetItems; of an item up to 4 KB."""
 
 
-SHARDS = 4
-"""Partitions of a new on-demand table, and so shards of its stream: it takes 4,000 writes per second (DynamoDB guide,
-warm throughput), and a partition takes 1,000."""
-WRITES_PER_SHARD = 1000
 PHONES_POLL_SECONDS = 0.05
 """How often headless phones fetch their pushes (`infra/local/phones.py`)."""
-CHANGE_SECONDS = 0.0078
-"""Duration of one of many changes in the push function: 4.5 ms of CPU on 0.58 of a core, at 1,024 MB."""
+SHARDS = 8
+"""Partitions of the passes table, and so shards of its stream. A new on-demand table has 4, for 4,000 writes per second
+(DynamoDB guide, warm throughput), and takes twice its earlier peak (on-demand capacity mode), when its passes were
+written."""
+WRITES_PER_SHARD = 1000
+"""DynamoDB guide, bp-partition-key-design."""
+CHANGES_PER_SECOND = 215
+"""Changes of passes on one device that one push function handles: 2.7 ms of CPU each (`make bench-campaign`) at 1 GB,
+which is 0.58 of a core."""
 
 
 def aws(*, gateway_rate: float, gateway_burst: float, devices_per_second: float) -> Constants:
@@ -106,7 +109,7 @@ def aws(*, gateway_rate: float, gateway_burst: float, devices_per_second: float)
         lane_share=LANE_SHARE,
         # 20 workers read 40,000 push tokens per second at most: DynamoDB's default quota for a table.
         unpaced_devices_per_second=40_000,
-        unpaced_changes_per_second=SHARDS * _invocations_per_shard() / CHANGE_SECONDS,
+        unpaced_changes_per_second=SHARDS * _invocations_per_shard() * CHANGES_PER_SECOND,
         writes_per_second=SHARDS * WRITES_PER_SHARD,
         # Lambda polls a stream's shard four times per second (Lambda guide, with-ddb); the rest is measured here.
         first_push_seconds=0.5,

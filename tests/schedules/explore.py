@@ -1,5 +1,10 @@
-"""Plays schedules. `python -m tests.schedules.explore` plays many and prints what each broken guard loses."""
+"""Plays schedules. `python -m tests.schedules.explore` plays many and prints what each broken guard loses.
 
+It writes `seeds.json`: for each broken guard the first seed whose schedule loses an update. The suite replays these, as
+the search for some of them takes minutes.
+"""
+
+import json
 import os
 import sys
 import time
@@ -8,25 +13,26 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from random import Random
 from unittest.mock import patch
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.telemetry import log
 from tests.schedules.memory import Memory
-from tests.schedules.mutations import MUTATIONS
+from tests.schedules.mutations import MUTATIONS, broken
 from tests.schedules.world import World
 
 STEPS = 160
 SCHEDULES = 20_000
 MAX_SCHEDULES_PER_MUTATION = 20_000
+SEEDS = Path(__file__).with_name("seeds.json")
 
 
 @contextmanager
-def small_and_silent() -> Iterator[None]:
-    """Lower the limits of a fan-out, so that a few devices make several pages; and write no log lines."""
-    with ExitStack() as patches:
-        patches.enter_context(patch.object(log, "event", lambda *_, **__: None))
+def silent() -> Iterator[None]:
+    """Write no log lines: they take longer than everything else."""
+    with patch.object(log, "event", lambda *_, **__: None):
         yield
 
 
@@ -52,9 +58,9 @@ Loss = tuple[int, str]
 def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
     """Find the loss of the first schedule among these seeds, with one broken guard or with none."""
     with ExitStack() as patches:
-        patches.enter_context(small_and_silent())
+        patches.enter_context(silent())
         if guard is not None:
-            patches.enter_context(MUTATIONS[guard]())
+            patches.enter_context(broken(guard))
         for seed in seeds:
             world = schedule_in_memory(Random(seed))  # noqa: S311 - a schedule, no secret
             if wrong := world.lost() + world.too_fast():
@@ -76,7 +82,7 @@ class Explored:
 
 
 def explore(schedules: int) -> Explored:
-    """Play `count` schedules without mutation, and up to `MAX_SCHEDULES_PER_MUTATION` per guard, on all cores."""
+    """Play schedules without mutation, and up to `MAX_SCHEDULES_PER_MUTATION` per guard, on all cores."""
     cores = os.cpu_count() or 1
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as processes:
         broken = {guard: processes.submit(first_loss, range(MAX_SCHEDULES_PER_MUTATION), guard) for guard in MUTATIONS}
@@ -85,6 +91,12 @@ def explore(schedules: int) -> Explored:
             as_it_is=min((loss for part in as_it_is if (loss := part.result())), default=None),
             broken={guard: found.result() for guard, found in broken.items()},
         )
+
+
+def known_seeds() -> dict[str, int]:
+    """For each guard, the seed of a schedule that loses an update without it, as the last search found it."""
+    seeds: dict[str, int] = json.loads(SEEDS.read_text())
+    return seeds
 
 
 def on_progress(line: str, end: str = "\n") -> None:
@@ -104,7 +116,11 @@ def main() -> None:
     for guard, found in explored.broken.items():
         seed, example = found if found is not None else ("never", "")
         on_progress(f"{guard:48} {seed:>17}  {example}")
-    on_progress(f"in {time.monotonic() - started:.0f} s")
+    seeds = {guard: found[0] for guard, found in explored.broken.items() if found is not None}
+    SEEDS.write_text(json.dumps(seeds, indent=2) + "\n")
+    on_progress(f"in {time.monotonic() - started:.0f} s; the seeds are in {SEEDS.name}")
+    if loss is not None or len(seeds) < len(MUTATIONS):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

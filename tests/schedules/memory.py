@@ -15,6 +15,7 @@ from chalicelib.aws.tables.timelines import Timelines
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
+from chalicelib.updates.pacing import StoppedPushes
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 
 Held = dict[DeviceLibraryIdentifier, int]
@@ -38,6 +39,7 @@ class Memory:
     registrations: dict[PassId, Held] = field(default_factory=dict)
     devices: dict[DeviceLibraryIdentifier, Device] = field(default_factory=dict)
     timelines: dict[str, int] = field(default_factory=dict)
+    stops: dict[str, StoppedPushes] = field(default_factory=dict)
     waiting_fan_outs: set[PassId] = field(default_factory=set)
 
     def state(self, pass_id: PassId) -> VersionState:
@@ -281,3 +283,6 @@ class MemoryTimelines:
 
     def remove_fan_out(self, pass_id: PassId) -> None:
         self.rows.waiting_fan_outs.discard(pass_id)
+
+    def stops(self) -> dict[str, StoppedPushes]:
+        return dict(self.rows.stops)

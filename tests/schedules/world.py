@@ -22,12 +22,10 @@ in no period may more devices have been notified than the rate and its burst all
 """
 
 import itertools
-import json
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -37,10 +35,8 @@ from greenlet import greenlet
 
 from chalicelib.apns.client import Client, Outcome, Pace, Push
 from chalicelib.apns.reasons import OutcomeKind
-from chalicelib.aws.queue import Queue, QueueError
+from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
-from chalicelib.aws.tables.connection import StoreError
-from chalicelib.aws.templates import TemplateStoreError
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.errors import ConfigurationError, PasswireError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
@@ -59,13 +55,14 @@ from chalicelib.flows.stamp import stamp
 from chalicelib.http.events import queue_messages, stream_records
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
-from chalicelib.passes.template import Template, TemplateError
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import Entry
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.pacing import LATENESS_SECONDS, Lane, PushRate
 from chalicelib.updates.protocol import Tag, window_seconds
 from chalicelib.updates.push_tasks import PushTask, Recheck, RecheckReason, encode
+from tests.schedules.actors import UNKNOWN, Actor, Crash, HandedOut, Message, Phone
+from tests.schedules.services import Designs, Stepped, WatchedFailures, WorldQueue, content_of
 
 PASS_TYPE = "pass.com.example.world"
 PUSH_TIMEOUT_SECONDS = 20
@@ -79,90 +76,8 @@ FOREVER = math.inf
 _SERIALIZER = TypeSerializer()
 
 
-UNKNOWN = PushToken("unknown")
-
-
 class StuckError(Exception):
     """A schedule does not end: the simulation is wrong, or the protocol never settles."""
-
-
-class Crash(BaseException):
-    """Ends an actor: an invocation was killed or a connection was cut."""
-
-
-@dataclass(eq=False)
-class Actor:
-    """An activity that runs concurrently with others."""
-
-    name: str
-    body: Callable[[], None]
-    ended: Callable[[bool], None]
-    dies_at: float
-    skew: float
-    wakes_at: float = 0.0
-    """The time until which it waits inside its invocation."""
-    parts: "list[Actor]" = field(default_factory=list)
-    """The threads of an invocation, which end with it."""
-    greenlet: "greenlet" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.greenlet = greenlet(self.body)
-
-
-@dataclass(eq=False)
-class Phone:
-    """A device that follows Apple's protocol, and its state."""
-
-    identifier: DeviceLibraryIdentifier
-    push_token: PushToken
-    content: dict[PassId, int] = field(default_factory=dict)
-    last_modified: dict[PassId, str] = field(default_factory=dict)
-    wanted: set[PassId] = field(default_factory=set)
-    """The passes that it has and wants to be registered for."""
-    told: dict[PassId, PushToken | None] = field(default_factory=dict)
-    """The last acknowledged state by pass: the registered push token, or None if unregistered. It is UNKNOWN during a
-    call and after one that was cut off."""
-    registers_from: dict[PassId, int] = field(default_factory=dict)
-    """The step before which it does nothing, since a phone may be offline for long."""
-    calling: set[PassId] = field(default_factory=set)
-    tag: str | None = None
-    to_fetch: set[PassId] = field(default_factory=set)
-    woken: bool = False
-    asking: bool = False
-
-
-@dataclass(frozen=True)
-class HandedOut:
-    """A tag, and the number of writes before the answer of its list call began."""
-
-    phone: Phone
-    tag: str
-    writes: int
-
-
-class Stepped:
-    """A store whose requests are steps of the schedule."""
-
-    def __init__(self, world: "World", inner: object) -> None:
-        self._world = world
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Callable[..., object]:
-        method = getattr(self._inner, name)
-
-        def request(*args: object, **kwargs: object) -> object:
-            return self._world.request(lambda: method(*args, **kwargs), StoreError)
-
-        return request
-
-
-@dataclass
-class Message:
-    identifier: str
-    body: str
-    visible_from: float
-    received: int = 0
-    taken: bool = False
 
 
 class World:
@@ -413,7 +328,7 @@ class World:
                 continue
             for phone in self.phones:
                 if phone.push_token == push.push_token:
-                    phone.woken = True
+                    phone.push_received = True
             yield Outcome(push, OutcomeKind.DELIVERED, status=200)
 
     # ------------------------------------------------------------ events
@@ -452,7 +367,7 @@ class World:
         """Forget what phones believe about a pass that no longer exists."""
         for phone in self.phones:
             phone.wanted.discard(pass_id)
-            phone.told.pop(pass_id, None)
+            phone.registered_tokens.pop(pass_id, None)
             phone.content.pop(pass_id, None)
             phone.last_modified.pop(pass_id, None)
 
@@ -585,7 +500,7 @@ class World:
     def _phone_calls(self, phone: Phone, pass_id: PassId) -> None:
         """Register or unregister what the phone has added or removed."""
         phone.calling.add(pass_id)
-        phone.told[pass_id] = UNKNOWN
+        phone.registered_tokens[pass_id] = UNKNOWN
         wanted, push_token = pass_id in phone.wanted, phone.push_token
         arrived = [False]
 
@@ -611,13 +526,13 @@ class World:
         def ended(crashed: bool) -> None:  # noqa: FBT001
             phone.calling.discard(pass_id)
             if arrived[0] and not crashed and pass_id in self._items:
-                phone.told[pass_id] = push_token if wanted else None
+                phone.registered_tokens[pass_id] = push_token if wanted else None
 
         self.start("register" if wanted else "unregister", body, ended, API_TIMEOUT_SECONDS)
 
     def _phone_asks(self, phone: Phone) -> None:
         """An empty push arrived: list and download the changed passes; failed calls are repeated."""
-        phone.asking, phone.woken = True, False
+        phone.asking, phone.push_received = True, False
         done = [False]
 
         def body() -> None:
@@ -643,7 +558,7 @@ class World:
 
         def ended(_: bool) -> None:  # noqa: FBT001
             phone.asking = False
-            phone.woken = phone.woken or not done[0]
+            phone.push_received = phone.push_received or not done[0]
 
         self.start("ask", body, ended, API_TIMEOUT_SECONDS)
 
@@ -762,12 +677,12 @@ class World:
         acted = False
         for pass_id in self.pass_ids:
             due = phone.push_token if pass_id in phone.wanted else None
-            if pass_id in phone.calling or phone.told.get(pass_id) == due:
+            if pass_id in phone.calling or phone.registered_tokens.get(pass_id) == due:
                 continue
             if pass_id in self._items and self.steps >= phone.registers_from.get(pass_id, 0):
                 self._phone_calls(phone, pass_id)
                 acted = True
-        if (phone.woken or phone.to_fetch) and not phone.asking:
+        if (phone.push_received or phone.to_fetch) and not phone.asking:
             self._phone_asks(phone)
             acted = True
         return acted
@@ -833,7 +748,7 @@ class World:
         held: dict[Phone, list[PassId]] = defaultdict(list)
         for phone in self.phones:
             for pass_id in phone.wanted & set(self._items):
-                if phone.told.get(pass_id) != phone.push_token:
+                if phone.registered_tokens.get(pass_id) != phone.push_token:
                     continue
                 held[phone].append(pass_id)
                 newest = self.written_at[pass_id]
@@ -875,84 +790,3 @@ class World:
         while self.actors:
             self._go_on()
         return named
-
-
-@dataclass
-class WorldQueue:
-    """The queue that the flows use. It never repeats a request until `until`, which is harder for them."""
-
-    world: World
-
-    def send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0, attempts: int = 0) -> None:
-        assert delay_seconds >= 0
-        assert until >= 0
-        assert attempts >= 0
-        for task in tasks:
-            self.world.request(lambda task=task: self._put(task, delay_seconds), QueueError)  # type: ignore[misc]
-
-    def send_refusals(self, records: Sequence[object], *, at: float) -> None:
-        assert records
-        assert at
-        self.world.request(lambda: None, QueueError)
-
-    def send_dead_letters(self, bodies: Sequence[str]) -> None:
-        raise AssertionError(f"the queue contains no foreign messages here: {bodies}")
-
-    def postpone(self, receipt_handle: str, *, seconds: int) -> None:
-        assert receipt_handle
-        assert seconds >= 0
-        self.world.step()
-
-    def _put(self, task: PushTask, delay_seconds: int) -> None:
-        self.world.sends(task, delay_seconds=delay_seconds)
-
-
-@dataclass
-class WatchedFailures:
-    """Records failed downloads; remembers those that could not be recorded since DynamoDB and SQS failed, too."""
-
-    world: World
-    inner: FailedDownloads
-
-    def note(self, pass_id: PassId, error: Exception, **what: Any) -> None:  # noqa: ANN401 - the flow's arguments
-        self.world.last_request_failed = False
-        sent = len(self.world.messages)
-        self.inner.note(pass_id, error, **what)
-        if self.world.last_request_failed and len(self.world.messages) == sent:
-            self.world.unnoted_failures += 1
-
-
-class Designs:
-    """The only template, which each execution environment reads and may cache for some seconds."""
-
-    def __init__(self, world: World) -> None:
-        content = {"generic": {"primaryFields": [{"key": "content", "label": "", "value": 0}]}}
-        self._world = world
-        self._template = Template.parse("t", {"pass.json": json.dumps(content).encode()})
-        self._changed_at = -FOREVER
-        self.broken = False
-
-    def breaks(self) -> None:
-        self.broken, self._changed_at = True, self._world.now
-
-    def is_repaired(self) -> None:
-        self.broken, self._changed_at = False, self._world.now
-
-    def get(self, name: str, *, max_age_seconds: float) -> Template:
-        """Return the template, or, if a cached one is allowed, the one before its last change."""
-        found = self._world.request(lambda: self._broken_to(max_age_seconds), TemplateStoreError)
-        if found:
-            raise TemplateError(name, "pass.json", "has no such field")
-        return self._template
-
-    def _broken_to(self, max_age_seconds: float) -> bool:
-        recent = self._world.now - self._changed_at < max_age_seconds
-        stale = recent and not self._world.calm and self._world.random.random() < 0.5
-        return self.broken is not stale
-
-
-def content_of(item: PassItem) -> int:
-    """The number in the content that was written."""
-    value = item.fields["content"]["value"]
-    assert isinstance(value, int)
-    return value

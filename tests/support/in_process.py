@@ -12,18 +12,21 @@ import sys
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
 import boto3
 
+from chalicelib.aws import session
 from infra.local.run import LocalRun
 from tests.support.permissions import acting_as
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 """The largest event and answer of a synchronous invocation (Lambda quotas)."""
 DOMAIN = "abc123.execute-api.eu-central-1.amazonaws.com"
+_requests: Counter[str] = Counter()
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class InProcess:
         variables = {**function["Environment"]["Variables"], "PASSWIRE_WEB_SERVICE_URL": "", **settings}
         os.environ.update({**variables, "PASSWIRE_PATH_PARAMETERS": "encoded"})
         sys.modules.pop("app", None)
+        _count_requests()
         self.app: ModuleType = importlib.import_module("app")
 
     def calls(
@@ -132,11 +136,15 @@ class InProcess:
 
     def dynamodb_requests(self) -> Counter[str]:
         """Count every request to DynamoDB from now on, by operation."""
-        counted: Counter[str] = Counter()
-        client = self.app.services.store.passes._tables.connection.client
+        _requests.clear()
+        return _requests
 
-        def count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
-            counted[model.name] += 1
 
-        client.meta.events.register("before-call.dynamodb", count)
-        return counted
+@cache
+def _count_requests() -> None:
+    """Have the clients that the service makes from now on count their requests to DynamoDB."""
+
+    def count(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+        _requests[model.name] += 1
+
+    session.shared().events.register("before-call.dynamodb", count)

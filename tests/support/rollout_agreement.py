@@ -1,11 +1,14 @@
 """Compares a rollout that `make bench-rollout` measured with the simulation of the same."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from infra.core.phone_retries import Retries
 from infra.simulation.constants import Constants, Measured, local
 from infra.simulation.rollout import Rollout, simulate
 
+RETRIES = Retries()
 TOLERANCE = 0.2
 FEW = 10
 """Counts that differ by so few agree, since a single phone is more than the tolerance of them."""
@@ -32,12 +35,25 @@ def constants_of(figures: Mapping[str, Any], settings: Mapping[str, float]) -> C
 
 
 def disagreements(
-    figures: Mapping[str, Any], settings: Mapping[str, float], *, shared: bool, paced: bool
+    figures: Mapping[str, Any],
+    settings: Mapping[str, float],
+    *,
+    shared: bool,
+    paced: bool,
+    retries: Retries = RETRIES,
 ) -> dict[str, tuple[float, float]]:
-    """Return the figures that differ by more than the tolerance, as measured and as simulated."""
+    """Return the figures that differ by more than the tolerance, as measured and as simulated.
+
+    Args:
+        figures: of one rollout, from `rollout.json`.
+        settings: of the run, from there, too.
+        shared: whether all phones have the same pass.
+        paced: whether it was paced.
+        retries: of the phones.
+    """
     phones = figures["phones"]
     rollout = Rollout(phones, 1 if shared else phones, paced=paced)
-    simulated = simulate(rollout, constants_of(figures, settings))
+    simulated = simulate(rollout, replace(constants_of(figures, settings), retries=retries))
     found = {}
     for key in (*TIMES, *COUNTS):
         one, other = figures[key], getattr(simulated, key)

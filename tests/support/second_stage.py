@@ -22,9 +22,9 @@ SERIAL_NUMBER = "HEALTHY-1"
 
 @dataclass(frozen=True)
 class SecondStage:
-    """The second stage: its stack and its API."""
+    """The second stage: its handle, and its description in the form of a local run."""
 
-    stack: Stage
+    stage: Stage
     local: LocalRun
 
 

@@ -11,7 +11,7 @@ from pynamodb.expressions.update import Action
 
 from chalicelib.aws.tables.connection import Tables, VersionRow
 from chalicelib.core.identifiers import PassId
-from chalicelib.updates.pacing import FAN_OUTS_ROW, ROW
+from chalicelib.updates.pacing import FAN_OUTS_ROW, ROW, STOPS_ROW, Stop, StoppedPushes
 
 
 class Timelines:
@@ -69,6 +69,20 @@ class Timelines:
             StoreError: DynamoDB did not carry it out.
         """
         self._name_fan_out("DELETE", pass_id)
+
+    def stops(self) -> dict[str, StoppedPushes]:
+        """Read which pass types' pushes an operator has stopped.
+
+        Raises:
+            StoreError: DynamoDB did not answer.
+        """
+        table = self._tables.versions.Meta.table_name
+        response = self._tables.call("GetItem", {"TableName": table, "Key": {"pass_id": {"S": STOPS_ROW}}})
+        stopped = response.get("Item", {}).get("stops", {}).get("M", {})
+        return {
+            pass_type_identifier: StoppedPushes(Stop(order["M"]["stop"]["S"]), float(order["M"]["at"]["N"]))
+            for pass_type_identifier, order in stopped.items()
+        }
 
     def _name_fan_out(self, action: str, pass_id: PassId) -> None:
         self._tables.call(

@@ -24,7 +24,7 @@ class PassView:
         key: pass type identifier and serial number.
         title: for the list of passes.
         front: HTML of the front, which the preview has escaped.
-        back: HTML of the back.
+        back: HTML of the back, also escaped.
         palette: name of its colors, for `/palettes/<name>.css`.
         is_unregistered: whether its registration was deleted on the server only.
     """

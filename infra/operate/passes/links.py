@@ -1,7 +1,7 @@
 """Creates download links for passes of a stage; `chalicelib/core/links.py` defines their form."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -47,6 +47,23 @@ class Links:
             ConfigurationError: the stage has no authentication key.
             SecretsError: Secrets Manager did not answer.
         """
-        link = Link.valid_for(pass_ids, lifetime_seconds=lifetime.total_seconds(), now=time.time())
-        token = sign_link(self._secrets.authentication_keys(), link)
-        return DownloadLink(f"{self._stage.web_service_url}{PATH}{token}", datetime.fromtimestamp(link.expires_at, UTC))
+        return self.signer(lifetime=lifetime)(pass_ids)
+
+    def signer(self, *, lifetime: timedelta) -> Callable[[Sequence[PassId]], DownloadLink]:
+        """Return a function that creates links, each as `make` does; the keys are read once.
+
+        Args:
+            lifetime: how long each link is valid from now on.
+
+        Raises:
+            LinkLifetimeError: the lifetime is not positive, or exceeds the maximum.
+            ConfigurationError: the stage has no authentication key.
+            SecretsError: Secrets Manager did not answer.
+        """
+        keys, url, now = self._secrets.authentication_keys(), self._stage.web_service_url, time.time()
+
+        def sign(pass_ids: Sequence[PassId]) -> DownloadLink:
+            link = Link.valid_for(pass_ids, lifetime_seconds=lifetime.total_seconds(), now=now)
+            return DownloadLink(f"{url}{PATH}{sign_link(keys, link)}", datetime.fromtimestamp(link.expires_at, UTC))
+
+        return sign

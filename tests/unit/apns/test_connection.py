@@ -22,6 +22,7 @@ from hyperframe.frame import (
     PushPromiseFrame,
     RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,17 +211,21 @@ def test_capacity_follows_changed_settings() -> None:
 
 def test_flow_control_window_is_respected() -> None:
     """No more bodies are sent than the peer's window holds; as it opens, there is room again."""
-    peer = Peer()
-    connection = greeted(peer)
-    connection._h2.outbound_flow_control_window = 100  # what 65,435 bytes of earlier bodies would have left
-    for _ in range(connection.capacity):
-        connection.request(b"/1", HEADERS)
-    talk(connection, peer)
-    assert len(peer.requests) == 50
-    assert connection.capacity == 0
-    peer.h2.increment_flow_control_window(20)
-    talk(connection, peer)
+    window, body = 65_535, len(b"{}")  # RFC 9113, section 6.9.2: the window of a new connection
+    connection = greeted(Peer())
+    sent = 0
+    while (room := connection.capacity) > 0:
+        streams = [connection.request(b"/1", HEADERS) for _ in range(room)]
+        connection.data_to_send()
+        sent += len(streams)
+        connection.receive(b"".join(_ok(stream) for stream in streams))
+    assert sent == window // body
+    connection.receive(WindowUpdateFrame(0, window_increment=20).serialize())
     assert connection.capacity == 10
+
+
+def _ok(stream: int) -> bytes:
+    return HeadersFrame(stream, b"\x88", flags=["END_HEADERS", "END_STREAM"]).serialize()
 
 
 def test_window_of_received_bodies_is_returned() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.aws.tables.connection import StoreError
 from chalicelib.core.identifiers import PassId
-from chalicelib.updates.pacing import HORIZON_SECONDS, LANE_SHARE
+from chalicelib.updates.pacing import HORIZON_SECONDS, LANE_SHARE, STOPS_SECONDS, Stop, StoppedPushes
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, decode, encode
 from tests.support.push_side import TYPE, Answer, PushSide
 
@@ -175,6 +175,42 @@ def test_push_tasks_of_an_older_version_are_paced_by_their_size() -> None:
     side.push_worker.queue.send([task, FanOut(PassId(TYPE, "P"), None, side.now)])
     seconds_until_notified(side, names)
     side.works_off(seconds=60)
+    assert side.messages == []
+
+
+def test_stopped_pushes_are_dropped_and_later_changes_are_pushed(side: PushSide) -> None:
+    """Phones find the dropped change at their next request."""
+    names = has_wide_pass(side)
+    side.changes_pass("P")
+    side.works_off(seconds=10)
+    notified = len(side.notified())
+    side.rows.stops[TYPE] = StoppedPushes(Stop.DROP, side.now)
+    side.works_off(seconds=3600)
+    assert side.messages == []
+    assert len(side.notified()) <= notified + RATE * STOPS_SECONDS
+    side.holds("other", "Q")
+    side.changes_pass("Q")
+    assert side.notified()[-1] == "other"
+    side.changes_pass("P")
+    seconds_until_notified(side, names)
+
+
+def test_kept_pushes_are_sent_once_they_are_resumed(side: PushSide) -> None:
+    """Hours of waiting are no failure, and no push is lost or repeated."""
+    names = has_wide_pass(side) | {"other"}
+    side.holds("other", "Q")
+    side.changes_pass("P")
+    side.works_off(seconds=10)
+    side.rows.stops[TYPE] = StoppedPushes(Stop.KEEP, side.now)
+    side.works_off(seconds=30)
+    notified = len(side.notified())
+    side.changes_pass("Q")
+    side.works_off(seconds=4 * 3600)
+    assert len(side.notified()) == notified
+    assert all("attempts" not in message.body for message in side.messages)
+    side.rows.stops.clear()
+    side.works_off(seconds=3600)
+    assert Counter(side.notified()) == dict.fromkeys(names, 1)
     assert side.messages == []
 
 

@@ -15,8 +15,6 @@ from cryptography.x509 import load_pem_x509_certificate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.aws.secrets import PassTypeSecret, Secrets
-from chalicelib.container import Services
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.passes.personalization import PersonalizationToken
 from chalicelib.passes.signing import Signer
@@ -154,33 +152,6 @@ def test_certificate_signs_nothing_outside_of_its_validity(signer: Signer, at: d
 def test_key_of_a_signer_is_not_shown(signer: Signer) -> None:
     assert "object at" not in repr(signer)
     assert "Key" not in repr(signer)
-
-
-class SampleSecrets(Secrets):
-    """Source of the same credentials for every pass type, as after an import under a wrong name."""
-
-    def __init__(self, chain: DevelopmentChain) -> None:
-        super().__init__(stage="none")
-        self._chain = chain
-
-    def pass_type(self, pass_type_identifier: str) -> PassTypeSecret:
-        assert pass_type_identifier
-        chain = self._chain
-        return PassTypeSecret(
-            certificate=chain.pass_type_certificate.read_text(),
-            private_key=chain.pass_type_key.read_text(),
-            intermediate=chain.intermediate.read_text(),
-        )
-
-
-def test_signer_of_another_pass_type_is_refused(chain: DevelopmentChain) -> None:
-    """It is validated where it is handed out, so the rule covers passes and personalization tokens."""
-    services = Services()
-    services.secrets = SampleSecrets(chain)
-    assert services.signer_for(samples.PASS_TYPE_IDENTIFIER).pass_type_identifier == samples.PASS_TYPE_IDENTIFIER
-    for _ in range(2):
-        with pytest.raises(ConfigurationError, match=f"{OTHER_TYPE}: its certificate belongs to pass type"):
-            services.signer_for(OTHER_TYPE)
 
 
 def test_openssl_verifies_a_signed_personalization_token(

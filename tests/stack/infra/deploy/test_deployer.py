@@ -347,9 +347,9 @@ def test_deploy_bucket_requires_tls_and_keeps_the_newest_code(stack: LocalRun) -
     assert len(left) in (CODE_VERSIONS, CODE_VERSIONS + 1)
 
 
-def test_large_template_is_read_from_the_bucket(stage: StageUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.deploy.deployer.BODY_LIMIT_BYTES", 1000)
-    assert stage.deployer.diff(lambda: stage.package, parameters={})
+def test_large_template_is_read_from_the_bucket(stage: StageUnderTest) -> None:
+    deployer = Deployer(stage.name, on_progress=stage.said.append, body_limit_bytes=1000)
+    assert deployer.diff(lambda: stage.package, parameters={})
     s3 = boto3.client("s3")
     bucket = next(one["Name"] for one in s3.list_buckets()["Buckets"] if "passwire-deploy-" in one["Name"])
     (template,) = s3.list_objects_v2(Bucket=bucket, Prefix=f"{stage.name}/")["Contents"]

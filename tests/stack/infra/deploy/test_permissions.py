@@ -27,7 +27,7 @@ from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.run import run_checks
 from infra.stage.secrets import check_authentication_keys, ensure_authentication_keys
 from infra.stage.stage import Stage
-from tests.stack.infra.deploy.test_translated_template import NoManagedPolicies
+from tests.support.sam import NoManagedPolicies
 from tests.support.second_stage import SecondStage
 
 pytestmark = pytest.mark.timeout(400)
@@ -239,7 +239,7 @@ def test_diff_and_deploy_are_granted_exactly_their_calls(package: Package, stage
 
 def test_doctor_is_granted_exactly_its_calls(second_stage: SecondStage) -> None:
     with recorded() as by_doctor:
-        run_checks(DoctorContext(Stage.open(second_stage.stack.name)), on_progress=lambda _: None)
+        run_checks(DoctorContext(Stage.open(second_stage.stage.name)), on_progress=lambda _: None)
     compare(by_doctor, DOCTOR, not_met=NOT_MET_BY_DOCTOR)
 
 

@@ -140,7 +140,7 @@ def test_registrations_that_are_being_removed_are_restored(
     """The push task that removes them runs during the restore: it finds the pass and keeps its registrations."""
     pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
     adds(phone, issuer, pass_id)
-    stage, queue = BackedUpStage(second_stage.stack), second_stage.local.queues["push"]
+    stage, queue = BackedUpStage(second_stage.stage), second_stage.local.queues["push"]
     stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None)
     lose_everything(second_stage.local)
     kinds: list[str] = []
@@ -172,7 +172,7 @@ def test_restore_keeps_changes_made_since_the_backup(second_stage: SecondStage, 
         "registrations": {**held, "registered_at": 2000},
         "devices": {**device, "push_token": "new", "updated_at": 2, "passes": {"pass.x/other"}},
     }
-    stage = BackedUpStage(second_stage.stack)
+    stage = BackedUpStage(second_stage.stage)
     for role, item in before.items():
         dynamodb.Table(local.tables[role]).put_item(Item=item)
     stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None)
@@ -195,7 +195,7 @@ def test_lost_stamp_is_restored_as_one_that_no_phone_has_seen(second_stage: Seco
     versions = boto3.resource("dynamodb").Table(second_stage.local.tables["versions"])
     version = {"pass_id": f"pass.x/{secrets.token_hex(4)}", "modified_at": 1000, "revision": 3}
     versions.put_item(Item=version)
-    stage = BackedUpStage(second_stage.stack)
+    stage = BackedUpStage(second_stage.stage)
     stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None)
     versions.delete_item(Key={"pass_id": version["pass_id"]})
     lost_at = int(time.time())
@@ -218,7 +218,7 @@ def test_interrupted_restore_can_be_repeated(second_stage: SecondStage, tmp_path
         "$bytes": {"$bytes": "x"},
     }
     dynamodb.Table(local.tables["passes"]).put_item(Item=own)
-    stage = BackedUpStage(second_stage.stack)
+    stage = BackedUpStage(second_stage.stage)
     stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None)
     before = {role: rows(local, role) for role in ("passes", "devices")}
     lose_everything(local)
@@ -238,10 +238,10 @@ def test_interrupted_restore_can_be_repeated(second_stage: SecondStage, tmp_path
 
 
 def test_templates_are_restored(second_stage: SecondStage, tmp_path: Path) -> None:
-    bucket = TemplatesBucket(second_stage.stack)
+    bucket = TemplatesBucket(second_stage.stage)
     name = f"t-{secrets.token_hex(4)}"
     bucket.push(name, samples.files_of("generic"), on_progress=lambda _: None)
-    stage = BackedUpStage(second_stage.stack)
+    stage = BackedUpStage(second_stage.stage)
     assert stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None).counts["templates"] == 1
     s3 = boto3.client("s3")
     for entry in s3.list_objects_v2(Bucket=second_stage.local.templates_bucket)["Contents"]:

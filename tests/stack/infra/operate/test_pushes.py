@@ -13,7 +13,7 @@ import pytest
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.updates.fan_outs import FanOutProgress
-from chalicelib.updates.pacing import FAN_OUTS_ROW, ROW, microseconds
+from chalicelib.updates.pacing import FAN_OUTS_ROW, ROW, STOPS_SECONDS, microseconds
 from chalicelib.updates.push_tasks import NotifyDevices, encode
 from chalicelib.updates.removals import HeldDevice, HeldRemovals
 from infra.local.phone import Phone
@@ -276,3 +276,30 @@ def test_status_shows_what_is_scheduled_and_until_when(stack: LocalRun, serial_n
     assert "device-" not in json.dumps(pacing)
     assert f"20 devices of pass {pass_id} wait" in shown
     assert "all are notified by 20" in shown
+
+
+def test_kept_pushes_of_a_pass_type_are_resumed(
+    stack: LocalRun, apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str
+) -> None:
+    """The push waits in the queue meanwhile, and another stop may replace the first."""
+    pushed = len(apns.pushes_to(holder))
+    kept = infra("push", "stop", "--type", stack.pass_type_identifier, "--keep", "--stage", "local")
+    assert kept.returncode == 0, kept.stderr
+    try:
+        time.sleep(STOPS_SECONDS)
+        pipeline.writes(serial_number, fields={"gate": "B22"})
+        eventually(lambda: status()["queues"]["push"]["delayed"], "that the push waits")
+        assert len(apns.pushes_to(holder)) == pushed
+        for stop in (("--drop",), ("--drop", "--keep", "--yes"), ()):
+            refused = infra("push", "stop", "--type", stack.pass_type_identifier, *stop, "--stage", "local")
+            assert refused.returncode == 2, refused.stderr
+        dropped = infra("push", "stop", "--type", stack.pass_type_identifier, "--drop", "--yes", "--stage", "local")
+        assert dropped.returncode == 0, dropped.stderr
+    finally:
+        resumed = infra("push", "resume", "--type", stack.pass_type_identifier, "--stage", "local")
+    assert resumed.stdout.startswith("resumed"), resumed.stderr
+    again = infra("push", "resume", "--type", stack.pass_type_identifier, "--stage", "local")
+    assert "were not stopped" in again.stdout
+    time.sleep(STOPS_SECONDS)
+    pipeline.writes(serial_number, fields={"gate": "B23"})
+    eventually(lambda: len(apns.pushes_to(holder)) > pushed, "the push of a later change")

@@ -29,6 +29,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "template delete": ["boarding"],
     "image put": ["x.png"],
     "push send": [PASS],
+    "push stop": ["--type", "pass.com.acme.boarding", "--drop"],
+    "push resume": ["--type", "pass.com.acme.boarding"],
     "pass issue": [PASS, "--template", "boarding"],
     "pass link": [PASS],
     "pass update": [PASS, "--field", "gate=B22"],

@@ -72,8 +72,8 @@ def test_a_million_phones_take_less_than_twenty_minutes_with_default_quotas(pass
 
 
 def test_a_million_passes_take_less_than_four_minutes_with_10_000_requests_per_second() -> None:
-    """The pipeline and the stream must be fast enough, too."""
-    fast = replace(LARGE, writes_per_second=10_000, unpaced_changes_per_second=10_000)
+    """The stream must be fast enough, too: with 4 functions per shard."""
+    fast = replace(LARGE, unpaced_changes_per_second=8 * 4 * 215)
     result = simulate(Rollout(MILLION, MILLION, paced=True), fast)
     assert (round(result.refused), round(result.gave_up)) == (0, 0)
     assert result.last_s < 4 * 60

@@ -458,7 +458,7 @@ def test_passes_that_need_an_nfc_certificate_are_listed(cert: CertCommands, seco
     """The stage's own pass type has an NFC certificate, as that of the local run; the other one has an ordinary one."""
     rewards = PROJECT / "chalicelib/templates/rewards.pass"
     own = replace(cert, stage=STAGE)
-    table = boto3.resource("dynamodb").Table(second_stage.stack.table("passes"))
+    table = boto3.resource("dynamodb").Table(second_stage.stage.table("passes"))
     key = {"pass_id": f"{PASS_TYPE}/NFC-1"}
 
     def check() -> list[dict[str, str]]:

@@ -629,7 +629,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
 
 @pytest.fixture
 def deployed(second_stage: SecondStage) -> Stage:
-    return second_stage.stack
+    return second_stage.stage
 
 
 @pytest.fixture

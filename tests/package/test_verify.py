@@ -9,17 +9,12 @@ from pathlib import Path
 import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
-from infra.deploy.package import Package, build_package
+from infra.deploy.package import Package
 from infra.deploy.verify import APNS_ROOTS, VerificationError, verify_zip
 
 ARM64 = (183).to_bytes(2, "little")
 Member = tuple[str, bytes]
 ResourceChange = Callable[[str, bytes], Member | None]
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return build_package("dev", tmp_path_factory.mktemp("package"))
 
 
 def changed(package: Package, folder: Path, change: ResourceChange) -> Path:

@@ -2,50 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from samtranslator.translator.transform import transform  # type: ignore[import-untyped]  # it has no types
+from tests.support.sam import Properties, of_type
 
-from infra.deploy.template import with_code
-from infra.local.run import LocalRun
-
-Resource = dict[str, Any]
-"""Properties of a resource."""
 WORKER, PUSH, API = "PushWorker", "Push", "APIHandler"
 MAX_API_SECONDS = 29
 """API Gateway waits no longer for a function (quotas, "Integration timeout")."""
 
 
-class NoManagedPolicies:
-    """Instead of asking IAM for their names; the template has none."""
-
-    def load(self) -> dict[str, str]:
-        return {}
-
-
-@pytest.fixture(scope="module")
-def template(stack: LocalRun, stack_folder: Path) -> dict[str, Any]:
-    """Return the packaged template of the session's own stage, translated."""
-    assert stack
-    packaged = json.loads((stack_folder / "package" / "sam.json").read_text())
-    translated: dict[str, Any] = transform(
-        with_code(packaged, bucket="bucket", key="key"), {"Stage": "dev"}, NoManagedPolicies()
-    )
-    return translated
-
-
-def of_type(template: dict[str, Any], resource_type: str) -> dict[str, Resource]:
-    """Properties by logical id."""
-    return {
-        name: resource.get("Properties", {})
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == resource_type
-    }
-
-
-def mapping_of(template: dict[str, Any], function: str) -> Resource:
+def mapping_of(template: dict[str, Any], function: str) -> Properties:
     """The event source mapping that fires a function."""
     mappings = of_type(template, "AWS::Lambda::EventSourceMapping").values()
     (found,) = (mapping for mapping in mappings if mapping["FunctionName"] == {"Ref": function})
@@ -69,7 +35,9 @@ def test_only_the_push_worker_allows_recursive_invocation(template: dict[str, An
 
 def test_alarm_watches_dropped_recursive_invocations(template: dict[str, Any]) -> None:
     """A1: only this metric reports what Lambda drops as a loop."""
-    assert ("AWS/Lambda", "RecursiveInvocationsDropped") in set(alarmed_metrics(template))
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    dropped = [alarm for alarm in alarms if alarm.get("MetricName") == "RecursiveInvocationsDropped"]
+    assert [alarm["Dimensions"] for alarm in dropped] == [[{"Name": "FunctionName", "Value": {"Ref": WORKER}}]]
 
 
 def test_api_has_one_stage(template: dict[str, Any]) -> None:
@@ -173,9 +141,9 @@ def test_api_does_not_compress_responses(template: dict[str, Any]) -> None:
 
 
 def test_template_refuses_a_domain_without_certificate(template: dict[str, Any]) -> None:
-    assertions = json.dumps(template.get("Rules", {}))
-    assert "DomainName" in assertions
-    assert "CertificateArn" in assertions
+    (rule,) = template["Rules"].values()
+    assert json.dumps(rule["RuleCondition"]).count("DomainName") == 1
+    assert [json.dumps(a["Assert"]).count("CertificateArn") for a in rule["Assertions"]] == [1]
 
 
 def test_functions_time_out_before_their_callers(template: dict[str, Any]) -> None:
