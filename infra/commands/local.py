@@ -110,7 +110,7 @@ def phones(
         "registrations_per_second": round(report.phones / report.register_seconds, 1),
         **{f"shown_p{round(share * 100)}_seconds": _rounded(report.latency(share)) for share in SHARES},
         "lost": report.lost,
-        **asdict(report.counts),
+        **{name: round(value, 2) for name, value in asdict(report.counts).items()},
     }
     if as_json:
         write_json(rows)
