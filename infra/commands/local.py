@@ -97,7 +97,7 @@ def phones(
 
     Ends with exit code 1 if a phone never shows the change.
 
-    Example: python -m infra phones --count 1000
+    Example: passwire phones --count 1000
     """
     running = LocalRun.read(folder)
     if running is None:

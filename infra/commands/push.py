@@ -106,7 +106,7 @@ def stop(
     With --drop, later changes are pushed as usual. Phones find a dropped change at their next request, which may be
     the push of the next change. With --keep, all pushes of the type wait. Either takes effect within seconds.
 
-    Example: python -m infra push stop --type pass.com.acme.boarding --keep --stage dev
+    Example: passwire push stop --type pass.com.acme.boarding --keep --stage dev
     """
     if drop == keep:
         raise typer.BadParameter("give either --drop or --keep")
@@ -136,7 +136,7 @@ def resume(
 ) -> None:
     """Send the pushes of a pass type again that `push stop --keep` has stopped, within 15 minutes.
 
-    Example: python -m infra push resume --type pass.com.acme.boarding --stage dev
+    Example: passwire push resume --type pass.com.acme.boarding --stage dev
     """
     resumed = resume_pushes(Stage.open(stage), pass_type_identifier)
     if as_json:

@@ -19,7 +19,7 @@ COMMANDS = [
     ["pass", "list"],
     ["pass", "delete", PASS, "--yes"],
     ["pass", "import", "passes.csv"],
-    ["pass", "export", "passes.csv"],
+    ["pass", "export", "exported.csv"],
     ["pass", "history", PASS],
     ["template", "push", "chalicelib/templates/boarding.pass"],
     ["template", "pull", "boarding"],

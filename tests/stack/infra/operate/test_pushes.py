@@ -242,8 +242,8 @@ def test_time_in_the_future_matches_no_pass(stack: LocalRun) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("pass.a/1", "--changed-since", "1h")], ids=["neither", "both"])
-def test_passes_are_given_either_by_name_or_by_time(arguments: tuple[str, ...]) -> None:
-    done = infra("push", "send", *arguments, "--stage", "local")
+def test_passes_are_given_either_by_name_or_by_time(stack: LocalRun, arguments: tuple[str, ...]) -> None:
+    done = infra("push", "send", *arguments, "--stage", stack.stage)
     assert done.returncode == 2
     assert "either PASS... or --changed-since" in done.stderr
 
