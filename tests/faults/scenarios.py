@@ -557,9 +557,12 @@ REPEATS: Mapping[str, int] = {
     "the worker killed in the middle of a fan-out": PAGE,
     "paced: the same batch delivered twice": FEW,
     "paced: the worker killed in mid-wait": PAGE,
+    "paced: DynamoDB away for longer than one invocation": int(SLOW),
     "paced: changed again during a fan-out": int(SLOW * (HORIZON_SECONDS + 10)),
 }
-"""The largest number of repeated pushes, for those whose result is unknown and for second changes."""
+"""The largest number of repeated pushes: of those whose result is unknown, of second changes, and of one send, at most a
+second of the rate, after which DynamoDB could not record the progress.
+"""
 
 
 def play(name: str, apns: ApnsForTests) -> Result:
