@@ -191,6 +191,7 @@ def test_next_deployment_removes_a_failed_first_one(stage: StageUnderTest) -> No
     assert stage.deploys(functions_time_out_sooner).reviewed
 
 
+@pytest.mark.timeout(400)  # it deploys twice and destroys twice
 def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
     stage: StageUnderTest, commands: Commands
 ) -> None:
@@ -222,6 +223,7 @@ def test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy(
         "VersionsTable",
         "RegistrationsTable",
         "DevicesTable",
+        "CountsTable",
         "TemplatesBucket",
     }
     stage.said.clear()
