@@ -101,7 +101,9 @@ def test_preview_shows_the_images_of_an_item(stack: LocalRun, folder: Path, tmp_
     output.unlink()
     done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output)
     assert "is the key of an image in a stage; give --stage" in done.output
-    done = run("preview", folder, "--item", tmp_path / "item.json", "--output", output, "--stage", stack.stage)
+    done = run(
+        "preview", folder, "--item", tmp_path / "item.json", "--output", output, "--overwrite", "--stage", stack.stage
+    )
     assert done.exit_code == 0, done.output
     assert b64encode(photo).decode() in output.read_text()
 
