@@ -25,6 +25,7 @@ class ApnsForTests:
         self.control_url = simulator.control_url
         self.chain = chain
         self._control = httpx.Client(base_url=simulator.control_url)
+        self._programmed: set[str] = set()
 
     @classmethod
     def start(cls, chain: DevelopmentChain) -> "tuple[ApnsForTests, ApnsStandIn]":
@@ -41,10 +42,14 @@ class ApnsForTests:
         self._control.put("/faults", json=faults).raise_for_status()
 
     def recovers(self) -> None:
+        """Remove all faults and programmed answers."""
         self._control.delete("/faults").raise_for_status()
+        while self._programmed:
+            self._control.delete(f"/tokens/{self._programmed.pop()}").raise_for_status()
 
     def answers(self, push: Push, **answer: object) -> None:
         """Program the answer to the pushes to one device."""
+        self._programmed.add(push.push_token.value)
         self._control.put(f"/tokens/{push.push_token.value}", json=answer).raise_for_status()
 
     def forgets(self) -> None:
