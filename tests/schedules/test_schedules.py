@@ -27,6 +27,8 @@ test_failed_downloads.py).
 """
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60
+pytestmark = pytest.mark.timeout(1200)
+"""Seconds on an idle machine, but minutes on a busy one; the default would end the process of a parallel run."""
 
 
 def test_schedules_lose_no_update() -> None:
