@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.personalize import Personalizer
     from chalicelib.flows.publish_events import EventPublisher
     from chalicelib.flows.push_worker import PushWorker
+    from chalicelib.flows.recent_versions import RecentVersions
     from chalicelib.flows.recheck import Rechecker
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.send_pushes import PushSender
@@ -99,7 +100,7 @@ class Services:
     def lister(self) -> "Lister":
         from chalicelib.flows.listing import Lister
 
-        return Lister(self.store, window_seconds=self.settings.window_seconds)
+        return Lister(self.store, window_seconds=self.settings.window_seconds, recent=self.recent)
 
     @property
     def downloader(self) -> "Downloader":
@@ -111,7 +112,15 @@ class Services:
             self.builder,
             self.failed_downloads,
             window_seconds=self.settings.window_seconds,
+            recent=self.recent,
         )
+
+    @cached_property
+    def recent(self) -> "RecentVersions":
+        """Answers that list calls and downloads of this environment have in common for a moment."""
+        from chalicelib.flows.recent_versions import RecentVersions
+
+        return RecentVersions()
 
     @property
     def link_opener(self) -> "LinkOpener":

@@ -10,9 +10,22 @@ from dataclasses import dataclass
 from inspect import getsource, isclass, isfunction
 from types import CodeType, FunctionType, ModuleType
 
-from chalicelib.flows import change, download, fan_out, listing, pace, push_worker, recheck, register, send_pushes
-from chalicelib.updates import changes, protocol
+from chalicelib.aws import clocks
+from chalicelib.flows import (
+    change,
+    download,
+    fan_out,
+    listing,
+    pace,
+    push_worker,
+    recent_versions,
+    recheck,
+    register,
+    send_pushes,
+)
+from chalicelib.updates import changes, conditional, protocol, recent
 from tests.schedules import memory
+from tests.schedules.rates import Focus
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ def _functions(module: ModuleType) -> dict[str, FunctionType]:
             found[function.__qualname__] = function
     return found
 
+
+UNCHANGED = "        unknown = [p for p in held if self.recent.get(p) is None]"
 
 MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
     "stamp after fan-out": (
@@ -280,4 +295,75 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
             "        delay = self.pacer.delay_seconds(slot_at, before=HORIZON_SECONDS / 2)\n",
         ),
     ),
+    "list calls trust a recent version that is not later": (
+        # A pass is left out because a kept version is not later than the tag.
+        Edit(listing, "        unknown = [p for p in held if p not in kept]", UNCHANGED),
+    ),
+    "304 from a recent version": (
+        # A download is answered with 304 because the device has the kept version.
+        Edit(
+            download,
+            "        if recent is not None and signed is not None:\n",
+            "        if recent is not None and recent.signed is not None and conditions.not_modified(recent.version):\n"
+            "            return Download(None, validators_of(recent.version))\n"
+            "        if recent is not None and signed is not None:\n",
+        ),
+    ),
+    "older pass sent to a device that has a newer one": (
+        Edit(conditional, "and since < version.modified_at and not", "and since != version.modified_at and not"),
+    ),
+    "pushes of a fan-out not delayed": (
+        Edit(change, "self.queue.send([task], delay_seconds=PUSH_DELAY_SECONDS)", "self.queue.send([task])"),
+    ),
+    "pushes of a recheck not delayed": (Edit(recheck, "delay_seconds=PUSH_DELAY_SECONDS, until", "until"),),
+    "pass that was on many devices pushed to at once": (
+        Edit(change, "        if version.fanned_out:\n", "        if False:\n"),
+    ),
+    "narrow passes kept as well": (
+        Edit(recent, "return version is not None and version.fanned_out and not", "return version is not None and not"),
+    ),
+    "age by the monotonic clock alone": (
+        Edit(
+            clocks,
+            "return max(now - then for now, then in zip(self.now(), moment, strict=True))",
+            "return self.timer() - moment[1]",
+        ),
+    ),
+    "age by the wall clock alone": (
+        Edit(
+            clocks,
+            "return max(now - then for now, then in zip(self.now(), moment, strict=True))",
+            "return self.clock() - moment[0]",
+        ),
+    ),
+    "age counted from after the read": (
+        Edit(
+            download,
+            "        self.recent.keep(pass_id, version, read_at=read_at, signed=signed)",
+            "        self.recent.keep(pass_id, version, read_at=self.recent.now(), signed=signed)",
+        ),
+    ),
+    "kept without an end": (Edit(recent_versions, "self._clocks.seconds_since(read_at) < CACHE_SECONDS", "True"),),
 }
+
+FOCUS: Mapping[str, Focus] = {
+    "refusals not recorded": Focus.REPAIRS,
+    "rewritten refusals ignored": Focus.REPAIRS,
+    "template not read again after a refusal": Focus.REPAIRS,
+    "item not read again after a recheck": Focus.REPAIRS,
+    "an unnecessary recheck counts as done": Focus.REPAIRS,
+    "failed downloads forgotten": Focus.REPAIRS,
+    "a request for a recheck relied on for long": Focus.REPAIRS,
+    "list calls trust a recent version that is not later": Focus.RUSH,
+    "304 from a recent version": Focus.RUSH,
+    "older pass sent to a device that has a newer one": Focus.RUSH,
+    "pushes of a fan-out not delayed": Focus.RUSH,
+    "pushes of a recheck not delayed": Focus.RUSH,
+    "pass that was on many devices pushed to at once": Focus.RUSH,
+    "narrow passes kept as well": Focus.RUSH,
+    "age by the monotonic clock alone": Focus.RUSH,
+    "age by the wall clock alone": Focus.RUSH,
+    "age counted from after the read": Focus.RUSH,
+    "kept without an end": Focus.RUSH,
+}
+"""The subject of the schedules in which a broken guard is searched for; without one, schedules of all subjects."""

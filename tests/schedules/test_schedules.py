@@ -48,6 +48,7 @@ def test_schedules_by_hypothesis_lose_no_update(random: Random) -> None:
         world = schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS)
         assert world.lost() == []
         assert world.too_fast() == []
+        assert world.denied == []
 
 
 @pytest.mark.parametrize("guard", [guard for guard in MUTATIONS if guard not in WITHOUT_SEED])
@@ -79,3 +80,4 @@ def play_on_dynamodb(seed: int) -> None:
         world.run(STEPS_ON_DYNAMODB)
         assert world.lost() == []
         assert world.too_fast() == []
+        assert world.denied == []
