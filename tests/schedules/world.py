@@ -727,7 +727,8 @@ class World:
         is_jump = self.random.random() < self.rates.jump
         self.now += JUMP_SECONDS if is_jump else self.rates.pace * self.random.choice([0, 0, 0.01, 0.3, 1, 3])
         if self.messages and self.random.random() < self.rates.skip:
-            self.now = max(self.now, min(message.visible_from for message in self.messages))
+            due_at = min(message.visible_from for message in self.messages)
+            self.now = min(max(self.now, due_at), self.now + JUMP_SECONDS)
 
     def _a_pipeline_acts(self) -> None:
         random, rates = self.random, self.rates
