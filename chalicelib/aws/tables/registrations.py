@@ -49,17 +49,7 @@ class Registrations:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
-        registrations = self._tables.registrations
-
-        def write(transaction: TransactWrite) -> None:
-            transaction.save(
-                registrations(str(pass_id), device.value, registered_at=int(at), counted=COUNTED),
-                condition=registrations.pass_id.does_not_exist(),
-            )
-            self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
-
-        cancelled = self._tables.transact_write(write)
-        return not cancelled
+        return self._put(device, pass_id, push_token=push_token, at=at, condition="attribute_not_exists(pass_id)")
 
     def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
         """Repeat a registration: update the push token and `registered_at`.
@@ -67,13 +57,7 @@ class Registrations:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
-        registrations = self._tables.registrations
-
-        def write(transaction: TransactWrite) -> None:
-            transaction.save(registrations(str(pass_id), device.value, registered_at=int(at), counted=COUNTED))
-            self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
-
-        self._tables.transact_write(write)
+        self._put(device, pass_id, push_token=push_token, at=at)
 
     def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
         """Unregister the device from the pass; False, without a write, if it was not registered.
@@ -130,22 +114,33 @@ class Registrations:
             more="LastEvaluatedKey" in response,
         )
 
-    def _update_device(
+    def _put(
         self,
-        transaction: TransactWrite,
         device: DeviceLibraryIdentifier,
         pass_id: PassId,
         *,
         push_token: PushToken,
         at: float,
-    ) -> None:
-        devices = self._tables.devices
-        transaction.update(
-            devices(device.value),
-            actions=[
-                devices.push_token.set(push_token.value),
-                devices.passes.add({str(pass_id)}),
-                devices.updated_at.set(int(at * 1000)),
-                devices.rejected_at.remove(),
-            ],
-        )
+        condition: str | None = None,
+    ) -> bool:
+        """Write a registration and update its device row; False, without a write, if the condition failed."""
+        row = {
+            "pass_id": {"S": str(pass_id)},
+            "device_library_identifier": {"S": device.value},
+            "registered_at": {"N": str(int(at))},
+            "counted": {"N": str(COUNTED)},
+        }
+        put: dict[str, object] = {"TableName": self._tables.registrations.Meta.table_name, "Item": row}
+        if condition is not None:
+            put["ConditionExpression"] = condition
+        update = {
+            "TableName": self._tables.devices.Meta.table_name,
+            "Key": {"device_library_identifier": {"S": device.value}},
+            "UpdateExpression": "SET push_token = :token, updated_at = :at ADD passes :passes REMOVE rejected_at",
+            "ExpressionAttributeValues": {
+                ":token": {"S": push_token.value},
+                ":at": {"N": str(int(at * 1000))},
+                ":passes": {"SS": [str(pass_id)]},
+            },
+        }
+        return self._tables.transact([{"Put": put}, {"Update": update}])
