@@ -24,7 +24,7 @@ class RecentVersions:
         return self._clocks.now()
 
     def get(self, pass_id: PassId) -> RecentVersion | None:
-        """Return the version that was read less than `CACHE_SECONDS` ago; None if there is none."""
+        """Return the version that was read less than `CACHE_SECONDS` ago; None without one."""
         read_at, recent = self._kept.get(pass_id, (None, None))
         return recent if read_at is not None and self._clocks.seconds_since(read_at) < CACHE_SECONDS else None
 
@@ -35,7 +35,7 @@ class RecentVersions:
 
         Args:
             pass_id: of the pass.
-            version: that was read; None if there is none.
+            version: that was read; None without one.
             read_at: the time before it was read.
             signed: the pass, of which the item was read and signed after the version; None if it was not.
         """

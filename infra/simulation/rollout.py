@@ -175,7 +175,7 @@ class _State:
 
     @property
     def keeps_recent_versions(self) -> bool:
-        """Whether calls can be answered from recent versions: of passes that are widely held, and not of too many."""
+        """True if calls are answered from recent versions: the passes are widely held, and not too many."""
         rollout = self.rollout
         widely_held = rollout.phones > rollout.passes * NARROW_DEVICES
         return bool(self.constants.cache_seconds) and widely_held and rollout.passes <= MAX_PASSES

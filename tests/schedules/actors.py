@@ -80,7 +80,7 @@ class Phone:
     to_fetch: set[PassId] = field(default_factory=set)
     push_received: bool = False
     asleep: bool = False
-    """Whether it leaves the push for later."""
+    """True while it leaves the push for later."""
     asking: bool = False
 
 
