@@ -1,4 +1,4 @@
-"""What the documentation says of rollouts to up to a million phones, simulated in full: seconds each."""
+"""Claims of the documentation about rollouts to up to a million phones, simulated in full: seconds each."""
 
 import math
 from dataclasses import replace
