@@ -31,7 +31,7 @@ else
 endif
 
 test-unit: $(INSTALLED) ## run the tests that need no local run, in parallel; takes K, too
-	$(PYTEST) tests/unit --numprocesses auto --dist worksteal $(if $(K),-k "$(K)")
+	$(PYTEST) tests/unit -p no:schemathesis --hypothesis-profile quick --numprocesses auto --dist worksteal $(if $(K),-k "$(K)")
 
 check: $(INSTALLED) lint types imports template test ## everything that CI runs
 
