@@ -34,7 +34,7 @@ _skew, _clock = float(_os.environ.get("{SKEW}") or 0), _time.time
 if _skew:
     _time.time = lambda: _clock() + _skew
 """
-"""What a function's process runs first."""
+"""Code that a function's process runs first."""
 
 Module = Any
 """A module of ministack, which has no types."""

@@ -283,7 +283,7 @@ class Pushes:
     def unversioned(self) -> list[str]:
         """Return the keys of the passes without a version, or with only a first one, after versions were lost.
 
-        A first version that was set since may stand for a later change, which a device that registers then would miss.
+        A first version that was set since may be that of a later change, which a device that registers then would miss.
         """
         later = self._versions(
             FilterExpression="revision > :one", ExpressionAttributeValues={":one": {"N": str(FIRST_REVISION)}}

@@ -11,7 +11,7 @@ from infra.local.phones import HeadlessPhone, Shown
 SHOWN = "shown"
 LATER = "replaced by a later change before the phone downloaded"
 REMOVED = "the person had removed the pass"
-UNINSTALLED = "the device was gone: APNs answered 410"
+UNINSTALLED = "APNs answered 410 for the device"
 DELETED = "the pass was deleted"
 REFUSED = "the item was refused, and the refusal is recorded"
 GAVE_UP_LIST = "the phone had given up its calls, and showed it after its next list call"
@@ -60,7 +60,7 @@ class Ledger:
         self.writes: dict[PassId, list[Write]] = defaultdict(list)
         self.revision = 0
         """The newest template revision of which phones were notified."""
-        self.extra_wakes = 0
+        self.extra_pushes = 0
         """Pushes to phones beyond the number of the changes of their passes and of their registrations."""
         self._holdings: dict[tuple[str, PassId], Holding] = {}
         self._ended: list[Holding] = []
@@ -114,12 +114,12 @@ class Ledger:
         if holding := self._holdings.get((shown.phone.device_library_identifier, shown.pass_id)):
             holding.shown.append(version_of(shown.content))
 
-    def wakes(self, phone: HeadlessPhone) -> None:
+    def notified(self, phone: HeadlessPhone) -> None:
         """A push arrives at a phone."""
         if self._owed[phone.device_library_identifier] > 0:
             self._owed[phone.device_library_identifier] -= 1
         else:
-            self.extra_wakes += 1
+            self.extra_pushes += 1
 
     # ------------------------------------------------------------ accounts
 
@@ -167,7 +167,7 @@ class Ledger:
         return (w for w in self.writes[holding.pass_id] if w.valid and not w.deleted and w.number > holding.first)
 
     def _due_number(self, holding: Holding) -> bool:
-        """Whether the newest write is due on a phone and not shown."""
+        """Return true if the newest write is due on a phone and not shown."""
         newest = max((number for number, _ in holding.shown), default=0)
         return any(write.number > newest for write in self._due(holding))
 

@@ -48,7 +48,7 @@ class Load:
         """The answers to invalid requests by their first digit."""
         self.problems: list[str] = []
         self.faulty: Callable[[], bool] = lambda: False
-        """Whether something fails now, or did shortly before."""
+        """Returns true if something fails now, or did shortly before."""
         run = secrets.token_hex(3).upper()
         self.passes = [PassId(PASS_TYPE_IDENTIFIER, f"SOAK-{run}-{number:02d}") for number in range(PASSES)]
         self.unregistered: list[tuple[HeadlessPhone, HeldPass]] = []

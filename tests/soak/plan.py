@@ -102,7 +102,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens in a soak."""
+    """Load and faults of a soak."""
 
     seconds: float
     seed: int

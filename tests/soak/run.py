@@ -44,9 +44,9 @@ class Report:
         changes: changes on phones by what became of them.
         lost: descriptions of what nothing explains.
         problems: other things that must not happen.
-        wakes: pushes that arrived at phones.
-        extra_wakes: those beyond the changes of a phone's passes.
-        unchanged_wakes: pushes after all items were written once more without a change.
+        pushes: pushes that arrived at phones.
+        extra_pushes: those beyond the changes of a phone's passes.
+        unchanged_pushes: pushes after all items were written once more without a change.
         queues: messages by queue at the end.
         settle_seconds: from the end of the load until every phone showed everything.
     """
@@ -59,15 +59,15 @@ class Report:
     changes: Counter[str]
     lost: list[str]
     problems: list[str]
-    wakes: int
-    extra_wakes: int
-    unchanged_wakes: int
+    pushes: int
+    extra_pushes: int
+    unchanged_pushes: int
     queues: dict[str, int]
     settle_seconds: float
 
     @property
     def passed(self) -> bool:
-        return not (self.lost or self.problems or self.unchanged_wakes or self.changes[accounts.LOST])
+        return not (self.lost or self.problems or self.unchanged_pushes or self.changes[accounts.LOST])
 
 
 async def soak(
@@ -93,7 +93,7 @@ async def soak(
                 api_url=stack.api_url,
                 apns_control_url=stack.apns_control_url,
                 on_shown=ledger.shows,
-                on_push=ledger.wakes,
+                on_push=ledger.notified,
                 retries=RETRIES,
                 connections=CONNECTIONS,
             )
@@ -130,7 +130,7 @@ class _Run:
         settled = await self._settle(still_seconds)
         settle_seconds = time.monotonic() - started
         explained, lost = await self._explain() if not settled else ({}, [])
-        wakes = self._population.counts.pushes
+        pushes = self._population.counts.pushes
         unchanged = await self._write_unchanged() if not lost else 0
         queues = await asyncio.to_thread(self._stage.waiting)
         problems = list(self._load.problems)
@@ -145,9 +145,9 @@ class _Run:
             changes=self._ledger.account(explained),
             lost=lost,
             problems=problems,
-            wakes=wakes,
-            extra_wakes=self._ledger.extra_wakes,
-            unchanged_wakes=unchanged,
+            pushes=pushes,
+            extra_pushes=self._ledger.extra_pushes,
+            unchanged_pushes=unchanged,
             queues=queues,
             settle_seconds=settle_seconds,
         )

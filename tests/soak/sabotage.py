@@ -116,7 +116,7 @@ def _deploy(stack: LocalRun, code: bytes) -> None:
 def notices(report: Report) -> str:
     """Say in a few words what a soak noticed; empty if it noticed nothing."""
     found = [f"{len(report.lost)} passes on phones lost"] if report.lost else []
-    found += [f"{report.unchanged_wakes} pushes without a change"] if report.unchanged_wakes else []
+    found += [f"{report.unchanged_pushes} pushes without a change"] if report.unchanged_pushes else []
     return ", ".join([*found, *report.problems[:1]])
 
 

@@ -1,4 +1,4 @@
-"""What a team does to its stage during a soak: writes items, publishes templates, rotates secrets."""
+"""Does what a team does to its stage: writes items, publishes templates, rotates secrets."""
 
 import json
 import secrets

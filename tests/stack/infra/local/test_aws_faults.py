@@ -1,4 +1,4 @@
-"""The embedded AWS fails where it is told to, and delivers again what a function names as failed."""
+"""The embedded AWS fails as its faults say, and delivers again what a function names as failed."""
 
 import contextlib
 import io
