@@ -155,6 +155,8 @@ def choose(random: Random, focus: Focus | None = None) -> Rates:
                 repair=0.0,
                 certificate=random.choice([0.0, 0.0, 0.03]),
                 lose_timelines=0.0,
+                freeze=0.5,
+                skew=SKEW_SECONDS,
                 push=1000.0,
             )
         case Focus.REPAIRS:

@@ -361,7 +361,7 @@ class World:
         elif environment.freezes:
             environment.stopped += self.now - environment.idle_since
         else:
-            environment.skew = self.random.choice([-1, 0, 1]) * self.rates.skew
+            environment.skew = self.random.choice([-1, 1]) * self.rates.skew
         skew = actor.skew
         actor.environment, actor.skew, environment.busy = environment, environment.skew, True
         try:
