@@ -352,7 +352,6 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
 FOCUS: Mapping[str, Focus] = {
     "refusals not recorded": Focus.REPAIRS,
     "rewritten refusals ignored": Focus.REPAIRS,
-    "template not read again after a refusal": Focus.REPAIRS,
     "item not read again after a recheck": Focus.REPAIRS,
     "an unnecessary recheck counts as done": Focus.REPAIRS,
     "failed downloads forgotten": Focus.REPAIRS,
