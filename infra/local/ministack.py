@@ -101,7 +101,7 @@ def running(
         keep_data: continue with the data that the last run in this folder left, and leave it for the next one; it is
             written when the embedded AWS ends, also when this process is killed. False to begin and end without data.
         authority_url: of the authority that issues certificates of pass types; None for none.
-        strict: limits of `strict_aws.py` that differ from their defaults; None to leave its refusals out.
+        strict: limits of `strict/limits.py` that differ from their defaults; None to leave its refusals out.
 
     Raises:
         LocalError: the port is in use, or ministack did not start.

@@ -35,7 +35,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/deploy/verify.py": ("it reads a built zip", "tests/package/test_verify.py"),
     "infra/local": ("the parts of the local run", f"{STACK}/local/test_run.py"),
     "infra/local/apns": ("the stand-in, through its sockets", "tests/unit/infra/local/test_apns.py"),
-    "infra/local/strict_aws.py": ("it patches the embedded AWS", f"{STACK}/local/test_strict_aws.py"),
+    "infra/local/strict": ("it patches the embedded AWS", f"{STACK}/local/test_strict_aws.py"),
     "infra/operate/backup": ("it reads and writes a stage", f"{STACK}/operate/test_backup.py"),
     "infra/operate/bulk": ("parts of an import", f"{STACK}/operate/bulk/test_import.py"),
     "infra/operate/bulk/files": ("kinds of files, tested alike", "tests/unit/infra/operate/bulk/files/test_kinds.py"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.aws import session
@@ -18,7 +18,6 @@ from chalicelib.aws.templates import (
     TemplateMissingError,
     Templates,
     TemplateStoreError,
-    TemplateUnreadableError,
     pack,
     packaged_names,
     pointer_key,
@@ -30,7 +29,7 @@ from infra.local.run import LocalRun
 from infra.operate.templates.bucket import PullError, TemplatesBucket
 from infra.stage.stage import Stage
 from tests.support import samples
-from tests.support.aws_answers import Clock, Raw
+from tests.support.aws_answers import Clock
 
 FIRST, SECOND = samples.files_of("coupon"), samples.files_of("storeCard")
 
@@ -205,13 +204,6 @@ def test_a_hidden_file_is_no_part_of_a_template(tmp_path: Path) -> None:
     assert PACKAGED.is_dir()
 
 
-@pytest.mark.parametrize("name", ["", ".a", "a/b", "a b", "x" * 65, "x" * 1100, "a\n", "\u00e4", "a\x00"])
-def test_a_name_that_no_template_can_have_is_not_asked_of_s3(name: str) -> None:
-    """S3 refuses some of these with errors of its own."""
-    with pytest.raises(TemplateMissingError, match="does not exist"):
-        Templates(bucket="no-such-bucket-anywhere").get(name)
-
-
 def packed_wrongly() -> dict[str, bytes]:
     """Objects that are no template, by what is wrong with them."""
     whole = pack(FIRST)
@@ -242,34 +234,6 @@ def test_a_damaged_template_is_refused_with_a_remedy(
     key = templates_module.revision_key(name, revision)
     boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=key, Body=packed_wrongly()[wrong])
     with pytest.raises(TemplateError):
-        templates.get(name)
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "transient"),
-    [
-        (503, "SlowDown", True),
-        (500, "InternalError", True),
-        (400, "RequestTimeout", True),
-        (429, "TooManyRequestsException", True),
-        (403, "AccessDenied", False),
-        (400, "KeyTooLongError", False),
-        (404, "NoSuchBucket", False),
-        (400, "InvalidArgument", False),
-    ],
-)
-def test_only_an_answer_that_may_change_by_itself_is_worth_another_try(
-    stack: LocalRun, name: str, status: int, code: str, *, transient: bool
-) -> None:
-    """Anything else is refused, as an item that names a missing template is: it ends with that item."""
-    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-    client = session.client("s3")
-    templates = Templates(bucket=stack.templates_bucket, client=client)
-    client.meta.events.register_first(
-        "before-send.s3.GetObject",
-        lambda request, **_: AWSResponse(request.url, status, {"Content-Type": "application/xml"}, Raw(body)),
-    )
-    with pytest.raises(TemplateStoreError if transient else TemplateUnreadableError, match=code):
         templates.get(name)
 
 

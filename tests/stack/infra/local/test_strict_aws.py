@@ -21,7 +21,7 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushTok
 from infra.deploy.resources import resources
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
-from infra.local.strict_aws import TokenBucket
+from infra.local.strict.limits import TokenBucket
 from tests.conftest import Issuer, Pipeline
 from tests.schedules.tables import ScratchTables
 from tests.stack.test_app import PASS as PASS_ROUTE
