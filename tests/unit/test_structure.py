@@ -10,6 +10,7 @@ from infra.local.processes import PROJECT
 PACKAGES = ("chalicelib", "infra")
 STACK = "tests/stack/infra"
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "chalicelib/apns/live_connection.py": ("sockets, through the client", "tests/unit/apns/test_client.py"),
     "chalicelib/aws/tables": ("requests to DynamoDB, compared with tables in memory", "tests/schedules/test_memory.py"),
     "chalicelib/flows/fan_out.py": ("its rules are those of updates/fan_outs.py", "tests/unit/flows/test_fan_outs.py"),
     "chalicelib/flows/personalize.py": ("writes to DynamoDB and signs", "tests/stack/flows/test_personalize.py"),

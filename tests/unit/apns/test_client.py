@@ -20,8 +20,10 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push, Timeouts
+from chalicelib.apns.client import Client, Pace
 from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.apns.live_connection import Timeouts
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PushToken
