@@ -270,7 +270,7 @@ RULES = (
         "Lambda guide, lambda-runtime-environment",
         (
             "tests/stack/test_credentials.py::test_rotated_secret_is_read_by_whichever_clock_has_moved",
-            "tests/stack/aws/test_templates.py::test_new_revision_is_seen_by_whichever_clock_has_moved",
+            "tests/stack/aws/test_templates.py::test_new_revision_is_used_after_either_clock_has_moved",
         ),
     ),
     Rule(

@@ -516,9 +516,9 @@ class Rig:
 
     def result(self) -> Result:
         taken = Counter(push["token"] for push in self.apns.pushes() if push["status"] == 200)
-        told = self.due & set(taken)
+        notified = self.due & set(taken)
         repeated = sum(count - 1 for token, count in taken.items() if token in self.due)
-        return Result(len(self.due), len(told), len(self.due - told), repeated)
+        return Result(len(self.due), len(notified), len(self.due - notified), repeated)
 
     # ------------------------------------------------------------ faults
 
