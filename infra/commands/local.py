@@ -35,7 +35,10 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder for certifi
 def up(
     folder: FolderOption = FOLDER,
     port: Annotated[
-        int | None, typer.Option(help="Port of the embedded AWS. Default: the one it had before, or a free one.")
+        int | None,
+        typer.Option(
+            help="Port of the embedded AWS. Default: the one it had before, or a free one.", min=1, max=65_535
+        ),
     ] = None,
     *,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: remove the data of the last run.")] = False,
@@ -56,12 +59,13 @@ def up(
             for name in ("api_url", "aws_endpoint_url", "apns_url", "apns_control_url"):
                 _on_progress(f"{name:18} {getattr(stack, name)}")
             _on_progress(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
-            _print_next_steps(stack)
+            _print_next_steps(stack, folder)
             for line in read_logs(Stage.open(stack.stage), since=int(time.time() * 1000), follow=True):
                 if line.readable:
                     _on_progress(line.readable)
     except KeyboardInterrupt:
         _on_progress("stopped; the data is kept for the next run")
+        raise
 
 
 def demo(folder: FolderOption = FOLDER) -> None:
@@ -85,6 +89,7 @@ def demo(folder: FolderOption = FOLDER) -> None:
                 threading.Event().wait()
     except KeyboardInterrupt:
         _on_progress("stopped")
+        raise
 
 
 def phones(
@@ -167,13 +172,15 @@ def env(
         write_text(f"export {name}={shlex.quote(value)}")
 
 
-def _print_next_steps(stack: LocalRun) -> None:
-    """Print three lines to copy: issue a pass, open it, change it."""
+def _print_next_steps(stack: LocalRun, folder: Path) -> None:
+    """Print three lines to copy: issue a pass, open it, change it; before them, one that chooses another folder."""
     tool = _command_line()
     pass_id = f"{stack.pass_type_identifier}/{FIRST_PASS}"
     console = standard_output()
     console.print(f"\nThe page with the simulated phones: {stack.page_url}/\n")
     console.print("Copy these lines into another terminal, to issue a pass, open it, and change it:\n")
+    if folder.resolve() != FOLDER:
+        console.print(f'  eval "$({tool} env local --folder {shlex.quote(str(folder.resolve()))})"')
     console.print(f"  {tool} pass issue {pass_id} --template {stack.template} --field gate=A7 --field seat=14C")
     console.print(f"  xdg-open '{stack.page_url}/?pass={pass_id}'")
     console.print(f"  {tool} pass update {pass_id} --field gate=B22\n")
