@@ -9,12 +9,13 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import typer
 from rich.table import Table
 
-from infra.commands.options import JsonOption
+from infra.commands.completion import complete_stages
+from infra.commands.options import JsonOption, chosen_stage, read_value
 from infra.core.terminal import standard_error, standard_output, write_json, write_line, write_text
 from infra.local.demo import run_demo
 from infra.local.headless import measure
@@ -23,7 +24,7 @@ from infra.operate.logs import read_logs
 from infra.stage import aws
 from infra.stage.errors import StageError
 from infra.stage.local import DESCRIPTION, FOLDER, REPLACED_VARIABLES, STAGE, read_description, use_stage
-from infra.stage.stage import Stage
+from infra.stage.stage import Stage, check_stage_name
 
 FIRST_PASS = "HELLO-1"
 STILL_SECONDS = 10.0
@@ -132,8 +133,28 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
 
 
+def stage_argument(context: typer.Context, value: str) -> str:
+    """Return the valid name of a stage: that of the argument, else that of the global option or of `PASSWIRE_STAGE`.
+
+    Raises:
+        BadParameter: the name is not valid.
+    """
+    source = context.get_parameter_source("stage")
+    if source is not None and source.name == "COMMANDLINE":
+        return read_value("STAGE", check_stage_name, value)
+    parent: Any = context.parent
+    return chosen_stage(parent, None) or value
+
+
 def env(
-    stage: Annotated[str, typer.Argument(help="Name of the stage: `local`, or one that is deployed.")] = STAGE,
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the stage: `local`, or one that is deployed.",
+            callback=stage_argument,
+            autocompletion=complete_stages,
+        ),
+    ] = STAGE,
     folder: FolderOption = FOLDER,
     *,
     as_json: JsonOption = False,

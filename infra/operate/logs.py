@@ -107,6 +107,7 @@ def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = Log
         wanted: which lines.
     """
     client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+    pattern = "" if aws.is_embedded() else wanted.pattern  # the embedded AWS matches `?"a" ?"b"` only if both occur
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
         started = time.time()
@@ -114,7 +115,7 @@ def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = Log
         for role, function in stage.functions.items():
             if wanted.functions and role not in wanted.functions:
                 continue
-            for event in _events(client, f"/aws/lambda/{function}", since, wanted.pattern):
+            for event in _events(client, f"/aws/lambda/{function}", since, pattern):
                 # the embedded AWS gives events no ids
                 identity = (role, str(event.get("logStreamName")), int(event["timestamp"]), event["message"])
                 if identity not in seen and wanted.matches(event["message"]):
