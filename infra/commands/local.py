@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import typer
-from rich.table import Table
 
 from infra.commands.completion import complete_stages
 from infra.commands.options import JsonOption, chosen_stage, read_value
-from infra.core.terminal import standard_error, standard_output, write_json, write_line, write_text
+from infra.core.terminal import standard_error, standard_output, write_json, write_line, write_table, write_text
 from infra.local.demo import run_demo
 from infra.local.headless import measure
 from infra.local.run import LocalRun, local_run
@@ -121,10 +120,8 @@ def phones(
     if as_json:
         write_json(rows)
     else:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for name, value in rows.items():
-            table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
-        standard_output().print(table)
+        shown = [(name.replace("_", " "), "-" if value is None else f"{value:,}") for name, value in rows.items()]
+        write_table(("measured", "value"), shown, numbers=("value",))
     if report.lost:
         raise typer.Exit(1)
 

@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from chalicelib.aws.templates import read_folder
 from chalicelib.core.errors import PasswireError
 from infra.commands import app, main
+from infra.local.processes import PROJECT
 from infra.operate.templates.folder import zipped_folder
 from tests.support.reference import command_tree, confirmation, exit_codes
 
@@ -308,3 +311,16 @@ def test_table_that_does_not_fit_becomes_blocks(capsys: pytest.CaptureFixture[st
     assert done.exit_code == 0
     assert max(map(len, done.output.splitlines())) <= 60
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_ends_with_130_and_without_a_traceback() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "infra", "stages"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT) as loading:
+        assert loading.stderr is not None
+        printed = []
+        for line in loading.stderr:
+            printed.append(line)
+            if "typer" in line:
+                loading.send_signal(signal.SIGINT)
+    assert loading.returncode == 130
+    assert "Traceback" not in "".join(printed)
