@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "cert request": ["pass.com.acme.boarding"],
     "cert import": ["pass.com.acme.boarding", "README.md"],
     "cert rotate": ["pass.com.acme.boarding", "README.md"],
+    "keys revoke": ["1"],
     "template check": [TEMPLATE],
     "template push": [TEMPLATE],
     "template pull": ["boarding"],
