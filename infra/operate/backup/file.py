@@ -24,7 +24,7 @@ from infra.operate.backup.errors import BackupError
 
 VERSION = 1
 DAMAGES = (gzip.BadGzipFile, zlib.error, EOFError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
-"""What reading a file raises that is damaged, or not a backup."""
+"""Errors of reading a file that is damaged, or not a backup."""
 KINDS = ("versions", "templates", "images", "passes", "devices", "registrations")
 """In the order in which they are restored."""
 MAX_LINE_BYTES = 100_000_000
