@@ -41,6 +41,8 @@ DECIDE_SECONDS = 1800
 RECEIVED_AT_ONCE = 10
 READ_SECONDS = 30.0
 RECORDS_PER_INVOCATION = 100
+FIRST_REVISION = 1
+"""Revision of a pass as it was first issued."""
 BYTES_PER_INVOCATION = 5_000_000
 """Lambda accepts a payload of 6 MB (AWS, "Lambda quotas"); the push function processes 100 records in its timeout."""
 
@@ -278,6 +280,22 @@ class Pushes:
             ExpressionAttributeValues={":since": {"N": str(int(since))}, ":true": {"BOOL": True}},
         )
 
+    def unversioned(self) -> list[str]:
+        """Return the keys of the passes without a version, or with only a first one, after versions were lost.
+
+        A first version that was set since may be that of a later change, which a device that registers then would miss.
+        """
+        later = self._versions(
+            FilterExpression="revision > :one", ExpressionAttributeValues={":one": {"N": str(FIRST_REVISION)}}
+        )
+        pages = (
+            aws.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self._stage.tables["passes"], ProjectionExpression="pass_id", ConsistentRead=True)
+        )
+        keys = {str(item["pass_id"]["S"]) for page in pages for item in page["Items"]}
+        return sorted(key for key in keys - set(later) if _is_pass_id(key))
+
     def recheck(self, keys: Sequence[str], reason: RecheckReason, *, on_progress: Callable[[int], object]) -> int:
         """Request a recheck of passes; can be repeated after an interruption.
 
@@ -490,6 +508,14 @@ class Pushes:
                     return found
             iterator = page.get("NextShardIterator")  # a page may be empty before the end: AWS, "GetRecords"
         raise PushesError("a stream batch that could not be read completely: try again")
+
+
+def _is_pass_id(key: str) -> bool:
+    try:
+        PassId.parse(key)
+    except RefusedError:
+        return False
+    return True
 
 
 def in_invocations(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
