@@ -311,8 +311,9 @@ class Load:
             async with AsyncExitStack() as held:
                 for lock in self._writing.values():
                     await held.enter_async_context(lock)  # a PutItem would remove the touch again
+                begun_at = time.time()
                 await asyncio.to_thread(self._stage.touches)
-                self._ledger.published(revision)
+                self._ledger.published(revision, at=begun_at)
 
     async def _break_template(self, choice: random.Random) -> None:
         """Publish a template without the field that all items have, and repair it some seconds later."""

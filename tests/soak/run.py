@@ -176,20 +176,20 @@ class _Run:
     # ------------------------------------------------------------ afterwards
 
     async def _settle(self, still_seconds: float) -> bool:
-        """Wait until every phone shows everything, or nothing more happens; returns whether all do."""
+        """Wait until every phone shows what it can show, or nothing more happens; returns true if none is behind."""
         await self._population.settle()
         for _ in range(5):
             with contextlib.suppress(GaveUpError):
                 await self._load.finish()
                 break
         seen, since = -1, time.monotonic()
-        while self._ledger.behind() or self._population.busy:
+        while self._ledger.awaited() or self._population.busy:
             if (shown := self._population.counts.requests) != seen:
                 seen, since = shown, time.monotonic()
             if time.monotonic() - since > still_seconds:
-                return not self._ledger.behind()
+                break
             await asyncio.sleep(TICK_SECONDS)
-        return True
+        return not self._ledger.behind()
 
     async def _explain(self) -> tuple[dict[int, str], list[str]]:
         """Find out why phones are behind: by what the stage knows, or by what the phone gets when it asks."""
@@ -204,7 +204,7 @@ class _Run:
                 explained[id(holding)] = accounts.REFUSED
             else:
                 asked.append(holding)
-        gave_up = [holding for holding in asked if holding.phone.gave_up]
+        gave_up = [holding for holding in asked if self._ledger.gave_up(holding)]
         for phone in {id(holding.phone): holding.phone for holding in asked}.values():
             self._population.update(phone, PASS_TYPE_IDENTIFIER)
         await self._population.settle()

@@ -29,7 +29,7 @@ def test_defect_follows_the_code(defect: str) -> None:
 @pytest.mark.timeout(400)
 def test_no_change_is_lost_under_load_and_faults(stack: LocalRun) -> None:
     """`make soak` plays two minutes and more; this one is short."""
-    report = asyncio.run(soak(stack, Plan.of(3, seconds=25), on_progress=print))
+    report = asyncio.run(soak(stack, Plan.of(3, seconds=20), on_progress=print))
     assert report.passed, "\n".join(report_lines(report))
     assert report.changes["shown"] > 0
     assert sum(report.injected.values()) > 0
