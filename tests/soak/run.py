@@ -209,25 +209,27 @@ class _Run:
             self._population.update(phone, PASS_TYPE_IDENTIFIER)
         await self._population.settle()
         behind = {id(holding) for holding in self._ledger.behind()}
+        await asyncio.gather(*(self._refresh(holding) for holding in asked if id(holding) in behind))
+        never = {id(holding) for holding in self._ledger.behind()}
         lost: list[str] = []
         for holding in asked:
+            if holding in gave_up and id(holding) not in never:
+                explained[id(holding)] = accounts.GAVE_UP_DOWNLOAD if id(holding) in behind else accounts.GAVE_UP_LIST
+                continue
+            explained[id(holding)] = accounts.LOST
             if id(holding) not in behind:
-                if holding in gave_up:
-                    explained[id(holding)] = accounts.GAVE_UP_LIST
-                    continue
-                lost.append(f"{self._described(holding)}: no push, and shown only when the phone asked")
-                explained[id(holding)] = accounts.LOST
-                continue
-            held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
-            with contextlib.suppress(GaveUpError):
-                await self._population.download(holding.phone, held)
-            current = holding not in self._ledger.behind()
-            if holding in gave_up and current:
-                explained[id(holding)] = accounts.GAVE_UP_DOWNLOAD
-                continue
-            what = "not listed, and downloaded only when asked" if current else "not even downloaded"
+                what = "no push, and shown only when the phone asked"
+            elif id(holding) not in never:
+                what = "not listed, and downloaded only when the person refreshed"
+            else:
+                what = "not even downloaded"
             lost.append(f"{self._described(holding)}: {what}")
         return explained, lost
+
+    async def _refresh(self, holding: Holding) -> None:
+        held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
+        with contextlib.suppress(GaveUpError):
+            await self._population.download(holding.phone, held)
 
     def _described(self, holding: Holding) -> str:
         newest = self._ledger.expects(holding.pass_id)

@@ -74,6 +74,8 @@ DEFECTS: Mapping[str, Sequence[Edit]] = {
         ),
     ),
 }
+STILL_SECONDS = 10.0
+"""A soak of a broken service waits for phones that will never show anything, so not for long."""
 
 
 @contextlib.contextmanager
@@ -131,7 +133,7 @@ def main() -> int:
         for defect in chosen.defect or DEFECTS:
             with sabotaged(stack, defect, package=FOLDER / "package" / "functions.zip"):
                 plan = Plan.of(chosen.seed, seconds=chosen.seconds)
-                report = asyncio.run(soak(stack, plan, on_progress=lambda _: None))
+                report = asyncio.run(soak(stack, plan, on_progress=lambda _: None, still_seconds=STILL_SECONDS))
             noticed = notices(report)
             unnoticed += not noticed
             write_text(f"{defect}: {noticed or 'NOT NOTICED'}")
