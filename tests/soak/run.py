@@ -98,7 +98,7 @@ async def soak(
                 connections=CONNECTIONS,
             )
         )
-        load = Load(stack, stage, ledger, population, http)
+        load = Load(plan, stack, stage, ledger, population, http)
         cleanup.push_async_callback(asyncio.to_thread, stage.cleans_up, load.passes)
         run = _Run(plan, stage, ledger, population, load, switches, on_progress)
         return await run.play(still_seconds)
@@ -122,7 +122,7 @@ class _Run:
         load.faulty = lambda: bool(self._active) or time.monotonic() < self._faulty_until
 
     async def play(self, still_seconds: float) -> Report:
-        await self._load.prepare(self._plan.seed)
+        await self._load.prepare()
         self._say(f"plan {self._plan.digest}: {len(self._plan.steps)} steps, {len(self._plan.faults)} faults")
         await asyncio.gather(self._switch(), self._play_load())
         await asyncio.to_thread(self._switches.end)
