@@ -244,7 +244,7 @@ def test_rollback_does_not_return_to_a_revision_that_was_rolled_back(stack: Loca
     pushed = []
     for text in ("Good", "Bad", "Worse"):
         make(folder, samples.files_of("generic", logoText=text))
-        pushed.append(revision_in(run("push", folder, "--stage", stack.stage, "--json")))
+        pushed.append(revision_in(run("push", folder, "--keep-images", "--stage", stack.stage, "--json")))
         if text != "Good":
             assert revision_in(run("rollback", name, "--stage", stack.stage, "--json")) == pushed[0]
     assert revision_in(run("rollback", name, pushed[2], "--stage", stack.stage, "--json")) == pushed[2]
