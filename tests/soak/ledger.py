@@ -148,7 +148,7 @@ class Ledger:
         return [holding for holding, write in newest if write is not None and write.valid and not write.deleted]
 
     def gave_up(self, holding: Holding) -> bool:
-        """Return true if a phone gave up its calls after the newest change, so that a push may have been in vain."""
+        """Return true if a phone gave up its calls after the newest change, so that it may have missed a push."""
         newest = self.expects(holding.pass_id)
         return newest is not None and holding.phone.gave_up_at > max(newest.at, self.published_at)
 
