@@ -1,4 +1,4 @@
-"""What the timeline shows of a message that a device reported."""
+"""The timeline shows a message that a device reported as one printable line of limited length."""
 
 from infra.local.page.device_logs import describe_message
 
