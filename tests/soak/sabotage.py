@@ -18,13 +18,14 @@ from chalicelib.aws.tables import versions
 from chalicelib.flows import change, push_worker, register
 from chalicelib.updates import changes
 from infra.core.terminal import write_text
+from infra.local.processes import PROJECT
 from infra.local.run import LocalRun, local_run
 from infra.stage import aws
 from tests.schedules.mutations import MUTATIONS, Edit, edited
-from tests.soak.__main__ import FOLDER
 from tests.soak.plan import Plan
 from tests.soak.run import Report, soak
 
+FOLDER = PROJECT / ".passwire" / "sabotage"
 CHANGED = "changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]"
 DEFECTS: Mapping[str, Sequence[Edit]] = {
     "drop every other stream record": (
