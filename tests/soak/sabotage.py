@@ -132,7 +132,7 @@ def main() -> int:
     with local_run(FOLDER, on_progress=lambda _: None, fresh=True) as stack:
         for defect in chosen.defect or DEFECTS:
             with sabotaged(stack, defect, package=FOLDER / "package" / "functions.zip"):
-                plan = Plan.of(chosen.seed, seconds=chosen.seconds)
+                plan = Plan.of(chosen.seed, seconds=chosen.seconds, passes=20, phones=10)
                 report = asyncio.run(soak(stack, plan, on_progress=lambda _: None, still_seconds=STILL_SECONDS))
             noticed = notices(report)
             unnoticed += not noticed
