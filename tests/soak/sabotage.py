@@ -41,7 +41,7 @@ DEFECTS: Mapping[str, Sequence[Edit]] = {
             "        if not deleted and not change.first_issue:\n"
             "            early = Target(set(self._find_devices(change, modified_at=0)), change.written_at)\n"
             "            self._send_pushes(change.pass_id.pass_type_identifier, early, deadline=time.monotonic() + 5)\n"
-            "            time.sleep(0.7)\n"
+            "            time.sleep(3)\n"
             "        version = stamp(\n",
         ),
         Edit(
