@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from chalicelib.core.authentication import AuthenticationKeys
     from chalicelib.flows.change import ChangeHandler
     from chalicelib.flows.check_certificates import CertificateExpiry
+    from chalicelib.flows.deliver_events import EventDelivery
     from chalicelib.flows.download import Downloader
     from chalicelib.flows.failed_downloads import FailedDownloads
     from chalicelib.flows.listing import Lister
     from chalicelib.flows.open_link import LinkOpener
     from chalicelib.flows.personalize import Personalizer
     from chalicelib.flows.publish_events import EventPublisher
+    from chalicelib.flows.publish_pass_events import PassEventPublisher
     from chalicelib.flows.push_worker import PushWorker
     from chalicelib.flows.recheck import Rechecker
     from chalicelib.flows.register import Registrar
@@ -212,7 +214,7 @@ class Services:
     def certificate_expiry(self) -> "CertificateExpiry":
         from chalicelib.flows.check_certificates import CertificateExpiry
 
-        return CertificateExpiry(self.secrets, self.metrics, self.signer_for)
+        return CertificateExpiry(self.secrets, self.metrics, self.signer_for, note=self.store.versions.note_event)
 
     @cached_property
     def push_sender(self) -> "PushSender":
@@ -259,16 +261,22 @@ class Services:
 
     @cached_property
     def event_publisher(self) -> "EventPublisher":
-        from chalicelib.aws.event_bus import EventBus
         from chalicelib.flows.publish_events import EventPublisher
 
-        return EventPublisher(
-            store=self.store,
-            bus=EventBus(self.settings.event_bus),
-            queue=self.queue,
-            metrics=self.metrics,
-            clock=time.time,
-        )
+        return EventPublisher(self.store, self.event_delivery, self.metrics, clock=time.time)
+
+    @cached_property
+    def pass_event_publisher(self) -> "PassEventPublisher":
+        from chalicelib.flows.publish_pass_events import PassEventPublisher
+
+        return PassEventPublisher(self.store, self.event_delivery, self.metrics)
+
+    @cached_property
+    def event_delivery(self) -> "EventDelivery":
+        from chalicelib.aws.event_bus import EventBus
+        from chalicelib.flows.deliver_events import EventDelivery
+
+        return EventDelivery(EventBus(self.settings.event_bus), self.queue, clock=time.time)
 
     @cached_property
     def rechecker(self) -> "Rechecker":

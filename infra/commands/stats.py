@@ -1,4 +1,4 @@
-"""`stats`: how many devices hold passes, and how many were added and removed."""
+"""`stats`: how many devices hold passes, and how many were added, removed and updated."""
 
 import csv
 import sys
@@ -26,9 +26,9 @@ def stats(
         Path | None, typer.Option("--plot", metavar="FILE.svg", help="Write a chart; the file must not exist.")
     ] = None,
 ) -> None:
-    """Show how many devices hold passes, and how many added and removed passes, by pass type and template.
+    """Show how many devices hold passes, and how many added, removed or had passes updated, by type and template.
 
-    A device that holds two passes counts twice. Days are in UTC.
+    A device that holds two passes counts twice. An update counts once, for any number of devices. Days are in UTC.
 
     Example: passwire stats --stage prod --since 30d --plot stats.svg
     """
@@ -43,14 +43,14 @@ def stats(
         write_json(asdict(found), default=str)
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(("day", "pass_type_identifier", "template", "added", "removed"))
-        writer.writerows((d.day, d.pass_type_identifier, d.template, d.added, d.removed) for d in found.days)
+        writer.writerow(("day", "pass_type_identifier", "template", "added", "removed", "updated"))
+        writer.writerows((d.day, d.pass_type_identifier, d.template, d.added, d.removed, d.updated) for d in found.days)
     else:
         _print(found)
 
 
 def _print(found: Stats) -> None:
-    table = Table("pass type", "template", "holders", "added", "removed", box=None)
+    table = Table("pass type", "template", "holders", "added", "removed", "updated", box=None)
     for kind in found.holders:
         days = [
             day
@@ -63,5 +63,6 @@ def _print(found: Stats) -> None:
             f"{kind.holders:,}",
             f"{sum(day.added for day in days):,}",
             f"{sum(day.removed for day in days):,}",
+            f"{sum(day.updated for day in days):,}",
         )
     standard_output().print(table)

@@ -15,6 +15,7 @@ from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
 from chalicelib.aws.tables.timelines import Timelines
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.pacing import StoppedPushes
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
@@ -29,6 +30,8 @@ class Memory:
 
     items: dict[PassId, dict[str, object]] = field(default_factory=dict)
     versions: dict[PassId, Version] = field(default_factory=dict)
+    notes: list[EventNote] = field(default_factory=list)
+    noted_at: dict[str, int] = field(default_factory=dict)
     revisions: dict[PassId, int] = field(default_factory=dict)
     """Refusals by pass; a pass whose every item was refused has one and no version."""
     refusals: dict[PassId, Refusal] = field(default_factory=dict)
@@ -154,6 +157,14 @@ class MemoryVersions:
 
     def note_delivery(self, client: str, *, at: float) -> None:
         self.rows.deliveries[client] = int(at)
+
+    def note_event(self, note: EventNote, *, at: float, interval_seconds: int) -> bool:
+        noted_at = self.rows.noted_at.get(note.key)
+        if interval_seconds and noted_at is not None and noted_at > int(at) - interval_seconds:
+            return False
+        self.rows.noted_at[note.key] = int(at)
+        self.rows.notes.append(note)
+        return True
 
     def last_delivery(self, client: str) -> int | None:
         return self.rows.deliveries.get(client)

@@ -12,10 +12,12 @@ from chalicelib.aws.event_bus import EventBus
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows.publish_events import PATIENCE_SECONDS, EventPublisher
+from chalicelib.flows.deliver_events import PATIENCE_SECONDS, EventDelivery
+from chalicelib.flows.publish_events import EventPublisher
 from chalicelib.http.events import registration_records
 from chalicelib.telemetry.metrics import Metrics
-from chalicelib.updates.holders import Counted, Event, PassCount, Removal
+from chalicelib.updates.events import Event
+from chalicelib.updates.holders import Counted, PassCount, Removal
 from tests.support.first_events import registration_event
 
 NOW = 1_700_000_000.0
@@ -35,16 +37,26 @@ class World:
 
     def publisher(self) -> EventPublisher:
         store = SimpleNamespace(
-            counts=SimpleNamespace(of=self._of, removals=self._removals, commit=self._commit),
+            counts=SimpleNamespace(of=self._of, removals=self._removals, commit=self._commit, totals=self._totals),
             passes=SimpleNamespace(templates=lambda pass_ids: dict.fromkeys(pass_ids, "boarding")),
         )
         return EventPublisher(
             cast("Store", store),
-            cast("EventBus", SimpleNamespace(put=self._put)),
-            cast("Queue", SimpleNamespace(keep_events=lambda events, **_: self.kept.extend(events))),
+            EventDelivery(
+                cast("EventBus", SimpleNamespace(put=self._put)),
+                cast("Queue", SimpleNamespace(keep_events=lambda events, **_: self.kept.extend(events))),
+                lambda: self.now,
+            ),
             Metrics("test"),
             clock=lambda: self.now,
         )
+
+    def _totals(self, kinds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        sums = dict.fromkeys(kinds, 0)
+        for pass_id, row in self.rows.items():
+            if (kind := (pass_id.pass_type_identifier, row.template)) in sums:
+                sums[kind] += row.holders
+        return sums
 
     def _of(self, pass_ids: Collection[PassId]) -> dict[PassId, PassCount]:
         return {pass_id: self.rows.get(pass_id, PassCount()) for pass_id in pass_ids}
@@ -130,3 +142,12 @@ def test_unreadable_record_does_not_affect_the_others(world: World, capsys: pyte
 def test_no_event_contains_the_device_library_identifier(world: World) -> None:
     world.handle(registration_event(f"{TYPE}/1", 1, device="secret-device"))
     assert "secret-device" not in json.dumps([dict(event.detail) for event in world.published])
+
+
+def test_holders_are_measured_by_pass_type_and_template(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.handle(*(registration_event(f"{TYPE}/{n % 3}", n + 1, device=f"d{n}") for n in range(5)))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = [line for line in lines if "Holders" in line]
+    assert (line["PassType"], line["Template"], line["Holders"]) == (TYPE, "boarding", 5)
+    (metric,) = line["_aws"]["CloudWatchMetrics"]
+    assert metric["Dimensions"] == [["Stage", "PassType", "Template"]]
