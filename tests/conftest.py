@@ -24,7 +24,7 @@ from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, loc
 from infra.stage.local import DESCRIPTION
 from tests.support.eventually import Apns
 
-pytest_plugins = ["tests.support.permissions"]
+pytest_plugins = ["tests.support.permissions", "tests.support.leaks"]
 
 # The duration of an example depends on the load of the machine.
 hypothesis.settings.register_profile("passwire", deadline=None)
@@ -51,9 +51,12 @@ def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path) -> Iterator[LocalRun]:
     """The whole service, deployed on an embedded AWS for this session."""
+    from tests.support.leaks import observe_stack  # noqa: PLC0415 - pytest imports plugins itself
+
     with local_run(stack_folder, on_progress=lambda _: None) as running:
         running.use()
         yield running
+        observe_stack(running, stack_folder)
 
 
 @pytest.fixture(scope="session")

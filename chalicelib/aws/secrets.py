@@ -61,14 +61,14 @@ class Secrets:
         self._cache: dict[str, tuple[Moment, dict[str, Any]]] = {}
 
     def authentication_keys(self) -> AuthenticationKeys:
-        """Read the keys from which tokens are derived, the newest last.
+        """Read the keys from which tokens are derived, the one for new passes last.
 
         Raises:
             ConfigurationError: the secret is missing or malformed.
             SecretsError: Secrets Manager did not answer.
         """
         name = self._secret_names.authentication_keys
-        return read_authentication_keys(name, self._read(name))
+        return read_authentication_keys(name, self._read(name)).in_use(now=self._clocks.clock())
 
     def pass_types(self) -> list[str]:
         """List the pass types that have credentials, sorted; AWS may take some minutes to list a new one.

@@ -12,7 +12,8 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import AuthenticationToken, PassId
@@ -28,12 +29,21 @@ _LINKS = b"download links"
 class AuthenticationKey:
     """A secret key from which tokens are derived. Each of these tokens contains the key's id.
 
+    Args:
+        key_id: the id.
+        key: the secret bytes.
+        issues_from: from when on new passes and links use the key, in epoch seconds; it is accepted before. A function
+            that has cached the keys refuses a token of a key that it does not know.
+        links: whether download links of this key are valid; False once its links were revoked.
+
     Raises:
         ConfigurationError: the id has characters that a token cannot contain, or the key is too short.
     """
 
     key_id: str
     key: bytes = field(repr=False)
+    issues_from: float = 0.0
+    links: bool = True
 
     def __post_init__(self) -> None:
         if not _KEY_ID.fullmatch(self.key_id):
@@ -57,7 +67,7 @@ class AuthenticationKey:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationKeys:
-    """The keys of a stage, the newest last.
+    """The keys of a stage, the one for new passes last (`in_use`).
 
     Raises:
         ConfigurationError: `keys` is empty.
@@ -72,6 +82,28 @@ class AuthenticationKeys:
     @property
     def newest(self) -> AuthenticationKey:
         return self.keys[-1]
+
+    @property
+    def newest_for_links(self) -> AuthenticationKey:
+        """The key for new download links.
+
+        Raises:
+            ConfigurationError: the links of all keys are revoked.
+        """
+        for key in reversed(self.keys):
+            if key.links:
+                return key
+        raise ConfigurationError("authentication keys: the download links of all keys are revoked; add a key")
+
+    def in_use(self, *, now: float) -> Self:
+        """Return the keys in the order of their use: those that do not issue yet come first, the next one last of them.
+
+        Args:
+            now: epoch seconds.
+        """
+        issuing = [key for key in self.keys if key.issues_from <= now]
+        waiting = [key for key in reversed(self.keys) if key.issues_from > now]
+        return replace(self, keys=(*waiting, *issuing))
 
     def get(self, key_id: str) -> AuthenticationKey | None:
         """Return the key with this id; None if there is no such key or it is retired."""

@@ -2,7 +2,8 @@
 
 The last segment of the URL is a token, which contains the ids of the passes and the time of expiry, and is
 authenticated under a key derived from an authentication key of the stage. So a stage needs no additional secret,
-retiring a key revokes its links together with its passes, and nothing is stored or looked up for a link.
+retiring a key revokes its links together with its passes, and nothing is stored or looked up for a link. The links of a
+key can also be revoked without its passes.
 
 The token is the base64url form (RFC 4648, section 5) of these bytes, so that a link to one pass with a custom domain
 fits a QR code of 33 x 33 modules:
@@ -54,7 +55,7 @@ _JWT_AUDIENCE = "link"
 
 
 class LinkError(RefusedError):
-    """The link is invalid, or its key is retired. The message does not disclose which."""
+    """The link is invalid, or its key is retired or its links are revoked. The message does not disclose which."""
 
     def __init__(self) -> None:
         super().__init__("download link: it is not a valid link of this stage")
@@ -116,9 +117,10 @@ def sign_link(keys: AuthenticationKeys, link: Link) -> str:
     """Return the token of a link, authenticated with the newest key. A URL can contain all its characters unescaped.
 
     Raises:
+        ConfigurationError: the links of all keys are revoked.
         LinkSizeError: the ids of the passes are too long for one URL.
     """
-    key = keys.newest
+    key = keys.newest_for_links
     content = _HEAD.pack(_VERSION, _selector(key), link.expires_at) + _pack_ids(link.pass_ids)
     token = urlsafe_b64encode(content + _mac(key, content)).rstrip(b"=").decode()
     if len(token) > MAX_TOKEN_LENGTH:
@@ -138,7 +140,8 @@ def read_link(keys: AuthenticationKeys, token: str, *, now: float) -> Link:
         now: epoch seconds.
 
     Raises:
-        LinkError: the token is not a link signed by this stage, its key is retired, or its lifetime is too long.
+        LinkError: the token is not a link signed by this stage, its key is retired or its links are
+            revoked, or its lifetime is too long.
         LinkExpiredError: the link has expired.
     """
     if len(token) > MAX_TOKEN_LENGTH:
@@ -158,7 +161,8 @@ def _read(keys: AuthenticationKeys, token: str) -> Link:
             raise LinkError
         content, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         version, selector, expires_at = _HEAD.unpack_from(content)
-        matches = [hmac.compare_digest(_mac(key, content), mac) for key in keys.keys if _selector(key) == selector]
+        candidates = [key for key in keys.keys if key.links and _selector(key) == selector]
+        matches = [hmac.compare_digest(_mac(key, content), mac) for key in candidates]
         if version != _VERSION or not any(matches):
             raise LinkError
         return Link(_unpack_ids(content[_HEAD.size :]), expires_at)
@@ -171,7 +175,7 @@ def _read_jwt(keys: AuthenticationKeys, token: str) -> Link:
 
     try:
         key = keys.get(jwt.get_unverified_header(token).get("kid", ""))
-        if key is None:
+        if key is None or not key.links:
             raise LinkError
         claims = jwt.decode(
             token,

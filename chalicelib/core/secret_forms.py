@@ -2,13 +2,16 @@
 
 | secret | content |
 | --- | --- |
-| `passwire/<stage>/authentication-keys` | `{"keys": [{"id": ..., "key": base64}]}`, the newest last |
+| `passwire/<stage>/authentication-keys` | `{"keys": [{"id": ..., "key": base64}]}`, the newest last; see below |
 | `passwire/<stage>/pass-types/<pass type>` | `certificate`, `private_key`, `intermediate`: PEM; `apns`: see below |
 | `passwire/<stage>/apns-keys/<pass type>` | `team_identifier`, `key_id`, `private_key`: PEM |
 | `passwire/<stage>/pending/<pass type>` | `private_key`: PEM, whose certificate has not been imported yet |
 
 A pass type's APNs key is a secret of its own, so that the API function, which signs passes and never pushes, needs no
 right to read it. `apns` of the pass type says only that there is one: its `team_identifier` and `key_id`, or null.
+
+An authentication key may have `issues_from`, the time from which new passes use it (epoch seconds), and `links`: false,
+if its download links are revoked.
 """
 
 from base64 import b64decode, b64encode
@@ -81,7 +84,16 @@ class PassTypeSecret:
 
 def authentication_keys_content(keys: AuthenticationKeys) -> dict[str, Any]:
     """Return the content of the secret of authentication keys."""
-    return {"keys": [{"id": key.key_id, "key": b64encode(key.key).decode()} for key in keys.keys]}
+    return {"keys": [_key_content(key) for key in keys.keys]}
+
+
+def _key_content(key: AuthenticationKey) -> dict[str, Any]:
+    content: dict[str, Any] = {"id": key.key_id, "key": b64encode(key.key).decode()}
+    if key.issues_from:
+        content["issues_from"] = key.issues_from
+    if not key.links:
+        content["links"] = False
+    return content
 
 
 def read_authentication_keys(name: str, content: Mapping[str, Any]) -> AuthenticationKeys:
@@ -95,11 +107,18 @@ def read_authentication_keys(name: str, content: Mapping[str, Any]) -> Authentic
         ConfigurationError: it does not have its form.
     """
     try:
-        return AuthenticationKeys(
-            tuple(AuthenticationKey(str(key["id"]), b64decode(key["key"])) for key in content["keys"])
-        )
-    except (LookupError, TypeError, ValueError) as error:
+        return AuthenticationKeys(tuple(map(_read_key, content["keys"])))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ConfigurationError(f'secret {name}: must be {{"keys": [{{"id": ..., "key": base64}}]}}') from error
+
+
+def _read_key(content: Mapping[str, Any]) -> AuthenticationKey:
+    return AuthenticationKey(
+        str(content["id"]),
+        b64decode(content["key"]),
+        issues_from=float(content.get("issues_from", 0)),
+        links=content.get("links") is not False,
+    )
 
 
 def pass_type_contents(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:

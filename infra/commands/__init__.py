@@ -61,6 +61,7 @@ COMMANDS = {
     "ci": "ci.app",
     "schema": "schema.schema",
     "cert": "cert.app",
+    "keys": "keys.app",
     "template": "template.app",
     "image": "image.app",
     "push": "push.app",

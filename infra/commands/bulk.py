@@ -1,7 +1,5 @@
 """`pass import` and `pass export`: write and read many passes at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from functools import cache
@@ -22,7 +20,7 @@ from infra.commands.options import (
     StageOption,
     read_value,
 )
-from infra.core.files import STANDARD, PathError, check_new, spooled_input, spooled_output
+from infra.core.files import STANDARD, check_new, input_file, output_file
 from infra.core.terminal import progress, standard_error, styled, write_json, write_line, write_table
 from infra.operate.bulk.exporting import SECRET, export_passes
 from infra.operate.bulk.files.base import RowFile
@@ -105,7 +103,7 @@ def import_file(  # noqa: PLR0913 - options of a command
     suffix = f".{format_}" if str(file) == STANDARD else file.suffix
     read_value("FILE", lambda path: kind_of(path, KINDS), file if str(file) != STANDARD else Path(f"-{suffix}"))
     console = standard_error()
-    with _read_file(file, suffix) as path:
+    with input_file(file, f"{STANDARD_NAME}{suffix}") as path:
         with console.status(f"reading {file}"):
             deployed = Stage.open(stage)
             rows = open_rows(path)
@@ -160,7 +158,7 @@ def export_file(
     check_new(file, overwrite=overwrite)
     console = standard_error()
     deployed = Stage.open(stage)
-    with progress("exporting") as update, _written_file(file, name) as path:
+    with progress("exporting") as update, output_file(file, name) as path:
         passes = 0
 
         def on_rows(count: int) -> None:
@@ -193,36 +191,11 @@ def export_file(
         )
 
 
-@contextmanager
-def _read_file(file: Path, suffix: str) -> Iterator[Path]:
-    """Yield the path of a file to import; that of standard input is temporary.
-
-    Raises:
-        PathError: there is no such file.
-    """
-    if str(file) == STANDARD:
-        with spooled_input(f"{STANDARD_NAME}{suffix}") as path:
-            yield path
-        return
-    if not file.is_file():
-        raise PathError(f"{file}: no such file")
-    yield file
-
-
-@contextmanager
-def _written_file(file: Path, name: str) -> Iterator[Path]:
-    if str(file) == STANDARD:
-        with spooled_output(name) as path:
-            yield path
-    else:
-        yield file
-
-
 def _write_links(rows: RowFile, plan: Plan, templates: Templates, links: Path, lifetime: timedelta) -> None:
     sign = Links(plan.stage).signer(lifetime=lifetime)
     with (
         progress("creating links", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update,
-        _written_file(links, f"{STANDARD_NAME}.csv") as path,
+        output_file(links, f"{STANDARD_NAME}.csv") as path,
     ):
         count = write_import_links(rows, plan, templates, path, sign, on_rows=lambda done: update(completed=done))
     standard_error().print(f"{counted(count, 'link')} written to {links}; anyone who has it can add the passes")

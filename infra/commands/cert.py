@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from chalicelib.flows.check_certificates import WARNING_DAYS
 from infra.commands.completion import complete_pass_types
 from infra.commands.next_steps import print_next
 from infra.commands.options import JsonOption, StageOption, read_value
-from infra.core.files import STANDARD, PathError, check_new
+from infra.core.files import STANDARD, PathError, check_inputs, check_new, opened
 from infra.core.moments import format_moment
 from infra.core.private_files import open_private
 from infra.core.program import command
@@ -32,7 +33,7 @@ from infra.core.terminal import (
     write_text,
 )
 from infra.operate.certificates import CertificateError
-from infra.operate.certificates.files import Password, read
+from infra.operate.certificates.files import Material, Password, read
 from infra.operate.certificates.nfc import REMEDY, RefusedPasses, find_refused_passes_of
 from infra.operate.certificates.stage import StageCertificates, Status, check_pass_type
 from infra.stage.errors import StageError
@@ -65,18 +66,16 @@ FilesArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="FILE...",
-        help="Any of these, in any order: .cer, .pem, .p12, the key, WWDR intermediates, `AuthKey_*.p8`.",
-        exists=True,
-        dir_okay=False,
+        help="Any of these, in any order: .cer, .pem, .p12, the key, WWDR intermediates, `AuthKey_*.p8`; - for "
+        "standard input.",
     ),
 ]
 PasswordFileOption = Annotated[
     Path | None,
     typer.Option(
         "--password-file",
-        help=f"File with the password of a .p12 or key. Default: the variable {PASSWORD_VARIABLE}, else a prompt.",
-        exists=True,
-        dir_okay=False,
+        help=f"File with the password of a .p12 or key; - for standard input. Default: the variable "
+        f"{PASSWORD_VARIABLE}, else a prompt.",
     ),
 ]
 KeyIdOption = Annotated[
@@ -138,7 +137,7 @@ def import_(
 
     Example: passwire cert import pass.com.acme.boarding pass.cer AuthKey_4SVKWF966R.p8 --stage prod
     """
-    material = read(files, password=_password(password_file), apns_key_id=apns_key_id)
+    material = _read(files, password_file, apns_key_id)
     with standard_error().status("storing"):
         stored = StageCertificates(stage).add(pass_type, material, now=datetime.now(UTC))
     _show([stored], as_json=as_json)
@@ -163,7 +162,7 @@ def rotate(
 
     Example: passwire cert rotate pass.com.acme.boarding renewed.cer --stage prod
     """
-    material = read(files, password=_password(password_file), apns_key_id=apns_key_id)
+    material = _read(files, password_file, apns_key_id)
     with standard_error().status("storing"):
         stored = StageCertificates(stage).replace(pass_type, material, now=datetime.now(UTC))
     _show([stored], as_json=as_json)
@@ -262,12 +261,23 @@ def _show(found: list[Status], refused: Sequence[RefusedPasses] = (), *, as_json
         standard_output().print(styled("refused by phones:", "red", f" {each}; {REMEDY}"))
 
 
+def _read(files: list[Path], password_file: Path | None, apns_key_id: str | None) -> Material:
+    """Read the certificates and keys of a command line."""
+    check_inputs(*files, password_file)
+    return read(files, password=_password(password_file), apns_key_id=apns_key_id)
+
+
 def _password(file: Path | None) -> Password:
     """Return the source of passwords. Never an argument: every process of the machine can read arguments."""
 
+    @cache
+    def password_of_file(path: Path) -> str:
+        with opened(path) as text:
+            return text.read().decode().rstrip("\r\n")
+
     def read_password(name: str) -> str:
         if file is not None:
-            return file.read_text().rstrip("\r\n")
+            return password_of_file(file)
         if PASSWORD_VARIABLE in os.environ:
             return os.environ[PASSWORD_VARIABLE]
         if not is_interactive():

@@ -27,7 +27,9 @@ def github(
     ],
     repository: Annotated[str, typer.Option(metavar="OWNER/NAME", help="The repository on GitHub.")],
     branch: Annotated[str, typer.Option(help="Branch that is deployed.")] = "main",
-    out: Annotated[Path, typer.Option(help="Folder of the checkout to write to.")] = Path(),
+    out: Annotated[
+        Path, typer.Option(help="Folder of the checkout to write to.", exists=True, file_okay=False)
+    ] = Path(),
     *,
     yes: YesOption = False,
     as_json: JsonOption = False,

@@ -1,8 +1,11 @@
 """`template new` and `template preview`: what designers use before they push a template."""
 
 import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +15,23 @@ from chalicelib.aws.templates import SUFFIX
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from infra.commands.findings import described, show_findings
-from infra.commands.options import JsonOption, OverwriteOption, read_pass
-from infra.core.files import check_new
+from infra.commands.options import JsonOption, OptionalStageOption, OverwriteOption, read_pass
+from infra.core.files import (
+    STANDARD,
+    STANDARD_INPUT,
+    check_inputs,
+    check_new,
+    check_standard_input,
+    output_file,
+    spooled_input,
+)
 from infra.core.terminal import standard_error, write_json, write_line
 from infra.local.processes import PROJECT
 from infra.operate.passes.cli_values import CliValueError, read_fields
 from infra.operate.passes.images import ItemImages
 from infra.operate.passes.table import PassTable
 from infra.operate.templates.bucket import TemplatesBucket
-from infra.operate.templates.folder import write_folder
+from infra.operate.templates.folder import opened_template, write_folder
 from infra.operate.templates.preview.document import Document, Filling, Request, document_of
 from infra.operate.templates.preview.screenshot import find_browser, make_png
 from infra.operate.templates.starting_points import STARTING_POINTS
@@ -64,7 +75,8 @@ def preview(  # noqa: PLR0913 - options of a command
         Path | None,
         typer.Argument(
             metavar="[NAME.pass]",
-            help="A designer's folder, or Pass Designer's NAME.pkpasstemplate. Default with --pass: its template.",
+            help="A designer's folder, or Pass Designer's NAME.pkpasstemplate; - for a zip of it on standard input. "
+            "Default with --pass: its template.",
         ),
     ] = None,
     *,
@@ -75,15 +87,13 @@ def preview(  # noqa: PLR0913 - options of a command
         list[Path] | None,
         typer.Option(
             help="JSON file with attributes of a pass item: fields, overrides, images, voided; repeat it for several. "
-            "An image is the name of a file beside it, or with --stage a key of `image put`."
+            "An image is the name of a file beside it, or with --stage a key of `image put`. - for standard input.",
         ),
     ] = None,
     pass_: Annotated[
-        str | None, typer.Option("--pass", metavar="PASS", help="With --stage: show the values of an existing pass.")
+        str | None, typer.Option("--pass", metavar="PASS", help="Show the values of an existing pass of the stage.")
     ] = None,
-    stage: Annotated[
-        str | None, typer.Option(help="Stage that has the pass, and the images of the items' keys.")
-    ] = None,
+    stage: OptionalStageOption = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,10 +105,12 @@ def preview(  # noqa: PLR0913 - options of a command
         bool, typer.Option("--watch", help="Serve the page on 127.0.0.1, and load it again when a file is saved.")
     ] = False,
     png: Annotated[
-        Path | None, typer.Option(help="Also write an image of the page, with an installed Chromium.", dir_okay=False)
+        Path | None,
+        typer.Option(help="Also write an image of the page, with an installed Chromium; - for standard output."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write. Default: in .passwire/preview/.", dir_okay=False)
+        Path | None,
+        typer.Option(help="File to write; - for standard output. Default: in .passwire/preview/, replaced."),
     ] = None,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -109,51 +121,74 @@ def preview(  # noqa: PLR0913 - options of a command
 
     Example: passwire template preview chalicelib/templates/boarding.pass --change gate=B22 --watch
     """
-    _validate(has_folder=folder is not None, has_item=bool(item), pass_=pass_, stage=stage)
+    _validate(folder, pass_, stage)
     if watch and (png or output or as_json or folder is None):
         raise typer.BadParameter("--watch needs a folder and writes no file; leave out --png, --output and --json")
-    for path in filter(None, (png, output)):
-        check_new(path, overwrite=overwrite)
+    _check_files(folder=folder, items=item or [], writes=[png, output], overwrite=overwrite, watch=watch)
     if png is not None:
         find_browser()
     fields = _changes(change or [])
-    deployed = Stage.open(stage) if stage is not None else None
-    fillings = [Filling(path.name, path, {}, ItemImages(path.parent, deployed)) for path in item or []]
-    if pass_ is not None and deployed is not None:
-        attributes = PassTable(deployed).state(str(read_pass(pass_))).attributes
-        fillings.append(Filling(pass_, None, attributes, ItemImages(Path(), deployed)))
-    request = Request(
-        folder=folder or Path(),
-        fillings=fillings or [Filling("", None, {}, ItemImages(Path(), None))],
-        languages=language or (),
-        change=fields,
-        dark=dark,
-    )
-    if watch:
-        _watch(request, [request.folder, *(item or [])])
-        return
-    document = document_of(request) if folder is not None else _document_of_pass(request, deployed)
+    with ExitStack() as inputs:
+        open_stage = cache(lambda: Stage.open(str(stage))) if stage is not None else None
+        fillings = [_filling(inputs, path, open_stage) for path in item or []]
+        if pass_ is not None and open_stage is not None:
+            attributes = PassTable(open_stage()).state(str(read_pass(pass_))).attributes
+            fillings.append(Filling(pass_, None, attributes, ItemImages(Path(), open_stage)))
+        request = Request(
+            folder=inputs.enter_context(opened_template(folder)) if folder is not None else Path(),
+            fillings=fillings or [Filling("", None, {}, ItemImages(Path(), None))],
+            languages=language or (),
+            change=fields,
+            dark=dark,
+        )
+        if watch:
+            _watch(request, [request.folder, *(item or [])])
+            return
+        document = document_of(request) if folder is not None else _document_of_pass(request, open_stage)
     target = output or PREVIEWS / f"{document.name}.html"
-    _write(document, target)
+    with output_file(target, "preview.html") as path:
+        _write(document, path)
     if png is not None:
-        with standard_error().status("making the image"):
-            make_png(document.html, png.resolve(), width=document.width)
-    if as_json:
+        with standard_error().status("making the image"), output_file(png, "preview.png") as path:
+            make_png(document.html, path.resolve(), width=document.width)
+    if STANDARD in (str(target), str(png)):
+        show_findings(document.name, list(document.findings), standard_error())
+    elif as_json:
         findings = [described(finding) for finding in document.findings]
         write_json({"page": str(target), "png": str(png) if png else None, "findings": findings})
-        return
-    show_findings(document.name, list(document.findings), standard_error())
-    for path in filter(None, (target, png)):
-        write_line(str(path))
+    else:
+        show_findings(document.name, list(document.findings), standard_error())
+        for path in filter(None, (target, png)):
+            write_line(str(path))
 
 
-def _validate(*, has_folder: bool, has_item: bool, pass_: str | None, stage: str | None) -> None:
+def _validate(folder: Path | None, pass_: str | None, stage: str | None) -> None:
     if pass_ is not None and stage is None:
-        raise typer.BadParameter("--pass needs --stage")
-    if stage is not None and pass_ is None and not has_item:
-        raise typer.BadParameter("--stage needs --pass or --item")
-    if not has_folder and pass_ is None:
-        raise typer.BadParameter("give the folder of a template, or --pass with --stage")
+        raise typer.BadParameter("name the stage that has the pass", param_hint="--stage")
+    if folder is None and pass_ is None:
+        raise typer.BadParameter("give the folder of a template, or --pass")
+
+
+def _check_files(
+    *, folder: Path | None, items: Sequence[Path], writes: Sequence[Path | None], overwrite: bool, watch: bool
+) -> None:
+    """Check the files of a command line before any work is done."""
+    check_standard_input(folder, *items)
+    check_inputs(*items)
+    if watch and STANDARD in map(str, [folder, *items]):
+        raise typer.BadParameter("it needs files that can change, not standard input", param_hint="--watch")
+    if list(map(str, writes)).count(STANDARD) > 1:
+        raise typer.BadParameter("only one file can be standard output", param_hint="--png")
+    for path in filter(None, writes):
+        check_new(path, overwrite=overwrite)
+
+
+def _filling(inputs: ExitStack, path: Path, open_stage: Callable[[], Stage] | None) -> Filling:
+    """Return the filling of an item's file; the copy of standard input exists as long as `inputs`."""
+    if str(path) != STANDARD:
+        return Filling(path.name, path, {}, ItemImages(path.parent, open_stage))
+    spooled = inputs.enter_context(spooled_input(STANDARD_INPUT))
+    return Filling(STANDARD_INPUT, spooled, {}, ItemImages(Path(), open_stage))
 
 
 def _changes(pairs: list[str]) -> dict[str, object]:
@@ -163,12 +198,12 @@ def _changes(pairs: list[str]) -> dict[str, object]:
         raise typer.BadParameter(str(error), param_hint="--change") from None
 
 
-def _document_of_pass(request: Request, stage: Stage | None) -> Document:
+def _document_of_pass(request: Request, open_stage: Callable[[], Stage] | None) -> Document:
     """Draw the last filling, an existing pass, with its own template as it was last pushed."""
-    assert stage is not None  # noqa: S101 - a pass is read from a stage
+    assert open_stage is not None  # noqa: S101 - a pass is read from a stage
     template = str(request.fillings[-1].attributes.get("template"))
     with tempfile.TemporaryDirectory() as work:
-        folder = TemplatesBucket(stage).pull(template, Path(work))
+        folder = TemplatesBucket(open_stage()).pull(template, Path(work))
         return document_of(replace(request, folder=folder))
 
 

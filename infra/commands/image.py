@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from infra.commands.options import JsonOption, StageOption
+from infra.core.files import STANDARD, check_inputs
 from infra.core.terminal import standard_error, write_json, write_line, write_table
 from infra.operate.passes.images import ImageUploads
 from infra.stage.stage import Stage
@@ -21,7 +22,11 @@ def image() -> None:
 @app.command()
 def put(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="PNGs, such as thumbnail@2x.png.", dir_okay=False)
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="PNGs, such as thumbnail@2x.png; - for standard input.",
+        ),
     ],
     stage: StageOption = "dev",
     *,
@@ -33,9 +38,12 @@ def put(
 
     Example: passwire image put photos/ada/thumbnail@2x.png --stage dev
     """
+    check_inputs(*files)
     with standard_error().status("uploading"):
         uploads = ImageUploads(Stage.open(stage), Path())
-        keys = {str(file): uploads.put(file) for file in files}
+        keys = {
+            str(file): uploads.put_standard_input() if str(file) == STANDARD else uploads.put(file) for file in files
+        }
     if as_json:
         write_json(keys)
         return

@@ -87,8 +87,17 @@ def required_stage(context: typer.Context, value: str) -> str:
     return stage_or_default(context, value)
 
 
+def optional_stage(context: typer.Context, value: str | None) -> str | None:
+    """Return the chosen stage, as `stage_or_default` does, or None if none was chosen."""
+    return None if chosen_stage(context, value) is None else stage_or_default(context, str(value))
+
+
 FolderArgument = Annotated[
-    Path, typer.Argument(metavar="NAME.pass", help="A designer's folder, or Pass Designer's NAME.pkpasstemplate.")
+    Path,
+    typer.Argument(
+        metavar="NAME.pass",
+        help="A designer's folder, or Pass Designer's NAME.pkpasstemplate; - for a zip of it on standard input.",
+    ),
 ]
 PassArgument = Annotated[str, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`")]
 StageOption = Annotated[
@@ -99,6 +108,16 @@ StageOption = Annotated[
         help="Name of the stage; part of the name of each of its resources. While the local run is up, `local` is the "
         "default.",
         callback=stage_or_default,
+        autocompletion=complete_stages,
+    ),
+]
+OptionalStageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stage",
+        "-s",
+        help="Name of the stage, such as one of `PASSWIRE_STAGE`. Default: none, so that no AWS account is needed.",
+        callback=optional_stage,
         autocompletion=complete_stages,
     ),
 ]

@@ -31,7 +31,7 @@ from infra.commands.options import (
     read_pass,
     read_value,
 )
-from infra.core.files import check_new
+from infra.core.files import STANDARD, check_new, output_file
 from infra.core.moments import format_moment
 from infra.core.terminal import progress, standard_error, styled, write_json, write_line, write_values
 from infra.operate.bulk.linking import write_links
@@ -44,6 +44,7 @@ from infra.operate.passes.serial import new_serial_number
 from infra.operate.passes.table import PassTable, check_key
 from infra.stage.stage import Stage
 
+LINKS = "links.csv"
 MAX_PAGE_SIZE = 1000
 """Items per page if a filter is given, which may match few of them."""
 
@@ -136,7 +137,9 @@ def link(  # noqa: PLR0913 - options of a command
     ] = None,
     expires: ExpiresOption = "7d",
     pass_type: PassTypeOption = None,
-    output: Annotated[Path | None, typer.Option(help="With --all: the CSV file to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="With --all: the CSV file to write; - for standard output.")
+    ] = None,
     *,
     all_: Annotated[bool, typer.Option("--all", help="A link for each pass of --type, written to --output.")] = False,
     qr: QrOption = False,
@@ -365,19 +368,22 @@ def _devices(count: int) -> str:
 
 def _link_all(stage: str, pass_type: str, output: Path, lifetime: timedelta, *, as_json: bool) -> None:
     found = _Stage.of(stage)
-    with progress("creating links") as update:
+    with progress("creating links") as update, output_file(output, LINKS) as path:
         count, resumed = write_links(
             found.stage,
             pass_type,
-            output,
+            path,
             found.links.signer(lifetime=lifetime),
             on_links=lambda done: update(description=counted(done, "link")),
         )
-    if as_json:
+    earlier = f", {resumed:,} of them by an interrupted run" if resumed else ""
+    warning = f"{earlier}; anyone who has it can add the passes"
+    if str(output) == STANDARD:
+        standard_error().print(f"{counted(count, 'link')} written{warning}")
+    elif as_json:
         write_json({"links": count, "from_interrupted_run": resumed, "file": str(output)})
     else:
-        earlier = f", {resumed:,} of them by an interrupted run" if resumed else ""
-        write_line(f"{counted(count, 'link')} written to {output}{earlier}; anyone who has it can add the passes")
+        write_line(f"{counted(count, 'link')} written to {output}{warning}")
 
 
 def _print_link(done: str, pass_ids: Sequence[PassId], link: DownloadLink, *, qr: bool, as_json: bool) -> None:

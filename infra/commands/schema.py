@@ -9,14 +9,15 @@ from chalicelib.passes.format.schema import item_schema
 from chalicelib.passes.template import Template
 from infra.commands.options import JsonOption
 from infra.core.terminal import write_json
-from infra.operate.templates.folder import read_checked, template_name
+from infra.operate.templates.folder import opened_template, read_checked, template_name
 
 
 def schema(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[NAME.pass]", help="A template's folder, to allow only its fields. Default: any field."
+            metavar="[NAME.pass]",
+            help="A template's folder, to allow only its fields; - for a zip on standard input. Default: any field.",
         ),
     ] = None,
     *,
@@ -28,6 +29,7 @@ def schema(
     """
     field_keys = None
     if folder is not None:
-        template = Template.parse(template_name(folder), read_checked(folder)[0])
+        with opened_template(folder) as path:
+            template = Template.parse(template_name(path), read_checked(path)[0])
         field_keys = sorted(template.places)
     write_json(item_schema(field_keys), indent=None if as_json else 2)

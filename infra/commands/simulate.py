@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from chalicelib.updates.pacing import default_push_rate
-from infra.commands.options import JsonOption
+from infra.commands.options import JsonOption, OverwriteOption
+from infra.core.files import STANDARD, check_new
 from infra.core.plot import Chart, Line, svg
 from infra.core.terminal import PlainConsole, standard_error, standard_output, write_json, write_text
 from infra.deploy.cost import prices
@@ -24,7 +25,6 @@ from infra.simulation.rollout import simulate as run
 
 PARAMETERS = ("ThrottleRate", "ThrottleBurst", "PushRateLimit")
 PLOT = PROJECT / ".passwire" / "rollout.svg"
-STANDARD_OUTPUT = Path("-")
 TIMELINE_ROWS = 10
 LARGEST_LIMIT = 100_000
 """Limits of more phones per second are not shown."""
@@ -37,8 +37,12 @@ def simulate(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help=f"A stack parameter: {', '.join(PARAMETERS)}."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="SVG file for the plot; - for standard output.")] = PLOT,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="SVG file for the plot; - for standard output. Default: .passwire/rollout.svg, replaced."),
+    ] = None,
     *,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a rollout on AWS: when the last phone shows the change, how many requests are refused, what it costs.
@@ -51,23 +55,26 @@ def simulate(
     if passes > phones:
         raise typer.BadParameter(f"{passes:,} passes need at least as many phones", param_hint="--passes")
     constants = _constants(parameters or [])
+    if output is not None:
+        check_new(output, overwrite=overwrite)
     results = {
         name: run(Rollout(phones=phones, passes=passes, paced=name == "paced"), constants)
         for name in ("paced", "unpaced")
     }
     plot = svg(_charts(results))
-    if output == STANDARD_OUTPUT:
+    if str(output) == STANDARD:
         write_text(plot.rstrip("\n"))
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(plot)
+    target = output or PLOT
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(plot)
     if as_json:
         described = {name: _described(result) for name, result in results.items()}
         limits = {limit.what: _finite(limit.phones_per_second) for limit in limits_of(constants, passes=passes)}
-        write_json({"phones": phones, "passes": passes, **described, "phones_per_second": limits, "plot": str(output)})
+        write_json({"phones": phones, "passes": passes, **described, "phones_per_second": limits, "plot": str(target)})
         return
     _show(results, constants, passes)
-    standard_error().print(f"plot: {output}")
+    standard_error().print(f"plot: {target}")
 
 
 def _constants(texts: list[str]) -> Constants:

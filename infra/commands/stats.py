@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from infra.commands.options import JsonOption, SinceOption, StageOption, read_since
-from infra.core.terminal import standard_error, standard_output, write_json
+from infra.commands.options import JsonOption, OverwriteOption, SinceOption, StageOption, read_since
+from infra.core.files import STANDARD, check_new, output_file
+from infra.core.terminal import standard_error, write_json, write_table
 from infra.operate.stats import Stats, plot, read_stats
 from infra.stage.stage import Stage
 
@@ -23,8 +23,9 @@ def stats(
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one line per day, pass type and template.")] = False,
     plot_file: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.svg", help="Write a chart; the file must not exist.")
+        Path | None, typer.Option("--plot", metavar="FILE.svg", help="Write a chart; - for standard output.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Show how many devices hold passes, and how many added, removed or had passes updated, by type and template.
 
@@ -34,10 +35,15 @@ def stats(
     """
     if as_json and as_csv:
         raise typer.BadParameter("give one of --json and --csv")
-    found = read_stats(Stage.open(stage), since=read_since(since), now=time.time())
+    moment = read_since(since)
     if plot_file is not None:
-        with plot_file.open("x") as file:
-            file.write(plot(found))
+        check_new(plot_file, overwrite=overwrite)
+    found = read_stats(Stage.open(stage), since=moment, now=time.time())
+    if plot_file is not None:
+        with output_file(plot_file, "stats.svg") as path:
+            path.write_text(plot(found))
+        if str(plot_file) == STANDARD:
+            return
         standard_error().print(f"wrote {plot_file}")
     if as_json:
         write_json(asdict(found), default=str)
@@ -50,19 +56,14 @@ def stats(
 
 
 def _print(found: Stats) -> None:
-    table = Table("pass type", "template", "holders", "added", "removed", "updated", box=None)
+    rows = []
     for kind in found.holders:
         days = [
             day
             for day in found.days
             if (day.pass_type_identifier, day.template) == (kind.pass_type_identifier, kind.template)
         ]
-        table.add_row(
-            kind.pass_type_identifier,
-            kind.template,
-            f"{kind.holders:,}",
-            f"{sum(day.added for day in days):,}",
-            f"{sum(day.removed for day in days):,}",
-            f"{sum(day.updated for day in days):,}",
-        )
-    standard_output().print(table)
+        sums = (kind.holders, *(sum(getattr(day, name) for day in days) for name in ("added", "removed", "updated")))
+        rows.append((kind.pass_type_identifier, kind.template, *(f"{number:,}" for number in sums)))
+    numbers = ("holders", "added", "removed", "updated")
+    write_table(("pass type", "template", *numbers), rows, numbers=numbers)

@@ -1,5 +1,6 @@
 """`template`: checks, pushes, pulls, lists, rolls back and deletes templates; `new` and `preview` are in `design`."""
 
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
@@ -23,10 +24,12 @@ from infra.commands.options import (
     FolderArgument,
     JsonOption,
     NotifyYesOption,
+    OptionalStageOption,
     StageOption,
     YesOption,
 )
 from infra.commands.publishing import print_plan, publish, warn_of_lost_fields
+from infra.core.files import STANDARD, PathError, check_standard_input
 from infra.core.moments import format_moment
 from infra.core.terminal import (
     PlainConsole,
@@ -41,7 +44,7 @@ from infra.operate.certificates.stage import StageCertificates
 from infra.operate.templates.bucket import TemplatesBucket, TemplateUsedError
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Finding, Severity
-from infra.operate.templates.folder import read_checked, template_name
+from infra.operate.templates.folder import opened_template, read_checked, template_name, zipped_folder
 from infra.operate.templates.publishing import plan_push
 from infra.operate.templates.recompress import Recompressed, recompress_images
 from infra.operate.templates.touch import used_by
@@ -99,16 +102,22 @@ class TemplateRefusedError(RefusedError):
 @app.command()
 def check(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="NAME.pass...", help="Designers' folders, or .pkpasstemplate.")
+        list[Path],
+        typer.Argument(
+            metavar="NAME.pass...", help="Designers' folders, or .pkpasstemplate; - for a zip on standard input."
+        ),
     ],
-    stage: Annotated[str | None, typer.Option(help="Stage whose certificates must be able to sign the passes.")] = None,
+    stage: OptionalStageOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Check folders against Apple's format, and print each problem with its remedy. Exit code 1: an error was found.
 
+    With a stage, its certificates must be able to sign the passes. Without one, nothing is requested from AWS.
+
     Example: passwire template check chalicelib/templates/boarding.pass
     """
+    check_standard_input(*folders)
     can_sign = _can_sign_nfc(stage) if stage is not None else {}
     found = {str(folder): _findings(folder, can_sign)[1] for folder in folders}
     if as_json:
@@ -219,7 +228,12 @@ def rollback(  # noqa: PLR0913 - options of a command
 def pull(
     name: NameArgument,
     stage: StageOption = "dev",
-    into: Annotated[Path, typer.Option(help="Parent of the new folder.", file_okay=False, exists=True)] = Path(),
+    into: Annotated[
+        Path,
+        typer.Option(
+            help="Parent of the new folder; - for a zip on standard output.",
+        ),
+    ] = Path(),
     as_: Annotated[
         PullForm, typer.Option("--as", help="pass: NAME.pass; pkpasstemplate: for Pass Designer.")
     ] = PullForm.PASS,
@@ -230,7 +244,16 @@ def pull(
 
     Example: passwire template pull boarding --stage dev --into designs
     """
-    target = TemplatesBucket(Stage.open(stage)).pull(name, into, suffix=f".{as_.value}")
+    suffix = f".{as_.value}"
+    if str(into) == STANDARD:
+        sys.stdout.buffer.write(
+            zipped_folder(f"{name}{suffix}", TemplatesBucket(Stage.open(stage)).files(name, suffix=suffix))
+        )
+        sys.stdout.buffer.flush()
+        return
+    if not into.is_dir():
+        raise PathError(f"{into}: there is no such folder; create it first")
+    target = TemplatesBucket(Stage.open(stage)).pull(name, into, suffix=suffix)
     _print_path(name, target, as_json=as_json)
 
 
@@ -335,8 +358,9 @@ def _can_sign_nfc(stage: str) -> dict[str, bool]:
 
 
 def _findings(folder: Path, can_sign: Mapping[str, bool] | None = None) -> tuple[str, list[Finding], dict[str, bytes]]:
-    name = template_name(folder)
-    files, unread = read_checked(folder)
+    with opened_template(folder) as path:
+        name = template_name(path)
+        files, unread = read_checked(path)
     found = [*unread, *check_template(name, files), *check_template_certificates(files, can_sign or {})]
     return name, found, pass_files(files, icon=False)
 

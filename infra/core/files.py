@@ -9,11 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from infra.core.errors import InvalidValueError
 from infra.core.private_files import open_private
 
 STANDARD = "-"
+STANDARD_INPUT = "standard input"
+"""Name of the file `-` in messages."""
 
 
 class PathError(InvalidValueError):
@@ -38,6 +41,76 @@ def check_new(path: Path, *, overwrite: bool | None = None) -> None:
         raise PathError(f"{path}: is a folder; give the name of a file")
     if path.exists() and not overwrite:
         raise PathError(f"{path}: exists; give another name" + (", or add --overwrite" if overwrite is False else ""))
+
+
+def check_standard_input(*paths: Path | None) -> None:
+    """Check that at most one of the files to read is standard input.
+
+    Raises:
+        PathError: more of them are.
+    """
+    if [str(path) for path in paths].count(STANDARD) > 1:
+        raise PathError("-: standard input can be read only once; give the other files by name")
+
+
+def check_inputs(*paths: Path | None) -> None:
+    """Check files to read: all exist, and at most one is standard input.
+
+    Raises:
+        PathError: they do not.
+    """
+    check_standard_input(*paths)
+    for path in paths:
+        if path is not None and str(path) != STANDARD and not path.is_file():
+            raise PathError(f"{path}: {'is a folder; give a file' if path.is_dir() else 'no such file'}")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to read, or standard input for `-`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if str(path) == STANDARD:
+        yield sys.stdin.buffer
+        return
+    with path.open("rb") as file:
+        yield file
+
+
+@contextmanager
+def input_file(path: Path, name: str) -> Iterator[Path]:
+    """Yield the path of a file to read: the file itself, or a temporary file with the content of standard input.
+
+    Args:
+        path: the file, or `-`.
+        name: name of the temporary file.
+
+    Raises:
+        PathError: there is no such file.
+    """
+    if str(path) == STANDARD:
+        with spooled_input(name) as spooled:
+            yield spooled
+        return
+    check_inputs(path)
+    yield path
+
+
+@contextmanager
+def output_file(path: Path, name: str) -> Iterator[Path]:
+    """Yield the path of a file to write: the file itself, or a temporary file that is copied to standard output.
+
+    Args:
+        path: the file, or `-`.
+        name: name of the temporary file.
+    """
+    if str(path) == STANDARD:
+        with spooled_output(name) as spooled:
+            yield spooled
+    else:
+        yield path
 
 
 @contextmanager

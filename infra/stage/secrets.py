@@ -74,6 +74,18 @@ def ensure_authentication_keys(
     )
 
 
+def put_authentication_keys(stage: str, keys: AuthenticationKeys) -> None:
+    """Store a stage's authentication keys, replacing existing ones.
+
+    Secrets Manager keeps the content before as version `AWSPREVIOUS`.
+
+    Args:
+        stage: the name of the stage.
+        keys: all keys, the newest last.
+    """
+    _put(SecretNames(stage).authentication_keys, authentication_keys_content(keys))
+
+
 def put_pass_type(stage: str, pass_type_identifier: str, content: Mapping[str, Any]) -> None:
     """Store a pass type's credentials, replacing existing ones.
 

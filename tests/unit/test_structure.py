@@ -42,6 +42,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/certificates": ("a stage's secrets", f"{STACK}/operate/certificates/test_commands.py"),
     "infra/operate/doctor": ("it looks at a deployed stage", f"{STACK}/operate/doctor/test_doctor.py"),
     "infra/operate/events.py": ("a stage's registrations and counts", "tests/stack/flows/test_publish_events.py"),
+    "infra/operate/keys.py": ("a stage's secrets", "tests/stack/test_rotation.py"),
     "infra/operate/pacing.py": ("it reads a stage's timelines", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/passes": ("a stage's passes table and bucket", f"{STACK}/operate/passes/test_commands.py"),
     "infra/operate/passes/table.py": ("a stage's passes table", f"{STACK}/operate/passes/test_table.py"),

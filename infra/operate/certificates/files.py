@@ -31,6 +31,7 @@ from cryptography.x509 import (
     load_der_x509_csr,
 )
 
+from infra.core.files import STANDARD, STANDARD_INPUT, opened
 from infra.operate.certificates import CertificateError
 
 MAX_BYTES = 1 << 20
@@ -83,7 +84,7 @@ def read(paths: Iterable[Path], *, password: Password, apns_key_id: str | None =
     """Read files.
 
     Args:
-        paths: the files, of any kind and in any order.
+        paths: the files, of any kind and in any order; `-` is standard input.
         password: called for the password of an encrypted file.
         apns_key_id: id of the APNs key, if its file is not named as Apple named it.
 
@@ -95,9 +96,9 @@ def read(paths: Iterable[Path], *, password: Password, apns_key_id: str | None =
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about old ciphers and sloppy encodings, which the user cannot change
         for path in paths:
-            with path.open("rb") as file:
+            with opened(path) as file:
                 data = _text_as_utf8(file.read(MAX_BYTES))
-            reader = _Reader(path, found, password, apns_key_id)
+            reader = _Reader(STANDARD_INPUT if str(path) == STANDARD else path.name, found, password, apns_key_id)
             blocks = list(PEM_BLOCK.finditer(data))
             for block in blocks:
                 reader.pem(block[1], block[0], block[2])
@@ -111,13 +112,13 @@ class _Reader:
     """Reads one file.
 
     Args:
-        path: the file; its name begins every error message.
+        name: name of the file, which begins every error message.
         found: receives the certificates and keys.
         password: as in `read`.
         apns_key_id: as in `read`.
     """
 
-    path: Path
+    name: str
     found: Material
     password: Password
     apns_key_id: str | None
@@ -193,7 +194,7 @@ class _Reader:
 
     def _key(self, data: bytes, load: Callable[[bytes, bytes | None], object], *, encrypted: bool) -> None:
         try:
-            key = load(data, self.password(self.path.name).encode() if encrypted else None)
+            key = load(data, self.password(self.name).encode() if encrypted else None)
         except UNREADABLE:
             raise self._error(
                 "the password is wrong, or the key is damaged"
@@ -203,7 +204,7 @@ class _Reader:
         if isinstance(key, RSAPrivateKey):
             self.found.keys.append(key)
         elif isinstance(key, EllipticCurvePrivateKey):
-            named = APNS_KEY_NAME.search(self.path.name)
+            named = APNS_KEY_NAME.search(self.name)
             key_id = self.apns_key_id or (named[1] if named else None)
             if key_id is None:
                 raise self._error(
@@ -231,10 +232,10 @@ class _Reader:
             self._certificate(one.public_bytes(Encoding.DER))
 
     def _password(self) -> bytes:
-        return self.password(self.path.name).encode()
+        return self.password(self.name).encode()
 
     def _error(self, problem: str) -> CertificateError:
-        return CertificateError(f"{self.path.name}: {problem}")
+        return CertificateError(f"{self.name}: {problem}")
 
 
 IS_CHAIN = (

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.images import PREFIX, Images
 from chalicelib.core.errors import RefusedError
 from chalicelib.passes.format.images import IMAGE_KEY_PATTERN, image_name
+from infra.core.files import STANDARD_INPUT
 from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import MAX_TEMPLATE_BYTES
 from infra.operate.templates.images import check_image
@@ -54,12 +56,22 @@ class ImageUploads:
             ImageRefusedError: the file cannot be read, or is not a valid image of a pass.
         """
         if path not in self._keys:
-            data = _read(path)
-            key = hashlib.sha256(data).hexdigest()
-            if not self._dry_run and not self._exists(key):
-                self._client.put_object(Bucket=self._bucket, Key=PREFIX + key, Body=data, ContentType="image/png")
-            self._keys[path] = key
+            self._keys[path] = self._put(_read(path))
         return self._keys[path]
+
+    def put_standard_input(self) -> str:
+        """Upload the PNG that standard input contains, as `put` does.
+
+        Raises:
+            ImageRefusedError: it is not a valid image of a pass.
+        """
+        return self._put(_validated(Path(STANDARD_INPUT), sys.stdin.buffer.read(MAX_TEMPLATE_BYTES + 1)))
+
+    def _put(self, data: bytes) -> str:
+        key = hashlib.sha256(data).hexdigest()
+        if not self._dry_run and not self._exists(key):
+            self._client.put_object(Bucket=self._bucket, Key=PREFIX + key, Body=data, ContentType="image/png")
+        return key
 
     def _exists(self, key: str) -> bool:
         try:
@@ -76,12 +88,13 @@ class ItemImages:
 
     Args:
         folder: folder of relative file names.
-        stage: the stage whose bucket has the images of keys; None without a stage.
+        open_stage: returns the stage whose bucket has the images of keys, called if there is one; None without a stage.
     """
 
-    def __init__(self, folder: Path, stage: Stage | None) -> None:
+    def __init__(self, folder: Path, open_stage: Callable[[], Stage] | None) -> None:
         self._folder = folder
-        self._stored = Images(bucket=stage.templates_bucket, client=aws.client("s3")) if stage is not None else None
+        self._open_stage = open_stage
+        self._stored: Images | None = None
         self._files: dict[str, bytes] = {}
 
     def with_keys(self, attributes: Mapping[str, object]) -> dict[str, object]:
@@ -104,6 +117,8 @@ class ItemImages:
         """
         if key in self._files:
             return self._files[key]
+        if self._stored is None and self._open_stage is not None:
+            self._stored = Images(bucket=self._open_stage().templates_bucket, client=aws.client("s3"))
         if self._stored is None:
             raise ImageRefusedError(
                 f"image {key}: is the key of an image in a stage; give --stage, or write the name of a file instead"
@@ -128,13 +143,16 @@ class ItemImages:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_TEMPLATE_BYTES else b""
+        with path.open("rb") as file:
+            return _validated(path, file.read(MAX_TEMPLATE_BYTES + 1))
     except OSError as error:
         raise ImageRefusedError(f"image {path}: cannot be read: {error.strerror}") from None
-    if size > MAX_TEMPLATE_BYTES:
+
+
+def _validated(path: Path, data: bytes) -> bytes:
+    if len(data) > MAX_TEMPLATE_BYTES:
         raise ImageRefusedError(
-            f"image {path}: has {size:,} bytes, more than the {MAX_TEMPLATE_BYTES:,} of a whole pass; use a smaller one"
+            f"image {path}: has more than the {MAX_TEMPLATE_BYTES:,} bytes of a whole pass; use a smaller one"
         )
     stem, scale = image_name(path.name) or (path.name, 1)
     for finding in check_image(path.name, stem, scale, data):

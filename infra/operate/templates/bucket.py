@@ -221,21 +221,31 @@ class TemplatesBucket:
         Raises:
             PullError: the template was never pushed and is not packaged, or the folder exists already.
         """
-        revision = self._current(name) if is_template_name(name) else None
-        if revision is None and name not in packaged_names():
-            raise PullError(f"template {name} was never pushed; `template list` shows the pushed ones")
         target = into / f"{name}{suffix}"
         if target.exists():
             raise PullError(f"{target}: already exists; move it away, or pull into another folder with --into")
+        write_folder(target, self.files(name, suffix=suffix))
+        return target
+
+    def files(self, name: str, *, suffix: str = SUFFIX) -> dict[str, bytes]:
+        """Return the files of a template as it was last pushed, or as it is packaged, by path.
+
+        Args:
+            name: name of the template.
+            suffix: `.pass`, or `.pkpasstemplate` for files that Pass Designer opens.
+
+        Raises:
+            PullError: the template was never pushed and is not packaged.
+        """
+        revision = self._current(name) if is_template_name(name) else None
+        if revision is None and name not in packaged_names():
+            raise PullError(f"template {name} was never pushed; `template list` shows the pushed ones")
         if revision is None:
             files = read_folder(PACKAGED / f"{name}{SUFFIX}")
         else:
             files = self._files(name, revision)
             self._verified(name, revision, files)
-        if suffix == DESIGNER_SUFFIX:
-            files = for_designer(files)
-        write_folder(target, files)
-        return target
+        return for_designer(files) if suffix == DESIGNER_SUFFIX else files
 
     def list(self) -> list[PushedTemplate]:
         """Return the current revision of each template, sorted by name."""

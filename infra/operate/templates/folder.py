@@ -4,10 +4,13 @@
 own settings, as a folder, or as a zip when it was sent to another person.
 """
 
+import io
 import stat
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +21,17 @@ from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
 from chalicelib.passes.format.images import is_pass_file
 from chalicelib.passes.template import MADE_FOR_EACH_PASS
 from infra.core.errors import InvalidValueError
+from infra.core.files import STANDARD, STANDARD_INPUT
 from infra.operate.templates.findings import Finding, error, warning
 
 MAX_TEMPLATE_BYTES = 4_000_000
 """A function's response has at most 6 MB (AWS, "Lambda quotas"), and base64 makes a binary one a third larger."""
 MAX_MEMBERS = 10_000
+_MAC_METADATA = "__MACOSX/"
+"""Folder that macOS adds to its zips."""
 DESIGNER_SUFFIX = ".pkpasstemplate"
-_ZIPPED = (DESIGNER_SUFFIX, f"{DESIGNER_SUFFIX}.zip")
+_ZIP = ".zip"
+_ZIPPED = (DESIGNER_SUFFIX, f"{DESIGNER_SUFFIX}{_ZIP}", f"{SUFFIX}{_ZIP}")
 
 
 class FolderError(InvalidValueError):
@@ -49,7 +56,7 @@ class _Member:
 
 
 def template_name(folder: Path) -> str:
-    """Return the name of a template: `NAME` of `NAME.pass`, `NAME.pkpasstemplate` or `NAME.pkpasstemplate.zip`.
+    """Return the name of a template: `NAME` of `NAME.pass` or `NAME.pkpasstemplate`, as a folder or zip.
 
     Raises:
         FolderError: the path is not such a folder or zip.
@@ -85,9 +92,45 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         folder.rename(target)
 
 
-def is_from_designer(folder: Path) -> bool:
-    """Return True if a path names a template of Pass Designer."""
-    return folder.resolve().name.endswith(_ZIPPED)
+def zipped_folder(name: str, files: Mapping[str, bytes]) -> bytes:
+    """Return a zip of one folder, as `opened_template` takes it.
+
+    Args:
+        name: name of the folder, such as `boarding.pass`.
+        files: contents by path.
+    """
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            archive.writestr(f"{name}/{path}", content)
+    return data.getvalue()
+
+
+@contextmanager
+def opened_template(folder: Path) -> Iterator[Path]:
+    """Yield the path of a template: the given one, or for `-` a temporary file with the zip of standard input.
+
+    Raises:
+        FolderError: standard input is not a zip of one folder.
+    """
+    if str(folder) != STANDARD:
+        yield folder
+        return
+    data = sys.stdin.buffer.read()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            tops = {name.partition("/")[0] for name in archive.namelist() if not name.startswith(_MAC_METADATA)}
+    except (zipfile.BadZipFile, UnicodeDecodeError):
+        tops = set()
+    name = tops.pop() if len(tops) == 1 else ""
+    if not name.endswith((SUFFIX, DESIGNER_SUFFIX)) or "\\" in name or not name.isprintable():
+        raise FolderError(
+            f"{STANDARD_INPUT}: not a zip of one folder NAME{SUFFIX}; make one with: zip -r - NAME{SUFFIX}"
+        )
+    with TemporaryDirectory() as work:
+        path = Path(work) / f"{name}{_ZIP}"
+        path.write_bytes(data)
+        yield path
 
 
 def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
@@ -113,7 +156,15 @@ def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
                     f"{folder}: has {len(members):,} members, more than {MAX_MEMBERS:,}; give a zip of one template"
                 )
             return _read(_zipped(members), archive)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as problem:
         raise FolderError(f"{folder}: cannot be read as a zip: {problem}") from None
 
 
@@ -174,9 +225,9 @@ def _member(folder: Path, path: Path) -> _Member | None:
 def _zipped(members: list[zipfile.ZipInfo]) -> Iterator[_Member | None]:
     """Yield the files of a zip, with paths relative to the one folder that contains them all, if there is one."""
     files = [member for member in members if not member.is_dir()]
-    tops = {member.filename.partition("/")[0] for member in files if not member.filename.startswith("__MACOSX/")}
+    tops = {member.filename.partition("/")[0] for member in files if not member.filename.startswith(_MAC_METADATA)}
     top = tops.pop() + "/" if len(tops) == 1 else ""
-    prefix = top if top.endswith(f"{DESIGNER_SUFFIX}/") else ""
+    prefix = top if top.endswith((f"{DESIGNER_SUFFIX}/", f"{SUFFIX}/")) else ""
     seen: set[str] = set()
     for member in files:
         name = member.filename.removeprefix(prefix)

@@ -168,7 +168,7 @@ def test_stats_show_holders_and_days(
     assert any(
         line[10:].startswith(f",{held.pass_type_identifier},{stack.template},") for line in done.stdout.splitlines()
     )
-    assert CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--plot", str(chart)]).exit_code == 1
+    assert CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--plot", str(chart)]).exit_code
 
 
 def test_device_that_apns_reports_as_unregistered(

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from base64 import urlsafe_b64decode
 
 import pytest
@@ -36,6 +37,18 @@ def test_new_pass_gets_a_token_of_the_newest_key() -> None:
     assert AuthenticationKeys((NEW, OLD)).issue(PASS_ID, item_token=None) == OLD.derive(PASS_ID)
 
 
+def test_key_is_accepted_before_new_passes_use_it() -> None:
+    """A function that has cached the keys would refuse a token of a key that it does not know."""
+    later = AuthenticationKey("3", b"l" * MIN_KEY_BYTES, issues_from=100.0)
+    latest = AuthenticationKey("4", b"m" * MIN_KEY_BYTES, issues_from=200.0)
+    keys = AuthenticationKeys((OLD, NEW, later, latest))
+    assert keys.in_use(now=99.9).newest is NEW
+    assert keys.in_use(now=99.9).accepts(later.derive(PASS_ID), PASS_ID, item_token=None)
+    assert keys.in_use(now=100.0).newest is later
+    assert keys.in_use(now=200.0).newest is latest
+    assert AuthenticationKeys((later, latest)).in_use(now=0).newest is later, "a stage always issues"
+
+
 def test_token_of_a_retired_key_is_refused() -> None:
     issued = OLD.derive(PASS_ID)
     assert KEYS.accepts(issued, PASS_ID, item_token=None)
@@ -57,6 +70,21 @@ def test_token_with_one_other_character_is_refused(data: st.DataObject) -> None:
     character = data.draw(st.characters(min_codepoint=33, max_codepoint=126).filter(lambda c: c != value[position]))
     changed = AuthenticationToken(value[:position] + character + value[position + 1 :])
     assert not KEYS.accepts(changed, PASS_ID, item_token=None)
+
+
+def test_comparison_takes_as_long_however_much_of_a_token_is_right() -> None:
+    """A comparison that ends at the first difference takes a hundredth of the time for the first of these guesses."""
+    long = ITEM_TOKEN.value * 40_000
+    right = AuthenticationToken(long)
+    guesses = [AuthenticationToken("0" + long[1:]), AuthenticationToken(long[:-1] + "0")]
+
+    def seconds(guess: AuthenticationToken) -> float:
+        start = time.perf_counter()
+        KEYS.accepts(guess, PASS_ID, item_token=right)
+        return time.perf_counter() - start
+
+    early, late = (min(seconds(guess) for _ in range(20)) for guess in guesses)
+    assert 0.5 < early / late < 2
 
 
 def test_keys_are_found_by_their_id() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
 from hashlib import sha256
 
 import jwt
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
+from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PassId
 from chalicelib.core.links import (
     MAX_LIFETIME_SECONDS,
@@ -106,6 +108,23 @@ def test_link_stays_valid_when_a_key_is_added_and_becomes_invalid_when_its_key_i
     assert read_link(KEYS, token, now=NOW) == LINK
     with pytest.raises(LinkError):
         read_link(AuthenticationKeys((NEW,)), token, now=NOW)
+
+
+def test_links_of_a_key_are_revoked_without_its_passes() -> None:
+    links, jwt = sign_link(KEYS, LINK), forged()
+    keys = AuthenticationKeys((OLD, replace(NEW, links=False)))
+    for token in (links, jwt):
+        assert read_link(KEYS, token, now=NOW) == LINK
+        with pytest.raises(LinkError):
+            read_link(keys, token, now=NOW)
+    pass_id = LINK.pass_ids[0]
+    assert keys.accepts(NEW.derive(pass_id), pass_id, item_token=None)
+    assert read_link(KEYS, sign_link(keys, LINK), now=NOW) == LINK, "new links use a key whose links are valid"
+
+
+def test_stage_whose_links_are_all_revoked_makes_no_link() -> None:
+    with pytest.raises(ConfigurationError, match="add a key"):
+        sign_link(AuthenticationKeys((replace(NEW, links=False),)), LINK)
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,23 @@ def test_names_begin_with_the_stages_prefix_and_differ() -> None:
     assert not any(name.startswith(SecretNames("de").prefix) for name in found)
 
 
-@given(st.lists(st.binary(min_size=32, max_size=40), min_size=1, max_size=4))
-def test_authentication_keys_are_read_as_they_were_written(keys: list[bytes]) -> None:
-    written = AuthenticationKeys(tuple(AuthenticationKey(str(number), key) for number, key in enumerate(keys)))
+@given(
+    st.lists(st.tuples(st.binary(min_size=32, max_size=40), st.floats(0, 2e9), st.booleans()), min_size=1, max_size=4)
+)
+def test_authentication_keys_are_read_as_they_were_written(keys: list[tuple[bytes, float, bool]]) -> None:
+    written = AuthenticationKeys(
+        tuple(
+            AuthenticationKey(str(number), key, issues_from=since, links=links)
+            for number, (key, since, links) in enumerate(keys)
+        )
+    )
     content = json.loads(json.dumps(authentication_keys_content(written)))
     assert read_authentication_keys(NAME, content) == written
 
 
-@pytest.mark.parametrize("content", [{}, {"keys": None}, {"keys": [{}]}, {"keys": [{"id": "1", "key": "short"}]}])
+@pytest.mark.parametrize(
+    "content", [{}, {"keys": None}, {"keys": [{}]}, {"keys": [{"id": "1", "key": "short"}]}, {"keys": ["x"]}]
+)
 def test_damaged_authentication_keys_are_refused_by_name(content: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         read_authentication_keys(NAME, content)

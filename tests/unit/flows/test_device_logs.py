@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,42 @@ def test_one_request_logs_at_most_16_kilobytes(messages: list[str]) -> None:
 def test_messages_that_fit_are_logged_whole() -> None:
     assert len(logged_lines(["a"] * 100)) == 100
     assert len(logged_lines(["x" * 4096] * 3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("message", "secret"),
+    [
+        (
+            (
+                "Unregister task (for device {}, pass type pass.com.acme, serial number 85607BFE98D91A-76; with web "
+                "service url https://acme.example) encountered error: Authentication failure"
+            ),
+            "ceed8761e584e814ed4fe73cbb334ee9",
+        ),
+        ("GET https://acme.example/v1/devices/{}/registrations/pass.com.acme failed", "device-7"),
+        ("sent Authorization: ApplePass {}", "1.sample-token-of-a-pass"),
+        ("opened https://acme.example/api/p/{}", "AWtqL2Zg"),
+        ("registered push token {}.", "0badc0de" * 8),
+    ],
+)
+def test_secret_in_a_message_is_replaced_by_the_hash_that_other_lines_have(message: str, secret: str) -> None:
+    (line,) = logged_lines([message.format(secret)])
+    assert json.loads(line)["message"] == message.format(f"<{log.hash_secret(secret)}>")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        (
+            "Web service error for pass.com.acme (https://acme.example): Update requested for serial number "
+            "8C6772F099D51AA3-7A32F5FB-F7F8-4285-A2A2-79FC66DF942C"
+        ),
+        "Server requested update to serial number '0123456789abcdef0123456789abcdef', but the pass was unchanged.",
+    ],
+)
+def test_serial_numbers_of_a_message_are_kept(message: str) -> None:
+    (line,) = logged_lines([message])
+    assert json.loads(line)["message"] == message
 
 
 def logged_lines(messages: list[str]) -> list[str]:

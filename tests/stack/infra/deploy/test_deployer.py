@@ -147,6 +147,11 @@ def test_deployment_keeps_parameters_and_leaves_other_stages_alone(stage: StageU
     deployed = Stage.open(stage.name)
     assert set(deployed.tables.values()).isdisjoint(stack.tables.values())
     assert any(line.startswith("uploaded") for line in stage.said)
+    (stack_tags,) = (
+        found["Tags"]
+        for found in boto3.client("cloudformation").describe_stacks(StackName=stage.deployer.stack_name)["Stacks"]
+    )
+    assert stack_tags == [{"Key": "passwire:stage", "Value": stage.name}]  # CloudFormation gives them to each resource
 
     stage.said.clear()
     assert stage.deploys().reviewed == []

@@ -5,11 +5,15 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from typer.testing import CliRunner
 
+from chalicelib.aws.templates import read_folder
+from chalicelib.core.errors import PasswireError
 from infra.commands import app, main
+from infra.operate.templates.folder import zipped_folder
 from tests.support.reference import command_tree, confirmation, exit_codes
 
 TREE = command_tree()
@@ -23,6 +27,8 @@ ARGUMENTS: dict[str, list[str]] = {
     "cert request": ["pass.com.acme.boarding"],
     "cert import": ["pass.com.acme.boarding", "README.md"],
     "cert rotate": ["pass.com.acme.boarding", "README.md"],
+    "keys revoke": ["1"],
+    "template check": [TEMPLATE],
     "template push": [TEMPLATE],
     "template pull": ["boarding"],
     "template rollback": ["boarding"],
@@ -96,6 +102,103 @@ def test_stage_of_the_environment_and_of_the_command_line_itself_is_used(
     assert "'Before'" in done.output
     monkeypatch.delenv("PASSWIRE_STAGE")
     assert "'After'" in run(name, "-s", "After")[1]
+
+
+FOLDERS = {
+    ("up", "folder"): "it keeps data",
+    ("demo", "folder"): "it keeps data",
+    ("phones", "folder"): "it keeps data",
+    ("env", "folder"): "it keeps data",
+    ("package", "out"): "several files",
+    ("ci github", "out"): "several files",
+    ("template new", "into"): "a folder to edit",
+}
+"""Parameters that name a folder, which `-` cannot be, and why."""
+REPLACING = {
+    "cert request": "its file is compared",
+    "backup": "it never replaces a file",
+    "template pull": "it never replaces a folder",
+    "image put": "it writes no file",
+}
+"""Commands with `-` and without --overwrite, beside those that only read."""
+
+
+def takes_path(hint: object) -> bool:
+    return hint is Path or any(map(takes_path, get_args(hint)))
+
+
+PATHS = [
+    (name, parameter.name)
+    for name, command in TREE.items()
+    for parameter in command.params
+    if takes_path(get_type_hints(command.callback)[str(parameter.name)])
+]
+
+
+def test_parameters_with_paths_are_found() -> None:
+    assert {("simulate", "output"), ("cert import", "files"), ("template push", "folder")} < set(PATHS)
+    assert set(FOLDERS) < set(PATHS)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [each for each in PATHS if each not in FOLDERS])
+def test_every_file_can_be_standard_input_or_output(name: str, parameter: str) -> None:
+    (found,) = (each for each in TREE[name].params if each.name == parameter)
+    help_ = str(getattr(found, "help", ""))
+    assert re.search("- for .*standard (input|output)", help_)
+    if "output" in help_.partition("- for")[2] and name not in REPLACING:
+        assert "--overwrite" in options(name)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cert", "import", "pass.com.acme.boarding", "-"],
+        ["template", "check", "-"],
+        ["template", "push", "-", "--stage", "dev"],
+        ["template", "preview", "-"],
+        ["schema", "-"],
+    ],
+    ids=" ".join,
+)
+def test_what_standard_input_lacks_is_one_sentence(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments, input=b"neither")
+    assert isinstance(done.exception, PasswireError)
+    assert str(done.exception).startswith("standard input: ")
+
+
+@pytest.mark.parametrize("top", ["boarding.pass", "boarding.pkpasstemplate"])
+def test_template_is_read_from_a_zip_on_standard_input(top: str) -> None:
+    data = zipped_folder(top, read_folder(Path(TEMPLATE)))
+    done = CliRunner().invoke(app, ["template", "check", "-"], input=data)
+    assert (done.exit_code, done.output) == (0, "-: no problems found\n")
+    shown = CliRunner().invoke(app, ["template", "preview", "-", "--output", "-"], input=data)
+    assert shown.stdout.startswith("<!DOCTYPE html>")
+    schema = CliRunner().invoke(app, ["schema", "-"], input=data)
+    assert '"gate"' in schema.stdout
+
+
+def test_template_on_standard_input_has_one_folder() -> None:
+    files = read_folder(Path(TEMPLATE))
+    for top in ("boarding.pass/more", "..", "a\\..\\b.pass", "boarding"):
+        done = CliRunner().invoke(app, ["template", "check", "-"], input=zipped_folder(top, files))
+        assert done.exit_code, top
+
+
+def test_preview_reads_an_item_from_standard_input() -> None:
+    arguments = ["template", "preview", TEMPLATE, "--item", "-", "--output", "-"]
+    assert "Z99" in CliRunner().invoke(app, arguments, input='{"fields": {"gate": "Z99"}}').stdout
+
+
+@pytest.mark.parametrize("arguments", [["template", "check", TEMPLATE], ["template", "preview", TEMPLATE]])
+def test_template_is_checked_without_aws_unless_a_stage_is_named(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    if "check" in arguments:
+        for way in (["-s", "dev", *arguments], [*arguments, "-s", "dev"]):
+            assert "no AWS region" in str(CliRunner().invoke(app, way).exception)
+        monkeypatch.setenv("PASSWIRE_STAGE", "dev")
+        assert "no AWS region" in str(CliRunner().invoke(app, arguments).exception)
 
 
 @pytest.mark.parametrize("name", ALWAYS_ASKING)

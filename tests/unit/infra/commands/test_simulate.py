@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from infra.commands import app
+from infra.core.files import PathError
 
 
 def run(*arguments: object) -> Result:
@@ -15,7 +16,7 @@ def run(*arguments: object) -> Result:
 
 
 def test_timeline_cost_and_plot_are_written(tmp_path: Path) -> None:
-    plot = tmp_path / "new" / "plot.svg"
+    plot = tmp_path / "plot.svg"
     done = run("--phones", 20_000, "--output", plot)
     assert done.exit_code == 0, done.output
     assert f"plot: {plot}" in done.stderr
@@ -42,8 +43,18 @@ def test_plot_goes_to_standard_output() -> None:
     assert done.stdout.startswith("<svg ")
 
 
+def test_existing_plot_is_replaced_only_if_asked(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.svg"
+    plot.write_text("mine")
+    done = run("--phones", 100, "--output", plot)
+    assert isinstance(done.exception, PathError)
+    assert plot.read_text() == "mine"
+    assert run("--phones", 100, "--output", plot, "--overwrite").exit_code == 0
+    assert plot.read_text().startswith("<svg ")
+
+
 def test_higher_rate_makes_the_rollout_shorter(tmp_path: Path) -> None:
-    output = ("--json", "--output", tmp_path / "plot.svg")
+    output = ("--json", "--overwrite", "--output", tmp_path / "plot.svg")
     slow, fast = (
         json.loads(run("--phones", 20_000, "--set", f"ThrottleRate={rate}", *output).stdout)["paced"]["last_s"]
         for rate in (1000, 3000)

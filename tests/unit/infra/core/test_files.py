@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core.files import PathError, check_new, spooled_input, spooled_output
+from infra.core.files import PathError, check_inputs, check_new, opened, output_file, spooled_input, spooled_output
 
 
 def test_new_file_in_an_existing_folder_and_standard_output_are_accepted(tmp_path: Path) -> None:
@@ -53,3 +53,27 @@ def test_standard_input_becomes_a_private_file(monkeypatch: pytest.MonkeyPatch) 
         assert path.read_bytes() == b"a\r\n\xff"
         assert path.stat().st_mode & 0o777 == 0o600
     assert not path.exists()
+
+
+def test_files_to_read_must_exist_and_only_one_is_standard_input(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    check_inputs(tmp_path / "a", Path("-"), None)
+    with pytest.raises(PathError, match="b: no such file"):
+        check_inputs(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(PathError, match="is a folder; give a file"):
+        check_inputs(tmp_path)
+    with pytest.raises(PathError, match="standard input can be read only once"):
+        check_inputs(Path("-"), Path("-"))
+
+
+def test_dash_is_standard_input_and_output(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    (tmp_path / "a").write_bytes(b"a")
+    with opened(Path("-")) as standard, opened(tmp_path / "a") as file:
+        assert (standard.read(), file.read()) == (b"\xff", b"a")
+    with output_file(Path("-"), "name.csv") as spooled, output_file(tmp_path / "b", "name.csv") as path:
+        assert (spooled.name, path) == ("name.csv", tmp_path / "b")
+        spooled.write_bytes(b"out")
+    assert capfdbinary.readouterr().out == b"out"

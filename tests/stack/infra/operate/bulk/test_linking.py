@@ -77,6 +77,9 @@ def test_link_for_each_pass_of_a_type_and_an_interrupted_run_is_resumed(
     assert len(links) == len(table_of(output)) - 1
     assert is_private(output)
     assert not output.with_name("links.csv.partial").exists()
+    shown = infra(*chosen[:6], "-", *chosen[7:])
+    assert shown.stdout.splitlines()[0] == "pass_id,link"
+    assert len(shown.stdout.splitlines()) == len(links) + 1
     again = infra(*chosen)
     assert (again.returncode, "exists" in again.stderr) == (2, True)
 

@@ -210,6 +210,21 @@ def test_p12_is_read_with_any_ciphers(how: tuple[str, ...], cert: CertCommands) 
     assert cert.secret().private_key == _key(cert.key, NoEncryption()).decode()
 
 
+def test_certificates_or_a_password_are_read_from_standard_input(cert: CertCommands) -> None:
+    arguments = ["cert", "import", PASS_TYPE, "-", "--stage", cert.stage, "--json"]
+    parts = [
+        cert.pem(),
+        cert.key_file(),
+        cert.file("wwdr.pem", cert.portal.intermediate.certificate.public_bytes(Encoding.PEM)),
+    ]
+    done = CliRunner().invoke(app, arguments, input=b"".join(path.read_bytes() for path in parts))
+    assert done.exit_code == 0, (done.output, done.exception)
+    arguments = ["cert", "rotate", PASS_TYPE, str(cert.p12()), "--password-file", "-", "--stage", cert.stage]
+    assert CliRunner().invoke(app, arguments, input=f"{PASSWORD}\n").exit_code == 0
+    twice = CliRunner().invoke(app, [*arguments, "-"])
+    assert "standard input can be read only once" in str(twice.exception)
+
+
 def test_password_is_read_from_the_environment(cert: CertCommands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSWIRE_CERT_PASSWORD", PASSWORD)
     cert.run_json("import", PASS_TYPE, cert.pem(), cert.key_file(password=PASSWORD), cert.wwdr())
@@ -296,8 +311,8 @@ WRONG_FILES = {
         ],
         "cut.p12: the password is wrong, or the file is damaged",
     ),
-    "a directory": WrongFiles(lambda cert, _, __: [cert.folder], "is a directory"),
-    "a missing file": WrongFiles(lambda cert, _, __: [cert.folder / "nowhere.cer"], "does not exist"),
+    "a directory": WrongFiles(lambda cert, _, __: [cert.folder], "is a folder; give a file"),
+    "a missing file": WrongFiles(lambda cert, _, __: [cert.folder / "nowhere.cer"], "nowhere.cer: no such file"),
     "the request instead of the certificate": WrongFiles(
         lambda cert, _, key: [cert.file("pass.csr", csr(key))],
         "pass.csr: contains a certificate request; give the certificate",

@@ -218,10 +218,13 @@ def ordinary_certificate(deployment: Deployment) -> Iterator[None]:
 
 @contextmanager
 def refused_item(deployment: Deployment, **attributes: Any) -> Iterator[None]:  # noqa: ANN401 - a pipeline may write any value
-    """Write an item that the push function moves to the dead-letter queue."""
+    """Write an item that the push function moves to the dead-letter queue, and delete it after that.
+
+    The push function does not report an item that was deleted before it could read it.
+    """
     with item(deployment, **attributes):
         yield
-    eventually(lambda: _letters(deployment), "the message in the dead-letter queue")
+        eventually(lambda: _letters(deployment), "the message in the dead-letter queue")
     boto3.client("sqs").purge_queue(QueueUrl=deployment.stage.queues["dead_letter"])
 
 

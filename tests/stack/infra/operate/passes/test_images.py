@@ -40,6 +40,8 @@ def test_image_of_a_pass_is_on_the_phone_and_a_new_one_is_an_update(
         path = tmp_path / name / "strip@2x.png"
         path.write_bytes(data)
         keys.append(run(stack, "image", "put", path).strip())
+    standard = CliRunner().invoke(app, ["image", "put", "-", "--stage", stack.stage], input=ADA)
+    assert standard.stdout.strip() == keys[0]
     assert keys == [hashlib.sha256(data).hexdigest() for data in (ADA, GRACE)]
     pass_id = pipeline.writes(serial_number, images={"logo": keys[0]})
     phone.adds(issuer.issues(pass_id).content)

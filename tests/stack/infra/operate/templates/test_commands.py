@@ -26,7 +26,8 @@ from chalicelib.passes.template import Template
 from infra.commands import app
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
-from infra.operate.templates.bucket import for_designer
+from infra.operate.templates.bucket import TemplatesBucket, for_designer
+from infra.operate.templates.folder import zipped_folder
 from infra.operate.templates.touch import touch, untouched
 from infra.stage.stage import Stage
 from tests.conftest import Issuer
@@ -142,7 +143,7 @@ def test_preview_of_a_pass_without_a_folder_shows_its_template(
 def test_preview_of_a_pass_needs_its_stage(folder: Path) -> None:
     done = run("preview", folder, "--pass", "pass.com.acme.boarding/7K2M9Q")
     assert done.exit_code == 2
-    assert "--pass needs --stage" in done.output
+    assert "name the stage that has the pass" in done.output
 
 
 def test_pushed_template_is_listed_and_pulled_unchanged(
@@ -193,6 +194,20 @@ def test_packaged_template_is_pulled_like_a_pushed_one(stack: LocalRun, tmp_path
     pulled = read_folder(tmp_path / "rewards.pass")
     assert pulled == read_folder(PACKAGED / "rewards.pass")
     assert "never pushed" in str(run("pull", "unknown", "--stage", stack.stage, "--into", tmp_path).exception)
+
+
+def test_template_is_copied_to_another_name_by_standard_output_and_input(
+    stack: LocalRun, name: str, tmp_path: Path
+) -> None:
+    pulled = run("pull", "rewards", "--stage", stack.stage, "--into", "-")
+    (tmp_path / "rewards.zip").write_bytes(pulled.stdout_bytes)
+    with zipfile.ZipFile(tmp_path / "rewards.zip") as archive:
+        files = {path.removeprefix("rewards.pass/"): archive.read(path) for path in archive.namelist()}
+    assert files == read_folder(PACKAGED / "rewards.pass")
+    arguments = ["template", "push", "-", "--stage", stack.stage, "--keep-images"]
+    pushed = CliRunner().invoke(app, arguments, input=zipped_folder(f"{name}.pass", files))
+    assert pushed.exit_code == 0, pushed.output
+    assert TemplatesBucket(Stage.open(stack.stage)).files(name) == files
 
 
 def revisions_of(stack: LocalRun, name: str) -> tuple[str, list[str]]:
