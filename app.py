@@ -73,6 +73,7 @@ def register(device_library_identifier: str, pass_type_identifier: str, serial_n
         pass_id=api.pass_id(services.settings, pass_type_identifier, serial_number),
         authorization=api.authorization(current_request()),
         push_token=api.push_token(current_request()),
+        wallet=api.wallet(current_request()),
         now=time.time(),
     )
     return empty(HTTPStatus.CREATED if first_time else HTTPStatus.OK)

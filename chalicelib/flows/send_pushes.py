@@ -16,6 +16,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, Device
 from chalicelib.core.errors import ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.flows.pace import Pacer
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
@@ -280,11 +281,14 @@ class PushSender:
         self.metrics.put({"DeferredAge": max(0.0, self.clock() - due_at) * 1000}, Unit.MILLISECONDS)
 
     def _reach(self, devices: Collection[DeviceLibraryIdentifier]) -> dict[PushToken, list[Device]]:
-        """Read devices by push token. Two rows with one token are one phone restored from a backup: one push."""
+        """Read the devices that APNs can reach by push token. Two rows with one token are one phone that was restored
+        from a backup: one push.
+        """
         by_token: dict[PushToken, list[Device]] = defaultdict(list)
         for chunk in _chunks(sorted(devices), DEVICES_PER_REQUEST):
             for device in self.store.devices.with_push_tokens(chunk):
-                by_token[device.push_token].append(device)
+                if device.wallet is Wallet.APPLE:
+                    by_token[device.push_token].append(device)
         return by_token
 
     def _unsettled_by(self, outcome: Outcome, devices: list[Device]) -> list[DeviceLibraryIdentifier]:

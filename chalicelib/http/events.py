@@ -146,12 +146,14 @@ def _version(image: Mapping[str, Any]) -> "VersionImage":
 
 
 def _registration(image: Mapping[str, Any]) -> "Row":
+    from chalicelib.core.wallets import Wallet
     from chalicelib.updates.holders import Row
 
     return Row(
         registered_at=int(image["registered_at"]["N"]),
         counted="counted" in image,
         silent=bool(_at(image, "silent", "BOOL")),
+        wallet=str(_at(image, "wallet", "S") or Wallet.APPLE.value),
     )
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.core.wallets import Wallet
 from chalicelib.updates.events import Event, new_event, pass_fields
 
 SEQUENCE_DIGITS = 40
@@ -41,11 +42,13 @@ class Row:
         registered_at: epoch seconds.
         counted: True if it is part of the pass's count.
         silent: True if its creation is not an event: a backup restored it.
+        wallet: the app that registered, by its name in events.
     """
 
     registered_at: int
     counted: bool
     silent: bool = False
+    wallet: str = Wallet.APPLE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ def event_of(step: Step, *, template: str, device_hash: str, cause: Cause) -> Ev
     detail: dict[str, object] = {
         **pass_fields(record.pass_id, template),
         "device": device_hash,
+        "wallet": (record.new or record.old or Row(0, counted=False)).wallet,
         "holders": step.holders,
     }
     if record.new is None:

@@ -15,6 +15,7 @@ from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
 from chalicelib.aws.tables.timelines import Timelines
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.updates.events import EventNote
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.pacing import StoppedPushes
@@ -201,17 +202,33 @@ class MemoryVersions:
 class MemoryRegistrations:
     rows: Memory
 
-    def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
+    def create(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> bool:
         if device in self.rows.registrations.get(pass_id, {}):
             return False
-        self.refresh(device, pass_id, push_token=push_token, at=at)
+        self.refresh(device, pass_id, push_token=push_token, at=at, wallet=wallet)
         return True
 
-    def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
+    def refresh(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> None:
         self.rows.registrations.setdefault(pass_id, {})[device] = int(at)
         before = self.rows.devices.get(device)
         passes = (before.passes if before else frozenset()) | {pass_id}
-        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes)
+        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes, wallet=wallet)
 
     def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
         held = self.rows.registrations.get(pass_id, {})

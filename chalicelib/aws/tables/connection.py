@@ -78,6 +78,7 @@ class RegistrationRow(Model):
     registered_at = NumberAttribute()
     counted = NumberAttribute(null=True)
     silent = BooleanAttribute(null=True)
+    wallet = UnicodeAttribute(null=True)
 
 
 class DeviceRow(Model):
@@ -88,6 +89,7 @@ class DeviceRow(Model):
     passes = UnicodeSetAttribute(null=True)
     updated_at = NumberAttribute()
     rejected_at = NumberAttribute(null=True)
+    wallet = UnicodeAttribute(null=True)
 
 
 class CountRow(Model):

@@ -229,12 +229,14 @@ class BackedUpStage:
         return self._update(
             TableName=self._stage.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
-            UpdateExpression="SET registered_at = :registered_at, counted = :counted, silent = :silent",
+            UpdateExpression="SET registered_at = :registered_at, counted = :counted, silent = :silent"
+            + (", wallet = :wallet" if "wallet" in item else ""),
             ConditionExpression="attribute_not_exists(registered_at)",
             ExpressionAttributeValues={
                 ":registered_at": {"N": str(int(time.time()))},
                 ":counted": {"N": str(COUNTED)},
                 ":silent": {"BOOL": not events},
+                **({":wallet": item["wallet"]} if "wallet" in item else {}),
             },
         )
 
@@ -247,11 +249,14 @@ class BackedUpStage:
             Key={"device_library_identifier": item["device_library_identifier"]},
             UpdateExpression=(
                 "SET push_token = if_not_exists(push_token, :push_token), "
-                "updated_at = if_not_exists(updated_at, :updated_at)" + (" ADD passes :passes" if passes else "")
+                "updated_at = if_not_exists(updated_at, :updated_at)"
+                + (", wallet = if_not_exists(wallet, :wallet)" if "wallet" in item else "")
+                + (" ADD passes :passes" if passes else "")
             ),
             ExpressionAttributeValues={
                 ":push_token": item["push_token"],
                 ":updated_at": item["updated_at"],
+                **({":wallet": item["wallet"]} if "wallet" in item else {}),
                 **({":passes": passes} if passes else {}),
             },
         )
