@@ -44,6 +44,10 @@ class Subscriber:
         eventually(lambda: len(found()) >= count, f"{count} events {name}")
         return found()
 
+    def replays(self) -> set[str]:
+        """Return the names of the replays among what was received."""
+        return {event["replay-name"] for event in self._received if "replay-name" in event}
+
     def _receive(self) -> None:
         for message in self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
             self._received.append(json.loads(message["Body"]))

@@ -99,7 +99,7 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     if depths["event_failure"]:
         yield fault(
             f"events about phones that the event bus did not accept: {depths['event_failure']} messages",
-            "send them again: docs/operations/runbook.md#eventfailures",
+            f"{doctor.command('events redrive')} (docs/operations/runbook.md#eventfailures)",
             alarm="EventFailures",
         )
     if depths["held_removals"]:
