@@ -30,7 +30,7 @@ def events(*arguments: str) -> Result:
 
 
 def test_kept_events_are_redriven_and_archived_ones_replayed(stack: LocalRun, subscriber: Subscriber) -> None:
-    """Three events that the bus refused, one that it would refuse again, and a message that nobody here wrote."""
+    """Three events that the bus refused, one that it would refuse again, and a message of another sender."""
     begin = time.time() - 1
     passes = [PassId(stack.pass_type_identifier, secrets.token_hex(8)) for _ in range(3)]
     kept = [
