@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.passwire/pycache $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults bench-push bench-fanout bench-pass bench-import bench-campaign bench-cold bench-rollout bench-api policies lock clean
+.PHONY: help install up demo test test-unit check docs format lint prose types imports template schedules faults soak bench-push bench-fanout bench-pass bench-import bench-campaign bench-cold bench-rollout bench-api policies lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ else
 endif
 
 test-unit: $(INSTALLED) ## run the tests that need no local run, in parallel; takes K, too
-	$(PYTEST) tests/unit --numprocesses auto --dist worksteal $(if $(K),-k "$(K)")
+	$(PYTEST) tests/unit -p no:schemathesis --hypothesis-profile quick --numprocesses auto --dist worksteal $(if $(K),-k "$(K)")
 
 check: $(INSTALLED) lint types imports template test ## everything that CI runs
 
@@ -64,6 +64,9 @@ schedules: $(INSTALLED) ## look for schedules of concurrent events that lose an 
 
 faults: $(INSTALLED) ## play every fault of APNs and AWS through the push side, and count what is lost
 	$(BIN)/python -m tests.faults.scenarios > /dev/null
+
+soak: $(INSTALLED) ## two minutes of mixed load and random faults, and an account of every change; SECONDS=600 SEED=7
+	$(BIN)/python -m tests.soak --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 bench-push: $(INSTALLED) ## measure the push client beside others; go, node and h2load are taken if they are there
 	$(BIN)/python -m benchmarks.push

@@ -26,8 +26,9 @@ from tests.support.eventually import Apns
 
 pytest_plugins = ["tests.support.permissions", "tests.support.leaks"]
 
-# The duration of an example depends on the load of the machine.
+# The duration of an example depends on the load of the machine. `make test-unit` takes the profile "quick".
 hypothesis.settings.register_profile("passwire", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("passwire")
 
 
@@ -149,5 +150,6 @@ def _environment() -> Iterator[None]:
     """Restore the environment after each test, so that the session's local run stays reachable."""
     before = dict(os.environ)
     yield
-    os.environ.clear()
-    os.environ.update(before)
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)

@@ -62,10 +62,11 @@ class TemplateStoreError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
-    """A parsed template, and when its pointer was last checked."""
+    """A parsed template, when its pointer was last checked, and whether S3 answered then."""
 
     template: Template
     checked_at: Moment
+    confirmed: bool = True
 
 
 class Templates:
@@ -94,13 +95,15 @@ class Templates:
         self._clocks = Clocks(clock, timer)
         self._cache: dict[str, _Cached] = {}
 
-    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None, announced: str | None = None) -> Template:
         """Return a template that was current `max_age_seconds` ago or later.
 
         Args:
             name: without `.pass`.
             max_age_seconds: maximum age of a cached template; None for `KEEP_SECONDS`. With 0 the pointer is always
                 read, and a cached template does not replace one that cannot be read.
+            announced: the revision of which the phones of a pass were notified. While S3 does not answer, no other
+                cached one replaces it: a phone that has downloaded an older design is not notified again.
 
         Raises:
             TemplateMissingError: there is no template of that name.
@@ -113,15 +116,21 @@ class Templates:
         cached = self._cache.get(name)
         now = self._clocks.now()
         max_age = KEEP_SECONDS if max_age_seconds is None else max_age_seconds
-        if cached is not None and (not self._bucket or self._clocks.seconds_since(cached.checked_at) < max_age):
+        if (
+            cached is not None
+            and (not self._bucket or self._clocks.seconds_since(cached.checked_at) < max_age)
+            and (cached.confirmed or announced in {None, cached.template.revision})
+        ):
             return cached.template
         try:
             template = self._read_current(name, cached.template if cached else None)
         except (BotoCoreError, ClientError) as error:
-            if cached is None or max_age == 0:
+            if cached is None or max_age == 0 or announced not in {None, cached.template.revision}:
                 raise _store_error(name, error) from None
             log.event("template_check_failed", template=name, error=type(error).__name__)
-            template = cached.template  # better an old template than none while S3 is unavailable
+            # better an old template than none while S3 is unavailable
+            self._cache[name] = _Cached(cached.template, now, confirmed=False)
+            return cached.template
         self._cache[name] = _Cached(template, now)
         return template
 

@@ -15,8 +15,10 @@ from chalicelib.passes.template import Template
 class Templates(Protocol):
     """Source of templates."""
 
-    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None, announced: str | None = None) -> Template:
         """Return a template as it was at most `max_age_seconds` ago; None for the source's default age.
+
+        While the source does not respond, an older one may be returned, but none other than the revision `announced`.
 
         Raises:
             RefusedError: there is no such template, or it is invalid.
@@ -88,7 +90,9 @@ class PassBuilder:
             ConfigurationError: the pass type has no valid certificate.
             TransientError: the source of templates or images did not respond.
         """
-        template = self.templates.get(item.template, max_age_seconds=template_age_seconds)
+        template = self.templates.get(
+            item.template, max_age_seconds=template_age_seconds, announced=item.template_revision
+        )
         signer = self.signer_for(item.pass_id.pass_type_identifier)
         pass_json = render(
             template,

@@ -209,6 +209,9 @@ def send(
             metavar="TIME", help="Instead: every pass that changed since 30m, 24h or 7d ago, or 2026-12-24T18:30:00Z."
         ),
     ] = None,
+    lost_versions: Annotated[
+        bool, typer.Option("--lost-versions", help="Instead: every pass without a version, or with only a first one.")
+    ] = False,
     stage: StageOption = "dev",
     dry_run: DryRunOption = False,
     yes: NotifyYesOption = False,
@@ -220,21 +223,29 @@ def send(
     Last-Modified, so that phones are notified and download it again. A pass that cannot be built now is pushed when it
     can be. This reads all versions.
 
+    Use --lost-versions after the versions table was lost: each of these passes gets a new version, and its phones
+    download it again. This reads all passes.
+
     Example: passwire push send pass.com.acme.boarding/7K2M9Q --stage dev
     """
-    if bool(passes) == (changed_since is not None):
-        raise typer.BadParameter("give either PASS... or --changed-since")
+    if [bool(passes), changed_since is not None, lost_versions].count(True) != 1:
+        raise typer.BadParameter("give one of PASS..., --changed-since and --lost-versions")
     pass_ids = list(dict.fromkeys(map(read_pass, passes or ())))
     since = read_since(changed_since, option="--changed-since") if changed_since is not None else 0.0
     deployed = Stage.open(stage)
     pushes = Pushes(deployed)
     with standard_error().status("counting devices"):
-        keys = list(map(str, pass_ids)) or pushes.changed_since(since)
+        found = pushes.unversioned if lost_versions else lambda: pushes.changed_since(since)
+        keys = list(map(str, pass_ids)) or found()
         devices = Registrations(deployed).devices(keys)
         unheld = [key for key in keys if pass_ids and not Registrations(deployed).devices([key])]
     if unheld:
         raise RefusedError(f"pass {unheld[0]}: no device is registered for it; nothing was sent")
-    selection = counted(len(keys), "pass") + ("" if pass_ids else f" changed since {format_moment(since)}")
+    selection = counted(len(keys), "pass")
+    if lost_versions:
+        selection += " without a version"
+    elif not pass_ids:
+        selection += f" changed since {format_moment(since)}"
     if not dry_run:
         confirm_notification(f"push {selection}", devices=devices, yes=yes)
         _send(pushes, pass_ids, keys)

@@ -1,6 +1,6 @@
 """Starts ministack with one function replaced, its streams kept over a restart, alarms evaluated as by AWS, AWS's
-refusals added, and certificates issued on demand. It runs on ministack's Python, and of this project it imports
-`metric_alarms.py`, `strict_aws.py` and `issuing_aws.py`.
+refusals and faults added, and certificates issued on demand. It runs on ministack's Python, and of this project it
+imports `metric_alarms.py`, `strict_aws.py`, `aws_faults.py` and `issuing_aws.py`.
 
 A Query of ministack parses its key condition again for every row of the partition, on every page: with 100,000 rows
 that takes 4 seconds per page, in which nothing else is answered. With the replacement, a condition on the partition key
@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from ministack import app  # type: ignore[import-not-found]  # installed in an environment of its own
+from ministack.core import lambda_runtime  # type: ignore[import-not-found]  # as above
 from ministack.services import (  # type: ignore[import-not-found]  # as above
     apigateway_v1,
     cloudformation,
@@ -90,6 +91,12 @@ def add_refusals(limits: str) -> None:
     )
 
 
+def add_faults() -> None:
+    """Make ministack able to fail as AWS may."""
+    services = {"dynamodb": dynamodb, "lambda_runtime": lambda_runtime, "lambda_svc": lambda_svc, "sqs": sqs}
+    load("aws_faults").FaultyAws(app, services)
+
+
 def keep_stream_records() -> None:
     """Save the records of DynamoDB's streams with the tables.
 
@@ -137,6 +144,7 @@ keep_stream_records()
 load("metric_alarms").MetricAlarms(cloudwatch).install()
 if STRICT in os.environ:
     add_refusals(os.environ[STRICT])
+    add_faults()
 if AUTHORITY in os.environ:
     handlers_by_service = app.SERVICE_HANDLERS
     secrets = load("issuing_aws").IssuingSecrets(handlers_by_service["secretsmanager"], os.environ[AUTHORITY])

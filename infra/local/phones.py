@@ -64,6 +64,7 @@ class HeadlessPhone:
         tags: of the last list call, by pass type.
         updating: whether it is making calls because of a push; another push then has it start again afterwards.
         notified: whether such another push has arrived.
+        gave_up: whether it gave up a call of its last update.
     """
 
     passes: dict[str, dict[str, HeldPass]]
@@ -72,6 +73,7 @@ class HeadlessPhone:
     tags: dict[str, str] = field(default_factory=dict)
     updating: bool = False
     notified: bool = False
+    gave_up: bool = False
 
     @classmethod
     def holding(cls, tokens: Mapping[PassId, str]) -> "HeadlessPhone":
@@ -149,6 +151,7 @@ class Phones:
         http: the client of all phones.
         on_shown: called for each pass that a phone replaces.
         retries: how failed calls are repeated.
+        on_push: called for each push that arrives at a phone.
     """
 
     def __init__(
@@ -159,12 +162,14 @@ class Phones:
         http: httpx.AsyncClient,
         on_shown: Callable[[Shown], object],
         retries: Retries,
+        on_push: Callable[[HeadlessPhone], object] = lambda _: None,
     ) -> None:
         self.counts = Counts()
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http
         self._on_shown = on_shown
+        self._on_push = on_push
         self._retries = retries
         self._random = random.Random(0)  # noqa: S311 - no secret
         self._updates: set[asyncio.Task[None]] = set()
@@ -178,6 +183,7 @@ class Phones:
         api_url: str,
         apns_control_url: str,
         on_shown: Callable[[Shown], object] = lambda _: None,
+        on_push: Callable[[HeadlessPhone], object] = lambda _: None,
         retries: Retries | None = None,
         connections: int = CONNECTIONS,
     ) -> "AsyncIterator[Phones]":
@@ -188,13 +194,16 @@ class Phones:
             api_url: the base URL of the web service, to which `/v1/...` is appended.
             apns_control_url: of the stand-in for APNs, from which they get pushes.
             on_shown: called for each pass that a phone replaces.
+            on_push: called for each push that arrives at a phone.
             retries: how failed calls are repeated.
             connections: the number of requests of all phones at the same time.
         """
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS, pool=None)
         async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as http:
-            population = cls(phones, api_url=api_url, http=http, on_shown=on_shown, retries=retries or Retries())
+            population = cls(
+                phones, api_url=api_url, http=http, on_shown=on_shown, on_push=on_push, retries=retries or Retries()
+            )
             after = (await population._deliveries(apns_control_url, 1 << 62))["next"]  # earlier pushes are not theirs
             receiving = asyncio.create_task(population._receive(apns_control_url, after))
             try:
@@ -218,11 +227,8 @@ class Phones:
         turns = asyncio.Semaphore(at_once)
 
         async def register_one(phone: HeadlessPhone, held: HeldPass) -> None:
-            path = (
-                f"{self._registrations(phone, held.pass_id.pass_type_identifier)}/{_quoted(held.pass_id.serial_number)}"
-            )
             async with turns:
-                await self._call("POST", path, headers=_authorization(held), json={"pushToken": phone.push_token})
+                await self.register_pass(phone, held)
 
         async with asyncio.TaskGroup() as group:
             for phone in phones:
@@ -230,9 +236,40 @@ class Phones:
                     for held in passes.values():
                         group.create_task(register_one(phone, held))
 
+    async def register_pass(self, phone: HeadlessPhone, held: HeldPass) -> None:
+        """Register one pass of a phone, which becomes part of the population.
+
+        Raises:
+            GaveUpError: the registration was given up.
+        """
+        self._phones[phone.push_token] = phone
+        body = {"pushToken": phone.push_token}
+        await self._call("POST", self._registration(phone, held.pass_id), headers=_authorization(held), json=body)
+
+    async def unregister(self, phone: HeadlessPhone, held: HeldPass) -> None:
+        """Delete the registration of a pass that a phone has removed.
+
+        Raises:
+            GaveUpError: it was given up.
+        """
+        await self._call("DELETE", self._registration(phone, held.pass_id), headers=_authorization(held))
+
+    async def download(self, phone: HeadlessPhone, held: HeldPass) -> None:
+        """Download a pass, as a person does who adds it or pulls its back down.
+
+        Raises:
+            GaveUpError: the download was given up.
+        """
+        await self._download(phone, held)
+
     def notify(self, phone: HeadlessPhone, pass_type_identifier: str) -> None:
         """Have a phone receive a push, on which it updates its passes of a type."""
         self.counts.pushes += 1
+        self._on_push(phone)
+        self.update(phone, pass_type_identifier)
+
+    def update(self, phone: HeadlessPhone, pass_type_identifier: str) -> None:
+        """Have a phone list its changed passes of a type, and download each of them."""
         if phone.updating:
             phone.notified = True
             return
@@ -274,10 +311,11 @@ class Phones:
             while phone.notified:
                 phone.notified = False
                 for serial_number in await self._list(phone, pass_type_identifier):
-                    if held := phone.passes[pass_type_identifier].get(serial_number):
+                    if held := phone.passes.get(pass_type_identifier, {}).get(serial_number):
                         await self._download(phone, held)
+            phone.gave_up = False
         except GaveUpError:
-            pass
+            phone.gave_up = True
         finally:
             phone.updating = False
 
@@ -340,6 +378,9 @@ class Phones:
                 await asyncio.sleep(self._retries.delay_seconds(attempt, self._random.random()))
         self.counts.gave_up += 1
         raise GaveUpError(f"{method}: failed {self._retries.attempts} times")
+
+    def _registration(self, phone: HeadlessPhone, pass_id: PassId) -> str:
+        return f"{self._registrations(phone, pass_id.pass_type_identifier)}/{_quoted(pass_id.serial_number)}"
 
     def _registrations(self, phone: HeadlessPhone, pass_type_identifier: str) -> str:
         return f"/v1/devices/{phone.device_library_identifier}/registrations/{_quoted(pass_type_identifier)}"

@@ -41,6 +41,8 @@ DECIDE_SECONDS = 1800
 RECEIVED_AT_ONCE = 10
 WRITE_AGAIN = "write its items again"
 """Remedy for a stream batch that is no longer in the stream."""
+FIRST_REVISION = 1
+"""Revision of a pass as it was first issued."""
 
 
 class PushesError(PasswireError):
@@ -276,6 +278,22 @@ class Pushes:
             ExpressionAttributeValues={":since": {"N": str(int(since))}, ":true": {"BOOL": True}},
         )
 
+    def unversioned(self) -> list[str]:
+        """Return the keys of the passes without a version, or with only a first one, after versions were lost.
+
+        A first version that was set since may be that of a later change, which a device that registers then would miss.
+        """
+        later = self._versions(
+            FilterExpression="revision > :one", ExpressionAttributeValues={":one": {"N": str(FIRST_REVISION)}}
+        )
+        pages = (
+            aws.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self._stage.tables["passes"], ProjectionExpression="pass_id", ConsistentRead=True)
+        )
+        keys = {str(item["pass_id"]["S"]) for page in pages for item in page["Items"]}
+        return sorted(key for key in keys - set(later) if _is_pass_id(key))
+
     def recheck(self, keys: Sequence[str], reason: RecheckReason, *, on_progress: Callable[[int], object]) -> int:
         """Request a recheck of passes; can be repeated after an interruption.
 
@@ -440,6 +458,14 @@ class Pushes:
 
     def _delete(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.delete_message(QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"])
+
+
+def _is_pass_id(key: str) -> bool:
+    try:
+        PassId.parse(key)
+    except RefusedError:
+        return False
+    return True
 
 
 def unconditional(task: PushTask) -> PushTask:

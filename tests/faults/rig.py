@@ -580,10 +580,12 @@ class RigTemplates(Templates):
         super().__init__()
         self._rig = rig
 
-    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None, announced: str | None = None) -> Template:
         if (error := self._rig.broken_templates.get(name)) is not None:
             raise error
-        return super().get("boarding" if name in REPAIRED else name, max_age_seconds=max_age_seconds)
+        return super().get(
+            "boarding" if name in REPAIRED else name, max_age_seconds=max_age_seconds, announced=announced
+        )
 
 
 @contextlib.contextmanager

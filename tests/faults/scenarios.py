@@ -33,6 +33,8 @@ SLOW = 40.0
 """Devices per second of the paced scenarios: over a minute for VERY_MANY."""
 HOUR = 3600.0
 DAY = 24 * HOUR
+TEN_MINUTES = 600.0
+ATTEMPTS_WITHOUT_DYNAMODB = 3
 AWAY = range(4, 60)
 """Failed requests: more than the attempts of one invocation, so that the batch or message is delivered again."""
 
@@ -67,6 +69,44 @@ def apns_down_for_a_day(rig: Rig) -> None:
             rig.apns.recovers()
 
     rig.drains(between=later)
+
+
+def apns_down_for_an_hour(rig: Rig) -> None:
+    """A drill: passes change before and during the outage."""
+    rig.apns.suffers(down=True)
+    rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
+
+    def later(attempt: int) -> None:
+        if rig.longest_wait_seconds > HOUR:
+            rig.apns.recovers()
+        elif attempt in (2, 4):
+            rig.delivers([rig.record(rig.has_a_pass(f"Q{attempt}", devices=FEW))])
+
+    rig.drains(between=later)
+
+
+def no_dynamodb_for_ten_minutes(rig: Rig) -> None:
+    """A drill: a fan-out is queued when the region loses DynamoDB, a pass changes meanwhile, and a download fails."""
+    wide, narrow = rig.has_a_pass("P", devices=MANY), rig.has_a_pass("Q", devices=FEW)
+    rig.writes(narrow, fields={"gate": "B22"})
+    rig.delivers([rig.record(wide)])
+
+    def away() -> contextlib.AbstractContextManager[None]:
+        return rig.services_answer(lambda _: (500, "InternalServerError"), of="dynamodb")
+
+    with contextlib.ExitStack() as outage:
+        outage.enter_context(away())
+        assert not rig.downloads(narrow)
+        rig.drains(between=lambda attempt: outage.close() if attempt == ATTEMPTS_WITHOUT_DYNAMODB else None)
+    with contextlib.ExitStack() as outage:
+        outage.enter_context(away())
+        rig.delivers(
+            [rig.record(narrow)],
+            between=lambda attempt: outage.close() if attempt == ATTEMPTS_WITHOUT_DYNAMODB else None,
+            attempt_seconds=TEN_MINUTES / ATTEMPTS_WITHOUT_DYNAMODB,
+        )
+    rig.drains()
+    assert rig.downloads(narrow)
 
 
 def apns_takes_one_push_at_a_time(rig: Rig) -> None:
@@ -509,7 +549,9 @@ def paced_and_changed_again(rig: Rig) -> None:
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
     "APNs down for ten minutes": apns_down_for_ten_minutes,
+    "APNs down for an hour": apns_down_for_an_hour,
     "APNs down for a day": apns_down_for_a_day,
+    "no DynamoDB for ten minutes": no_dynamodb_for_ten_minutes,
     "APNs accepts one push at a time": apns_takes_one_push_at_a_time,
     "DynamoDB refuses at once for an hour": dynamodb_refuses_at_once_for_an_hour,
     "every tenth stream reset": every_tenth_stream_reset,
@@ -550,6 +592,7 @@ SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "paced: changed again during a fan-out": paced_and_changed_again,
 }
 REPEATS: Mapping[str, int] = {
+    "no DynamoDB for ten minutes": FEW,
     "Lambda killed at each step": 2000,
     "Lambda killed in the middle of pushing": FEW,
     "the same batch delivered twice": FEW,

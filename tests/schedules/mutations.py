@@ -5,7 +5,7 @@ test, and the schedules must then find a lost update or an exceeded rate.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getsource, isclass, isfunction
 from types import CodeType, FunctionType, ModuleType
@@ -45,11 +45,11 @@ def broken(guard: str) -> Iterator[None]:
     """
     originals: list[tuple[FunctionType, CodeType]] = []
     try:
-        for module, source in _edited(guard).items():
-            edited = ModuleType(module.__name__)
-            edited.__file__ = module.__file__
-            exec(compile(source, str(module.__file__), "exec"), edited.__dict__)  # noqa: S102 - our own source
-            replacements = _functions(edited)
+        for module, source in edited(MUTATIONS[guard], name=guard).items():
+            changed = ModuleType(module.__name__)
+            changed.__file__ = module.__file__
+            exec(compile(source, str(module.__file__), "exec"), changed.__dict__)  # noqa: S102 - our own source
+            replacements = _functions(changed)
             for name, function in _functions(module).items():
                 originals.append((function, function.__code__))
                 function.__code__ = replacements[name].__code__
@@ -59,12 +59,17 @@ def broken(guard: str) -> Iterator[None]:
             function.__code__ = code
 
 
-def _edited(guard: str) -> dict[ModuleType, str]:
+def edited(edits: Sequence[Edit], *, name: str) -> dict[ModuleType, str]:
+    """Return the sources of the edited modules.
+
+    Raises:
+        MutationError: a source does not contain an edit's text once.
+    """
     sources: dict[ModuleType, str] = {}
-    for edit in MUTATIONS[guard]:
+    for edit in edits:
         source = sources.get(edit.module) or getsource(edit.module)
         if source.count(edit.old) != 1:
-            raise MutationError(f"{guard}: {edit.module.__name__} does not contain this once: {edit.old}")
+            raise MutationError(f"{name}: {edit.module.__name__} does not contain this once: {edit.old}")
         sources[edit.module] = source.replace(edit.old, edit.new)
     return sources
 

@@ -1,4 +1,4 @@
-"""Calls `python -m infra` as another program does."""
+"""Runs commands of the command line: as another program does, or in this process."""
 
 import os
 import pty
@@ -8,9 +8,11 @@ import sys
 import time
 from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
+from infra.commands import main
 from infra.local.processes import PROJECT
 
 COMMAND = [sys.executable, "-m", "infra"]
@@ -20,6 +22,15 @@ def infra(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, without a terminal."""
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def run_here(*arguments: str) -> int:
+    """Run a command in this process, which saves the start of another one; returns its exit code."""
+    with patch("sys.argv", ["passwire", *arguments]):
+        try:
+            return main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
 
 
 def interrupt(process: subprocess.Popen[Any]) -> None:

@@ -170,9 +170,10 @@ class PushSide:
         until = self.now + seconds
         if twice:
             self.messages += [Message(next(self.numbers), message.body, message.at) for message in self.messages]
-        while due := sorted((m for m in self.messages if m.at <= until), key=lambda message: message.at):
-            self.now = max(self.now, due[0].at)
-            self._worker([message for message in due if message.at <= self.now][:_CHUNK])
+        while self.messages and (first := min(message.at for message in self.messages)) <= until:
+            self.now = max(self.now, first)
+            due = [message for message in self.messages if message.at <= self.now]
+            self._worker(sorted(due, key=lambda message: message.at)[:_CHUNK])
         self.now = until
 
     def _worker(self, messages: list[Message]) -> None:
@@ -189,7 +190,8 @@ class PushSide:
             for message in messages
         ]
         failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
-        self.messages = [m for m in self.messages if m not in messages or str(m.number) in failed]
+        handled = {message.number for message in messages} - {int(identifier) for identifier in failed}
+        self.messages = [message for message in self.messages if message.number not in handled]
 
     # ------------------------------------------------------------ what came of it
 
@@ -221,8 +223,9 @@ class PushSide:
         raise AssertionError("nothing is looked at again here")
 
     def _postpone(self, receipt_handle: str, *, seconds: int) -> None:
+        number = int(receipt_handle)
         for message in self.messages:
-            if str(message.number) == receipt_handle:
+            if message.number == number:
                 message.at = self.now + seconds
 
     def _client_for(self, _: str) -> Client:

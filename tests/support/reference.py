@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,7 @@ def commands(group: TyperGroup, *names: str) -> Iterator[tuple[str, TyperCommand
             yield " ".join((*names, name)), command
 
 
+@cache
 def command_tree() -> dict[str, TyperCommand | TyperGroup]:
     """Every command of the command line, by name."""
     root = typer.main.get_command(app)

@@ -25,7 +25,7 @@ from chalicelib.aws.templates import (
     unpack,
     write_pointer,
 )
-from chalicelib.passes.template import TemplateError
+from chalicelib.passes.template import Template, TemplateError
 from tests.support import samples
 from tests.support.aws_answers import Clock, stub_client
 
@@ -122,6 +122,24 @@ def test_cached_template_is_used_while_s3_fails(bucket: Bucket, templates: Templ
     clock.now += KEEP_SECONDS
     bucket.fails("SlowDown", 503)
     assert templates.get("t") is first
+
+
+def test_announced_revision_is_not_replaced_by_an_older_one_while_s3_fails(
+    bucket: Bucket, templates: Templates, clock: Clock
+) -> None:
+    """A phone that downloads the older design now would never be notified of the announced one again."""
+    bucket.has_revision("1", FIRST)
+    first = templates.get("t")
+    clock.now += KEEP_SECONDS
+    bucket.fails("SlowDown", 503)
+    assert templates.get("t") is first
+    newer = Template.parse("t", SECOND).revision
+    bucket.fails("SlowDown", 503)
+    with pytest.raises(TemplateStoreError):
+        templates.get("t", announced=newer)
+    assert templates.get("t", announced=first.revision) is first
+    bucket.has_revision("2", SECOND)
+    assert templates.get("t", announced=newer).revision == newer
 
 
 def test_max_age_0_does_not_fall_back_to_the_cache(bucket: Bucket, templates: Templates) -> None:

@@ -129,7 +129,7 @@ def test_invented_devices_that_are_the_only_holders_of_a_pass_are_removed(side: 
 
 def test_wrong_environment_removes_no_device_of_passes_with_one_holder(side: PushSide) -> None:
     """For two days each send has one device, and each is refused. In the end an operator decides."""
-    phones = names("phone", 30)
+    phones = names("phone", 10)
     for phone in phones:
         side.holds(phone, f"pass-of-{phone}")
     side.changes_pass(f"pass-of-{phones[0]}")  # as long as all was well

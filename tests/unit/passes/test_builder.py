@@ -29,9 +29,11 @@ class SampleTemplates:
 
     def __init__(self) -> None:
         self.requested: list[tuple[str, float | None]] = []
+        self.announced: list[str | None] = []
 
-    def get(self, name: str, *, max_age_seconds: float | None = None) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None, announced: str | None = None) -> Template:
         self.requested.append((name, max_age_seconds))
+        self.announced.append(announced)
         return Template.parse(name, {**samples.files_of("coupon"), **PERSONALIZATION})
 
 
@@ -84,6 +86,18 @@ def test_personalized_pass_asks_for_no_personalization(signer: Signer) -> None:
     builder = PassBuilder(SampleTemplates(), lambda _: signer)
     assert PERSONALIZATION.keys() <= build(builder).keys()
     assert not PERSONALIZATION.keys() & build(builder, personalized=True).keys()
+
+
+def test_announced_revision_of_the_item_is_asked_for(signer: Signer) -> None:
+    templates = SampleTemplates()
+    PassBuilder(templates, lambda _: signer).build(
+        samples.item(template_revision="5f0c"),
+        personalized=False,
+        authentication_token=samples.TOKEN,
+        web_service_url="",
+        at=NOW,
+    )
+    assert templates.announced == ["5f0c"]
 
 
 def test_age_of_the_template_is_limited_as_requested(signer: Signer) -> None:

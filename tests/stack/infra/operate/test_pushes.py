@@ -241,11 +241,15 @@ def test_time_in_the_future_matches_no_pass(stack: LocalRun) -> None:
     assert "pushes of 0 passes changed since 2099-01-01T00:00:00Z; 0 devices to notify" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [(), ("pass.a/1", "--changed-since", "1h")], ids=["neither", "both"])
-def test_passes_are_given_either_by_name_or_by_time(stack: LocalRun, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("pass.a/1", "--changed-since", "1h"), ("--changed-since", "1h", "--lost-versions")],
+    ids=["none", "name and time", "time and lost versions"],
+)
+def test_passes_are_selected_in_one_way(stack: LocalRun, arguments: tuple[str, ...]) -> None:
     done = infra("push", "send", *arguments, "--stage", stack.stage)
     assert done.returncode == 2
-    assert "either PASS... or --changed-since" in done.stderr
+    assert "one of PASS..., --changed-since and --lost-versions" in done.stderr
 
 
 def test_status_shows_what_is_scheduled_and_until_when(stack: LocalRun, serial_number: str) -> None:

@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,13 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
-from infra.commands import main
 from infra.deploy.errors import DeployError
 from infra.deploy.github import ISSUER, ROLES, WORKFLOW, Pipeline, Target, role_name, roles_template, workflow
 from infra.deploy.permissions.commands import DIFF, DOCTOR, deployer_grants
 from infra.deploy.permissions.grants import MANAGED_POLICY_CHARACTERS, policies, size
 from infra.deploy.permissions.resources import ROLES as ROLES_OF_STAGE
 from infra.stage.errors import StageError
+from tests.support.command_line import run_here
 from tests.support.reference import command_tree
 
 PIPELINE = Pipeline(
@@ -176,14 +174,10 @@ def test_invalid_stage_is_refused(text: str) -> None:
 
 
 def test_command_writes_both_files_and_replaces_others_only_with_yes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*more: str) -> int:
-        monkeypatch.setattr("sys.argv", ["infra", "ci", "github", *ARGUMENTS, "--out", str(tmp_path), *more])
-        try:
-            return main()
-        except SystemExit as ended:
-            return int(ended.code or 0)
+        return run_here("ci", "github", *ARGUMENTS, "--out", str(tmp_path), *more)
 
     assert run("--json") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -195,12 +189,3 @@ def test_command_writes_both_files_and_replaces_others_only_with_yes(
     assert (tmp_path / WORKFLOW).read_text() == "own"
     assert run("--yes") == 0
     assert (tmp_path / WORKFLOW).read_text() != "own"
-
-
-def test_roles_template_passes_cfn_lint(tmp_path: Path) -> None:
-    path = tmp_path / "roles.json"
-    path.write_text(json.dumps(roles_template("acme/passes")))
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("cfn-lint")), str(path)], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")

@@ -108,11 +108,13 @@ def test_refused_call_is_repeated(status: int, counted: str) -> None:
 
 def test_phone_gives_up_after_its_last_attempt_until_the_next_push() -> None:
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
-    counts, shown, _ = play(service)
+    counts, shown, phone = play(service)
     assert (counts.requests, counts.gave_up, shown) == (QUICK.attempts, 1, [])
+    assert phone.gave_up
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
-    counts, shown, _ = play(service, pushes=2)
+    counts, shown, phone = play(service, pushes=2)
     assert (counts.gave_up, len(shown)) == (1, 1)
+    assert not phone.gave_up
 
 
 def test_phone_does_not_repeat_a_call_that_is_wrong() -> None:
@@ -179,6 +181,39 @@ def test_registration_sends_the_push_token() -> None:
     assert request.url.path == f"/v1/devices/{phone.device_library_identifier}/registrations/{TYPE}/A 1"
     assert phone.push_token not in repr(phone)
     assert "token'" not in repr(phone)
+
+
+def test_person_removes_a_pass_and_refreshes_another() -> None:
+    service = WebService(httpx.Response(200))
+    phone = HeadlessPhone.holding({PASS: "token"})
+    held = phone.passes[TYPE]["A 1"]
+    shown: list[Shown] = []
+    woken: list[HeadlessPhone] = []
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
+            phones = Phones(
+                [phone],
+                api_url="https://a.example",
+                http=http,
+                on_shown=shown.append,
+                retries=QUICK,
+                on_push=woken.append,
+            )
+            await phones.unregister(phone, held)
+            await phones.download(phone, held)
+            phones.update(phone, TYPE)
+            await phones.settle()
+
+    asyncio.run(run())
+    removal, download, listing, again = service.requests
+    path = f"/v1/devices/{phone.device_library_identifier}/registrations/{TYPE}"
+    assert (removal.method, removal.url.path) == ("DELETE", f"{path}/A 1")
+    assert removal.headers["Authorization"] == "ApplePass token"
+    assert (download.method, download.url.path) == ("GET", f"/v1/passes/{TYPE}/A 1")
+    assert listing.url.path == path
+    assert again.headers["If-Modified-Since"] == "date1"
+    assert (len(shown), woken) == (1, [])
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

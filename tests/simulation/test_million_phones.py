@@ -1,0 +1,56 @@
+"""Claims of the documentation about rollouts to up to a million phones, simulated in full: seconds each."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from infra.simulation.constants import Constants, aws
+from infra.simulation.rollout import Result, Rollout, simulate
+
+DEFAULT = aws(gateway_rate=3000, gateway_burst=500, devices_per_second=1000)
+LARGE = aws(gateway_rate=10_000, gateway_burst=5000, devices_per_second=4700)
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize("passes", [1, MILLION])
+def test_a_million_phones_take_less_than_twenty_minutes_with_default_quotas(passes: int) -> None:
+    result = simulate(Rollout(MILLION, passes, paced=True), DEFAULT)
+    assert (round(result.refused), round(result.gave_up)) == (0, 0)
+    assert result.last_s < 20 * 60
+
+
+def test_a_million_passes_take_less_than_four_minutes_with_10_000_requests_per_second() -> None:
+    """The stream must be fast enough, too: with 4 functions per shard."""
+    fast = replace(LARGE, unpaced_changes_per_second=8 * 4 * 215)
+    result = simulate(Rollout(MILLION, MILLION, paced=True), fast)
+    assert (round(result.refused), round(result.gave_up)) == (0, 0)
+    assert result.last_s < 4 * 60
+
+
+def test_unpaced_rollout_is_refused_and_given_up_by_most_phones() -> None:
+    result = simulate(Rollout(MILLION, 1, paced=False), DEFAULT)
+    assert result.refused > MILLION
+    assert result.gave_up > MILLION / 2
+    assert math.isinf(result.median_s)
+
+
+def last_of_shared(stage: Constants, devices_per_second: float) -> Result:
+    constants = replace(stage, devices_per_second=devices_per_second, lane_share=1.0)
+    return simulate(Rollout(200_000, 1, paced=True), constants)
+
+
+def test_cache_serves_at_least_twice_the_phones_of_one_pass_if_the_gateway_can() -> None:
+    """Without a cache, the row of the version is the limit: 1,500 phones per second."""
+    without = last_of_shared(LARGE, 1450)
+    assert (round(without.gave_up), without.failed < 0.01 * 200_000) == (0, True)
+    assert last_of_shared(LARGE, 2000).failed > 0.1 * 200_000
+    cached = last_of_shared(replace(LARGE, cache_seconds=1), 4500)
+    assert (round(cached.refused), cached.failed < 0.01 * 200_000) == (0, True)
+    assert without.last_s > 2 * cached.last_s
+
+
+def test_cache_makes_no_difference_below_what_the_row_serves() -> None:
+    plain = simulate(Rollout(100_000, 1, paced=True), DEFAULT)
+    cached = simulate(Rollout(100_000, 1, paced=True), replace(DEFAULT, cache_seconds=1))
+    assert plain.last_s == cached.last_s

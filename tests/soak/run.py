@@ -1,0 +1,255 @@
+"""Runs a soak: a plan's load and faults, then quiet, then the account of every change."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx
+
+from infra.core.phone_retries import Retries
+from infra.local.phones import GaveUpError, Phones
+from infra.local.run import PASS_TYPE_IDENTIFIER, LocalRun
+from tests.soak import ledger as accounts
+from tests.soak.ledger import Holding, Ledger
+from tests.soak.load import Load
+from tests.soak.plan import Fault, Plan
+from tests.soak.stage import SoakedStage
+from tests.soak.switches import Switches
+
+RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
+"""Phones wait a fifth of the assumed time."""
+CONNECTIONS = 8
+AFTER_FAULT_SECONDS = 20.0
+"""How long after a fault a request may still fail because of it."""
+STILL_SECONDS = 30.0
+"""How long no phone may make a request until those that are behind are asked; push tasks wait less for their turn."""
+UNCHANGED_SECONDS = 6.0
+TICK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Report:
+    """Result of a soak.
+
+    Args:
+        plan: what was planned.
+        load: how often each step was carried out, or given up.
+        phones: counts of the requests of all phones.
+        registered: passes on phones at the end.
+        injected: faults by what they did.
+        changes: changes on phones by what became of them.
+        lost: descriptions of what nothing explains.
+        problems: other things that must not happen.
+        pushes: pushes that arrived at phones.
+        extra_pushes: those beyond the changes of a phone's passes.
+        unchanged_pushes: pushes after all items were written once more without a change.
+        queues: messages by queue at the end.
+        settle_seconds: from the end of the load until every phone showed everything.
+    """
+
+    plan: Plan
+    load: Counter[str]
+    phones: dict[str, Any]
+    registered: int
+    injected: Counter[str]
+    changes: Counter[str]
+    lost: list[str]
+    problems: list[str]
+    pushes: int
+    extra_pushes: int
+    unchanged_pushes: int
+    queues: dict[str, int]
+    settle_seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return not (self.lost or self.problems or self.unchanged_pushes or self.changes[accounts.LOST])
+
+
+async def soak(
+    stack: LocalRun, plan: Plan, *, on_progress: Callable[[str], None], still_seconds: float = STILL_SECONDS
+) -> Report:
+    """Run a plan on a local run, and leave that as it was.
+
+    Args:
+        stack: the local run, with no other load.
+        plan: what happens.
+        on_progress: called with each line of progress.
+        still_seconds: how long no phone may make a request until those that are behind count as that.
+    """
+    stack.use()
+    stage, ledger, switches = await asyncio.to_thread(SoakedStage, stack), Ledger(), Switches(stack)
+    async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.callback(switches.close)
+        limits = httpx.Limits(max_connections=CONNECTIONS)
+        http = await cleanup.enter_async_context(httpx.AsyncClient(limits=limits, timeout=60, trust_env=False))
+        population = await cleanup.enter_async_context(
+            Phones.running(
+                [],
+                api_url=stack.api_url,
+                apns_control_url=stack.apns_control_url,
+                on_shown=ledger.shows,
+                on_push=ledger.notified,
+                retries=RETRIES,
+                connections=CONNECTIONS,
+            )
+        )
+        load = Load(stack, stage, ledger, population, http)
+        cleanup.push_async_callback(asyncio.to_thread, stage.cleans_up, load.passes)
+        run = _Run(plan, stage, ledger, population, load, switches, on_progress)
+        return await run.play(still_seconds)
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        stage: SoakedStage,
+        ledger: Ledger,
+        population: Phones,
+        load: Load,
+        switches: Switches,
+        on_progress: Callable[[str], None],
+    ) -> None:
+        self._plan, self._stage, self._ledger, self._population = plan, stage, ledger, population
+        self._load, self._switches, self._say = load, switches, on_progress
+        self._faulty_until = 0.0
+        self._active: list[str] = []
+        load.faulty = lambda: bool(self._active) or time.monotonic() < self._faulty_until
+
+    async def play(self, still_seconds: float) -> Report:
+        await self._load.prepare(self._plan.seed)
+        self._say(f"plan {self._plan.digest}: {len(self._plan.steps)} steps, {len(self._plan.faults)} faults")
+        await asyncio.gather(self._switch(), self._play_load())
+        await asyncio.to_thread(self._switches.end)
+        started = time.monotonic()
+        settled = await self._settle(still_seconds)
+        settle_seconds = time.monotonic() - started
+        explained, lost = await self._explain() if not settled else ({}, [])
+        pushes = self._population.counts.pushes
+        unchanged = await self._write_unchanged() if not lost else 0
+        queues = await asyncio.to_thread(self._stage.waiting)
+        problems = list(self._load.problems)
+        if queues["stream_failure"]:
+            problems.append(f"{queues['stream_failure']} batches of the stream were given up")
+        return Report(
+            plan=self._plan,
+            load=self._load.done,
+            phones=asdict(self._population.counts),
+            registered=len(self._ledger.holdings()),
+            injected=await asyncio.to_thread(self._switches.injected),
+            changes=self._ledger.account(explained),
+            lost=lost,
+            problems=problems,
+            pushes=pushes,
+            extra_pushes=self._ledger.extra_pushes,
+            unchanged_pushes=unchanged,
+            queues=queues,
+            settle_seconds=settle_seconds,
+        )
+
+    # ------------------------------------------------------------ load and faults
+
+    async def _play_load(self) -> None:
+        started = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for step in self._plan.steps:
+                await asyncio.sleep(max(0.0, started + step.at - time.monotonic()))
+                group.create_task(self._load.carry_out(step))
+
+    async def _switch(self) -> None:
+        started = time.monotonic()
+        for at in _moments(self._plan.faults):
+            await asyncio.sleep(max(0.0, started + at - time.monotonic()))
+            active = [fault.kind for fault in self._plan.faults if fault.at <= at < fault.until]
+            if self._active and not active:
+                self._faulty_until = time.monotonic() + AFTER_FAULT_SECONDS
+            self._active = active
+            await asyncio.to_thread(self._switches.set, active)
+            self._say(f"{at:6.1f} s: {', '.join(active) or 'no fault'}")
+        self._faulty_until, self._active = time.monotonic() + AFTER_FAULT_SECONDS, []
+
+    # ------------------------------------------------------------ afterwards
+
+    async def _settle(self, still_seconds: float) -> bool:
+        """Wait until every phone shows everything, or nothing more happens; returns whether all do."""
+        await self._population.settle()
+        for _ in range(5):
+            with contextlib.suppress(GaveUpError):
+                await self._load.finish()
+                break
+        seen, since = -1, time.monotonic()
+        while self._ledger.behind() or self._population.busy:
+            if (shown := self._population.counts.requests) != seen:
+                seen, since = shown, time.monotonic()
+            if time.monotonic() - since > still_seconds:
+                return not self._ledger.behind()
+            await asyncio.sleep(TICK_SECONDS)
+        return True
+
+    async def _explain(self) -> tuple[dict[int, str], list[str]]:
+        """Find out why phones are behind: by what the stage knows, or by what the phone gets when it asks."""
+        explained: dict[int, str] = {}
+        refused = await asyncio.to_thread(self._stage.refused)
+        asked: list[Holding] = []
+        for holding in self._ledger.behind():
+            newest = self._ledger.expects(holding.pass_id)
+            if newest is not None and newest.deleted:
+                explained[id(holding)] = accounts.DELETED
+            elif newest is not None and not newest.valid and str(holding.pass_id) in refused:
+                explained[id(holding)] = accounts.REFUSED
+            else:
+                asked.append(holding)
+        gave_up = [holding for holding in asked if holding.phone.gave_up]
+        for phone in {id(holding.phone): holding.phone for holding in asked}.values():
+            self._population.update(phone, PASS_TYPE_IDENTIFIER)
+        await self._population.settle()
+        behind = {id(holding) for holding in self._ledger.behind()}
+        lost: list[str] = []
+        for holding in asked:
+            if id(holding) not in behind:
+                if holding in gave_up:
+                    explained[id(holding)] = accounts.GAVE_UP_LIST
+                    continue
+                lost.append(f"{self._described(holding)}: no push, and shown only when the phone asked")
+                explained[id(holding)] = accounts.LOST
+                continue
+            held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
+            with contextlib.suppress(GaveUpError):
+                await self._population.download(holding.phone, held)
+            current = holding not in self._ledger.behind()
+            if holding in gave_up and current:
+                explained[id(holding)] = accounts.GAVE_UP_DOWNLOAD
+                continue
+            what = "not listed, and downloaded only when asked" if current else "not even downloaded"
+            lost.append(f"{self._described(holding)}: {what}")
+        return explained, lost
+
+    def _described(self, holding: Holding) -> str:
+        newest = self._ledger.expects(holding.pass_id)
+        return (
+            f"{holding.pass_id.serial_number} on phone {holding.phone.device_library_identifier[:6]}: "
+            f"shows {holding.shown[-1:]}, not write {newest.number if newest else None}, revision "
+            f"{self._ledger.revision}"
+        )
+
+    async def _write_unchanged(self) -> int:
+        """Write all items again without a change; returns how many pushes came."""
+        seen, since = self._population.counts.pushes, time.monotonic()
+        while time.monotonic() - since < UNCHANGED_SECONDS:  # until nothing is on its way
+            if (now := self._population.counts.pushes) != seen:
+                seen, since = now, time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+        for pass_id in self._load.passes:
+            await asyncio.to_thread(self._stage.rewrites, pass_id, note="unchanged")
+        await asyncio.sleep(UNCHANGED_SECONDS)
+        return self._population.counts.pushes - seen
+
+
+def _moments(faults: Iterable[Fault]) -> list[float]:
+    """The times at which a fault begins or ends."""
+    return sorted({moment for fault in faults for moment in (fault.at, fault.until)})

@@ -1,0 +1,142 @@
+"""Breaks the deployed service on purpose, to test the soak: each defect must be noticed.
+
+`python -m tests.soak.sabotage` soaks the service with each defect and prints what was noticed.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import io
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+
+from chalicelib.aws import queue
+from chalicelib.aws.tables import versions
+from chalicelib.flows import change, push_worker, register
+from chalicelib.updates import changes
+from infra.core.terminal import write_text
+from infra.local.run import LocalRun, local_run
+from infra.stage import aws
+from tests.schedules.mutations import MUTATIONS, Edit, edited
+from tests.soak.__main__ import FOLDER
+from tests.soak.plan import Plan
+from tests.soak.run import Report, soak
+
+DEFECTS: Mapping[str, Sequence[Edit]] = {
+    "drop one stream record in ten": (
+        Edit(
+            change,
+            "changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]",
+            "changed = [e for e in batch.entries if isinstance(e, RefusedRecord) or e.count]\n"
+            "        changed = [e for e in changed if not e.sequence_number.endswith('7')]",
+        ),
+    ),
+    "acknowledge messages without pushing": (
+        Edit(push_worker, "            failed.extend(self._pushed(due, deadline=deadline))\n", "            pass\n"),
+    ),
+    "stamp after the push": (
+        Edit(
+            change,
+            "        version = stamp(\n",
+            "        if not deleted and not change.first_issue:\n"
+            "            early = Target(set(self._find_devices(change, modified_at=0)), change.written_at)\n"
+            "            self._send_pushes(change.pass_id.pass_type_identifier, early, deadline=time.monotonic() + 5)\n"
+            "            time.sleep(0.7)\n"
+            "        version = stamp(\n",
+        ),
+        Edit(
+            change,
+            "            return self._find_devices(change, modified_at=version.announced)\n",
+            "            pass\n",
+        ),
+    ),
+    "two changes in a second get the same stamp": (
+        Edit(versions, "            to=versions.modified_at + 1,\n", "            to=versions.modified_at + 0,\n"),
+    ),
+    "drop pushes that APNs did not take": MUTATIONS["failed pushes dropped"],
+    "ignore messages that SQS refused": (
+        Edit(queue, "                if not failed:\n", "                if failed or not failed:\n"),
+    ),
+    "remove a device although its push token is new": MUTATIONS["410 of an old token removes the new one"],
+    "push although nothing has changed": (
+        Edit(changes, "return replace(_change(new.pass_id, record, new), count=0)", "pass"),
+    ),
+    "forget failed downloads": MUTATIONS["failed downloads forgotten"],
+    "take a stamped record for settled": MUTATIONS["a record that is stamped is settled"],
+    "register without a look at the version": (
+        Edit(
+            register,
+            "if version is not None and version.changed_since_issue and not version.deleted:",
+            "if False:",
+        ),
+    ),
+}
+
+
+@contextlib.contextmanager
+def sabotaged(stack: LocalRun, defect: str, *, package: Path) -> Iterator[None]:
+    """Deploy the functions with a defect while the context lasts.
+
+    Args:
+        stack: the local run.
+        defect: of `DEFECTS`.
+        package: the zip that it was deployed with.
+    """
+    whole = package.read_bytes()
+    _deploy(stack, _edited_zip(whole, edited(DEFECTS[defect], name=defect)))
+    try:
+        yield
+    finally:
+        _deploy(stack, whole)
+
+
+def _edited_zip(whole: bytes, sources: Mapping[ModuleType, str]) -> bytes:
+    """Replace modules of a package by other sources, and leave out what was compiled of them."""
+    paths = {f"{module.__name__.replace('.', '/')}.py": source for module, source in sources.items()}
+    stems = {str(PurePosixPath(path).parent / "__pycache__" / PurePosixPath(path).stem) for path in paths}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if name not in paths and name.partition(".")[0] not in stems:
+                new.writestr(name, old.read(name))
+        for path, source in paths.items():
+            new.writestr(path, source)
+    return packed.getvalue()
+
+
+def _deploy(stack: LocalRun, code: bytes) -> None:
+    client = aws.client("lambda")
+    for role in ("api", "push", "push_worker"):
+        client.update_function_code(FunctionName=stack.functions[role], ZipFile=code)
+
+
+def notices(report: Report) -> str:
+    """Say in a few words what a soak noticed; empty if it noticed nothing."""
+    found = [f"{len(report.lost)} passes on phones lost"] if report.lost else []
+    found += [f"{report.unchanged_pushes} pushes without a change"] if report.unchanged_pushes else []
+    return ", ".join([*found, *report.problems[:1]])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.sabotage", description="Soaks of a broken service.")
+    parser.add_argument("--seconds", type=float, default=40, help="length of the load (40)")
+    parser.add_argument("--seed", type=int, default=1, help="of the plan (1)")
+    parser.add_argument("--defect", choices=list(DEFECTS), action="append", help="all of them by default")
+    chosen = parser.parse_args()
+    unnoticed = 0
+    with local_run(FOLDER, on_progress=lambda _: None, fresh=True) as stack:
+        for defect in chosen.defect or DEFECTS:
+            with sabotaged(stack, defect, package=FOLDER / "package" / "functions.zip"):
+                plan = Plan.of(chosen.seed, seconds=chosen.seconds)
+                report = asyncio.run(soak(stack, plan, on_progress=lambda _: None))
+            noticed = notices(report)
+            unnoticed += not noticed
+            write_text(f"{defect}: {noticed or 'NOT NOTICED'}")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
