@@ -62,6 +62,10 @@ template: $(INSTALLED) ## the CloudFormation template is one that AWS would take
 schedules: $(INSTALLED) ## look for schedules of concurrent events that lose an update, also with each guard broken
 	$(BIN)/python -m tests.schedules.explore
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## fuzz every parser and the HTTP surface with atheris: make fuzz SECONDS=60 TARGET=links SEED=7
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0) $(addprefix --target ,$(TARGET))
+
 faults: $(INSTALLED) ## play every fault of APNs and AWS through the push side, and count what is lost
 	$(BIN)/python -m tests.faults.scenarios > /dev/null
 

@@ -138,7 +138,7 @@ class Drill:
     def _run(self, *arguments: object) -> None:
         command = [*map(str, arguments), "--stage", self.stack.stage]
         done = CliRunner().invoke(app, command)
-        self.on_progress("passwire " + " ".join(part for part in command).replace(str(PROJECT), "."))
+        self.on_progress("passwire " + " ".join(part.rpartition("/")[2] for part in command))
         if done.exit_code:
             raise RuntimeError(done.output)
 

@@ -27,8 +27,6 @@ FEW = 40
 MANY = 700
 VERY_MANY = 2500
 """Too many for the push tasks of one batch of the worker, in which each device would get one push."""
-ATTEMPTS_IN_TEN_MINUTES = 7
-"""Attempts with waits of 5 s that double each time."""
 SLOW = 40.0
 """Devices per second of the paced scenarios: over a minute for VERY_MANY."""
 HOUR = 3600.0
@@ -42,20 +40,6 @@ AWAY = range(4, 60)
 def nothing_wrong(rig: Rig) -> None:
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
     rig.drains()
-
-
-def apns_down_for_ten_minutes(rig: Rig) -> None:
-    record = rig.record(rig.has_a_pass("P", devices=MANY))
-    rig.apns.suffers(down=True)
-    rig.delivers([record])
-    failed = [0]
-
-    def later(_: int) -> None:
-        failed[0] += 1
-        if failed[0] == ATTEMPTS_IN_TEN_MINUTES:
-            rig.apns.recovers()
-
-    rig.drains(between=later)
 
 
 def apns_down_for_a_day(rig: Rig) -> None:
@@ -77,10 +61,10 @@ def apns_down_for_an_hour(rig: Rig) -> None:
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
 
     def later(attempt: int) -> None:
+        if attempt == 2:
+            rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
         if rig.longest_wait_seconds > HOUR:
             rig.apns.recovers()
-        elif attempt in (2, 4):
-            rig.delivers([rig.record(rig.has_a_pass(f"Q{attempt}", devices=FEW))])
 
     rig.drains(between=later)
 
@@ -548,7 +532,6 @@ def paced_and_changed_again(rig: Rig) -> None:
 
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
-    "APNs down for ten minutes": apns_down_for_ten_minutes,
     "APNs down for an hour": apns_down_for_an_hour,
     "APNs down for a day": apns_down_for_a_day,
     "no DynamoDB for ten minutes": no_dynamodb_for_ten_minutes,

@@ -29,7 +29,7 @@ def test_defect_follows_the_code(defect: str) -> None:
 @pytest.mark.timeout(400)
 def test_no_change_is_lost_under_load_and_faults(stack: LocalRun) -> None:
     """`make soak` plays two minutes and more; this one is short."""
-    report = asyncio.run(soak(stack, Plan.of(3, seconds=25), on_progress=print))
+    report = asyncio.run(soak(stack, Plan.of(3, seconds=20, passes=20, phones=10), on_progress=print))
     assert report.passed, "\n".join(report_lines(report))
     assert report.changes["shown"] > 0
     assert sum(report.injected.values()) > 0
@@ -37,8 +37,8 @@ def test_no_change_is_lost_under_load_and_faults(stack: LocalRun) -> None:
 
 @pytest.mark.timeout(400)
 def test_soak_notices_that_stream_records_are_dropped(stack: LocalRun, stack_folder: Path) -> None:
-    with sabotaged(stack, "drop one stream record in ten", package=stack_folder / "package" / "functions.zip"):
-        plan = Plan.of(3, seconds=8, faults=False)
-        report = asyncio.run(soak(stack, plan, on_progress=print, still_seconds=8))
+    with sabotaged(stack, "drop every other stream record", package=stack_folder / "package" / "functions.zip"):
+        plan = Plan.of(3, seconds=5, faults=False, passes=20, phones=10)
+        report = asyncio.run(soak(stack, plan, on_progress=print, still_seconds=5))
     assert not report.passed
     assert report.lost

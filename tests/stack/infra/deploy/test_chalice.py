@@ -181,7 +181,7 @@ def test_prepared_policies_and_environment_contain_no_expression(finished: Stage
     assert configured["stages"]["prod"]
     for written in [*(file.read_text() for file in prepared), json.dumps(configured)]:
         assert "Fn::" not in written
-        assert "Ref" not in written
+        assert '"Ref"' not in written
 
 
 def test_access_log_contains_no_path_address_or_header() -> None:

@@ -110,11 +110,11 @@ def test_phone_gives_up_after_its_last_attempt_until_the_next_push() -> None:
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
     counts, shown, phone = play(service)
     assert (counts.requests, counts.gave_up, shown) == (QUICK.attempts, 1, [])
-    assert phone.gave_up
+    assert phone.gave_up_at
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
     counts, shown, phone = play(service, pushes=2)
     assert (counts.gave_up, len(shown)) == (1, 1)
-    assert not phone.gave_up
+    assert not phone.gave_up_at
 
 
 def test_phone_does_not_repeat_a_call_that_is_wrong() -> None:

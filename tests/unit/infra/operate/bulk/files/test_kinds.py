@@ -276,6 +276,16 @@ def test_invalid_file_is_one_clear_error(tmp_path: Path, name: str, content: byt
         open_rows(tmp_path / name)
 
 
+def test_damaged_page_of_a_parquet_file_is_one_clear_error(tmp_path: Path, templates: Templates) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"serial_number": ["1", "2"], "member": ["Ada", "Grace"]}), path)
+    content = bytearray(path.read_bytes())
+    content[4:24] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"damaged after row 0 .*export it again"):
+        read(path, templates)
+
+
 def test_memory_does_not_grow_with_the_size_of_the_file(tmp_path: Path) -> None:
     """Reading a file of 10 MB needs some hundred kilobytes."""
     import tracemalloc  # noqa: PLC0415 - slows down all code while it is active
