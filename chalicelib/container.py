@@ -12,6 +12,8 @@ from chalicelib.settings import Settings
 from chalicelib.telemetry import log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chalicelib.apns.client import Client
     from chalicelib.aws.images import Images
     from chalicelib.aws.queue import Queue
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from chalicelib.passes.builder import PassBuilder
     from chalicelib.passes.signing import Signer
     from chalicelib.telemetry.metrics import Metrics
+    from chalicelib.updates.events import Event
 
 
 CHANGE_THREADS = "change"
@@ -113,7 +116,19 @@ class Services:
             self.builder,
             self.failed_downloads,
             window_seconds=self.settings.window_seconds,
+            publish=self.download_publisher,
         )
+
+    @cached_property
+    def download_publisher(self) -> "Callable[[Event], object] | None":
+        """Sends the event of a download, within a second or not at all; None if downloads are not events."""
+        if not self.settings.download_events:
+            return None
+        from chalicelib.aws.event_bus import EventBus
+        from chalicelib.aws.session import impatient_client
+
+        bus = EventBus(self.settings.event_bus, client=impatient_client("events"))
+        return lambda event: bus.put([event])
 
     @property
     def link_opener(self) -> "LinkOpener":

@@ -50,7 +50,7 @@ class Tour:
     def __init__(self, stack: LocalRun, pipeline: Pipeline, issuer: Issuer, phone: Phone) -> None:
         self._stack, self._pipeline, self._issuer = stack, pipeline, issuer
         self._api, self._push, self._worker, self._events, self._check_certificates = (
-            InProcess(stack) for _ in range(5)
+            InProcess(stack, PASSWIRE_DOWNLOAD_EVENTS="on") for _ in range(5)
         )
         """One execution environment per function, so that no function uses what another one has cached."""
         dynamodb = boto3.resource("dynamodb")
