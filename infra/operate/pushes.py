@@ -6,6 +6,7 @@ Queues contain device library identifiers and streams contain items; neither is 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import time
@@ -41,6 +42,8 @@ DECIDE_SECONDS = 1800
 RECEIVED_AT_ONCE = 10
 WRITE_AGAIN = "write its items again"
 """Remedy for a stream batch that is no longer in the stream."""
+SENDERS = 8
+"""Requests to SQS at the same time; one takes some milliseconds, most of them waiting."""
 FIRST_REVISION = 1
 """Revision of a pass as it was first issued."""
 
@@ -306,10 +309,17 @@ class Pushes:
             The number of passes.
         """
         change = f"by-hand-{uuid4()}"
-        for start in range(0, len(keys), MESSAGES_PER_REQUEST):
+
+        def send(start: int) -> int:
             chunk = keys[start : start + MESSAGES_PER_REQUEST]
             self._send([Recheck(PassId.parse(key), reason, time(), change) for key in chunk])
-            on_progress(len(chunk))
+            return len(chunk)
+
+        starts = range(0, len(keys), MESSAGES_PER_REQUEST)
+        with ThreadPoolExecutor(SENDERS) as senders:
+            for first in range(0, len(starts), SENDERS):
+                for count in senders.map(send, starts[first : first + SENDERS]):
+                    on_progress(count)
         return len(keys)
 
     def _versions(self, **filters: Any) -> list[str]:  # noqa: ANN401 - arguments of Scan
