@@ -7,6 +7,7 @@ import base64
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic, time
@@ -39,6 +40,8 @@ LOOK_SECONDS = 60
 DECIDE_SECONDS = 1800
 """How long held removals stay hidden while they are processed; unprocessed ones become visible after it."""
 RECEIVED_AT_ONCE = 10
+SENDERS = 8
+"""Requests to SQS at the same time; one takes some milliseconds, most of them waiting."""
 READ_SECONDS = 30.0
 RECORDS_PER_INVOCATION = 100
 FIRST_REVISION = 1
@@ -308,10 +311,17 @@ class Pushes:
             The number of passes.
         """
         change = f"by-hand-{uuid4()}"
-        for start in range(0, len(keys), MESSAGES_PER_REQUEST):
+
+        def send(start: int) -> int:
             chunk = keys[start : start + MESSAGES_PER_REQUEST]
             self._send([Recheck(PassId.parse(key), reason, time(), change) for key in chunk])
-            on_progress(len(chunk))
+            return len(chunk)
+
+        starts = range(0, len(keys), MESSAGES_PER_REQUEST)
+        with ThreadPoolExecutor(SENDERS) as senders:
+            for first in range(0, len(starts), SENDERS):
+                for count in senders.map(send, starts[first : first + SENDERS]):
+                    on_progress(count)
         return len(keys)
 
     def _versions(self, **filters: Any) -> list[str]:  # noqa: ANN401 - arguments of Scan

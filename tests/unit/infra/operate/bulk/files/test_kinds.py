@@ -168,6 +168,12 @@ def test_formulas_and_errors_of_spreadsheets_are_refused_with_their_column(
     assert f"column {column!r}: {cell!r} is a spreadsheet's" in found.refused[2]
 
 
+def test_serial_number_that_a_spreadsheet_has_rounded_is_refused(tmp_path: Path, templates: Templates) -> None:
+    found = read(file(tmp_path, "serial_number,member\n1.23457E+12,1E+20\n1E5,Bob\n1.5,Eve\n"), templates)
+    assert sorted(found.items) == ["1.5", "1E5"]
+    assert "'1.23457E+12' is a number that a spreadsheet has rounded" in found.refused[2]
+
+
 def test_ignored_column_may_contain_formulas(tmp_path: Path, templates: Templates) -> None:
     found = read(file(tmp_path, "serial_number,member,sum\n1,Ada,=1+1\n"), templates, sum="")
     assert sorted(found.items) == ["1"]
@@ -267,6 +273,12 @@ def test_missing_pyarrow_is_reported_with_the_command_to_install_it(
         ("a.csv", b"\n\n", "first line must contain the column names"),
         ("a.csv", b"serial_number,serial_number\n", "each column a different name"),
         ("a.csv", b"x" * 5_000_000, "line 1: longer than 4,000,000 characters"),
+        ("a.csv", b"   \n  \n", "first line must contain the column names"),
+        ("a.jsonl", b'[{"serial_number": "1"}]\n', "line 1: is not a JSON object; write one JSON object per line"),
+        ("a.jsonl", b'\n{"serial_number": "1",}\n', "line 2: .*; write one JSON object per line"),
+        ("a.jsonl", b'{\n  "serial_number": "1"\n}\n', "line 1: .*; write one JSON object per line"),
+        ("a.jsonl", b'{"serial_number": "1"}{"serial_number": "2"}\n', "line 1: .*; write one JSON object per line"),
+        ("a.jsonl", b"{}\n", "line 1: has no members"),
         ("a.parquet", b"something else", "not a Parquet file"),
         ("a.xls", b"PK", "must end in one of .csv, .jsonl, .parquet, .xlsx; save it as .xlsx"),
         ("a.xlsx", b"PK", "not an Excel workbook"),
