@@ -24,6 +24,7 @@ from ministack.services import (  # type: ignore[import-not-found]  # as above
     cloudformation,
     cloudwatch,
     dynamodb,
+    eventbridge,
     lambda_svc,
     secretsmanager,
     sqs,
@@ -116,6 +117,29 @@ def keep_stream_records() -> None:
     dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
 
 
+def add_archives() -> None:
+    """Let CloudFormation create archives of events, which ministack has only in its API."""
+
+    def create(_: str, props: dict[str, Any], __: str) -> tuple[str, dict[str, str]]:
+        name = str(props["ArchiveName"])
+        pattern = json.dumps(props["EventPattern"]) if "EventPattern" in props else ""
+        eventbridge._create_archive(  # noqa: SLF001 - it has no public name
+            {
+                "ArchiveName": name,
+                "EventSourceArn": props["SourceArn"],
+                "EventPattern": pattern,
+                "RetentionDays": int(props.get("RetentionDays", 0)),
+            }
+        )
+        return name, {"ArchiveName": name}
+
+    def delete(name: str, _: dict[str, Any]) -> None:
+        eventbridge._delete_archive({"ArchiveName": name})  # noqa: SLF001 - as above
+
+    provisioners._RESOURCE_HANDLERS["AWS::Events::Archive"] = {"create": create, "delete": delete}  # noqa: SLF001
+
+
+add_archives()
 keep_stream_records()
 load("metric_alarms").MetricAlarms(cloudwatch).install()
 if STRICT in os.environ:

@@ -17,6 +17,7 @@ from chalicelib.apns.reasons import OutcomeKind, kind_of
 from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.flows.change import ChangeHandler, TemplateSource
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
@@ -116,14 +117,14 @@ class PushSide:
 
     # ------------------------------------------------------------ the story
 
-    def holds(self, device: str, *serial_numbers: str) -> None:
+    def holds(self, device: str, *serial_numbers: str, wallet: Wallet = Wallet.APPLE) -> None:
         for serial_number in serial_numbers:
             pass_id = PassId(TYPE, serial_number)
             self.rows.items.setdefault(pass_id, {"pass_id": str(pass_id)})
             if pass_id not in self.rows.versions:
                 self.store.versions.stamp_at(pass_id, now=int(self.now) - 100, changes=1, deleted=False)
             identifier, token = DeviceLibraryIdentifier(device), PushToken(f"token-of-{device}")
-            self.store.registrations.create(identifier, pass_id, push_token=token, at=self.now)
+            self.store.registrations.create(identifier, pass_id, push_token=token, at=self.now, wallet=wallet)
 
     def record(self, serial_number: str, *, new: bool = True, old: bool = True) -> dict[str, Any]:
         """Make a record of the stream: a change, an insertion or a deletion."""

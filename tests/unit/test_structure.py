@@ -41,6 +41,8 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/bulk/files": ("kinds of files, tested alike", "tests/unit/infra/operate/bulk/files/test_kinds.py"),
     "infra/operate/certificates": ("a stage's secrets", f"{STACK}/operate/certificates/test_commands.py"),
     "infra/operate/doctor": ("it looks at a deployed stage", f"{STACK}/operate/doctor/test_doctor.py"),
+    "infra/operate/event_failures.py": ("a stage's queue and archive", "tests/stack/flows/test_resent_events.py"),
+    "infra/operate/stream_batches.py": ("a stage's streams", "tests/unit/infra/operate/test_pushes.py"),
     "infra/operate/events.py": ("a stage's registrations and counts", "tests/stack/flows/test_publish_events.py"),
     "infra/operate/keys.py": ("a stage's secrets", "tests/stack/test_rotation.py"),
     "infra/operate/pacing.py": ("it reads a stage's timelines", f"{STACK}/operate/test_pushes.py"),
