@@ -62,6 +62,10 @@ template: $(INSTALLED) ## the CloudFormation template is one that AWS would take
 schedules: $(INSTALLED) ## look for schedules of concurrent events that lose an update, also with each guard broken
 	$(BIN)/python -m tests.schedules.explore
 
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## fuzz every parser and the HTTP surface with atheris: make fuzz SECONDS=60 TARGET=links SEED=7
+	$(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0) $(addprefix --target ,$(TARGET))
+
 faults: $(INSTALLED) ## play every fault of APNs and AWS through the push side, and count what is lost
 	$(BIN)/python -m tests.faults.scenarios > /dev/null
 
@@ -101,6 +105,10 @@ policies: $(INSTALLED) ## print what each function's policy grants and what the 
 	grep -v '^{' .passwire/policies.txt; exit $$status
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
+
+.PHONY: audit
+audit: $(INSTALLED) ## look up known vulnerabilities of every locked library at pypi.org; says so if it cannot
+	$(BIN)/python -m tests.support.audit
 
 lock: $(INSTALLED) ## pin every dependency with its hashes: requirements*.txt from pyproject.toml, and the embedded AWS
 	$(COMPILE) pyproject.toml -o requirements.txt

@@ -9,7 +9,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -208,9 +208,9 @@ def revision_key(name: str, revision: str) -> str:
     return f"{PREFIX}{name}/revisions/{revision}.zip"
 
 
-def write_pointer(revision: str) -> bytes:
-    """Encode the pointer to a revision."""
-    return json.dumps({"revision": revision}).encode()
+def write_pointer(revision: str, history: Sequence[str] = ()) -> bytes:
+    """Encode the pointer to a revision, with those to which rollbacks return, the oldest first."""
+    return json.dumps({"revision": revision, **({"history": list(history)} if history else {})}).encode()
 
 
 def read_pointer(name: str, body: bytes) -> str:
@@ -229,6 +229,15 @@ def read_pointer(name: str, body: bytes) -> str:
     if not isinstance(revision, str) or not revision.isalnum():
         raise TemplateError(name, POINTER, "does not name a revision; push the template again")
     return revision
+
+
+def read_history(body: bytes) -> list[str]:
+    """Decode the revisions of a pointer to which rollbacks return, the oldest first, without invalid ones."""
+    try:
+        history = json.loads(body)["history"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return []
+    return [each for each in history if isinstance(each, str) and each.isalnum()] if isinstance(history, list) else []
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

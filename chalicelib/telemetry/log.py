@@ -108,7 +108,7 @@ def first_ids(of: Collection[_Named]) -> list[_Named]:
 
 def hash_secret(secret: str) -> str:
     """Return a short keyed hash that replaces a secret."""
-    return hmac.digest(_key, secret.encode(), hashlib.sha256)[:HASH_BYTES].hex()
+    return hmac.digest(_key, secret.encode(errors="surrogatepass"), hashlib.sha256)[:HASH_BYTES].hex()
 
 
 def _presentable(value: object) -> str:

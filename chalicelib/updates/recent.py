@@ -62,11 +62,13 @@ class RecentPass:
         pkpass: the archive.
         token: the authentication token that it contains.
         web_service_url: that it contains.
+        template: name of the item's template.
     """
 
     pkpass: bytes = field(repr=False)
     token: AuthenticationToken
     web_service_url: str
+    template: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from infra.commands.options import (
     NotifyYesOption,
     OverwriteOption,
     StageOption,
+    check_pass_type_option,
+    check_template_option,
     read_value,
 )
 from infra.core.files import STANDARD, check_new, input_file, output_file
@@ -29,7 +31,6 @@ from infra.operate.bulk.importing import Imported, Plan, import_passes
 from infra.operate.bulk.importing import Progress as Progressed
 from infra.operate.bulk.linking import write_import_links
 from infra.operate.bulk.survey import Survey, survey_import
-from infra.operate.certificates.stage import check_pass_type
 from infra.operate.passes.cli_values import read_lifetime
 from infra.operate.passes.links import Links
 from infra.operate.passes.registrations import Registrations
@@ -54,11 +55,15 @@ def import_file(  # noqa: PLR0913 - options of a command
         typer.Option(
             "--type",
             help="Pass type of rows that contain only a serial number.",
+            callback=check_pass_type_option,
             autocompletion=complete_pass_types,
         ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="Template of rows that name none.", autocompletion=complete_templates)
+        str | None,
+        typer.Option(
+            help="Template of rows that name none.", callback=check_template_option, autocompletion=complete_templates
+        ),
     ] = None,
     mapping: Annotated[
         list[str] | None,
@@ -95,8 +100,6 @@ def import_file(  # noqa: PLR0913 - options of a command
     Example: passwire pass import tickets.csv --type pass.com.acme.boarding --template boarding --map Gate=gate
     """
     columns = dict(_split(entry) for entry in mapping or [])
-    if pass_type is not None:
-        read_value("--type", check_pass_type, pass_type)
     lifetime = read_value("--expires", read_lifetime, expires)
     if links is not None:
         check_new(links, overwrite=overwrite)

@@ -11,14 +11,16 @@ from chalicelib.core.errors import PasswireError
 
 
 def complete_stages(context: typer.Context) -> list[str]:
-    """Offer the deployed stages."""
+    """Offer the deployed stages, and the local run while it is up."""
+    from infra.stage.local import STAGE, running_since  # noqa: PLC0415 - only completion needs it
 
     def names(_: str) -> Iterable[str]:
-        from infra.stage.stage import deployed_stages  # noqa: PLC0415 - only completion needs it
+        from infra.stage.stage import deployed_stages  # noqa: PLC0415
 
         return [stage.name for stage in deployed_stages()]
 
-    return _offered(context, names)
+    local = [STAGE] if running_since() is not None else []
+    return sorted({*local, *_offered(context, names)})
 
 
 def complete_templates(context: typer.Context) -> list[str]:

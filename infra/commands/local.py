@@ -9,13 +9,13 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import typer
-from rich.table import Table
 
-from infra.commands.options import JsonOption
-from infra.core.terminal import standard_error, standard_output, write_json, write_line, write_text
+from infra.commands.completion import complete_stages
+from infra.commands.options import JsonOption, chosen_stage, read_value
+from infra.core.terminal import standard_error, standard_output, write_json, write_line, write_table, write_text
 from infra.local.demo import run_demo
 from infra.local.headless import measure
 from infra.local.run import LocalRun, local_run
@@ -23,7 +23,7 @@ from infra.operate.logs import read_logs
 from infra.stage import aws
 from infra.stage.errors import StageError
 from infra.stage.local import DESCRIPTION, FOLDER, REPLACED_VARIABLES, STAGE, read_description, use_stage
-from infra.stage.stage import Stage
+from infra.stage.stage import Stage, check_stage_name
 
 FIRST_PASS = "HELLO-1"
 STILL_SECONDS = 10.0
@@ -35,7 +35,10 @@ FolderOption = Annotated[Path, typer.Option("--folder", help="Folder for certifi
 def up(
     folder: FolderOption = FOLDER,
     port: Annotated[
-        int | None, typer.Option(help="Port of the embedded AWS. Default: the one it had before, or a free one.")
+        int | None,
+        typer.Option(
+            help="Port of the embedded AWS. Default: the one it had before, or a free one.", min=1, max=65_535
+        ),
     ] = None,
     *,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: remove the data of the last run.")] = False,
@@ -56,12 +59,13 @@ def up(
             for name in ("api_url", "aws_endpoint_url", "apns_url", "apns_control_url"):
                 _on_progress(f"{name:18} {getattr(stack, name)}")
             _on_progress(f"{'described in':18} {folder.resolve() / DESCRIPTION}")
-            _print_next_steps(stack)
+            _print_next_steps(stack, folder)
             for line in read_logs(Stage.open(stack.stage), since=int(time.time() * 1000), follow=True):
                 if line.readable:
                     _on_progress(line.readable)
     except KeyboardInterrupt:
         _on_progress("stopped; the data is kept for the next run")
+        raise
 
 
 def demo(folder: FolderOption = FOLDER) -> None:
@@ -85,6 +89,7 @@ def demo(folder: FolderOption = FOLDER) -> None:
                 threading.Event().wait()
     except KeyboardInterrupt:
         _on_progress("stopped")
+        raise
 
 
 def phones(
@@ -115,10 +120,8 @@ def phones(
     if as_json:
         write_json(rows)
     else:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for name, value in rows.items():
-            table.add_row(name.replace("_", " "), "-" if value is None else f"{value:,}")
-        standard_output().print(table)
+        shown = [(name.replace("_", " "), "-" if value is None else f"{value:,}") for name, value in rows.items()]
+        write_table(("measured", "value"), shown, numbers=("value",))
     if report.lost:
         raise typer.Exit(1)
 
@@ -127,8 +130,28 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
 
 
+def stage_argument(context: typer.Context, value: str) -> str:
+    """Return the valid name of a stage: that of the argument, else that of the global option or of `PASSWIRE_STAGE`.
+
+    Raises:
+        BadParameter: the name is not valid.
+    """
+    source = context.get_parameter_source("stage")
+    if source is not None and source.name == "COMMANDLINE":
+        return read_value("STAGE", check_stage_name, value)
+    parent: Any = context.parent
+    return chosen_stage(parent, None) or value
+
+
 def env(
-    stage: Annotated[str, typer.Argument(help="Name of the stage: `local`, or one that is deployed.")] = STAGE,
+    stage: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the stage: `local`, or one that is deployed.",
+            callback=stage_argument,
+            autocompletion=complete_stages,
+        ),
+    ] = STAGE,
     folder: FolderOption = FOLDER,
     *,
     as_json: JsonOption = False,
@@ -167,13 +190,15 @@ def env(
         write_text(f"export {name}={shlex.quote(value)}")
 
 
-def _print_next_steps(stack: LocalRun) -> None:
-    """Print three lines to copy: issue a pass, open it, change it."""
+def _print_next_steps(stack: LocalRun, folder: Path) -> None:
+    """Print three lines to copy: issue a pass, open it, change it; before them, one that chooses another folder."""
     tool = _command_line()
     pass_id = f"{stack.pass_type_identifier}/{FIRST_PASS}"
     console = standard_output()
     console.print(f"\nThe page with the simulated phones: {stack.page_url}/\n")
     console.print("Copy these lines into another terminal, to issue a pass, open it, and change it:\n")
+    if folder.resolve() != FOLDER:
+        console.print(f'  eval "$({tool} env local --folder {shlex.quote(str(folder.resolve()))})"')
     console.print(f"  {tool} pass issue {pass_id} --template {stack.template} --field gate=A7 --field seat=14C")
     console.print(f"  xdg-open '{stack.page_url}/?pass={pass_id}'")
     console.print(f"  {tool} pass update {pass_id} --field gate=B22\n")

@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from chalicelib.core.errors import PasswireError
-from chalicelib.core.identifiers import PassId
+from chalicelib.core.errors import PasswireError, excerpt
+from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, PassId, is_template_name
 from infra.commands.completion import complete_pass_types, complete_stages, complete_templates
 from infra.core.moments import FORMS, parse_moment
 from infra.stage.local import default_stage, use_stage
@@ -92,6 +92,28 @@ def optional_stage(context: typer.Context, value: str | None) -> str | None:
     return None if chosen_stage(context, value) is None else stage_or_default(context, str(value))
 
 
+def check_pass_type_option(context: typer.Context, text: str | None) -> str | None:
+    """Return a pass type identifier if it is valid; nothing is checked while a shell completes.
+
+    Raises:
+        BadParameter: it is not.
+    """
+    from infra.operate.certificates.stage import check_pass_type  # noqa: PLC0415 - it loads cryptography
+
+    return text if not text or context.resilient_parsing else read_value("--type", check_pass_type, text)
+
+
+def check_template_option(context: typer.Context, text: str | None) -> str | None:
+    """Return the name of a template if it is valid; nothing is checked while a shell completes.
+
+    Raises:
+        BadParameter: it is not.
+    """
+    if text is None or context.resilient_parsing or is_template_name(text):
+        return text
+    raise typer.BadParameter(f"{excerpt(text)!r} is not a template name: {TEMPLATE_NAME_RULE}", param_hint="--template")
+
+
 FolderArgument = Annotated[
     Path,
     typer.Argument(
@@ -141,11 +163,22 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would b
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")]
 PassTypeOption = Annotated[
     str | None,
-    typer.Option("--type", metavar="PASS_TYPE", help="Only this pass type.", autocompletion=complete_pass_types),
+    typer.Option(
+        "--type",
+        metavar="PASS_TYPE",
+        help="Only this pass type.",
+        callback=check_pass_type_option,
+        autocompletion=complete_pass_types,
+    ),
 ]
 TemplateOption = Annotated[
     str | None,
-    typer.Option("--template", help="Only passes of this template.", autocompletion=complete_templates),
+    typer.Option(
+        "--template",
+        help="Only passes of this template.",
+        callback=check_template_option,
+        autocompletion=complete_templates,
+    ),
 ]
 WebServiceUrlOption = Annotated[
     str | None,

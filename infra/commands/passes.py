@@ -28,6 +28,8 @@ from infra.commands.options import (
     StageOption,
     TemplateOption,
     YesOption,
+    check_pass_type_option,
+    check_template_option,
     read_pass,
     read_value,
 )
@@ -35,7 +37,6 @@ from infra.core.files import STANDARD, check_new, output_file
 from infra.core.moments import format_moment
 from infra.core.terminal import progress, standard_error, styled, write_json, write_line, write_values
 from infra.operate.bulk.linking import write_links
-from infra.operate.certificates.stage import check_pass_type
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.cli_values import PATHS, read_fields, read_lifetime, read_overrides, read_unset
 from infra.operate.passes.links import DownloadLink, Links
@@ -93,10 +94,18 @@ class _Stage:
 def issue(  # noqa: PLR0913 - options of a command
     pass_: Annotated[str, typer.Argument(metavar="[PASS]", help="`<passTypeIdentifier>/<serialNumber>`")] = "",
     *,
-    template: Annotated[str, typer.Option(help="Name of the template.", autocompletion=complete_templates)],
+    template: Annotated[
+        str,
+        typer.Option(help="Name of the template.", callback=check_template_option, autocompletion=complete_templates),
+    ],
     pass_type: Annotated[
         str,
-        typer.Option("--type", help="Instead of PASS: the passTypeIdentifier.", autocompletion=complete_pass_types),
+        typer.Option(
+            "--type",
+            help="Instead of PASS: the passTypeIdentifier.",
+            callback=check_pass_type_option,
+            autocompletion=complete_pass_types,
+        ),
     ] = "",
     serial: Annotated[str, typer.Option(help="With --type: the serial number. Default: a new one.")] = "",
     field: FieldOption = None,
@@ -159,7 +168,6 @@ def link(  # noqa: PLR0913 - options of a command
     if all_:
         if passes or pass_type is None or output is None or qr:
             raise typer.BadParameter("give --type and --output with it, and neither PASS nor --qr", param_hint="--all")
-        read_value("--type", check_pass_type, pass_type)
         check_new(output, overwrite=overwrite)
         _link_all(stage, pass_type, output, lifetime, as_json=as_json)
         return

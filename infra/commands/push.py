@@ -19,6 +19,7 @@ from infra.commands.options import (
     NotifyYesOption,
     StageOption,
     YesOption,
+    check_pass_type_option,
     read_pass,
     read_since,
 )
@@ -35,7 +36,16 @@ removals = typer.Typer(name="removals", help="Held removals of devices: list, ac
 app.add_typer(removals)
 TypeOption = Annotated[
     str | None,
-    typer.Option("--type", help="Only removals of this pass type. Default: all.", autocompletion=complete_pass_types),
+    typer.Option(
+        "--type",
+        help="Only removals of this pass type. Default: all.",
+        callback=check_pass_type_option,
+        autocompletion=complete_pass_types,
+    ),
+]
+NamedTypeOption = Annotated[
+    str,
+    typer.Option("--type", help="The pass type.", callback=check_pass_type_option, autocompletion=complete_pass_types),
 ]
 
 
@@ -91,9 +101,7 @@ def _pacing_lines(pacing: Pacing) -> Iterator[str]:
 
 @app.command()
 def stop(
-    pass_type_identifier: Annotated[
-        str, typer.Option("--type", help="The pass type.", autocompletion=complete_pass_types)
-    ],
+    pass_type_identifier: NamedTypeOption,
     *,
     drop: Annotated[bool, typer.Option("--drop", help="Do not send the pushes of changes until now.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Send no pushes until `push resume`.")] = False,
@@ -127,9 +135,7 @@ def stop(
 
 @app.command()
 def resume(
-    pass_type_identifier: Annotated[
-        str, typer.Option("--type", help="The pass type.", autocompletion=complete_pass_types)
-    ],
+    pass_type_identifier: NamedTypeOption,
     *,
     stage: StageOption = "dev",
     as_json: JsonOption = False,

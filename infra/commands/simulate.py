@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from chalicelib.updates.pacing import default_push_rate
-from infra.commands.options import JsonOption, OverwriteOption
+from infra.commands.options import JsonOption, OverwriteOption, read_value
 from infra.core.files import STANDARD, check_new
 from infra.core.plot import Chart, Line, svg
 from infra.core.terminal import PlainConsole, standard_error, standard_output, write_json, write_text
@@ -79,7 +79,7 @@ def simulate(
 
 def _constants(texts: list[str]) -> Constants:
     """Read the parameters that matter; others and impossible ones are refused."""
-    given = read_parameters(texts)
+    given = read_value("--set", read_parameters, texts)
     if others := sorted(given.keys() - set(PARAMETERS)):
         raise typer.BadParameter(f"{', '.join(others)} does not affect a rollout", param_hint="--set")
     defaults = resources()["Parameters"]

@@ -188,7 +188,7 @@ def push(  # noqa: PLR0913 - options of a command
 def rollback(  # noqa: PLR0913 - options of a command
     name: NameArgument,
     revision: Annotated[
-        str | None, typer.Argument(metavar="[REVISION]", help="Default: the revision that was pushed before.")
+        str | None, typer.Argument(metavar="[REVISION]", help="Default: the revision that was current before.")
     ] = None,
     stage: StageOption = "dev",
     *,

@@ -61,8 +61,12 @@ def check_inputs(*paths: Path | None) -> None:
     """
     check_standard_input(*paths)
     for path in paths:
-        if path is not None and str(path) != STANDARD and not path.is_file():
-            raise PathError(f"{path}: {'is a folder; give a file' if path.is_dir() else 'no such file'}")
+        if path is None or str(path) == STANDARD:
+            continue
+        if path.is_dir():
+            raise PathError(f"{path}: is a folder; give a file")
+        if not path.exists():  # also a pipe is a file to read, such as that of a shell's <(...)
+            raise PathError(f"{path}: no such file")
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.core.errors import InvalidValueError
 from infra.deploy.change_sets import STAGE_TAG
-from infra.deploy.errors import DeployError
 from infra.deploy.permissions.commands import DIFF, DOCTOR, deployer_grants
 from infra.deploy.permissions.grants import policies
 from infra.stage.stage import STAGE_NAME, check_stage_name
@@ -47,11 +47,11 @@ class Target:
         """Read `STAGE=ACCOUNT`.
 
         Raises:
-            DeployError, StageError: the text has another form.
+            InvalidValueError, StageError: the text has another form.
         """
         stage, equals, account = text.partition("=")
         if not equals or not ACCOUNT.fullmatch(account):
-            raise DeployError(f"stage {text!r}: give NAME=ACCOUNT, such as dev=111122223333")
+            raise InvalidValueError(f"stage {text!r}: give NAME=ACCOUNT, such as dev=111122223333")
         return cls(check_stage_name(stage), account)
 
     def role(self, kind: str, region: str) -> str:
@@ -71,7 +71,7 @@ class Pipeline:
         targets: the stages, in the order in which they are deployed.
 
     Raises:
-        DeployError: a value has another form, or a stage is given twice.
+        InvalidValueError: a value has another form, or a stage is given twice.
     """
 
     repository: str
@@ -86,10 +86,10 @@ class Pipeline:
             ("region", self.region, REGION, "eu-central-1"),
         ):
             if not form.fullmatch(value):
-                raise DeployError(f"{name} {value!r}: give a name such as {example}")
+                raise InvalidValueError(f"{name} {value!r}: give a name such as {example}")
         stages = [target.stage for target in self.targets]
         if not stages or len(set(stages)) < len(stages):
-            raise DeployError("give each stage once, in the order in which they are deployed")
+            raise InvalidValueError("give each stage once, in the order in which they are deployed")
 
 
 def role_name(stage: str, kind: str) -> str:

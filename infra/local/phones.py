@@ -64,7 +64,7 @@ class HeadlessPhone:
         tags: of the last list call, by pass type.
         updating: whether it is making calls because of a push; another push then has it start again afterwards.
         notified: whether such another push has arrived.
-        gave_up: whether it gave up a call of its last update.
+        gave_up_at: when it gave up a call of its last update, epoch seconds; 0 if it did not.
     """
 
     passes: dict[str, dict[str, HeldPass]]
@@ -73,7 +73,7 @@ class HeadlessPhone:
     tags: dict[str, str] = field(default_factory=dict)
     updating: bool = False
     notified: bool = False
-    gave_up: bool = False
+    gave_up_at: float = 0.0
 
     @classmethod
     def holding(cls, tokens: Mapping[PassId, str]) -> "HeadlessPhone":
@@ -313,9 +313,9 @@ class Phones:
                 for serial_number in await self._list(phone, pass_type_identifier):
                     if held := phone.passes.get(pass_type_identifier, {}).get(serial_number):
                         await self._download(phone, held)
-            phone.gave_up = False
+            phone.gave_up_at = 0.0
         except GaveUpError:
-            phone.gave_up = True
+            phone.gave_up_at = time.time()
         finally:
             phone.updating = False
 

@@ -17,10 +17,11 @@ from typing import Any, Self
 
 from infra.deploy.change_sets import Unattended
 from infra.deploy.deployer import Deployer
-from infra.deploy.package import build_package
+from infra.deploy.gateway_logs import ensure_gateway_may_log
 from infra.local.apns import ApnsStandIn
 from infra.local.authority import Authority, AuthorityServer, provider
 from infra.local.certificates import KEY_ID, DevelopmentChain, keep_development_chain
+from infra.local.kept_package import kept_package
 from infra.local.ministack import LocalError, Ministack, finish_functions, finish_gateway, finish_tables, running
 from infra.local.page import PHONES_FILE, Page
 from infra.local.ports import Ports
@@ -163,8 +164,9 @@ def local_run(
                 control_port=ports.apns_control,
             )
         )
+        ensure_gateway_may_log(on_progress=lambda _: None)  # a person who starts a local run has no account to set up
         stage = Deployer(STAGE, on_progress=on_progress).deploy(
-            lambda: build_package(STAGE, folder / "package"),
+            lambda: kept_package(STAGE, folder / "package"),
             parameters={
                 "ApnsUrl": apns.apns_url,
                 "ApnsCa": chain.root.read_text(),

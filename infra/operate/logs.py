@@ -20,6 +20,8 @@ POLL_SECONDS = 2.0
 """Pause between two reads of all functions. FilterLogEvents allows an account 5 requests per second in total."""
 LATE_SECONDS = 10.0
 """Lines may appear this long after their timestamp, so that period is read again."""
+LATEST_SECONDS = 300.0
+"""Older periods are not read again, although no wanted line was found since: a filter may match nothing for days."""
 LAMBDA_LINES = ("INIT_START", "START RequestId", "END RequestId", "REPORT RequestId")
 MAX_PATTERN = 900
 """A filter pattern has at most 1024 characters (AWS, "FilterLogEvents")."""
@@ -105,13 +107,15 @@ def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = Log
         wanted: which lines.
     """
     client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+    pattern = "" if aws.is_embedded() else wanted.pattern  # the embedded AWS matches `?"a" ?"b"` only if both occur
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
+        started = time.time()
         fresh: list[LogLine] = []
         for role, function in stage.functions.items():
             if wanted.functions and role not in wanted.functions:
                 continue
-            for event in _events(client, f"/aws/lambda/{function}", since, wanted.pattern):
+            for event in _events(client, f"/aws/lambda/{function}", since, pattern):
                 # the embedded AWS gives events no ids
                 identity = (role, str(event.get("logStreamName")), int(event["timestamp"]), event["message"])
                 if identity not in seen and wanted.matches(event["message"]):
@@ -121,7 +125,7 @@ def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = Log
         if not follow:
             return
         newest = max((line.at for line in fresh), default=since)
-        since = max(since, newest - int(LATE_SECONDS * 1000))
+        since = max(since, newest - int(LATE_SECONDS * 1000), int((started - LATEST_SECONDS) * 1000))
         seen = {identity: at for identity, at in seen.items() if at >= since}
         time.sleep(POLL_SECONDS)
 

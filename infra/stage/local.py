@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +45,15 @@ def read_description(folder: Path = FOLDER) -> dict[str, Any]:
     return description
 
 
+def running_since(folder: Path = FOLDER) -> datetime | None:
+    """Return when the local run of a folder was ready; None if no run is up."""
+    try:
+        read_description(folder)
+        return datetime.fromtimestamp((folder / DESCRIPTION).stat().st_mtime, UTC)
+    except (StageError, OSError):
+        return None
+
+
 def default_stage(environment: Mapping[str, str] = os.environ, *, folder: Path = FOLDER) -> str:
     """Return the stage of a command that names none: `PASSWIRE_STAGE`, or `local` while the local run is up, or `dev`.
 
@@ -53,11 +63,7 @@ def default_stage(environment: Mapping[str, str] = os.environ, *, folder: Path =
         return named
     if ENDPOINT in environment:
         return "dev"
-    try:
-        read_description(folder)
-    except StageError:
-        return "dev"
-    return STAGE
+    return "dev" if running_since(folder) is None else STAGE
 
 
 def use_stage(name: str, *, folder: Path = FOLDER) -> None:

@@ -2,77 +2,44 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import boto3
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from chalicelib.core.identifiers import PassId
 from infra.local.page import Page as PageProcess
 from infra.local.ports import Ports
-from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
+from infra.operate.passes.links import Links
+from infra.stage.stage import Stage
 from tests.conftest import Pipeline
+from tests.support.browser import PHONE, OpenPage, keep
 
 PATIENCE_MS = 90_000
 """For pushes that APNs refused first, and for a machine that does other work."""
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SCREENSHOTS = PROJECT / ".passwire" / "screenshots"
 DESKTOP: ViewportSize = {"width": 1440, "height": 1000}
-PHONE: ViewportSize = {"width": 390, "height": 844}
-OpenPage = Callable[..., Page]
 HOSTILE = "</dd><script>alert(1)</script><img src=x onerror=alert(1)>"
+HOSTILE_TEXTS = [
+    HOSTILE,
+    "</span></li></ol></section><script>window.ran = 1</script>",
+    '" onmouseover="window.ran=1" style="position:fixed;inset:0" x="',
+    "<svg onload=window.ran=1><iframe srcdoc='<script>parent.ran=1</script>'></iframe>",
+    "<a href='javascript:window.ran=1'>javascript:window.ran=1</a> https://attacker.example/x.png",
+    "<div hx-get='/faults' hx-trigger='load' hx-on::load='window.ran=1'></div>",
+    "{{ 7 * 7 }} {% include 'page.html' %} ${7*7}",
+    "a\x00b\x1b[2J\x07\r\nevent: run\ndata: x\n\n",
+    "right to left \u202e and back \u2066",
+    "&lt;script&gt;window.ran=1&lt;/script&gt;",
+]
 
 expect.set_options(timeout=PATIENCE_MS)
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing; apt-get install chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Open pages of a size, with the options of a browser context; a page must cause no error and no warning."""
-    problems: list[str] = []
-    contexts = []
-
-    def opened(size: ViewportSize = DESKTOP, **options: Any) -> Page:  # noqa: ANN401 - options of Playwright
-        context = browser.new_context(viewport=size, locale="en-US", **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def keep(page: Page, name: str) -> None:
-    """Keep a screenshot of the whole page."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 class Story:
@@ -112,7 +79,7 @@ class Story:
         expect(self.phone.locator(".front")).to_be_visible()
         expect(self.timeline.filter(has_text="registered for updates")).to_have_count(1)
 
-    def writes(self, **fields: str) -> None:
+    def writes(self, **fields: object) -> None:
         """Another program changes the item."""
         self._pipeline.writes(self.pass_id.serial_number, fields={"gate": "A7", **fields})
 
@@ -237,6 +204,18 @@ def test_pass_is_added_by_a_link_and_removed(page: Page, pipeline: Pipeline, pas
     story.phone.get_by_role("button", name=f"Remove iPhone {story.number}").click()
 
 
+def test_link_of_the_service_adds_its_pass(page: Page, pipeline: Pipeline, pass_id: PassId, stack: LocalRun) -> None:
+    story = Story(page, pipeline, pass_id)
+    link = Links(Stage.open(stack.stage)).make([pass_id], lifetime=timedelta(hours=1)).url
+    story.phone.get_by_placeholder("Download link").fill(link)
+    page.keyboard.press("Enter")
+    expect(story.phone.locator(".front")).to_contain_text("A7")
+    expect(story.timeline.filter(has_text="registered for updates")).to_have_count(1)
+    story.writes(gate="B22")
+    expect(story.notification).to_have_text("Gate changed to B22")
+    story.phone.get_by_role("button", name=f"Remove iPhone {story.number}").click()
+
+
 def test_hostile_content_stays_text(story: Story) -> None:
     """The page loads nothing from another host, and executes nothing that a pass or an item contains."""
     requests: list[str] = []
@@ -250,6 +229,28 @@ def test_hostile_content_stays_text(story: Story) -> None:
     assert story.page.locator("img[src=x], script:not([src])").count() == 0
     origin = story.page.url.partition("/?")[0]
     assert [url for url in requests if not url.startswith((f"{origin}/", "data:"))] == []
+
+
+def is_harmless(page: Page) -> bool:
+    """Return True if nothing of a hostile text has become part of the page's structure."""
+    selectors = "script:not([src]), iframe, img[src=x], [onmouseover], [onload], [hx-get='/faults'][hx-trigger=load]"
+    links = page.locator("a[href^='javascript:' i]")
+    return page.locator(selectors).count() == 0 and links.count() == 0 and page.evaluate("() => window.ran") is None
+
+
+@pytest.mark.parametrize("text", [*HOSTILE_TEXTS, "x" * 50_000], ids=lambda text: ascii(text)[1:21])
+def test_no_value_of_a_pass_becomes_a_part_of_the_page(story: Story, text: str) -> None:
+    """As value, label, link and change message, on the card, its back, the lock screen, the form and the timeline."""
+    value = {"value": text, "label": text, "attributedValue": f"<a href='javascript:window.ran=1'>{text}</a>"}
+    story.writes(gate=f"{text[:200]}B22", passenger=text, status=value, terms=text, flight=text)
+    expect(story.phone.locator(".notification")).to_be_visible()
+    story.press("Open the pass of this notification")
+    expect(story.phone.locator(".front")).to_be_visible()
+    story.press("Flip")
+    expect(story.phone.locator(".back")).to_be_visible()
+    expect(story.page.locator("#timeline li.write").first).to_be_visible()
+    assert is_harmless(story.page)
+    assert story.page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_inline_script_is_refused_by_the_policy(browser: Browser, stack: LocalRun) -> None:

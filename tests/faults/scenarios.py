@@ -13,8 +13,9 @@ from pathlib import Path
 
 import boto3
 
-from chalicelib.apns.client import Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.apns.live_connection import Timeouts
+from chalicelib.apns.outcomes import Push
 from chalicelib.aws.templates import TemplateMissingError
 from chalicelib.core.identifiers import PushToken
 from chalicelib.updates.pacing import HORIZON_SECONDS, LATENESS_SECONDS, ROW
@@ -27,8 +28,6 @@ FEW = 40
 MANY = 700
 VERY_MANY = 2500
 """Too many for the push tasks of one batch of the worker, in which each device would get one push."""
-ATTEMPTS_IN_TEN_MINUTES = 7
-"""Attempts with waits of 5 s that double each time."""
 SLOW = 40.0
 """Devices per second of the paced scenarios: over a minute for VERY_MANY."""
 HOUR = 3600.0
@@ -42,20 +41,6 @@ AWAY = range(4, 60)
 def nothing_wrong(rig: Rig) -> None:
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
     rig.drains()
-
-
-def apns_down_for_ten_minutes(rig: Rig) -> None:
-    record = rig.record(rig.has_a_pass("P", devices=MANY))
-    rig.apns.suffers(down=True)
-    rig.delivers([record])
-    failed = [0]
-
-    def later(_: int) -> None:
-        failed[0] += 1
-        if failed[0] == ATTEMPTS_IN_TEN_MINUTES:
-            rig.apns.recovers()
-
-    rig.drains(between=later)
 
 
 def apns_down_for_a_day(rig: Rig) -> None:
@@ -77,10 +62,10 @@ def apns_down_for_an_hour(rig: Rig) -> None:
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
 
     def later(attempt: int) -> None:
+        if attempt == 2:
+            rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
         if rig.longest_wait_seconds > HOUR:
             rig.apns.recovers()
-        elif attempt in (2, 4):
-            rig.delivers([rig.record(rig.has_a_pass(f"Q{attempt}", devices=FEW))])
 
     rig.drains(between=later)
 
@@ -146,7 +131,7 @@ def goaway_every_300_pushes(rig: Rig) -> None:
 
 def frozen_environment(rig: Rig) -> None:
     """The connection of a thawed execution environment is dead without any sign of it."""
-    rig.client = rig.new_client(timeouts=Timeouts(idle=0.0, ping=0.3))
+    rig.client = rig.new_client(timeouts=Timeouts(idle=0.0, ping=0.3, backoff=0.0))
     rig.delivers([rig.record(rig.has_a_pass("P", devices=1))])
     rig.apns.suffers(black_hole=True)
     time.sleep(0.2)  # the stand-in silences its open connections a little later
@@ -548,7 +533,6 @@ def paced_and_changed_again(rig: Rig) -> None:
 
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
     "nothing wrong": nothing_wrong,
-    "APNs down for ten minutes": apns_down_for_ten_minutes,
     "APNs down for an hour": apns_down_for_an_hour,
     "APNs down for a day": apns_down_for_a_day,
     "no DynamoDB for ten minutes": no_dynamodb_for_ten_minutes,

@@ -1,5 +1,6 @@
 """The ledger of a soak: what was written, what each phone showed, and why a phone did not show a change."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,11 +28,13 @@ class Write:
         number: counts all writes.
         valid: False for an item that cannot become a pass.
         deleted: the item was deleted.
+        at: epoch seconds at its beginning.
     """
 
     number: int
     valid: bool = True
     deleted: bool = False
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(slots=True)
@@ -58,8 +61,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.writes: dict[PassId, list[Write]] = defaultdict(list)
-        self.revision = 0
-        """The newest template revision of which phones were notified."""
+        self.revision, self.published_at = 0, 0.0
+        """The newest template revision of which phones were notified, and since when."""
         self.extra_pushes = 0
         """Pushes to phones beyond the number of the changes of their passes and of their registrations."""
         self._holdings: dict[tuple[str, PassId], Holding] = {}
@@ -85,9 +88,9 @@ class Ledger:
             if holding.pass_id == pass_id:
                 self._owed[holding.phone.device_library_identifier] += 1
 
-    def published(self, revision: int) -> None:
-        """Record a template revision of which all phones are notified."""
-        self.revision = revision
+    def published(self, revision: int, *, at: float) -> None:
+        """Record a template revision of which all phones are notified since `at`."""
+        self.revision, self.published_at = revision, at
         for pass_id in self.writes:
             self.notifies(pass_id)
 
@@ -138,6 +141,16 @@ class Ledger:
     def behind(self) -> list[Holding]:
         """The passes on phones that do not show the newest valid write, or a revision of which they were notified."""
         return [holding for holding in self._holdings.values() if self._is_behind(holding)]
+
+    def awaited(self) -> list[Holding]:
+        """Those of `behind` that will show the newest write: it is valid, and no deletion."""
+        newest = ((holding, self.expects(holding.pass_id)) for holding in self.behind())
+        return [holding for holding, write in newest if write is not None and write.valid and not write.deleted]
+
+    def gave_up(self, holding: Holding) -> bool:
+        """Return true if a phone gave up its calls after the newest change, so that it may have missed a push."""
+        newest = self.expects(holding.pass_id)
+        return newest is not None and holding.phone.gave_up_at > max(newest.at, self.published_at)
 
     def account(self, explained: dict[int, str]) -> Counter[str]:
         """Account for each change on each phone.

@@ -16,13 +16,11 @@ from infra.local.phones import GaveUpError, HeadlessPhone, HeldPass, Phones
 from infra.local.run import PASS_TYPE_IDENTIFIER, LocalRun
 from tests.soak import ledger as accounts
 from tests.soak.ledger import Ledger, Write
-from tests.soak.plan import Step
+from tests.soak.plan import Plan, Step
 from tests.soak.stage import SoakedStage
 
-PASSES = 40
 POPULAR = 4
 """The first passes, each of which many phones add."""
-FIRST_PHONES = 20
 MOST_PHONES = 60
 BROKEN_SECONDS = 4.0
 SERVER_ERROR = 500
@@ -33,6 +31,7 @@ class Load:
     """The participants of a soak.
 
     Args:
+        plan: what happens.
         stack: the local run.
         stage: its stage.
         ledger: records what happens.
@@ -41,7 +40,13 @@ class Load:
     """
 
     def __init__(
-        self, stack: LocalRun, stage: SoakedStage, ledger: Ledger, population: Phones, http: httpx.AsyncClient
+        self,
+        plan: Plan,
+        stack: LocalRun,
+        stage: SoakedStage,
+        ledger: Ledger,
+        population: Phones,
+        http: httpx.AsyncClient,
     ) -> None:
         self.done: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
@@ -50,10 +55,11 @@ class Load:
         self.faulty: Callable[[], bool] = lambda: False
         """Returns true if something fails now, or did shortly before."""
         run = secrets.token_hex(3).upper()
-        self.passes = [PassId(PASS_TYPE_IDENTIFIER, f"SOAK-{run}-{number:02d}") for number in range(PASSES)]
+        self.passes = [PassId(PASS_TYPE_IDENTIFIER, f"SOAK-{run}-{number:02d}") for number in range(plan.passes)]
         self.unregistered: list[tuple[HeadlessPhone, HeldPass]] = []
         """Registrations that were given up; the phone tries again later."""
         self.unremoved: list[tuple[HeadlessPhone, HeldPass]] = []
+        self._plan = plan
         self._api_url = stack.api_url
         self._apns = stack.apns_control_url
         self._stage = stage
@@ -86,18 +92,18 @@ class Load:
             "renew the certificate": lambda _: asyncio.to_thread(self._stage.renews_the_certificate),
         }
 
-    async def prepare(self, seed: int) -> None:
+    async def prepare(self) -> None:
         """Publish the template, write all passes for the first time, and have the first phones add some."""
         await asyncio.to_thread(self._stage.publishes)
         first = {pass_id: self._ledger.next_write() for pass_id in self.passes}
         await asyncio.to_thread(self._stage.puts_many, first)
         for pass_id, write in first.items():
             self._ledger.wrote(pass_id, write)
-        choice = random.Random(seed)  # noqa: S311 - no secret
-        self._phones += [HeadlessPhone({}) for _ in range(FIRST_PHONES)]
+        choice, phones = random.Random(self._plan.seed), self._plan.phones  # noqa: S311 - no secret
+        self._phones += [HeadlessPhone({}) for _ in range(phones)]
         async with asyncio.TaskGroup() as group:
-            for number, pass_id in enumerate([*self.passes, *self.passes[:POPULAR] * (FIRST_PHONES // 2)]):
-                phone = self._phones[number] if number < FIRST_PHONES else choice.choice(self._phones)
+            for number, pass_id in enumerate([*self.passes, *self.passes[:POPULAR] * (phones // 2)]):
+                phone = self._phones[number] if number < phones else choice.choice(self._phones)
                 group.create_task(self._add_to(phone, pass_id))
 
     async def carry_out(self, step: Step) -> None:
@@ -140,7 +146,7 @@ class Load:
             await self._write(pass_id, self._stage.puts, self._ledger.next_write())
 
     async def _change_many(self, choice: random.Random) -> None:
-        chosen = sorted(choice.sample(self.passes, choice.randint(8, 25)))
+        chosen = sorted(choice.sample(self.passes, choice.randint(len(self.passes) // 5, len(self.passes) * 5 // 8)))
         async with AsyncExitStack() as held:
             for pass_id in chosen:
                 await held.enter_async_context(self._writing[pass_id])
@@ -311,8 +317,9 @@ class Load:
             async with AsyncExitStack() as held:
                 for lock in self._writing.values():
                     await held.enter_async_context(lock)  # a PutItem would remove the touch again
+                begun_at = time.time()
                 await asyncio.to_thread(self._stage.touches)
-                self._ledger.published(revision)
+                self._ledger.published(revision, at=begun_at)
 
     async def _break_template(self, choice: random.Random) -> None:
         """Publish a template without the field that all items have, and repair it some seconds later."""

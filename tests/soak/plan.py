@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 STEPS_PER_SECOND = 5.0
+PASSES = 40
+PHONES = 20
 FAULT_PAUSE_SECONDS = (1.0, 5.0)
 """The shortest and the longest time from the beginning of a fault to that of the next one."""
 FAULT_SECONDS = (3.0, 12.0)
@@ -68,6 +70,8 @@ AWS_FAULTS: Mapping[str, Mapping[str, float]] = {
     "stream read again": {"stream_rereads": 0.2},
     "clocks differ": {"clock_skew_seconds": 2.0},
 }
+LOSSES: Mapping[str, Mapping[str, float]] = {"stream drops records": {"stream_drops": 0.5}}
+"""Faults that AWS does not have, so no plan draws them: with one of them a soak must fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Fault:
     Args:
         at: seconds from the beginning.
         until: seconds from the beginning.
-        kind: of `APNS_FAULTS` or `AWS_FAULTS`.
+        kind: of `APNS_FAULTS`, `AWS_FAULTS` or `LOSSES`.
     """
 
     at: float
@@ -102,21 +106,36 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Load and faults of a soak."""
+    """Load and faults of a soak.
+
+    Args:
+        seconds: the length.
+        seed: what all choices follow from.
+        steps: of the load, in their order.
+        faults: in the order of their beginnings.
+        passes: number of passes.
+        phones: number of phones at the beginning.
+    """
 
     seconds: float
     seed: int
     steps: Sequence[Step]
     faults: Sequence[Fault]
+    passes: int = PASSES
+    phones: int = PHONES
 
     @classmethod
-    def of(cls, seed: int, *, seconds: float, faults: bool = True) -> "Plan":
+    def of(
+        cls, seed: int, *, seconds: float, faults: bool = True, passes: int = PASSES, phones: int = PHONES
+    ) -> "Plan":
         """Draw a plan.
 
         Args:
             seed: the same seed and length make the same plan.
             seconds: the length.
             faults: False for a load without faults.
+            passes: number of passes.
+            phones: number of phones at the beginning.
         """
         load, failing = random.Random(f"load {seed}"), random.Random(f"faults {seed}")  # noqa: S311 - no secrets
         kinds = load.choices(list(LOAD), list(LOAD.values()), k=round(seconds * STEPS_PER_SECOND))
@@ -128,12 +147,12 @@ class Plan:
                 waiting = failing.sample(names := [*APNS_FAULTS, *AWS_FAULTS], len(names))
             drawn.append(Fault(at, min(seconds, at + failing.uniform(*FAULT_SECONDS)), waiting.pop()))
             at += failing.uniform(*FAULT_PAUSE_SECONDS)
-        return cls(seconds, seed, sorted(steps, key=lambda step: step.at), drawn)
+        return cls(seconds, seed, sorted(steps, key=lambda step: step.at), drawn, passes, phones)
 
     @property
     def digest(self) -> str:
         """A short hash by which two runs can be compared."""
-        return hashlib.sha256(repr((self.steps, self.faults)).encode()).hexdigest()[:12]
+        return hashlib.sha256(repr((self.steps, self.faults, self.passes, self.phones)).encode()).hexdigest()[:12]
 
     @property
     def counts(self) -> Counter[str]:

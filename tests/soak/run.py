@@ -98,7 +98,7 @@ async def soak(
                 connections=CONNECTIONS,
             )
         )
-        load = Load(stack, stage, ledger, population, http)
+        load = Load(plan, stack, stage, ledger, population, http)
         cleanup.push_async_callback(asyncio.to_thread, stage.cleans_up, load.passes)
         run = _Run(plan, stage, ledger, population, load, switches, on_progress)
         return await run.play(still_seconds)
@@ -122,7 +122,7 @@ class _Run:
         load.faulty = lambda: bool(self._active) or time.monotonic() < self._faulty_until
 
     async def play(self, still_seconds: float) -> Report:
-        await self._load.prepare(self._plan.seed)
+        await self._load.prepare()
         self._say(f"plan {self._plan.digest}: {len(self._plan.steps)} steps, {len(self._plan.faults)} faults")
         await asyncio.gather(self._switch(), self._play_load())
         await asyncio.to_thread(self._switches.end)
@@ -176,20 +176,20 @@ class _Run:
     # ------------------------------------------------------------ afterwards
 
     async def _settle(self, still_seconds: float) -> bool:
-        """Wait until every phone shows everything, or nothing more happens; returns whether all do."""
+        """Wait until every phone shows what it can show, or nothing more happens; returns true if none is behind."""
         await self._population.settle()
         for _ in range(5):
             with contextlib.suppress(GaveUpError):
                 await self._load.finish()
                 break
         seen, since = -1, time.monotonic()
-        while self._ledger.behind() or self._population.busy:
+        while self._ledger.awaited() or self._population.busy:
             if (shown := self._population.counts.requests) != seen:
                 seen, since = shown, time.monotonic()
             if time.monotonic() - since > still_seconds:
-                return not self._ledger.behind()
+                break
             await asyncio.sleep(TICK_SECONDS)
-        return True
+        return not self._ledger.behind()
 
     async def _explain(self) -> tuple[dict[int, str], list[str]]:
         """Find out why phones are behind: by what the stage knows, or by what the phone gets when it asks."""
@@ -204,30 +204,32 @@ class _Run:
                 explained[id(holding)] = accounts.REFUSED
             else:
                 asked.append(holding)
-        gave_up = [holding for holding in asked if holding.phone.gave_up]
+        gave_up = [holding for holding in asked if self._ledger.gave_up(holding)]
         for phone in {id(holding.phone): holding.phone for holding in asked}.values():
             self._population.update(phone, PASS_TYPE_IDENTIFIER)
         await self._population.settle()
         behind = {id(holding) for holding in self._ledger.behind()}
+        await asyncio.gather(*(self._refresh(holding) for holding in asked if id(holding) in behind))
+        never = {id(holding) for holding in self._ledger.behind()}
         lost: list[str] = []
         for holding in asked:
+            if holding in gave_up and id(holding) not in never:
+                explained[id(holding)] = accounts.GAVE_UP_DOWNLOAD if id(holding) in behind else accounts.GAVE_UP_LIST
+                continue
+            explained[id(holding)] = accounts.LOST
             if id(holding) not in behind:
-                if holding in gave_up:
-                    explained[id(holding)] = accounts.GAVE_UP_LIST
-                    continue
-                lost.append(f"{self._described(holding)}: no push, and shown only when the phone asked")
-                explained[id(holding)] = accounts.LOST
-                continue
-            held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
-            with contextlib.suppress(GaveUpError):
-                await self._population.download(holding.phone, held)
-            current = holding not in self._ledger.behind()
-            if holding in gave_up and current:
-                explained[id(holding)] = accounts.GAVE_UP_DOWNLOAD
-                continue
-            what = "not listed, and downloaded only when asked" if current else "not even downloaded"
+                what = "no push, and shown only when the phone asked"
+            elif id(holding) not in never:
+                what = "not listed, and downloaded only when the person refreshed"
+            else:
+                what = "not even downloaded"
             lost.append(f"{self._described(holding)}: {what}")
         return explained, lost
+
+    async def _refresh(self, holding: Holding) -> None:
+        held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
+        with contextlib.suppress(GaveUpError):
+            await self._population.download(holding.phone, held)
 
     def _described(self, holding: Holding) -> str:
         newest = self._ledger.expects(holding.pass_id)

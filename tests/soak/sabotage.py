@@ -18,21 +18,18 @@ from chalicelib.aws.tables import versions
 from chalicelib.flows import change, push_worker, register
 from chalicelib.updates import changes
 from infra.core.terminal import write_text
+from infra.local.processes import PROJECT
 from infra.local.run import LocalRun, local_run
 from infra.stage import aws
 from tests.schedules.mutations import MUTATIONS, Edit, edited
-from tests.soak.__main__ import FOLDER
 from tests.soak.plan import Plan
 from tests.soak.run import Report, soak
 
+FOLDER = PROJECT / ".passwire" / "sabotage"
+CHANGED = "changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]"
 DEFECTS: Mapping[str, Sequence[Edit]] = {
     "drop one stream record in ten": (
-        Edit(
-            change,
-            "changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]",
-            "changed = [e for e in batch.entries if isinstance(e, RefusedRecord) or e.count]\n"
-            "        changed = [e for e in changed if not e.sequence_number.endswith('7')]",
-        ),
+        Edit(change, CHANGED, f"{CHANGED}\n        changed = [e for e in changed if e.sequence_number[-1] != '7']"),
     ),
     "acknowledge messages without pushing": (
         Edit(push_worker, "            failed.extend(self._pushed(due, deadline=deadline))\n", "            pass\n"),
@@ -44,7 +41,7 @@ DEFECTS: Mapping[str, Sequence[Edit]] = {
             "        if not deleted and not change.first_issue:\n"
             "            early = Target(set(self._find_devices(change, modified_at=0)), change.written_at)\n"
             "            self._send_pushes(change.pass_id.pass_type_identifier, early, deadline=time.monotonic() + 5)\n"
-            "            time.sleep(0.7)\n"
+            "            time.sleep(3)\n"
             "        version = stamp(\n",
         ),
         Edit(
@@ -74,6 +71,8 @@ DEFECTS: Mapping[str, Sequence[Edit]] = {
         ),
     ),
 }
+STILL_SECONDS = 10.0
+"""A soak of a broken service waits for phones that will never show anything, so not for long."""
 
 
 @contextlib.contextmanager
@@ -130,8 +129,8 @@ def main() -> int:
     with local_run(FOLDER, on_progress=lambda _: None, fresh=True) as stack:
         for defect in chosen.defect or DEFECTS:
             with sabotaged(stack, defect, package=FOLDER / "package" / "functions.zip"):
-                plan = Plan.of(chosen.seed, seconds=chosen.seconds)
-                report = asyncio.run(soak(stack, plan, on_progress=lambda _: None))
+                plan = Plan.of(chosen.seed, seconds=chosen.seconds, passes=20, phones=10)
+                report = asyncio.run(soak(stack, plan, on_progress=lambda _: None, still_seconds=STILL_SECONDS))
             noticed = notices(report)
             unnoticed += not noticed
             write_text(f"{defect}: {noticed or 'NOT NOTICED'}")

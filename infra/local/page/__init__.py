@@ -1,8 +1,10 @@
 """The page of the local run: simulated iPhones in a browser, and what the service, APNs and the phones do.
 
     delivery.py    what APNs keeps for a phone that is off
-    phones.py      the phones: their screens, passes and notifications, saved between runs
+    phones.py      what a person does with the phones, and their timeline
+    shown_phone.py one phone: its screen, passes and notifications, saved between runs
     feed.py        brings accepted pushes from the APNs stand-in to the phones
+    device_logs.py what devices report to the service's log
     items.py       pass items for the form
     guard.py       checks of the Host and Origin headers, and the headers of every response
     views.py       values that the HTML templates arrange

@@ -23,13 +23,15 @@ from starlette.staticfiles import StaticFiles
 from chalicelib.core.errors import PasswireError
 from chalicelib.core.identifiers import PassId
 from chalicelib.preview import script, stylesheet
+from infra.local.page.device_logs import DeviceLogFeed
 from infra.local.page.faults import SWITCHES, StandInFaults
 from infra.local.page.feed import PushFeed
 from infra.local.page.guard import Guard
 from infra.local.page.handle import PHONES_FILE
 from infra.local.page.items import Items, describe_changes, new_pass_id
 from infra.local.page.live import Live
-from infra.local.page.phones import PassKey, Phones, PhonesError, Screen
+from infra.local.page.phones import Phones, PhonesError
+from infra.local.page.shown_phone import PassKey, Screen
 from infra.local.page.views import FOLDER, Drawings, environment
 from infra.local.phone import PhoneEvent
 from infra.stage.aws import explain
@@ -60,7 +62,8 @@ class _PageApp:
         self._live = Live(secrets.token_hex(8))
         self._phones = Phones(folder / PHONES_FILE, self._live.publish)
         self._faults = StandInFaults(description["apns_control_url"])
-        self._items = Items(Stage.open(description["stage"]))
+        self._stage = Stage.open(description["stage"])
+        self._items = Items(self._stage)
         self._drawings = Drawings()
         self._templates = environment()
 
@@ -86,6 +89,7 @@ class _PageApp:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._live.start()
         PushFeed(self._description["apns_control_url"], self._phones.deliver).start()
+        DeviceLogFeed(self._stage, lambda text: self._phones.note("API", PhoneEvent("log", text))).start()
         watching = asyncio.create_task(self._watch())
         yield
         watching.cancel()

@@ -4,39 +4,24 @@ Each phone works on a thread of its own, so that one that waits for the service 
 are saved in a private file, since the registrations of a run survive its restart, too.
 """
 
-import json
 import threading
 import time
-from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import StrEnum
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chalicelib.core.errors import PasswireError
 from chalicelib.preview import OpenedPass, notification_html
-from infra.core.private_files import open_private
-from infra.local.page.delivery import WaitingPushes
+from infra.local.page.shown_phone import PassKey, Screen, ShownPhone, Update, read_phones, save_phones
 from infra.local.phone import InstalledPass, Phone, PhoneError, PhoneEvent
 from infra.local.verification import PassError
 
 MAX_PHONES = 12
 MAX_EVENTS = 300
-MAX_NOTIFICATIONS = 4
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "ja": "日本語", "ar": "العربية"}
-
-PassKey = tuple[str, str]
-"""Pass type identifier and serial number."""
-
-
-class Screen(StrEnum):
-    """Screens of a phone."""
-
-    LOCKED = "locked"
-    WALLET = "wallet"
 
 
 class PhonesError(PasswireError):
@@ -62,63 +47,6 @@ class Happening:
     event: PhoneEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """A downloaded change, for a notification on the lock screen.
-
-    Args:
-        at: epoch seconds.
-        before: the archive that the phone had.
-        after: the archive that it downloaded.
-    """
-
-    at: float
-    before: bytes = field(repr=False)
-    after: bytes = field(repr=False)
-
-    @property
-    def key(self) -> str:
-        """Identity of the notification on its phone."""
-        return f"{self.at:.6f}"
-
-
-@dataclass
-class ShownPhone:
-    """One phone.
-
-    Args:
-        number: of the phone, from 1.
-        phone: uses the service.
-        is_on: whether it is connected to APNs.
-        screen: what it shows.
-        selected: the pass that Wallet shows; None for none.
-        updates: changes whose notification is on the lock screen, newest first.
-        waiting: what APNs keeps for it while it is off.
-        problem: why the last action failed; empty if it did not.
-        unregistered: passes whose registration was deleted on the server only.
-    """
-
-    number: int
-    phone: Phone
-    is_on: bool = True
-    screen: Screen = Screen.WALLET
-    selected: PassKey | None = None
-    updates: deque[Update] = field(default_factory=lambda: deque(maxlen=MAX_NOTIFICATIONS))
-    waiting: WaitingPushes = field(default_factory=WaitingPushes)
-    problem: str = ""
-    unregistered: set[PassKey] = field(default_factory=set)
-    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1), repr=False)
-
-    @property
-    def name(self) -> str:
-        return f"iPhone {self.number}"
-
-    @property
-    def shown_pass(self) -> InstalledPass | None:
-        """The pass that Wallet shows."""
-        return self.phone.passes.get(self.selected) if self.selected is not None else None
-
-
 class Phones:
     """All phones of the page.
 
@@ -134,8 +62,8 @@ class Phones:
         self._phones: dict[int, ShownPhone] = {}
         self._events: deque[Happening] = deque(maxlen=MAX_EVENTS)
         self._number = self._last_phone = 0
-        for content in _read(file):
-            self._restore(content)
+        for shown in read_phones(file):
+            self._put(shown)
         if not self._phones:
             self.add("en")
 
@@ -175,7 +103,7 @@ class Phones:
         with self._lock:
             if len(self._phones) >= MAX_PHONES:
                 raise PhonesError(f"there are {MAX_PHONES} phones; remove one, or use `passwire phones` for many")
-            shown = self._put(self._last_phone + 1, Phone(language=language))
+            shown = self._put(ShownPhone(self._last_phone + 1, Phone(language=language)))
         self._changed()
         return shown
 
@@ -342,11 +270,10 @@ class Phones:
 
         return shown.worker.submit(run)
 
-    def _put(self, number: int, phone: Phone) -> ShownPhone:
-        shown = ShownPhone(number, phone)
-        phone.on_event = lambda event: self.note(shown.name, event, phone=number)
-        self._phones[number] = shown
-        self._last_phone = max(self._last_phone, number)
+    def _put(self, shown: ShownPhone) -> ShownPhone:
+        shown.phone.on_event = lambda event: self.note(shown.name, event, phone=shown.number)
+        self._phones[shown.number] = shown
+        self._last_phone = max(self._last_phone, shown.number)
         return shown
 
     def _changed(self, number: int | None = None) -> None:
@@ -355,57 +282,4 @@ class Phones:
 
     def _save(self) -> None:
         with self._lock:
-            content = json.dumps([_saved(shown) for shown in self._phones.values()])
-            unfinished = self._file.with_suffix(".unfinished")
-            with open_private(unfinished, "wb") as file:
-                file.write(content.encode())
-            unfinished.replace(self._file)
-
-    def _restore(self, content: Mapping[str, Any]) -> None:
-        language = content["language"]
-        passes = [
-            InstalledPass.open(
-                b64decode(saved["archive"]), language=language, last_modified=saved["last_modified"], verify=False
-            )
-            for saved in content["passes"]
-        ]
-        phone = Phone(
-            language=language,
-            device_library_identifier=content["device_library_identifier"],
-            push_token=content["push_token"],
-            passes={(saved.pass_type_identifier, saved.serial_number): saved for saved in passes},
-            tags=dict(content["tags"]),
-        )
-        shown = self._put(content["number"], phone)
-        shown.is_on = content["is_on"]
-        shown.selected = next(iter(phone.passes), None)
-        for topic, (count, expiration) in content["waiting"].items():
-            shown.waiting.counts[topic] = count
-            shown.waiting.expirations[topic] = float(expiration)
-
-
-def _saved(shown: ShownPhone) -> dict[str, Any]:
-    return {
-        "number": shown.number,
-        "language": shown.phone.language,
-        "is_on": shown.is_on,
-        "device_library_identifier": shown.phone.device_library_identifier,
-        "push_token": shown.phone.push_token,
-        "tags": dict(shown.phone.tags),
-        "passes": [
-            {"archive": b64encode(installed.archive).decode(), "last_modified": installed.last_modified}
-            for installed in list(shown.phone.passes.values())
-        ],
-        "waiting": {
-            topic: [count, str(shown.waiting.expirations[topic])] for topic, count in shown.waiting.counts.items()
-        },
-    }
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
-    """Return the saved phones; none if the file is missing or damaged."""
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return []
-    return content if isinstance(content, list) else []
+            save_phones(self._file, self._phones.values())

@@ -9,7 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chalicelib.preview import Card, OpenedPass, cards_of, notification_html
-from infra.local.page.phones import LANGUAGES, PassKey, Screen, ShownPhone
+from infra.local.page.phones import LANGUAGES
+from infra.local.page.shown_phone import PassKey, Screen, ShownPhone
 from infra.local.phone import InstalledPass
 
 FOLDER = Path(__file__).parent

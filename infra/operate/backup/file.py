@@ -23,8 +23,12 @@ from infra.core.private_files import open_private
 from infra.operate.backup.errors import BackupError
 
 VERSION = 1
+DAMAGES = (gzip.BadGzipFile, zlib.error, EOFError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
+"""Errors of reading a file that is damaged, or not a backup."""
 KINDS = ("versions", "templates", "images", "passes", "devices", "registrations")
 """In the order in which they are restored."""
+MAX_LINE_BYTES = 100_000_000
+"""Limit for one item; a template has at most 64 MB (`chalicelib/aws/templates.py`), a third more as base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,9 @@ def verify(path: Path) -> Contents:
     trailer: dict[str, Any] = {}
     try:
         with gzip.open(path, "rb") as lines:
-            for line in lines:
+            for line in iter(lambda: lines.readline(MAX_LINE_BYTES + 1), b""):
+                if len(line) > MAX_LINE_BYTES:
+                    raise BackupError(f"{path}: has a line of over {MAX_LINE_BYTES:,} bytes; not a backup")
                 if trailer:
                     raise BackupError(f"{path}: has data after its last line; it was not written by this command")
                 content = json.loads(line)
@@ -112,13 +118,14 @@ def verify(path: Path) -> Contents:
                 else:
                     counts[content["kind"]] += 1
                 digest.update(line)
-    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+        found = Contents(str(header["stage"]), str(header["begun_at"]), dict(counts)) if trailer else None
+    except DAMAGES as error:
         raise BackupError(f"{path}: damaged, or not a backup ({error}); nothing was written") from None
-    if not trailer:
+    if found is None:
         raise BackupError(
             f"{path}: ends too early; the backup was interrupted or only partly copied; nothing was written"
         )
-    return Contents(str(header["stage"]), str(header["begun_at"]), dict(counts))
+    return found
 
 
 def read(path: Path, kind: str) -> Iterator[dict[str, Any]]:

@@ -31,6 +31,8 @@ IGNORED_PREFIX = "passwire_"
 ATTRIBUTES = ("pass_id", "template", "voided", "delete_after", "authentication_token")
 MAPS = ("fields", "overrides", "images", "attributes")
 SERIAL_NUMBER = "serial_number"
+ROUNDED_NUMBER = re.compile(r"[1-9](\.[0-9]+)?E\+[0-9]+")
+"""A long number as spreadsheets write it, such as `1.23457E+12`: its last digits are lost."""
 CHECKED_BY_PARSE = frozenset({"pass_id", "template", "voided", "fields", "overrides", "images", "authentication_token"})
 """Attributes whose numbers `PassItem.parse` checks."""
 
@@ -238,9 +240,15 @@ class Columns:
     def _refuse_leftovers(self, values: Mapping[str, object]) -> None:
         """Refuse formulas and error values of spreadsheets in columns that are not ignored."""
         for column, value in values.items():
-            if not isinstance(value, str) or not value.startswith(("=", "#")) or not self._targets[column][0]:
+            target = self._targets[column][0]
+            if not isinstance(value, str) or not target:
                 continue
-            if problem := spreadsheet_leftover(value):
+            if target in (SERIAL_NUMBER, "pass_id") and ROUNDED_NUMBER.fullmatch(value):
+                raise RefusedError(
+                    f"column {column!r}: {value!r} is a number that a spreadsheet has rounded; format the column as "
+                    "text there, and write the whole number"
+                )
+            if value.startswith(("=", "#")) and (problem := spreadsheet_leftover(value)):
                 raise RefusedError(
                     f"column {column!r}: {value[:MAX_SHOWN]!r} {problem}; write the value itself, as plain text"
                 )

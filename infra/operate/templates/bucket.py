@@ -20,6 +20,7 @@ from chalicelib.aws.templates import (
     packaged_names,
     pointer_key,
     read_folder,
+    read_history,
     read_pointer,
     revision_key,
     unpack,
@@ -34,6 +35,8 @@ from infra.operate.templates.folder import DESIGNER_SUFFIX, write_folder
 from infra.stage import aws
 from infra.stage.stage import Stage
 
+MAX_HISTORY = 20
+"""The number of rollbacks that can follow each other without naming a revision."""
 DESIGNER_SETTINGS = {"automaticallyGenerateCompatiblePass": False, "designerVersion": "1.0"}
 """Content of tooling.json as Pass Designer 1.0 writes it."""
 
@@ -153,7 +156,7 @@ class TemplatesBucket:
         if before != revision:
             key = revision_key(name, revision)
             self._client.upload_fileobj(BytesIO(pack(files)), self._name, key, Callback=on_progress)
-            self._point_to(name, revision)
+            self._point_to(name, revision, after=before)
         return PushedRevision(revision, before)
 
     def find(self, name: str, revision: str | None) -> Template:
@@ -161,7 +164,8 @@ class TemplatesBucket:
 
         Args:
             name: name of the template.
-            revision: the revision; None for the one that was pushed before the current one.
+            revision: the revision; None for the one that was current before the current one, and that no rollback has
+                replaced since.
 
         Raises:
             RevisionMissingError: there is no such revision.
@@ -169,8 +173,9 @@ class TemplatesBucket:
         """
         stored = [each.revision for each in self.revisions(name)]
         if revision is None:
-            current = self._current(name)
+            current, history = self._current(name), self._history(name)
             older = stored[stored.index(current) + 1 :] if current in stored else stored
+            older = [each for each in reversed(history) if each in stored and each != current] or older
             if not older:
                 raise RevisionMissingError(f"template {name}: no revision was pushed before the current one")
             revision = older[0]
@@ -182,7 +187,7 @@ class TemplatesBucket:
         """Make a stored revision the current one."""
         before = self._current(template.name)
         if before != template.revision:
-            self._point_to(template.name, template.revision)
+            self._point_to(template.name, template.revision, after=before)
         return PushedRevision(template.revision, before)
 
     def delete(self, name: str) -> None:
@@ -273,11 +278,25 @@ class TemplatesBucket:
                     found[name].revisions.append(StoredRevision(revision, entry["LastModified"]))
         return found
 
-    def _point_to(self, name: str, revision: str) -> None:
+    def _point_to(self, name: str, revision: str, *, after: str | None) -> None:
+        """Make a revision current.
+
+        A revision that was current before ends the history there: a rollback leaves out what it has replaced.
+
+        Args:
+            name: name of the template.
+            revision: the revision.
+            after: the one that is current until now.
+        """
+        history = self._history(name)
+        if revision in history:
+            history = history[: history.index(revision)]
+        elif after is not None:
+            history = [*history, after][-MAX_HISTORY:]
         self._client.put_object(
             Bucket=self._name,
             Key=pointer_key(name),
-            Body=write_pointer(revision),
+            Body=write_pointer(revision, history),
             ContentType="application/json",
         )
 
@@ -294,12 +313,20 @@ class TemplatesBucket:
     def _current(self, name: str) -> str | None:
         """Return the current revision; None if the pointer is missing or invalid, so that a push repairs it."""
         try:
-            body = self._client.get_object(Bucket=self._name, Key=pointer_key(name))["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
-                return None
-            raise
-        try:
-            return read_pointer(name, body)
+            return read_pointer(name, self._pointer(name))
         except TemplateError:
             return None
+
+    def _history(self, name: str) -> Sequence[str]:
+        """Return the revisions to which rollbacks return, the oldest first."""
+        return read_history(self._pointer(name))
+
+    def _pointer(self, name: str) -> bytes:
+        """Return the object that names the current revision; empty if it is missing."""
+        try:
+            body: bytes = self._client.get_object(Bucket=self._name, Key=pointer_key(name))["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return b""
+            raise
+        return body

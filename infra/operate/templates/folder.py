@@ -224,7 +224,7 @@ def _member(folder: Path, path: Path) -> _Member | None:
 
 def _zipped(members: list[zipfile.ZipInfo]) -> Iterator[_Member | None]:
     """Yield the files of a zip, with paths relative to the one folder that contains them all, if there is one."""
-    files = [member for member in members if not member.is_dir()]
+    files = [member for member in members if not member.filename.endswith("/")]  # is_dir() fails for an empty name
     tops = {member.filename.partition("/")[0] for member in files if not member.filename.startswith(_MAC_METADATA)}
     top = tops.pop() + "/" if len(tops) == 1 else ""
     prefix = top if top.endswith((f"{DESIGNER_SUFFIX}/", f"{SUFFIX}/")) else ""

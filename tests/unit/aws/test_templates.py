@@ -20,6 +20,7 @@ from chalicelib.aws.templates import (
     pack,
     packaged_names,
     pointer_key,
+    read_history,
     read_pointer,
     revision_key,
     unpack,
@@ -201,3 +202,15 @@ def test_revision_that_unpacks_to_too_much_is_refused() -> None:
         archive.writestr("zeros", bytes(65_000_000))
     with pytest.raises(TemplateError, match="65,000,000 bytes"):
         unpack("t", packed.getvalue())
+
+
+def test_pointer_has_the_revisions_to_which_rollbacks_return() -> None:
+    assert read_history(write_pointer("c", ["a", "b"])) == ["a", "b"]
+    assert read_pointer("t", write_pointer("c", ["a", "b"])) == "c"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"revision": "a"}', b'{"history": 7}', b'{"history": [7, "../x", null]}']
+)
+def test_pointer_without_history_has_none(body: bytes) -> None:
+    assert read_history(body) == []

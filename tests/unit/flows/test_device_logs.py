@@ -51,6 +51,11 @@ def test_secret_in_a_message_is_replaced_by_the_hash_that_other_lines_have(messa
     assert json.loads(line)["message"] == message.format(f"<{log.hash_secret(secret)}>")
 
 
+def test_secret_that_is_not_valid_unicode_is_replaced() -> None:
+    (line,) = logged_lines(["(for device \ud800)"])
+    assert "ud800" not in line
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -1,9 +1,13 @@
 """Tests of downloads: authorization, conditions, validators, and the token in the pass."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from chalicelib.aws.clocks import Clocks
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
@@ -15,6 +19,7 @@ from chalicelib.flows.recent_versions import RecentVersions
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.updates.conditional import Conditions
+from chalicelib.updates.events import Event
 from chalicelib.updates.fan_outs import FanOutProgress
 from tests.schedules.memory import Memory
 
@@ -33,6 +38,7 @@ class Service:
         self.failures: list[Exception] = []
         self.seconds = 0.0
         self.recent = RecentVersions(Clocks(clock=lambda: NOW + self.seconds, timer=lambda: self.seconds))
+        self.publish: Callable[[Event], object] | None = None
 
     def has_item(self, **attributes: object) -> None:
         self.rows.items[PASS] = {"pass_id": str(PASS), "template": "t", **attributes}
@@ -46,7 +52,10 @@ class Service:
     def downloads(self, token: str = DERIVED_TOKEN, conditions: Conditions | None = None) -> Download:
         builder = cast("PassBuilder", SimpleNamespace(build=self._build))
         failures = cast("FailedDownloads", SimpleNamespace(note=self._note))
-        downloader = Downloader(self.rows.store(), KEYS, builder, failures, window_seconds=25, recent=self.recent)
+        store = self.rows.store()
+        downloader = Downloader(
+            store, KEYS, builder, failures, window_seconds=25, recent=self.recent, publish=self.publish
+        )
         return downloader.download(
             pass_id=PASS,
             authorization=f"ApplePass {token}",
@@ -169,3 +178,35 @@ def test_recent_pass_is_not_sent_with_another_token(service: Service) -> None:
     service.downloads()
     with pytest.raises(UnauthorizedError):
         service.downloads("x" * 32)
+
+
+def test_download_is_an_event_if_the_stage_wants_it(service: Service) -> None:
+    published: list[Event] = []
+    service.publish = published.append
+    service.is_stamped(NOW - 100)
+    first = service.downloads().validators
+    service.downloads(conditions=Conditions(if_none_match=first.etag))
+    with pytest.raises(UnauthorizedError):
+        service.downloads("0" * 32)
+    assert [(event.name, event.detail["modified"]) for event in published] == [
+        ("pass.downloaded", True),
+        ("pass.downloaded", False),
+    ]
+    schema = Path(__file__).parents[3] / "docs" / "reference" / "events" / "pass.downloaded.json"
+    for event in published:
+        Draft202012Validator(json.loads(schema.read_text())).validate(json.loads(event.encode()))
+        assert DERIVED_TOKEN not in event.encode()
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("away"), ["refused"]])
+def test_event_that_is_not_sent_fails_no_download(
+    service: Service, answer: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def publish(_: Event) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    service.publish = publish
+    assert service.downloads().pkpass
+    assert "download_not_published" in capsys.readouterr().out

@@ -55,7 +55,7 @@ def test_age_counts_from_before_the_read() -> None:
 
 def test_newer_version_replaces_the_signed_pass() -> None:
     machine = Machine()
-    signed = RecentPass(b"pass", AuthenticationToken("t" * 32), "https://a.example")
+    signed = RecentPass(b"pass", AuthenticationToken("t" * 32), "https://a.example", "boarding")
     machine.recent.keep(PASS_ID, VERSION, read_at=machine.recent.now(), signed=signed)
     newer = Version(1_800_000_001, revision=4, fanned_out=True)
     machine.recent.keep(PASS_ID, newer, read_at=machine.recent.now())

@@ -39,6 +39,10 @@ def test_value_of_a_secret_is_not_in_its_text_or_repr(kind: type) -> None:
     assert "s3cret" not in f"{kind('s3cret-' * 4)} {kind('s3cret-' * 4)!r}"
 
 
+def test_secret_that_is_not_valid_unicode_has_a_hash() -> None:
+    assert log.hash_secret("\ud800") != log.hash_secret("\ud801")
+
+
 def test_message_with_line_breaks_is_written_as_one_line(lines: Any) -> None:  # noqa: ANN401
     log.event("device_log", message='first\nsecond\x1b[2J\u2028{"event": "forged"}')
     (line,) = lines()

@@ -12,7 +12,7 @@ from chalicelib.updates.recent import CACHE_SECONDS, PUSH_DELAY_SECONDS, RecentP
 TOKEN = AuthenticationToken("t" * 32)
 URL = "https://a.example"
 VERSION = Version(1_800_000_000, revision=3, fanned_out=True)
-RECENT = RecentVersion(VERSION, 1_800_000_005.0, RecentPass(b"pass", TOKEN, URL))
+RECENT = RecentVersion(VERSION, 1_800_000_005.0, RecentPass(b"pass", TOKEN, URL, "boarding"))
 times = st.integers(1_799_999_990, 1_800_000_010)
 
 

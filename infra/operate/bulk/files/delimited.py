@@ -47,7 +47,7 @@ class CsvFile(TextFile):
                 lines.give_back([first])
             self._delimiter = self._separator[2] if self._separator else self._detect_delimiter()
             header = _record(lines, self._delimiter)
-        if header is None or header.cells is None or not any(header.cells):
+        if header is None or header.cells is None or not any(name.strip() for name in header.cells):
             raise FileError(f"{path}: the first line must contain the column names; nothing was written")
         self._header = header
         names = [name.strip().strip("\ufeff") for name in header.cells]

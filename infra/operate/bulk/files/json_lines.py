@@ -20,13 +20,20 @@ class JsonLinesFile(TextFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         found: dict[str, None] = {}
+        first: Row | None = None
         for row in self.rows():
+            first = first or row
             found.update(dict.fromkeys(row.values or _members(row.text)))
             if len(found) > MAX_COLUMNS:
                 raise FileError(
                     f"{path}, line {row.line}: more than {MAX_COLUMNS:,} different keys up to this line; each key is a "
                     "column, so use the same keys in every line"
                 )
+        if first is not None and not found:
+            raise FileError(
+                f"{path}, line {first.line}: {first.problem or 'has no members'}; write one JSON object per line, such "
+                'as {"serial_number": "7K2M9Q", "gate": "B22"}'
+            )
         self._columns = tuple(found)
 
     @property

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from infra.operate.bulk.files.base import FileError, Row, RowFile
+from infra.operate.bulk.files.base import FileError, Row, RowFile, readable
 
 
 class ParquetFile(RowFile):
@@ -19,13 +19,10 @@ class ParquetFile(RowFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        arrow, self._parquet = import_parquet()
-        try:
-            with self._parquet.ParquetFile(path) as file:
-                self._columns = tuple(map(str, file.schema_arrow.names))
-                self.size = file.metadata.num_rows
-        except (arrow.ArrowException, OSError) as error:
-            raise FileError(f"{path}: not a Parquet file ({error}); export it again") from None
+        _, self._parquet = import_parquet()
+        with readable(path, "not a Parquet file"), self._parquet.ParquetFile(path) as file:
+            self._columns = tuple(map(str, file.schema_arrow.names))
+            self.size = file.metadata.num_rows
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -33,7 +30,7 @@ class ParquetFile(RowFile):
 
     def rows(self) -> Iterator[Row]:
         number = line = 0
-        with self._parquet.ParquetFile(self.path) as file:
+        with readable(self.path, "a damaged Parquet file"), self._parquet.ParquetFile(self.path) as file:
             for batch in file.iter_batches(self.ROWS_AT_ONCE):
                 for found in batch.to_pylist():
                     line += 1

@@ -78,12 +78,12 @@ def test_up_can_be_used_from_outside_and_ctrl_c_ends_all_processes(up: Up) -> No
         [*COMMAND, "up", "--folder", str(up.folder)], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert second.returncode == 1
-    assert re.fullmatch(r"error: .*\n", second.stderr), second.stderr
+    assert re.fullmatch(r"error: a local run is active in .* already; stop it, or .*\n", second.stderr), second.stderr
 
     started = up.started()
     assert started
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(30) == 0
+    assert up.process.wait(30) == 130
     _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive
     assert not (up.folder / "local.json").exists()
@@ -99,10 +99,12 @@ def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path) -> No
     pass_id = "pass.com.acme.tickets/KEPT-1"
     said: list[str] = []
     descriptions = []
+    packaged_at = []
     for _ in range(2):
         with local_run(tmp_path, on_progress=said.append, any_pass_type=True) as stack:
             stack.use()
             descriptions.append(stack)
+            packaged_at.append((tmp_path / "package" / "functions.zip").stat().st_mtime_ns)
             passes = boto3.resource("dynamodb").Table(stack.tables["passes"])
             revision = len(descriptions)
             if revision == 2:
@@ -116,6 +118,8 @@ def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path) -> No
             phone.close()
     assert descriptions[0] == descriptions[1]
     assert said.count(ISSUED) == 1
+    assert packaged_at[0] == packaged_at[1]
+    assert not [line for line in said if "warning" in line or "role" in line]
     with local_run(tmp_path, on_progress=said.append, fresh=True) as stack:
         stack.use()
         assert stack.aws_endpoint_url == descriptions[0].aws_endpoint_url

@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from chalicelib.aws.templates import read_folder
 from chalicelib.core.errors import PasswireError
 from infra.commands import app, main
+from infra.local.processes import PROJECT
 from infra.operate.templates.folder import zipped_folder
 from tests.support.reference import command_tree, confirmation, exit_codes
 
@@ -24,6 +27,7 @@ TEMPLATE = "chalicelib/templates/boarding.pass"
 ARGUMENTS: dict[str, list[str]] = {
     "backup": ["--to", "b.gz"],
     "restore": ["--from", "b.gz"],
+    "events replay": ["--since", "2h"],
     "cert request": ["pass.com.acme.boarding"],
     "cert import": ["pass.com.acme.boarding", "README.md"],
     "cert rotate": ["pass.com.acme.boarding", "README.md"],
@@ -246,6 +250,20 @@ def test_help_names_exit_codes_other_than_0_and_1(name: str) -> None:
         (["pass", "import", "x.xls"], "save it as .xlsx"),
         (["pass", "export", "x.xlsx"], "must end in one of .csv, .jsonl, .parquet"),
         (["pass", "import", "-", "--format", "pdf"], "must end in one of"),
+        (["pass", "issue", "--type", "BAD", "--template", "boarding"], "not a valid pass type identifier"),
+        (["pass", "issue", PASS, "--template", "../x"], "is not a template name"),
+        (["pass", "import", "x.csv", "--template", "../x"], "is not a template name"),
+        (["pass", "list", "--type", "BAD"], "not a valid pass type identifier"),
+        (["pass", "list", "--template", "../x"], "is not a template name"),
+        (["pass", "link", "--all", "--type", "BAD", "--output", "x.csv"], "not a valid pass type identifier"),
+        (["push", "stop", "--type", "BAD", "--drop", "--yes"], "not a valid pass type identifier"),
+        (["push", "resume", "--type", "BAD"], "not a valid pass type identifier"),
+        (["push", "removals", "discard", "--type", "BAD"], "not a valid pass type identifier"),
+        (["simulate", "--phones", "9", "--set", "X=1"], "give NAME=VALUE"),
+        (["env", "No Stage"], "24 lower case letters"),
+        (["-s", "No Stage", "env"], "24 lower case letters"),
+        (["up", "--port", "65536"], "65535"),
+        (["template", "push", TEMPLATE, "--rate", "0", "--stage", "dev"], "0.1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -262,6 +280,12 @@ def test_invalid_value_ends_with_2_and_is_named(arguments: list[str], message: s
         (["pass", "export", "no-such-folder/x.csv"], "there is no folder no-such-folder"),
         (["pass", "export", "README.md/x.csv"], "there is no folder README.md"),
         (["template", "check", "no-such.pass"], "not a template"),
+        (["image", "put", "no-such.png", "--stage", "dev"], "no-such.png: no such file"),
+        (["cert", "import", "pass.com.acme.boarding", "infra", "--stage", "dev"], "is a folder; give a file"),
+        (["template", "pull", "boarding", "--into", "no-such-folder"], "there is no such folder"),
+        (["simulate", "--phones", "9", "--output", "no-such-folder/x.svg"], "there is no folder no-such-folder"),
+        (["stats", "--plot", "no-such-folder/x.svg"], "there is no folder no-such-folder"),
+        (["ci", "github", "--repository", "acme", "--stage", f"dev={'1' * 12}"], "repository 'acme'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -289,3 +313,16 @@ def test_table_that_does_not_fit_becomes_blocks(capsys: pytest.CaptureFixture[st
     assert done.exit_code == 0
     assert max(map(len, done.output.splitlines())) <= 60
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_ends_with_130_and_without_a_traceback() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "infra", "stages"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=PROJECT) as loading:
+        assert loading.stderr is not None
+        printed = []
+        for line in loading.stderr:
+            printed.append(line)
+            if "typer" in line:
+                loading.send_signal(signal.SIGINT)
+    assert loading.returncode == 130
+    assert "Traceback" not in "".join(printed)

@@ -1,6 +1,7 @@
 """Tests of the rule for files that commands write and read."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def test_standard_input_becomes_a_private_file(monkeypatch: pytest.MonkeyPatch) 
 
 def test_files_to_read_must_exist_and_only_one_is_standard_input(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    check_inputs(tmp_path / "a", Path("-"), None)
+    os.mkfifo(tmp_path / "pipe")
+    check_inputs(tmp_path / "a", tmp_path / "pipe", Path("-"), None)
     with pytest.raises(PathError, match="b: no such file"):
         check_inputs(tmp_path / "a", tmp_path / "b")
     with pytest.raises(PathError, match="is a folder; give a file"):

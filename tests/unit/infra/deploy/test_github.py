@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
-from infra.deploy.errors import DeployError
+from infra.core.errors import InvalidValueError
 from infra.deploy.github import ISSUER, ROLES, WORKFLOW, Pipeline, Target, role_name, roles_template, workflow
 from infra.deploy.permissions.commands import DIFF, DOCTOR, deployer_grants
 from infra.deploy.permissions.grants import MANAGED_POLICY_CHARACTERS, policies, size
@@ -163,13 +163,13 @@ def test_role_arn_is_in_the_partition_of_the_region(region: str, partition: str)
 )
 def test_invalid_value_is_refused(change: dict[str, Any], message: str) -> None:
     values: dict[str, Any] = {"repository": "acme/passes", "branch": "main", "region": "eu-central-1"}
-    with pytest.raises(DeployError, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         Pipeline(**{**values, "targets": PIPELINE.targets, **change})
 
 
 @pytest.mark.parametrize("text", ["dev", "dev=1234", "=111122223333", "Dev=111122223333", "deploy=111122223333"])
 def test_invalid_stage_is_refused(text: str) -> None:
-    with pytest.raises(StageError, match="stage"):
+    with pytest.raises((InvalidValueError, StageError), match="stage"):
         Target.parse(text)
 
 

@@ -110,11 +110,11 @@ def test_phone_gives_up_after_its_last_attempt_until_the_next_push() -> None:
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
     counts, shown, phone = play(service)
     assert (counts.requests, counts.gave_up, shown) == (QUICK.attempts, 1, [])
-    assert phone.gave_up
+    assert phone.gave_up_at
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
     counts, shown, phone = play(service, pushes=2)
     assert (counts.gave_up, len(shown)) == (1, 1)
-    assert not phone.gave_up
+    assert not phone.gave_up_at
 
 
 def test_phone_does_not_repeat_a_call_that_is_wrong() -> None:
@@ -188,7 +188,7 @@ def test_person_removes_a_pass_and_refreshes_another() -> None:
     phone = HeadlessPhone.holding({PASS: "token"})
     held = phone.passes[TYPE]["A 1"]
     shown: list[Shown] = []
-    woken: list[HeadlessPhone] = []
+    notified: list[HeadlessPhone] = []
 
     async def run() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
@@ -198,7 +198,7 @@ def test_person_removes_a_pass_and_refreshes_another() -> None:
                 http=http,
                 on_shown=shown.append,
                 retries=QUICK,
-                on_push=woken.append,
+                on_push=notified.append,
             )
             await phones.unregister(phone, held)
             await phones.download(phone, held)
@@ -213,7 +213,7 @@ def test_person_removes_a_pass_and_refreshes_another() -> None:
     assert (download.method, download.url.path) == ("GET", f"/v1/passes/{TYPE}/A 1")
     assert listing.url.path == path
     assert again.headers["If-Modified-Since"] == "date1"
-    assert (len(shown), woken) == (1, [])
+    assert (len(shown), notified) == (1, [])
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

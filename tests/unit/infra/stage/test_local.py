@@ -4,12 +4,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from infra.stage.errors import StageError
-from infra.stage.local import DESCRIPTION, default_stage, read_description, use_stage
+from infra.stage.local import DESCRIPTION, default_stage, read_description, running_since, use_stage
 
 
 def describe(folder: Path, port: int) -> None:
@@ -38,10 +39,14 @@ def up(tmp_path: Path, listener: socket.socket) -> Path:
 
 def test_stage_is_local_while_the_run_is_up(up: Path) -> None:
     assert default_stage({}, folder=up) == "local"
+    since = running_since(up)
+    assert since is not None
+    assert abs(since - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_stage_is_dev_without_a_run(tmp_path: Path) -> None:
     assert default_stage({}, folder=tmp_path) == "dev"
+    assert running_since(tmp_path) is None
 
 
 def test_environment_names_another_stage(up: Path) -> None:

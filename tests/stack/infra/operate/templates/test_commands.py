@@ -239,6 +239,18 @@ def test_rollback_makes_an_older_revision_current_and_keeps_all(stack: LocalRun,
     assert "was never pushed" in str(run("rollback", f"{name}-x", "--stage", stack.stage).exception)
 
 
+def test_rollback_does_not_return_to_a_revision_that_was_rolled_back(stack: LocalRun, folder: Path, name: str) -> None:
+    """The good one was current before either bad one, though a bad one was pushed after it."""
+    pushed = []
+    for text in ("Good", "Bad", "Worse"):
+        make(folder, samples.files_of("generic", logoText=text))
+        pushed.append(revision_in(run("push", folder, "--keep-images", "--stage", stack.stage, "--json")))
+        if text != "Good":
+            assert revision_in(run("rollback", name, "--stage", stack.stage, "--json")) == pushed[0]
+    assert revision_in(run("rollback", name, pushed[2], "--stage", stack.stage, "--json")) == pushed[2]
+    assert revision_in(run("rollback", name, "--stage", stack.stage, "--json")) == pushed[0]
+
+
 def test_rollback_of_the_only_revision_is_refused(stack: LocalRun, folder: Path, name: str) -> None:
     assert run("push", folder, "--stage", stack.stage).exit_code == 0
     refused = run("rollback", name, "--stage", stack.stage)

@@ -50,6 +50,23 @@ def test_written_items_are_read_by_kind(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (b"[" * 100_000 + b"\n", "damaged, or not a backup"),
+        (b"[]\n", "damaged, or not a backup"),
+        (b'{"passwire_backup": 1}\n{"sha256": "x", "counts": []}\n', "was changed after it was written"),
+        (b" " * (file.MAX_LINE_BYTES + 1), "has a line of over 100,000,000 bytes"),
+    ],
+    ids=["nested", "no header", "no counts", "one line"],
+)
+def test_file_of_any_content_is_refused_in_one_sentence(tmp_path: Path, lines: bytes, problem: str) -> None:
+    path = tmp_path / "b.gz"
+    path.write_bytes(gzip.compress(lines, compresslevel=1))
+    with pytest.raises(BackupError, match=problem):
+        file.verify(path)
+
+
 def test_only_the_owner_can_read_the_file(backup: Path) -> None:
     assert backup.stat().st_mode & 0o777 == 0o600
 

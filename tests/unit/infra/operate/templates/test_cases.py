@@ -194,6 +194,15 @@ def test_zip_of_pass_designer_is_read_like_its_folder(tmp_path: Path, name: str,
     assert read_checked(folder) == (files, [])
 
 
+def test_zip_with_a_member_without_a_name_is_an_error(tmp_path: Path) -> None:
+    """Python's zipfile cuts a name at its first NUL."""
+    path = zipped(tmp_path / "case.pkpasstemplate", {**folder_of(), "QZQZ": b"x"})
+    path.write_bytes(path.read_bytes().replace(b"QZQZ", b"\0ZQZ"))
+    read, unread = read_checked(path)
+    assert "" not in read
+    assert [finding.severity for finding in unread] == [Severity.ERROR]
+
+
 @pytest.mark.parametrize("path", ["../icon.png", "/icon.png", "en.lproj/../../icon.png", "..\\icon.png", "a//icon.png"])
 def test_zip_with_a_path_outside_its_folder_is_an_error(tmp_path: Path, path: str) -> None:
     read, unread = read_checked(zipped(tmp_path / "case.pkpasstemplate", {**folder_of(), path: b"x"}))

@@ -3,12 +3,14 @@
 import codecs
 import json
 import sys
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -166,6 +168,12 @@ def test_formulas_and_errors_of_spreadsheets_are_refused_with_their_column(
     assert f"column {column!r}: {cell!r} is a spreadsheet's" in found.refused[2]
 
 
+def test_serial_number_that_a_spreadsheet_has_rounded_is_refused(tmp_path: Path, templates: Templates) -> None:
+    found = read(file(tmp_path, "serial_number,member\n1.23457E+12,1E+20\n1E5,Bob\n1.5,Eve\n"), templates)
+    assert sorted(found.items) == ["1.5", "1E5"]
+    assert "'1.23457E+12' is a number that a spreadsheet has rounded" in found.refused[2]
+
+
 def test_ignored_column_may_contain_formulas(tmp_path: Path, templates: Templates) -> None:
     found = read(file(tmp_path, "serial_number,member,sum\n1,Ada,=1+1\n"), templates, sum="")
     assert sorted(found.items) == ["1"]
@@ -265,6 +273,12 @@ def test_missing_pyarrow_is_reported_with_the_command_to_install_it(
         ("a.csv", b"\n\n", "first line must contain the column names"),
         ("a.csv", b"serial_number,serial_number\n", "each column a different name"),
         ("a.csv", b"x" * 5_000_000, "line 1: longer than 4,000,000 characters"),
+        ("a.csv", b"   \n  \n", "first line must contain the column names"),
+        ("a.jsonl", b'[{"serial_number": "1"}]\n', "line 1: is not a JSON object; write one JSON object per line"),
+        ("a.jsonl", b'\n{"serial_number": "1",}\n', "line 2: .*; write one JSON object per line"),
+        ("a.jsonl", b'{\n  "serial_number": "1"\n}\n', "line 1: .*; write one JSON object per line"),
+        ("a.jsonl", b'{"serial_number": "1"}{"serial_number": "2"}\n', "line 1: .*; write one JSON object per line"),
+        ("a.jsonl", b"{}\n", "line 1: has no members"),
         ("a.parquet", b"something else", "not a Parquet file"),
         ("a.xls", b"PK", "must end in one of .csv, .jsonl, .parquet, .xlsx; save it as .xlsx"),
         ("a.xlsx", b"PK", "not an Excel workbook"),
@@ -274,6 +288,50 @@ def test_invalid_file_is_one_clear_error(tmp_path: Path, name: str, content: byt
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RefusedError, match=message):
         open_rows(tmp_path / name)
+
+
+def test_damaged_page_of_a_parquet_file_is_one_clear_error(tmp_path: Path, templates: Templates) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"serial_number": ["1", "2"], "member": ["Ada", "Grace"]}), path)
+    content = bytearray(path.read_bytes())
+    content[4:24] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"a damaged Parquet file \(.*\); save it again"):
+        read(path, templates)
+
+
+def test_column_name_of_a_parquet_file_that_is_not_utf8_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"serial_number": ["1"], "QZQZ": ["Ada"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"QZQZ", b"\xe5ZQZ"))
+    with pytest.raises(RefusedError, match=r"not a Parquet file \("):
+        open_rows(path)
+
+
+def test_damaged_member_of_a_workbook_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    book.create_sheet(index=0).append(["serial_number"])
+    book.save(path)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("xl/styles.xml").header_offset + 60
+    content = bytearray(path.read_bytes())
+    content[start : start + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"not an Excel workbook \(.*\); save it again"):
+        open_rows(path)
+
+
+def test_workbook_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/sharedStrings.xml", "w") as member,
+    ):
+        for _ in range(501):
+            member.write(bytes(1_000_000))
+    with pytest.raises(RefusedError, match="unpacks to 501,000,000 bytes"):
+        open_rows(path)
 
 
 def test_memory_does_not_grow_with_the_size_of_the_file(tmp_path: Path) -> None:
