@@ -25,6 +25,7 @@ from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, KEPT_SECONDS, NARROW_DEVICES, Lane
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
@@ -360,7 +361,17 @@ class ChangeHandler:
         if refused.pass_id is not None:
             refusal = Refusal(str(refused.error), refused.template, int(self.clock()))
             self.store.versions.record_refusal(refused.pass_id, refusal, changes=refused.count)
+        else:
+            self._note_refusal(refused)
         log.event("pass_item_refused", pass_id=refused.key, error=str(refused.error))
+
+    def _note_refusal(self, refused: RefusedRecord) -> None:
+        """Note the event of a refused item without a row of its own; a failure is only logged."""
+        note = EventNote("pass.refused", "", {"pass_id": refused.key, "reason": str(refused.error)})
+        try:
+            self.store.versions.note_event(note, at=self.clock(), interval_seconds=0)
+        except TransientError as error:
+            log.event("event_not_noted", of=note.name, error=str(error))
 
     def _recheck_repaired(self, invalid: Sequence[_InvalidChange], *, deadline: float) -> set[PassId]:
         """After recording refusals, validate again with the current templates: a repaired template may have been

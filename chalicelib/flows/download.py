@@ -1,10 +1,12 @@
 """A device downloads a pass: device -> API -> the signed pass, or 304 if the device already has this version."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from chalicelib.aws.tables import Store
 from chalicelib.core.authentication import AuthenticationKeys
+from chalicelib.core.errors import loggable
 from chalicelib.core.identifiers import AuthenticationToken, PassId
 from chalicelib.flows.authorize import UnauthorizedError, check, read_header
 from chalicelib.flows.failed_downloads import FailedDownloads
@@ -12,6 +14,7 @@ from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.updates.conditional import Conditions, Validators, validators_of
+from chalicelib.updates.events import Event, new_event, pass_fields
 from chalicelib.updates.protocol import Version, VersionState
 
 
@@ -38,6 +41,7 @@ class Downloader:
         builder: builds and signs the pass.
         failures: schedules a recheck after an authorized download that failed.
         window_seconds: W of the update protocol.
+        publish: sends the event of a download; None if downloads are not events.
     """
 
     store: Store
@@ -45,6 +49,7 @@ class Downloader:
     builder: PassBuilder
     failures: FailedDownloads
     window_seconds: int
+    publish: Callable[[Event], object] | None = None
 
     def download(
         self,
@@ -91,6 +96,7 @@ class Downloader:
                 if derived:
                     check(self.keys, pass_id, self.store.passes.for_authorization(pass_id), presented=presented)
                 log.event("downloaded", pass_id=pass_id, modified=False)
+                self._publish(pass_id, template="", modified=False, now=now)
                 return Download(None, validators_of(version))
             attributes = check(self.keys, pass_id, self.store.passes.content(pass_id), presented=presented)
             item = PassItem.parse(attributes)
@@ -108,9 +114,24 @@ class Downloader:
                 self.failures.note(pass_id, error, state=state, item=item)
             raise
         log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
+        self._publish(pass_id, template=item.template, modified=True, now=now)
         return Download(
             pkpass, validators_of(version or Version.before_any_stamp(now, window_seconds=self.window_seconds))
         )
+
+    def _publish(self, pass_id: PassId, *, template: str, modified: bool, now: float) -> None:
+        """Send the event of a download, at most once. No other part of the answer depends on it, so an event that is
+        not sent is only logged.
+        """
+        if self.publish is None:
+            return
+        detail = {**pass_fields(pass_id, template), "modified": modified}
+        event = new_event("pass.downloaded", at=now, identity=(str(pass_id), log.request_id()), detail=detail)
+        try:
+            if self.publish(event):
+                log.event("download_not_published", pass_id=pass_id, error="refused")
+        except Exception as error:  # noqa: BLE001 - the phone has its pass
+            log.event("download_not_published", pass_id=pass_id, error=loggable(error))
 
     def _authorized(self, pass_id: PassId, presented: AuthenticationToken) -> VersionState:
         """Read the version and check the token against the item's own."""

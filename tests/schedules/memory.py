@@ -15,6 +15,8 @@ from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
 from chalicelib.aws.tables.timelines import Timelines
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.pacing import StoppedPushes
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
@@ -29,6 +31,8 @@ class Memory:
 
     items: dict[PassId, dict[str, object]] = field(default_factory=dict)
     versions: dict[PassId, Version] = field(default_factory=dict)
+    notes: list[EventNote] = field(default_factory=list)
+    noted_at: dict[str, int] = field(default_factory=dict)
     revisions: dict[PassId, int] = field(default_factory=dict)
     """Refusals by pass; a pass whose every item was refused has one and no version."""
     refusals: dict[PassId, Refusal] = field(default_factory=dict)
@@ -155,6 +159,14 @@ class MemoryVersions:
     def note_delivery(self, client: str, *, at: float) -> None:
         self.rows.deliveries[client] = int(at)
 
+    def note_event(self, note: EventNote, *, at: float, interval_seconds: int) -> bool:
+        noted_at = self.rows.noted_at.get(note.key)
+        if interval_seconds and noted_at is not None and noted_at > int(at) - interval_seconds:
+            return False
+        self.rows.noted_at[note.key] = int(at)
+        self.rows.notes.append(note)
+        return True
+
     def last_delivery(self, client: str) -> int | None:
         return self.rows.deliveries.get(client)
 
@@ -190,17 +202,33 @@ class MemoryVersions:
 class MemoryRegistrations:
     rows: Memory
 
-    def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
+    def create(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> bool:
         if device in self.rows.registrations.get(pass_id, {}):
             return False
-        self.refresh(device, pass_id, push_token=push_token, at=at)
+        self.refresh(device, pass_id, push_token=push_token, at=at, wallet=wallet)
         return True
 
-    def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
+    def refresh(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> None:
         self.rows.registrations.setdefault(pass_id, {})[device] = int(at)
         before = self.rows.devices.get(device)
         passes = (before.passes if before else frozenset()) | {pass_id}
-        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes)
+        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes, wallet=wallet)
 
     def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
         held = self.rows.registrations.get(pass_id, {})

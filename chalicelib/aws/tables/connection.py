@@ -41,7 +41,8 @@ class VersionRow(Model):
 
     A pass that was personalized or refused before its first stamp has a row without a stamp.
     `updates.protocol.VersionState` documents the other attributes. Only rows of APNs clients have `delivered_at`
-    (`Versions.note_delivery`), and only the row of the timelines has `..._free_at` (`Timelines`).
+    (`Versions.note_delivery`), only the row of the timelines has `..._free_at` (`Timelines`), and only notes of events
+    have `note` (`Versions.note_event`).
     """
 
     pass_id = UnicodeAttribute(hash_key=True)
@@ -53,6 +54,8 @@ class VersionRow(Model):
     last_record = UnicodeAttribute(null=True)
     fan_out = UnicodeAttribute(null=True)
     delivered_at = NumberAttribute(null=True)
+    note = UnicodeAttribute(null=True)
+    noted_at = NumberAttribute(null=True)
     stage_free_at = NumberAttribute(null=True)
     narrow_free_at = NumberAttribute(null=True)
     wide_free_at = NumberAttribute(null=True)
@@ -75,6 +78,7 @@ class RegistrationRow(Model):
     registered_at = NumberAttribute()
     counted = NumberAttribute(null=True)
     silent = BooleanAttribute(null=True)
+    wallet = UnicodeAttribute(null=True)
 
 
 class DeviceRow(Model):
@@ -85,6 +89,7 @@ class DeviceRow(Model):
     passes = UnicodeSetAttribute(null=True)
     updated_at = NumberAttribute()
     rejected_at = NumberAttribute(null=True)
+    wallet = UnicodeAttribute(null=True)
 
 
 class CountRow(Model):
@@ -96,6 +101,8 @@ class CountRow(Model):
     template = UnicodeAttribute(null=True)
     added = NumberAttribute(null=True)
     removed = NumberAttribute(null=True)
+    updated = NumberAttribute(null=True)
+    announced = NumberAttribute(null=True)
     kinds = UnicodeSetAttribute(null=True)
     cause = UnicodeAttribute(null=True)
     registered_until = NumberAttribute(null=True)

@@ -13,6 +13,7 @@ from pynamodb.transactions import TransactWrite
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.aws.tables.counts import note_removal
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.updates.holders import Cause, Removal
 
 COUNTED = 1
@@ -43,7 +44,15 @@ class Registrations:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
+    def create(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> bool:
         """Register the device for the pass; False, without a write, if it is registered already.
 
         Raises:
@@ -53,15 +62,25 @@ class Registrations:
 
         def write(transaction: TransactWrite) -> None:
             transaction.save(
-                registrations(str(pass_id), device.value, registered_at=int(at), counted=COUNTED),
+                registrations(
+                    str(pass_id), device.value, registered_at=int(at), counted=COUNTED, wallet=_stored(wallet)
+                ),
                 condition=registrations.pass_id.does_not_exist(),
             )
-            self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
+            self._update_device(transaction, device, pass_id, push_token=push_token, at=at, wallet=wallet)
 
         cancelled = self._tables.transact_write(write)
         return not cancelled
 
-    def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
+    def refresh(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> None:
         """Repeat a registration: update the push token and `registered_at`.
 
         Raises:
@@ -70,8 +89,12 @@ class Registrations:
         registrations = self._tables.registrations
 
         def write(transaction: TransactWrite) -> None:
-            transaction.save(registrations(str(pass_id), device.value, registered_at=int(at), counted=COUNTED))
-            self._update_device(transaction, device, pass_id, push_token=push_token, at=at)
+            transaction.save(
+                registrations(
+                    str(pass_id), device.value, registered_at=int(at), counted=COUNTED, wallet=_stored(wallet)
+                )
+            )
+            self._update_device(transaction, device, pass_id, push_token=push_token, at=at, wallet=wallet)
 
         self._tables.transact_write(write)
 
@@ -138,8 +161,10 @@ class Registrations:
         *,
         push_token: PushToken,
         at: float,
+        wallet: Wallet,
     ) -> None:
         devices = self._tables.devices
+        stored = _stored(wallet)
         transaction.update(
             devices(device.value),
             actions=[
@@ -147,5 +172,11 @@ class Registrations:
                 devices.passes.add({str(pass_id)}),
                 devices.updated_at.set(int(at * 1000)),
                 devices.rejected_at.remove(),
+                devices.wallet.set(stored) if stored else devices.wallet.remove(),
             ],
         )
+
+
+def _stored(wallet: Wallet) -> str | None:
+    """Return the wallet as rows have it: none for Apple's, which nearly all are."""
+    return None if wallet is Wallet.APPLE else wallet.value

@@ -1,9 +1,13 @@
 """Tests of downloads: authorization, conditions, validators, and the token in the pass."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import AuthenticationToken, PassId
@@ -13,6 +17,7 @@ from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.updates.conditional import Conditions
+from chalicelib.updates.events import Event
 from tests.schedules.memory import Memory
 
 KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
@@ -28,6 +33,7 @@ class Service:
     def __init__(self) -> None:
         self.rows = Memory()
         self.failures: list[Exception] = []
+        self.publish: Callable[[Event], object] | None = None
 
     def has_item(self, **attributes: object) -> None:
         self.rows.items[PASS] = {"pass_id": str(PASS), "template": "t", **attributes}
@@ -38,7 +44,8 @@ class Service:
     def downloads(self, token: str = DERIVED_TOKEN, conditions: Conditions | None = None) -> Download:
         builder = cast("PassBuilder", SimpleNamespace(build=self._build))
         failures = cast("FailedDownloads", SimpleNamespace(note=self._note))
-        return Downloader(self.rows.store(), KEYS, builder, failures, window_seconds=25).download(
+        store = self.rows.store()
+        return Downloader(store, KEYS, builder, failures, window_seconds=25, publish=self.publish).download(
             pass_id=PASS,
             authorization=f"ApplePass {token}",
             conditions=conditions or Conditions(),
@@ -123,3 +130,35 @@ def test_invalid_item_is_refused_and_noted_as_a_failure(service: Service) -> Non
 def test_personalized_pass_is_built_as_personalized(service: Service) -> None:
     service.rows.personalized.add(PASS)
     assert b" True " in (service.downloads().pkpass or b"")
+
+
+def test_download_is_an_event_if_the_stage_wants_it(service: Service) -> None:
+    published: list[Event] = []
+    service.publish = published.append
+    service.is_stamped(NOW - 100)
+    first = service.downloads().validators
+    service.downloads(conditions=Conditions(if_none_match=first.etag))
+    with pytest.raises(UnauthorizedError):
+        service.downloads("0" * 32)
+    assert [(event.name, event.detail["modified"]) for event in published] == [
+        ("pass.downloaded", True),
+        ("pass.downloaded", False),
+    ]
+    schema = Path(__file__).parents[3] / "docs" / "reference" / "events" / "pass.downloaded.json"
+    for event in published:
+        Draft202012Validator(json.loads(schema.read_text())).validate(json.loads(event.encode()))
+        assert DERIVED_TOKEN not in event.encode()
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("away"), ["refused"]])
+def test_event_that_is_not_sent_fails_no_download(
+    service: Service, answer: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def publish(_: Event) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    service.publish = publish
+    assert service.downloads().pkpass
+    assert "download_not_published" in capsys.readouterr().out

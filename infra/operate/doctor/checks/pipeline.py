@@ -60,22 +60,24 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that the stream and the queue invoke their functions, with the settings of the template."""
     stream = doctor.table("passes").get("LatestStreamArn", "(none)")
     registrations = doctor.table("registrations").get("LatestStreamArn", "(none)")
+    versions = doctor.table("versions").get("LatestStreamArn", "(none)")
     queue = doctor.stage.queues["push"].rpartition("/")[2]
+    current = (stream, registrations, versions)
     for role, source, event in (
         ("push", stream, "PushDynamodbEventSource"),
         ("push_worker", f":{queue}", "PushWorkerSqsEventSource"),
         ("publish_events", registrations, "PublishEventsDynamodbEventSource"),
+        ("publish_events", versions, "VersionsDynamodbEventSource"),
     ):
         found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stage.functions[role])
         wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
         mapping = next((m for m in found["EventSourceMappings"] if m["EventSourceArn"].endswith(source)), None)
         if mapping is not None:
             yield from _mapping(doctor, role, mapping, wanted)
-        elif found["EventSourceMappings"]:
-            old = found["EventSourceMappings"][0]["EventSourceArn"]
+        elif old := next((a for m in found["EventSourceMappings"] if (a := m["EventSourceArn"]) not in current), ""):
             yield fault(f"function {role}: reads {old}, which is no longer written to", doctor.redeploy)
         else:
-            yield fault(f"function {role}: nothing invokes it, its event source mapping is missing", doctor.redeploy)
+            yield fault(f"function {role}: its event source mapping for {source} is missing", doctor.redeploy)
 
 
 def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -97,7 +99,7 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     if depths["event_failure"]:
         yield fault(
             f"events about phones that the event bus did not accept: {depths['event_failure']} messages",
-            "send them again: docs/operations/runbook.md#eventfailures",
+            f"{doctor.command('events redrive')} (docs/operations/runbook.md#eventfailures)",
             alarm="EventFailures",
         )
     if depths["held_removals"]:

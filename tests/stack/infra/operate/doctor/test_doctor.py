@@ -552,7 +552,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "no table": ("tables", partial(output, DevicesTableName=lambda _: "nowhere"), "table nowhere: is missing"),
     "no stream": (
         "tables",
-        partial(output, PassesTableName=lambda stack: stack.tables["versions"]),
+        partial(output, PassesTableName=lambda stack: stack.tables["devices"]),
         "its stream is off, not NEW_AND_OLD_IMAGES",
     ),
     "a mapping that is off": (
@@ -578,7 +578,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
     "no mapping": (
         "mappings",
         partial(output, PushFunctionName=lambda stack: stack.functions["api"]),
-        "function push: nothing invokes it",
+        "function push: its event source mapping",
     ),
     "the stream of a deleted table": (
         "mappings",
