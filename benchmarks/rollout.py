@@ -32,7 +32,7 @@ from chalicelib.core.identifiers import PassId
 from infra.core.phone_retries import Retries
 from infra.local.phones import Counts, HeadlessPhone, Phones, Shown
 from infra.local.run import LocalRun, local_run
-from infra.local.strict_aws import CONTROL_PATH
+from infra.local.strict.application import CONTROL_PATH
 
 FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
 PHONES = 3000

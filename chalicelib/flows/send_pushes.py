@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push
+from chalicelib.apns.client import Client, Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind, is_unknown_refusal, metric_reason
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, Device

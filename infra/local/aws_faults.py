@@ -1,6 +1,6 @@
 """Adds faults to ministack that AWS has, too: failing and slow requests, killed and frozen functions, repeated batches.
 
-Like `strict_aws.py`, this runs inside ministack's process, on its Python, and imports nothing but the standard library.
+Like `strict/`, this runs inside ministack's process, on its Python, and imports nothing but the standard library.
 `PUT /_passwire/faults` sets faults, `GET` returns them and how often each happened, `DELETE` ends all of them. Only
 requests of functions fail: what a test or a pipeline sends itself is carried out.
 

@@ -33,7 +33,8 @@ from typing import Any, cast
 from boto3.dynamodb.types import TypeSerializer
 from greenlet import greenlet
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push
+from chalicelib.apns.client import Client, Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store

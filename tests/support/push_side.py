@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push
+from chalicelib.apns.client import Client, Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind, kind_of
 from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
@@ -94,19 +95,19 @@ class PushSide:
         """Start a new execution environment."""
         queue = cast("Queue", SimpleNamespace(send=self._send, refuse=self._refuse, postpone=self._postpone))
         pacer = Pacer(self.store, PushRate(self.devices_per_second), clock=self.clock, sleep=self._sleep)
-        waker = PushSender(
+        sender = PushSender(
             self.store, pacer, Metrics("test"), client_for=self._client_for, clock=self.clock, hold=self.held.extend
         )
         self.changes = ChangeHandler(
             self.store,
             queue,
-            waker,
+            sender,
             Metrics("test"),
             templates=cast("TemplateSource", SimpleNamespace(get=lambda _, **__: _TEMPLATE)),
             clock=self.clock,
             deletion_grace_seconds=self.grace_seconds,
         )
-        self.push_worker = PushWorker(self.store, queue, waker, rechecker=self._no_rechecker, clock=self.clock)
+        self.push_worker = PushWorker(self.store, queue, sender, rechecker=self._no_rechecker, clock=self.clock)
         self.registrar = Registrar(self.store, KEYS, queue)
 
     def clock(self) -> float:

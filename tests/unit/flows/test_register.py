@@ -53,7 +53,7 @@ class Api:
         stamp(self.memory.store(), PASS, now=50, changes=count, deleted=deleted)
 
 
-def test_first_registration_is_told_from_a_repeated_one() -> None:
+def test_repeated_registration_is_recognized() -> None:
     api = Api()
     assert api.registers()
     assert not api.registers()

@@ -206,8 +206,8 @@ def test_removals_that_cannot_be_held_are_pushed_to_again(side: PushSide) -> Non
 
     sender = replace(side.changes.push_sender, hold=refuses)
     task = NotifyDevices(TYPE, tuple(side.rows.devices), side.now)
-    woken = sender.send(task, deadline=time.monotonic() + 10)
-    assert len(woken.unsettled) == 50
+    result = sender.send(task, deadline=time.monotonic() + 10)
+    assert len(result.unsettled) == 50
 
 
 @pytest.mark.parametrize(
