@@ -22,7 +22,7 @@ def test_plan_follows_from_seed_and_length() -> None:
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_defect_follows_the_code(defect: str) -> None:
-    for module, source in edited(DEFECTS[defect], name=defect).items():
+    for module, source in edited(DEFECTS[defect].edits, name=defect).items():
         compile(source, str(module.__file__), "exec")
 
 
