@@ -69,7 +69,7 @@ def download(event: dict[str, Any], _: object) -> object:
     key = {"pass_id": {"S": _pass_id(event)}}
     version = client.get_item(TableName=VERSIONS, Key=key, ConsistentRead=True)
     item = client.get_item(TableName=PASSES, Key=key, ConsistentRead=True)
-    return version, item, _private_key().sign(b"attributes", PKCS1v15(), SHA256())
+    return version, item, _private_key().sign(b"attributes", PKCS1v15(), SHA256()).hex()
 
 
 @cache
