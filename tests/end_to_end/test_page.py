@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import boto3
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
@@ -284,6 +285,28 @@ def is_harmless(page: Page) -> bool:
     selectors = "script:not([src]), iframe, img[src=x], [onmouseover], [onload], [hx-get='/faults'][hx-trigger=load]"
     links = page.locator("a[href^='javascript:' i]")
     return page.locator(selectors).count() == 0 and links.count() == 0 and page.evaluate("() => window.ran") is None
+
+
+def test_what_any_device_reports_is_shown_as_text(page: Page, stack: LocalRun) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    log = f"{stack.api_url}/v1/log"
+    assert httpx.post(log, json={"logs": ["x" * 100_000]}).status_code == 413
+    assert httpx.post(log, json={"logs": [*HOSTILE_TEXTS, "x" * 4000]}).status_code == 200
+    lines = page.locator("#timeline li", has_text="received: ")
+    for text in (
+        "window.ran = 1",
+        "onmouseover=",
+        "{{ 7 * 7 }}",
+        "a\\x00b\\x1b[2J\\x07\\r\\nevent: run",
+        "\\u202e",
+        "(4,000 characters)",
+    ):
+        expect(lines.filter(has_text=text)).to_have_count(1)
+    assert is_harmless(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    origin = page.url.partition("/?")[0]
+    assert [url for url in requests if not url.startswith((f"{origin}/", "data:"))] == []
 
 
 @pytest.mark.parametrize("text", [*HOSTILE_TEXTS, "x" * 50_000], ids=lambda text: ascii(text)[1:21])
