@@ -1,8 +1,8 @@
 """`make up` and `make demo`, as a person at a terminal uses them."""
 
+import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -147,14 +147,20 @@ def test_environment_of_the_run_configures_other_programs(up: Up) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    serves_the_api_by_chalice_local(exports)
+    described = subprocess.run(
+        [*COMMAND, "env", "local", "--json", "--folder", str(up.folder)],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    serves_the_api_by_chalice_local({**environment, **json.loads(described)})
 
 
-def serves_the_api_by_chalice_local(exports: str) -> None:
+def serves_the_api_by_chalice_local(environment: dict[str, str]) -> None:
     """`chalice local` serves the API of the checkout with the data of the run."""
     port = free_port()
-    variables = dict(line.removeprefix("export ").split("=", 1) for line in exports.splitlines() if "export" in line)
-    environment = {**os.environ, **{name: shlex.split(value)[0] for name, value in variables.items()}}
     chalice = Path(sys.executable).with_name("chalice")
     serving = subprocess.Popen([chalice, "local", "--port", str(port), "--no-autoreload"], cwd=PROJECT, env=environment)
     try:
