@@ -106,6 +106,10 @@ policies: $(INSTALLED) ## print what each function's policy grants and what the 
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
+.PHONY: audit
+audit: $(INSTALLED) ## look up known vulnerabilities of every locked library at pypi.org; says so if it cannot
+	$(BIN)/python -m tests.support.audit
+
 lock: $(INSTALLED) ## pin every dependency with its hashes: requirements*.txt from pyproject.toml, and the embedded AWS
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) pyproject.toml --extra cli --extra bulk -c requirements.txt -o requirements-cli.txt

@@ -73,6 +73,7 @@ def register(device_library_identifier: str, pass_type_identifier: str, serial_n
         pass_id=api.pass_id(services.settings, pass_type_identifier, serial_number),
         authorization=api.authorization(current_request()),
         push_token=api.push_token(current_request()),
+        wallet=api.wallet(current_request()),
         now=time.time(),
     )
     return empty(HTTPStatus.CREATED if first_time else HTTPStatus.OK)
@@ -175,9 +176,15 @@ def push_worker(event: SQSEvent) -> dict[str, Any]:
     stream_arn=REGISTRATIONS_STREAM, name="publish_events", batch_size=100, starting_position="TRIM_HORIZON"
 )
 def publish_events(event: DynamoDBEvent) -> dict[str, Any]:
-    """Devices registered or unregistered: publish events and count the holders of passes."""
+    """Devices registered or unregistered, or passes were stamped: publish events and count holders and updates.
+
+    The template adds the stream of the versions table, whose records come in batches of their own.
+    """
     with log.invocation(request_id=request_id(event)):
-        failed = services.event_publisher.handle(events.registration_records(event.to_dict()))
+        if events.is_of_registrations(event.to_dict()):
+            failed = services.event_publisher.handle(events.registration_records(event.to_dict()))
+        else:
+            failed = services.pass_event_publisher.handle(events.version_records(event.to_dict()))
     return {"batchItemFailures": [{"itemIdentifier": sequence_number} for sequence_number in failed]}
 
 

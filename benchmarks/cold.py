@@ -36,6 +36,7 @@ from tests.support.first_events import Calls, environment, first_calls
 
 REPOSITORY = Path(__file__).parents[1]
 PROGRAMS = Path(__file__).parent / "cold_start"
+PEERS = Path(__file__).parent / "api_peers"
 FOLDER = REPOSITORY / ".passwire" / "bench"
 USUAL = ("fastapi==0.165.0", "mangum==0.22.0", "boto3==1.44.5")
 WARM_CALLS = 10
@@ -216,7 +217,8 @@ def _install_usual() -> Path:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         subprocess.run([*pip, "--target", folder, *USUAL], check=True, stderr=subprocess.DEVNULL)
         stamp.write_text(" ".join(USUAL))
-    shutil.copy(PROGRAMS / "usual.py", folder)
+    for program in (PROGRAMS / "usual.py", PEERS / "listing.py"):
+        shutil.copy(program, folder)
     return folder
 
 

@@ -12,6 +12,8 @@ from chalicelib.settings import Settings
 from chalicelib.telemetry import log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chalicelib.apns.client import Client
     from chalicelib.aws.images import Images
     from chalicelib.aws.queue import Queue
@@ -21,19 +23,23 @@ if TYPE_CHECKING:
     from chalicelib.core.authentication import AuthenticationKeys
     from chalicelib.flows.change import ChangeHandler
     from chalicelib.flows.check_certificates import CertificateExpiry
+    from chalicelib.flows.deliver_events import EventDelivery
     from chalicelib.flows.download import Downloader
     from chalicelib.flows.failed_downloads import FailedDownloads
     from chalicelib.flows.listing import Lister
     from chalicelib.flows.open_link import LinkOpener
     from chalicelib.flows.personalize import Personalizer
     from chalicelib.flows.publish_events import EventPublisher
+    from chalicelib.flows.publish_pass_events import PassEventPublisher
     from chalicelib.flows.push_worker import PushWorker
+    from chalicelib.flows.recent_versions import RecentVersions
     from chalicelib.flows.recheck import Rechecker
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.send_pushes import PushSender
     from chalicelib.passes.builder import PassBuilder
     from chalicelib.passes.signing import Signer
     from chalicelib.telemetry.metrics import Metrics
+    from chalicelib.updates.events import Event
 
 
 CHANGE_THREADS = "change"
@@ -99,7 +105,7 @@ class Services:
     def lister(self) -> "Lister":
         from chalicelib.flows.listing import Lister
 
-        return Lister(self.store, window_seconds=self.settings.window_seconds)
+        return Lister(self.store, window_seconds=self.settings.window_seconds, recent=self.recent)
 
     @property
     def downloader(self) -> "Downloader":
@@ -111,7 +117,27 @@ class Services:
             self.builder,
             self.failed_downloads,
             window_seconds=self.settings.window_seconds,
+            recent=self.recent,
+            publish=self.download_publisher,
         )
+
+    @cached_property
+    def recent(self) -> "RecentVersions":
+        """Answers that list calls and downloads of this environment have in common for a moment."""
+        from chalicelib.flows.recent_versions import RecentVersions
+
+        return RecentVersions()
+
+    @cached_property
+    def download_publisher(self) -> "Callable[[Event], object] | None":
+        """Sends the event of a download, within a second or not at all; None if downloads are not events."""
+        if not self.settings.download_events:
+            return None
+        from chalicelib.aws.event_bus import EventBus
+        from chalicelib.aws.session import impatient_client
+
+        bus = EventBus(self.settings.event_bus, client=impatient_client("events"))
+        return lambda event: bus.put([event])
 
     @property
     def link_opener(self) -> "LinkOpener":
@@ -212,7 +238,7 @@ class Services:
     def certificate_expiry(self) -> "CertificateExpiry":
         from chalicelib.flows.check_certificates import CertificateExpiry
 
-        return CertificateExpiry(self.secrets, self.metrics, self.signer_for)
+        return CertificateExpiry(self.secrets, self.metrics, self.signer_for, note=self.store.versions.note_event)
 
     @cached_property
     def push_sender(self) -> "PushSender":
@@ -259,16 +285,22 @@ class Services:
 
     @cached_property
     def event_publisher(self) -> "EventPublisher":
-        from chalicelib.aws.event_bus import EventBus
         from chalicelib.flows.publish_events import EventPublisher
 
-        return EventPublisher(
-            store=self.store,
-            bus=EventBus(self.settings.event_bus),
-            queue=self.queue,
-            metrics=self.metrics,
-            clock=time.time,
-        )
+        return EventPublisher(self.store, self.event_delivery, self.metrics, clock=time.time)
+
+    @cached_property
+    def pass_event_publisher(self) -> "PassEventPublisher":
+        from chalicelib.flows.publish_pass_events import PassEventPublisher
+
+        return PassEventPublisher(self.store, self.event_delivery, self.metrics)
+
+    @cached_property
+    def event_delivery(self) -> "EventDelivery":
+        from chalicelib.aws.event_bus import EventBus
+        from chalicelib.flows.deliver_events import EventDelivery
+
+        return EventDelivery(EventBus(self.settings.event_bus), self.queue, clock=time.time)
 
     @cached_property
     def rechecker(self) -> "Rechecker":

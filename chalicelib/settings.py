@@ -51,6 +51,7 @@ class Settings:
         counts_table: name of the table of holders' counts; empty on a stage without events.
         event_bus: name of the EventBridge bus of events.
         event_failure_queue_url: URL of the SQS queue of events that the bus did not accept.
+        download_events: whether each download of a device is an event.
         throttle_rate: requests per second that the gateway lets through.
         push_rate_limit: maximum number of devices that are notified per second; by default what the gateway can serve
             with a third of `throttle_rate` kept free.
@@ -80,6 +81,7 @@ class Settings:
     counts_table: str = ""
     event_bus: str = ""
     event_failure_queue_url: str = ""
+    download_events: bool = False
     throttle_rate: int = DEFAULT_THROTTLE_RATE
     push_rate_limit: int = default_push_rate(DEFAULT_THROTTLE_RATE)
 
@@ -140,6 +142,7 @@ class Settings:
             counts_table=optional("COUNTS_TABLE", ""),
             event_bus=optional("EVENT_BUS", ""),
             event_failure_queue_url=optional("EVENT_FAILURE_QUEUE_URL", ""),
+            download_events=optional("DOWNLOAD_EVENTS", "off") == "on",
             throttle_rate=throttle_rate,
             push_rate_limit=push_rate_limit,
         )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
@@ -23,6 +23,11 @@ from infra.local.phone import Phone
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
 from infra.stage.local import DESCRIPTION
 from tests.support.eventually import Apns
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.support.browser import OpenPage
 
 pytest_plugins = ["tests.support.permissions", "tests.support.leaks"]
 
@@ -72,6 +77,24 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
     """Development certificates, without a local run."""
     folder: Path = tmp_path_factory.mktemp("chain")
     return make_development_chain(folder, pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """A browser; no longer than for a module, since no test can use asyncio while Playwright runs."""
+    from tests.support.browser import launched  # noqa: PLC0415 - few tests need Playwright
+
+    with launched() as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_page(browser: "Browser") -> "Iterator[OpenPage]":
+    """Open pages of a size, with the options of a browser context; a page must cause no error and no warning."""
+    from tests.support.browser import pages  # noqa: PLC0415 - as above
+
+    with pages(browser) as opened:
+        yield opened
 
 
 @dataclass(frozen=True)

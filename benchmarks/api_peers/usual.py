@@ -19,10 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
 from fastapi import FastAPI, Header, Response  # type: ignore[import-not-found]  # installed beside this file
+from listing import changed_passes  # type: ignore[import-not-found]  # beside this file
 from mangum import Mangum  # type: ignore[import-not-found]
 from pydantic import BaseModel
 
-WINDOW_SECONDS = 25
 KEY_ID, KEY = os.environ["PEER_KEY_ID"], bytes.fromhex(os.environ["PEER_KEY"])
 CHAIN = json.loads(os.environ["PEER_CERTIFICATES"])
 FOLDER = Path(os.environ["PEER_TEMPLATE"])
@@ -30,7 +30,7 @@ TABLES = {name: os.environ[f"PASSWIRE_{name}_TABLE"] for name in ("PASSES", "VER
 
 app = FastAPI()
 dynamodb = boto3.resource("dynamodb")
-passes, versions, devices = (dynamodb.Table(TABLES[name]) for name in ("PASSES", "VERSIONS", "DEVICES"))
+passes, versions = (dynamodb.Table(TABLES[name]) for name in ("PASSES", "VERSIONS"))
 serialize = TypeSerializer().serialize
 files = {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in FOLDER.rglob("*") if path.is_file()}
 template = json.loads(files.pop("pass.json"))
@@ -87,29 +87,7 @@ def register(device: str, pass_type: str, serial: str, body: Registration, autho
 
 @app.get(DEVICE, response_model=None)  # type: ignore[untyped-decorator]
 def list_changed(device: str, pass_type: str, passesUpdatedSince: int | None = None) -> Any:  # noqa: ANN401, N803
-    as_of = int(time.time()) - WINDOW_SECONDS
-    row = devices.get_item(Key={"device_library_identifier": device}, ConsistentRead=True).get("Item", {})
-    held = sorted(pass_id for pass_id in row.get("passes", ()) if pass_id.startswith(f"{pass_type}/"))
-    if not held:
-        return Response(status_code=204)
-    found = dynamodb.batch_get_item(
-        RequestItems={
-            TABLES["VERSIONS"]: {"Keys": [{"pass_id": pass_id} for pass_id in held], "ConsistentRead": True},
-            TABLES["REGISTRATIONS"]: {
-                "Keys": [{"pass_id": pass_id, "device_library_identifier": device} for pass_id in held],
-                "ConsistentRead": True,
-            },
-        }
-    )["Responses"]
-    changed = {item["pass_id"]: item["modified_at"] for item in found[TABLES["VERSIONS"]]}
-    registered = {item["pass_id"]: item["registered_at"] for item in found[TABLES["REGISTRATIONS"]]}
-    since = passesUpdatedSince
-    named = [
-        pass_id.partition("/")[2]
-        for pass_id in held
-        if since is None or max(changed.get(pass_id, 0), registered.get(pass_id, 0)) > since
-    ]
-    return {"serialNumbers": named, "lastUpdated": str(as_of)} if named else Response(status_code=204)
+    return changed_passes(dynamodb, device, pass_type, passesUpdatedSince) or Response(status_code=204)
 
 
 @app.get("/v1/passes/{pass_type}/{serial}")  # type: ignore[untyped-decorator]

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 
 from benchmarks.peers.job import Job, Stopwatch
-from chalicelib.apns.client import Client, Push
+from chalicelib.apns.client import Client
 from chalicelib.apns.credentials import ProviderToken
+from chalicelib.apns.outcomes import Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.identifiers import PushToken
 

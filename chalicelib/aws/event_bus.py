@@ -1,6 +1,5 @@
 """Sends events to the stage's EventBridge bus."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import session
-from chalicelib.updates.holders import Event
+from chalicelib.updates.events import Event
 
 SOURCE = "passwire"
 ENTRIES_PER_REQUEST = 10
@@ -42,7 +41,7 @@ class EventBus:
                     "Source": SOURCE,
                     "DetailType": event.name,
                     "Time": event.at,
-                    "Detail": encode(event),
+                    "Detail": event.encode(),
                 }
                 for event in batch
             ]
@@ -62,11 +61,6 @@ class EventBus:
         return self._given_client if self._given_client is not None else session.client("events")
 
 
-def encode(event: Event) -> str:
-    """Return the detail of an event as JSON."""
-    return json.dumps(event.detail, separators=(",", ":"))
-
-
 def _batches(events: Sequence[Event]) -> list[list[Event]]:
     """Split events into PutEvents requests."""
     batches: list[list[Event]] = []
@@ -83,4 +77,4 @@ def _batches(events: Sequence[Event]) -> list[list[Event]]:
 
 def _size(event: Event) -> int:
     """Return the size of an entry (AWS, "Calculating Amazon EventBridge PutEvents event entry size")."""
-    return 14 + len(SOURCE) + len(event.name) + len(encode(event).encode())
+    return 14 + len(SOURCE) + len(event.name) + len(event.encode().encode())

@@ -12,7 +12,7 @@ from chalicelib.aws import session
 from chalicelib.core.errors import TransientError, shorten
 from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
-from chalicelib.updates.holders import Event
+from chalicelib.updates.events import Event
 from chalicelib.updates.push_tasks import PushTask, encode, message_group
 from chalicelib.updates.removals import HeldRemovals
 
@@ -124,7 +124,9 @@ class Queue:
             QueueError: SQS did not accept all of them.
         """
         entries = [
-            _entry(json.dumps({"event": event.name, "at": event.at, "detail": event.detail, "error": error}))
+            _entry(
+                json.dumps({"event": event.name, "at": event.at, "detail": json.loads(event.encode()), "error": error})
+            )
             for event in events
         ]
         for batch in _batches(entries):

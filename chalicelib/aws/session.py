@@ -85,6 +85,12 @@ def client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients at
     return shared().client(service)
 
 
+def impatient_client(service: str) -> Any:  # noqa: ANN401 - as above
+    """Make a client that gives up after one attempt of 0.75 seconds, for requests that must not delay an answer."""
+    config = CONFIG.merge(Config(connect_timeout=0.25, read_timeout=0.5, retries={"total_max_attempts": 1}))
+    return ClientFactory(config=config, roots_folder=roots.folder()).client(service)
+
+
 class Connections(URLLib3Session):  # type: ignore[misc]  # botocore has no types
     """Botocore's connections to all services, which share the root certificates that the first one loaded."""
 

@@ -15,7 +15,7 @@ if its download links are revoked.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,14 +142,9 @@ def read_pass_type(name: str, content: Mapping[str, Any]) -> PassTypeSecret:
     Raises:
         ConfigurationError: it does not have its form.
     """
-    try:
-        return PassTypeSecret(
-            certificate=str(content["certificate"]),
-            private_key=str(content["private_key"]),
-            intermediate=str(content["intermediate"]),
-        )
-    except KeyError as error:
-        raise ConfigurationError(f"secret {name}: {error} is missing; import the certificate again") from None
+    keys = ("certificate", "private_key", "intermediate")
+    certificate, private_key, intermediate = _texts(name, content, keys, what="the certificate")
+    return PassTypeSecret(certificate, private_key, intermediate)
 
 
 def read_provider_key(name: str, content: Mapping[str, Any]) -> ProviderKey:
@@ -158,11 +153,14 @@ def read_provider_key(name: str, content: Mapping[str, Any]) -> ProviderKey:
     Raises:
         ConfigurationError: it does not have its form.
     """
+    keys = ("team_identifier", "key_id", "private_key")
+    team_identifier, key_id, private_key = _texts(name, content, keys, what="the APNs key")
+    return ProviderKey(team_identifier, key_id, private_key)
+
+
+def _texts(name: str, content: Mapping[str, Any], keys: Sequence[str], *, what: str) -> Iterator[str]:
+    """Yield the values of a secret's keys; if one is missing, `what` is to be imported again."""
     try:
-        return ProviderKey(
-            team_identifier=str(content["team_identifier"]),
-            key_id=str(content["key_id"]),
-            private_key=str(content["private_key"]),
-        )
+        yield from (str(content[key]) for key in keys)
     except KeyError as error:
-        raise ConfigurationError(f"secret {name}: {error} is missing; import the APNs key again") from None
+        raise ConfigurationError(f"secret {name}: {error} is missing; import {what} again") from None

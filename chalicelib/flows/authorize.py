@@ -1,5 +1,7 @@
 """Checks that a request may access a pass: `Authorization: ApplePass <authenticationToken>`.
 
+Android apps that speak Apple's protocol have schemes of their own (`core/wallets.py`), with the same token.
+
 An unknown pass and a wrong token get the same answer after the same work, so that the caller cannot learn which passes
 exist.
 """
@@ -10,10 +12,8 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import AuthenticationToken, IdentifierError, PassId
+from chalicelib.core.wallets import SCHEMES
 from chalicelib.passes.item import ItemError, parse_authentication_token
-
-SCHEME = "applepass"
-"""Compared without case (RFC 9110, section 11.1)."""
 
 
 class UnauthorizedError(RefusedError):
@@ -47,7 +47,7 @@ def read_header(authorization: str | None) -> AuthenticationToken:
         UnauthorizedError: the header is missing, has another scheme, or contains an invalid token.
     """
     scheme, _, token = (authorization or "").strip().partition(" ")
-    if scheme.lower() != SCHEME:
+    if scheme.lower() not in SCHEMES:
         raise UnauthorizedError
     try:
         return AuthenticationToken(token.strip())

@@ -4,21 +4,20 @@ Each group of passes is published first and counted after that (`updates/holders
 once, with the same id.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from chalicelib.aws.event_bus import EventBus
-from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.counts import PASSES_PER_REQUEST, REMOVALS_PER_REQUEST
 from chalicelib.core.errors import TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.deliver_events import EventDelivery
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.events import Event, UnreadableRecord
 from chalicelib.updates.holders import (
     Counted,
-    Event,
-    InvalidRegistrationRecord,
     RegistrationRecord,
     Removal,
     by_pass,
@@ -30,10 +29,8 @@ from chalicelib.updates.holders import (
 
 MAX_ATTEMPTS = 5
 """Attempts to count passes whose counts change at the same time: an earlier invocation has not ended."""
-PATIENCE_SECONDS = 900
-"""Age at which a record's events are no longer retried with their batch, but kept in the event failure queue: the
-records after it must not wait for a bus that was deleted.
-"""
+MEASURE_SECONDS = 60
+"""Interval at which an execution environment writes the holders of a pass type and template as a metric."""
 NO_TEMPLATE = "unknown"
 """Template in metrics of a pass whose item was deleted before it was counted."""
 
@@ -46,19 +43,19 @@ class EventPublisher:
 
     Args:
         store: the tables.
-        bus: the stage's bus.
-        queue: keeps events that the bus does not accept.
-        metrics: count added and removed registrations.
+        delivery: sends the events.
+        metrics: count added and removed registrations, and measure holders.
         clock: epoch seconds.
+        measured_at: epoch seconds at which the holders of a pass type and template were last measured here.
     """
 
     store: Store
-    bus: EventBus
-    queue: Queue
+    delivery: EventDelivery
     metrics: Metrics
     clock: Callable[[], float]
+    measured_at: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def handle(self, records: Sequence[RegistrationRecord | InvalidRegistrationRecord]) -> list[str]:
+    def handle(self, records: Sequence[RegistrationRecord | UnreadableRecord]) -> list[str]:
         """Publish and count a batch of the stream.
 
         Returns:
@@ -66,7 +63,7 @@ class EventPublisher:
         """
         valid: list[RegistrationRecord] = []
         for record in records:
-            if isinstance(record, InvalidRegistrationRecord):
+            if isinstance(record, UnreadableRecord):
                 log.event("registration_record_unread", sequence_number=record.sequence_number, error=record.error)
             else:
                 valid.append(record)
@@ -90,7 +87,7 @@ class EventPublisher:
             counted = {pass_id: of_pass for pass_id, of_pass in all_counted.items() if of_pass.steps}
             if not counted:
                 return
-            self._publish(self._events(counted))
+            self.delivery.deliver(self._events(counted))
             if self.store.counts.commit(counted):
                 self._measure(counted)
                 return
@@ -113,27 +110,17 @@ class EventPublisher:
         )
         return [event for event in found if event is not None]
 
-    def _publish(self, events: Sequence[Event]) -> None:
-        """Send events to the bus, or keep old ones that it does not accept.
-
-        Raises:
-            TransientError: the bus did not accept some of them, which are to be sent again.
-        """
-        refused = self.bus.put(events)
-        if not refused:
-            return
-        codes = ", ".join(sorted({code for _, code in refused}))
-        if any(self.clock() - event.at < PATIENCE_SECONDS for event, _ in refused):
-            raise TransientError(f"EventBridge did not accept {len(refused)} of {len(events)} events: {codes}")
-        self.queue.keep_events([event for event, _ in refused], error=codes)
-        log.event("events_kept", events=len(refused), error=codes)
-
     def _measure(self, counted: Mapping[PassId, Counted]) -> None:
         totals = totals_of(counted)
         for (_, kind, template), added in totals.added.items():
             self.metrics.count("AddedRegistrations", added, pass_type=kind, template=template or NO_TEMPLATE)
         for (_, kind, template), removed in totals.removed.items():
             self.metrics.count("RemovedRegistrations", removed, pass_type=kind, template=template or NO_TEMPLATE)
+        now = self.clock()
+        due = [key for key in totals.holders if now - self.measured_at.get(key, -math.inf) >= MEASURE_SECONDS]
+        for (kind, template), holders in self.store.counts.totals(due).items():
+            self.measured_at[kind, template] = now
+            self.metrics.gauge("Holders", holders, pass_type=kind, template=template or NO_TEMPLATE)
 
 
 def _groups(records: _Records) -> Iterator[_Records]:

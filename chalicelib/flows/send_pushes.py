@@ -10,15 +10,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push
+from chalicelib.apns.client import Client, Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind, is_unknown_refusal, metric_reason
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import DEVICES_PER_REQUEST, Device
 from chalicelib.core.errors import ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.flows.pace import Pacer
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.pacing import LATENESS_SECONDS, Slot, Stop
 from chalicelib.updates.push_tasks import NotifyDevices
 from chalicelib.updates.removals import (
@@ -40,6 +43,8 @@ BAD_REQUEST_STATUS = 400
 """Status of BadDeviceToken, which every token gets in the wrong environment. Other responses that remove have 410."""
 MANY_REFUSED_ALIKE = 3
 """If at least so many devices are all refused with the same unknown reason, the reason concerns the sender."""
+NOTE_EVENT_SECONDS = 3600
+"""Interval of the events about one problem of a pass type, such as a rejected credential: it concerns every push."""
 SETTLE_SECONDS = 1.0
 """Time after the deadline in which devices are still removed and marked; the others are pushed to again."""
 
@@ -204,6 +209,7 @@ class PushSender:
             self.metrics.count("Pushes", len(by_token), outcome=kind.value, reason=reason)
             self.metrics.put({"DeferredPercent": 100}, Unit.PERCENT)
             self._measure_deferred_tasks(task.due_at)
+            self._note_rejected(pass_type_identifier, {(kind, reason): len(by_token)})
             return SendResult(_identifiers(by_token), misconfigured=isinstance(error, ConfigurationError))
         slot = slot or self.pacer.admit(task.paced_lane, len(by_token), deadline=deadline)
         if slot is None:
@@ -225,6 +231,7 @@ class PushSender:
         for (kind, reason), count in ended.items():
             kinds[kind] += count
             self.metrics.count("Pushes", count, outcome=kind.value, reason=reason)
+        self._note_rejected(pass_type_identifier, ended)
         if opened := client.connections - connections:
             self.metrics.count("ApnsConnections", opened)
         self.metrics.put({"DeferredPercent": 100 * len(unsettled | rejected) / len(devices)}, Unit.PERCENT)
@@ -275,11 +282,14 @@ class PushSender:
         self.metrics.put({"DeferredAge": max(0.0, self.clock() - due_at) * 1000}, Unit.MILLISECONDS)
 
     def _reach(self, devices: Collection[DeviceLibraryIdentifier]) -> dict[PushToken, list[Device]]:
-        """Read devices by push token. Two rows with one token are one phone restored from a backup: one push."""
+        """Read the devices that APNs can reach by push token. Two rows with one token are one phone that was restored
+        from a backup: one push.
+        """
         by_token: dict[PushToken, list[Device]] = defaultdict(list)
         for chunk in _chunks(sorted(devices), DEVICES_PER_REQUEST):
             for device in self.store.devices.with_push_tokens(chunk):
-                by_token[device.push_token].append(device)
+                if device.wallet is Wallet.APPLE:
+                    by_token[device.push_token].append(device)
         return by_token
 
     def _unsettled_by(self, outcome: Outcome, devices: list[Device]) -> list[DeviceLibraryIdentifier]:
@@ -394,7 +404,30 @@ class PushSender:
             reason=removals.reason,
             devices=len(removals.devices),
         )
+        self._note_event("removals.held", removals.pass_type_identifier, removals.reason, devices=len(removals.devices))
         return True
+
+    def _note_rejected(self, pass_type_identifier: str, ended: Mapping[tuple[OutcomeKind, str], int]) -> None:
+        """Note that a credential or topic is rejected, or missing."""
+        for (kind, reason), devices in ended.items():
+            if kind is OutcomeKind.CONFIGURATION:
+                self._note_event("pushes.rejected", pass_type_identifier, reason, devices=devices)
+
+    def _note_event(self, name: str, pass_type_identifier: str, reason: str, *, devices: int) -> None:
+        """Note an event about a pass type, at most once per interval and reason. Nothing depends on it: a failure is
+        logged, and the next send notes it.
+        """
+        detail = {"pass_type_identifier": pass_type_identifier, "reason": reason, "devices": devices}
+        note = EventNote(name, f"{pass_type_identifier} {reason}", detail)
+        now = self.clock()
+        if now - self.noted.get(note.key, -math.inf) < NOTE_EVENT_SECONDS:
+            return
+        try:
+            self.store.versions.note_event(note, at=now, interval_seconds=NOTE_EVENT_SECONDS)
+        except TransientError as error:
+            log.event("event_not_noted", of=name, error=str(error))
+        else:
+            self.noted[note.key] = now
 
     def _removed(self, device: Device, outcome: Outcome) -> bool:
         """Remove a device that was unregistered at APNs' timestamp, or without one at the time of the push."""

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from chalice.app import CaseInsensitiveMapping, Request, Response
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, IdentifierError, PassId, PushToken
+from chalicelib.core.wallets import Wallet, wallet_of
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.device_logs import MAX_MESSAGE_BYTES, MAX_MESSAGES
 from chalicelib.http.errors import BadRequestError, TooLargeError
@@ -116,6 +117,15 @@ def ignore_media_types(request: Request) -> None:
 def authorization(request: Request) -> str | None:
     """Return the `Authorization` header; None if it is missing."""
     return header(request, "authorization")
+
+
+def wallet(request: Request) -> Wallet:
+    """Return the app that sent the request."""
+    return wallet_of(
+        authorization=authorization(request),
+        pass_client=header(request, "x-pass-client"),
+        user_agent=header(request, "user-agent"),
+    )
 
 
 def conditions(request: Request) -> Conditions:

@@ -11,8 +11,10 @@ from chalicelib.core.errors import loggable, shorten
 
 if TYPE_CHECKING:
     from chalicelib.updates.changes import InvalidRecord, StreamRecord
-    from chalicelib.updates.holders import InvalidRegistrationRecord, RegistrationRecord, Row
+    from chalicelib.updates.events import UnreadableRecord
+    from chalicelib.updates.holders import RegistrationRecord, Row
     from chalicelib.updates.messages import InvalidMessage, QueueMessage
+    from chalicelib.updates.pass_events import VersionImage, VersionRecord
 
 Event = Mapping[str, Any]
 """An event of Lambda as a dictionary with `Records`."""
@@ -35,18 +37,40 @@ def stream_records(event: Event) -> "list[StreamRecord | InvalidRecord]":
     return records
 
 
-def registration_records(event: Event) -> "list[RegistrationRecord | InvalidRegistrationRecord]":
+def registration_records(event: Event) -> "list[RegistrationRecord | UnreadableRecord]":
     """Parse an event of the registrations table's stream, in its order."""
-    from chalicelib.updates.holders import InvalidRegistrationRecord
+    from chalicelib.updates.events import UnreadableRecord
 
-    records: list[RegistrationRecord | InvalidRegistrationRecord] = []
+    records: list[RegistrationRecord | UnreadableRecord] = []
     for record in event["Records"]:
         try:
             records.append(_registration_record(record["dynamodb"]))
         except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
             sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
-            records.append(InvalidRegistrationRecord(sequence_number, shorten(type(error).__name__)))
+            records.append(UnreadableRecord(sequence_number, shorten(type(error).__name__)))
     return records
+
+
+def version_records(event: Event) -> "list[VersionRecord | UnreadableRecord]":
+    """Parse an event of the versions table's stream, in its order."""
+    from chalicelib.updates.events import UnreadableRecord
+
+    records: list[VersionRecord | UnreadableRecord] = []
+    for record in event["Records"]:
+        try:
+            records.append(_version_record(record["dynamodb"]))
+        except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
+            sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
+            records.append(UnreadableRecord(sequence_number, shorten(type(error).__name__)))
+    return records
+
+
+def is_of_registrations(event: Event) -> bool:
+    """Return True for an event of the registrations table's stream, False for one of the versions table's.
+
+    Both invoke the same function. Only keys of registrations contain a device.
+    """
+    return any(_at(r, "dynamodb", "Keys", "device_library_identifier") is not None for r in event["Records"])
 
 
 def queue_messages(event: Event) -> "list[QueueMessage | InvalidMessage]":
@@ -91,14 +115,50 @@ def _registration_record(change: Mapping[str, Any]) -> "RegistrationRecord":
     )
 
 
+def _version_record(change: Mapping[str, Any]) -> "VersionRecord":
+    from chalicelib.updates.pass_events import VersionRecord
+
+    return VersionRecord(
+        key=str(change["Keys"]["pass_id"]["S"]),
+        sequence_number=str(change["SequenceNumber"]),
+        written_at=float(change.get("ApproximateCreationDateTime", 0)),
+        old=_version(change.get("OldImage", {})),
+        new=_version(change.get("NewImage", {})),
+    )
+
+
+def _version(image: Mapping[str, Any]) -> "VersionImage":
+    from chalicelib.updates.pass_events import VersionImage
+
+    refused = image["refused"]["M"] if "refused" in image else None
+    return VersionImage(
+        announced=_number(image, "announced"),
+        revision=_number(image, "revision"),
+        deleted=bool(_at(image, "deleted", "BOOL")),
+        refusal=(refused["reason"]["S"], refused["template"]["S"], int(refused["refused_at"]["N"]))
+        if refused is not None
+        else None,
+        personalized=bool(_at(image, "personalized", "BOOL")),
+        silent=_number(image, "silent"),
+        note=str(_at(image, "note", "S") or ""),
+        noted_at=_number(image, "noted_at"),
+    )
+
+
 def _registration(image: Mapping[str, Any]) -> "Row":
+    from chalicelib.core.wallets import Wallet
     from chalicelib.updates.holders import Row
 
     return Row(
         registered_at=int(image["registered_at"]["N"]),
         counted="counted" in image,
         silent=bool(_at(image, "silent", "BOOL")),
+        wallet=str(_at(image, "wallet", "S") or Wallet.APPLE.value),
     )
+
+
+def _number(image: Mapping[str, Any], name: str) -> int:
+    return int(image[name]["N"]) if name in image else 0
 
 
 def _queue_message(record: Mapping[str, Any]) -> "QueueMessage":

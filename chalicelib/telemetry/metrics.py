@@ -36,6 +36,10 @@ class Metrics:
         """Add `value` to a counter, by stage and by stage with the first, the first two, ... dimensions."""
         self.put({name: value}, Unit.COUNT, **dimensions)
 
+    def gauge(self, name: str, value: float, **dimensions: str) -> None:
+        """Write a level by stage with all dimensions; a sum over a dimension would need all of its levels at once."""
+        log.write(self._line({name: value}, Unit.COUNT, dimensions, sets=slice(-1, None)))
+
     @contextmanager
     def duration(self, name: str, **dimensions: str) -> Iterator[None]:
         """Measure the duration of the block in milliseconds, also if it raises; the sample count counts the runs.
@@ -55,7 +59,9 @@ class Metrics:
         """Write values of one unit by metric name. Names of dimensions are converted: `pass_type` to `PassType`."""
         log.write(self._line(values, unit, dimensions))
 
-    def _line(self, values: Mapping[str, float], unit: Unit, dimensions: Mapping[str, str]) -> dict[str, object]:
+    def _line(
+        self, values: Mapping[str, float], unit: Unit, dimensions: Mapping[str, str], *, sets: slice = slice(None)
+    ) -> dict[str, object]:
         named = {"Stage": self.stage, **{_title(name): value for name, value in dimensions.items()}}
         names = list(named)
         return {
@@ -64,7 +70,7 @@ class Metrics:
                 "CloudWatchMetrics": [
                     {
                         "Namespace": NAMESPACE,
-                        "Dimensions": [names[:size] for size in range(1, len(names) + 1)],
+                        "Dimensions": [names[:size] for size in range(1, len(names) + 1)][sets],
                         "Metrics": [{"Name": name, "Unit": unit.value} for name in values],
                     }
                 ],

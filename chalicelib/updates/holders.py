@@ -10,19 +10,17 @@ Only registrations with `counted` are counted. Rows that were written before the
 adding it to a row counts it, once.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.core.wallets import Wallet
+from chalicelib.updates.events import Event, new_event, pass_fields
 
-SCHEMA_VERSION = 1
-"""Version of the events' details. A new field keeps it; a changed or removed one increases it."""
 SEQUENCE_DIGITS = 40
 """Maximum length of a sequence number (AWS, "StreamRecord"). Numbers padded to it sort as text."""
-EVENT_ID_DIGITS = 32
 
 
 class Cause(Enum):
@@ -44,11 +42,13 @@ class Row:
         registered_at: epoch seconds.
         counted: True if it is part of the pass's count.
         silent: True if its creation is not an event: a backup restored it.
+        wallet: the app that registered, by its name in events.
     """
 
     registered_at: int
     counted: bool
     silent: bool = False
+    wallet: str = Wallet.APPLE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,6 @@ class RegistrationRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class InvalidRegistrationRecord:
-    """A stream record that cannot be parsed; its error is the name of a type."""
-
-    sequence_number: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class PassCount:
     """The holders of a pass.
 
@@ -98,11 +90,13 @@ class PassCount:
         holders: number of counted registrations.
         position: of the last counted record; empty before the first.
         template: of the pass when it was last counted.
+        announced: the last stamp that is counted as an update; 0 for none.
     """
 
     holders: int = 0
     position: str = ""
     template: str = ""
+    announced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +135,6 @@ class Counted:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event for the stage's bus.
-
-    Args:
-        name: its detail type, such as `pass.registered`.
-        at: epoch seconds.
-        detail: JSON values by name.
-    """
-
-    name: str
-    at: float
-    detail: Mapping[str, object]
-
-
 def count(before: PassCount, records: Iterable[RegistrationRecord], *, template: str | None) -> Counted:
     """Count the records of one pass.
 
@@ -171,7 +150,8 @@ def count(before: PassCount, records: Iterable[RegistrationRecord], *, template:
             position = record.position
             holders += record.delta
             steps.append(Step(record, holders))
-    after = PassCount(holders, position, before.template if template is None else template)
+    kept = before.template if template is None else template
+    after = replace(before, holders=holders, position=position, template=kept)
     return Counted(before, after if steps else before, tuple(steps))
 
 
@@ -195,26 +175,17 @@ def event_of(step: Step, *, template: str, device_hash: str, cause: Cause) -> Ev
         return None
     name = "pass.unregistered" if record.new is None else "pass.registered"
     detail: dict[str, object] = {
-        "schema_version": SCHEMA_VERSION,
-        "id": event_id(name, str(record.pass_id), record.sequence_number),
-        "time": datetime.fromtimestamp(record.written_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "pass_id": str(record.pass_id),
-        "pass_type_identifier": record.pass_id.pass_type_identifier,
-        "serial_number": record.pass_id.serial_number,
-        "template": template,
+        **pass_fields(record.pass_id, template),
         "device": device_hash,
+        "wallet": (record.new or record.old or Row(0, counted=False)).wallet,
         "holders": step.holders,
     }
     if record.new is None:
         detail |= {"cause": cause.value, "last_holder": step.holders == 0}
     else:
         detail |= {"first_holder": step.holders == 1}
-    return Event(name, record.written_at, detail)
-
-
-def event_id(*parts: str) -> str:
-    """Return the deduplication id of an event: the same for every repeat of the same event."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:EVENT_ID_DIGITS]
+    identity = (str(record.pass_id), record.sequence_number)
+    return new_event(name, at=record.written_at, identity=identity, detail=detail)
 
 
 def by_pass(records: Iterable[RegistrationRecord]) -> dict[PassId, list[RegistrationRecord]]:
@@ -223,6 +194,38 @@ def by_pass(records: Iterable[RegistrationRecord]) -> dict[PassId, list[Registra
     for record in records:
         grouped.setdefault(record.pass_id, []).append(record)
     return grouped
+
+
+@dataclass(frozen=True, slots=True)
+class PassUpdates:
+    """Updates of a pass to count.
+
+    Args:
+        before: the count as read.
+        announced: the last of their stamps.
+        template: of the pass.
+        written_at: epoch seconds of each.
+    """
+
+    before: PassCount
+    announced: int
+    template: str
+    written_at: tuple[float, ...]
+
+
+def updates_by_day(updates: Mapping[PassId, PassUpdates]) -> dict[tuple[str, str, str], int]:
+    """Return the number of updates by day, pass type identifier and template."""
+    days: dict[tuple[str, str, str], int] = {}
+    for pass_id, of_one in updates.items():
+        for at in of_one.written_at:
+            key = (day_of(at), pass_id.pass_type_identifier, of_one.template)
+            days[key] = days.get(key, 0) + 1
+    return days
+
+
+def day_of(at: float) -> str:
+    """Return the day of a time in UTC, such as `2026-11-26`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +257,7 @@ def totals_of(counted: Mapping[PassId, Counted]) -> Totals:
             record = step.record
             created = record.old is None and record.new is not None and not record.new.silent
             if created or record.new is None:
-                day = datetime.fromtimestamp(record.written_at, UTC).strftime("%Y-%m-%d")
+                day = day_of(record.written_at)
                 days = added if created else removed
                 of_day = (day, kind, of_pass.after.template)
                 days[of_day] = days.get(of_day, 0) + 1

@@ -58,6 +58,9 @@ def restore(
     ],
     stage: StageOption = "dev",
     *,
+    events: Annotated[
+        bool, typer.Option("--events", help="Publish pass.registered and pass.updated for what is restored.")
+    ] = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
@@ -96,7 +99,7 @@ def restore(
                 on_items(kind, count)
 
             try:
-                changed = restored.restore(path, on_progress=on_written)
+                changed = restored.restore(path, on_progress=on_written, events=events)
             except BaseException:
                 standard_error().print(
                     f"stopped after {_listed(written) or 'nothing'}; what was restored is kept. Run the same command "

@@ -1,4 +1,4 @@
-"""`stats`: how many devices hold passes, and how many were added and removed."""
+"""`stats`: how many devices hold passes, and how many were added, removed and updated."""
 
 import csv
 import sys
@@ -27,9 +27,9 @@ def stats(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Show how many devices hold passes, and how many added and removed passes, by pass type and template.
+    """Show how many devices hold passes, and how many added, removed or had passes updated, by type and template.
 
-    A device that holds two passes counts twice. Days are in UTC.
+    A device that holds two passes counts twice. An update counts once, for any number of devices. Days are in UTC.
 
     Example: passwire stats --stage prod --since 30d --plot stats.svg
     """
@@ -49,8 +49,8 @@ def stats(
         write_json(asdict(found), default=str)
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(("day", "pass_type_identifier", "template", "added", "removed"))
-        writer.writerows((d.day, d.pass_type_identifier, d.template, d.added, d.removed) for d in found.days)
+        writer.writerow(("day", "pass_type_identifier", "template", "added", "removed", "updated"))
+        writer.writerows((d.day, d.pass_type_identifier, d.template, d.added, d.removed, d.updated) for d in found.days)
     else:
         _print(found)
 
@@ -63,7 +63,7 @@ def _print(found: Stats) -> None:
             for day in found.days
             if (day.pass_type_identifier, day.template) == (kind.pass_type_identifier, kind.template)
         ]
-        added, removed = sum(day.added for day in days), sum(day.removed for day in days)
-        rows.append((kind.pass_type_identifier, kind.template, f"{kind.holders:,}", f"{added:,}", f"{removed:,}"))
-    numbers = ("holders", "added", "removed")
+        sums = (kind.holders, *(sum(getattr(day, name) for day in days) for name in ("added", "removed", "updated")))
+        rows.append((kind.pass_type_identifier, kind.template, *(f"{number:,}" for number in sums)))
+    numbers = ("holders", "added", "removed", "updated")
     write_table(("pass type", "template", *numbers), rows, numbers=numbers)

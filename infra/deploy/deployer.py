@@ -38,7 +38,7 @@ from infra.stage.stage import INTERNAL_OUTPUT_PREFIX, Stage, check_stage_name, o
 QUEUE_NAME_SECONDS = 61.0
 """How long the name of a deleted queue stays taken (AWS, "DeleteQueue": 60 seconds)."""
 EMBEDDED_QUEUE_NAME_SECONDS = 4.0
-"""The same on the embedded AWS (`infra/local/strict_aws.py`), with a second for the rounding of the deletion time."""
+"""The same on the embedded AWS (`infra/local/strict/`), with a second for the rounding of the deletion time."""
 DIFF_FOLDER = "diff"
 """A stage's folder in the deploy bucket for what `diff` uploads: credentials for `diff` alone can write there, and
 `deploy` does not read it.

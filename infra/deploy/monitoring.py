@@ -121,11 +121,32 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
+class Levels:
+    """The newest values of one of this service's metrics, a line for each combination of its dimensions.
+
+    Args:
+        name: of the metric.
+        dimensions: names of the dimensions beside `Stage`.
+    """
+
+    name: str
+    dimensions: tuple[str, ...]
+
+    def expression(self, stage: str) -> str:
+        """Return CloudWatch's search expression (AWS, "CloudWatch search expression syntax"). A level without a new
+        value stays as it was.
+        """
+        schema = ",".join((NAMESPACE, "Stage", *self.dimensions))
+        found = f"SEARCH('{{{schema}}} MetricName=\"{self.name}\" Stage=\"{stage}\"', 'Maximum')"
+        return f"FILL({found}, REPEAT)"
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A widget of the dashboard; the widgets of a row share its width."""
 
     title: str
-    metrics: tuple[Metric, ...]
+    metrics: "tuple[Metric | Levels, ...]"
 
 
 def own(name: str, statistic: str, *, label: str = "", **dimensions: str) -> Metric:
@@ -342,14 +363,18 @@ DASHBOARD: tuple[tuple[Graph, ...], ...] = (
                 own("DeferredAge", "Maximum", label="deferred pushes, ms"),
             ),
         ),
+    ),
+    (
         Graph("Days until the first certificate expires", (own("CertificateDaysLeft", "Minimum"),)),
         Graph(
             "Registrations",
             (
                 own("AddedRegistrations", "Sum", label="added"),
                 own("RemovedRegistrations", "Sum", label="removed"),
+                own("UpdatedPasses", "Sum", label="updated passes"),
             ),
         ),
+        Graph("Devices that hold passes", (Levels("Holders", ("PassType", "Template")),)),
     ),
 )
 
@@ -399,7 +424,9 @@ def _body() -> dict[str, Any]:
     return {"Fn::Sub": [body, variables]}
 
 
-def _line(metric: Metric, text: Any) -> list[Any]:  # noqa: ANN401 - a function of _body's
+def _line(metric: Metric | Levels, text: Any) -> list[Any]:  # noqa: ANN401 - a function of _body's
+    if isinstance(metric, Levels):
+        return [{"expression": metric.expression(text(STAGE)), "label": ""}]
     dimensions = [part for name, value in metric.dimensions.items() for part in (name, text(value))]
     return [
         metric.namespace,

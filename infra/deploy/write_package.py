@@ -8,13 +8,14 @@ from pathlib import Path
 
 from chalicelib.core.secret_forms import SecretNames
 from infra.core.files import PathError, check_new
+from infra.deploy.bill_of_materials import bill_of_materials
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.change_sets import ADDRESS_TYPES, CAPABILITIES, PERMANENT_TYPES, RETAINED_TYPES, STAGE_TAG
 from infra.deploy.package import Package
 from infra.deploy.template import StageLocation, with_code, with_retained_names
 from infra.stage.stage import stack_name
 
-TEMPLATE, CODE, SCRIPT = "template.json", "functions.zip", "deploy.sh"
+TEMPLATE, CODE, SCRIPT, BILL = "template.json", "functions.zip", "deploy.sh", "functions.cdx.json"
 EXECUTABLE = 0o755
 
 
@@ -44,7 +45,7 @@ def check_new_folder(folder: Path, *, overwrite: bool) -> None:
         PathError: one of the files exists.
     """
     if folder.is_dir():
-        for name in (TEMPLATE, CODE, SCRIPT):
+        for name in (TEMPLATE, CODE, SCRIPT, BILL):
             check_new(folder / name, overwrite=overwrite)
     elif folder.exists():
         raise PathError(f"{folder}: is not a folder; give another --out")
@@ -63,7 +64,7 @@ def write_package(
         folder: created if it does not exist; files of the same names are replaced.
 
     Returns:
-        The paths of `template`, `code` and `script`.
+        The paths of `template`, `code`, `script` and `bill_of_materials`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bucket = DeployBucket(account=location.account, region=location.region)
@@ -74,7 +75,14 @@ def write_package(
     values = {"Stage": location.stage, "Commit": commit, **parameters}
     (folder / SCRIPT).write_text(_script(location, bucket=bucket.name, key=key, values=values))
     (folder / SCRIPT).chmod(EXECUTABLE)
-    return {"template": str(folder / TEMPLATE), "code": str(folder / CODE), "script": str(folder / SCRIPT)}
+    bill = bill_of_materials(package.zip_file, commit=commit)
+    (folder / BILL).write_text(json.dumps(bill, indent=1) + "\n")
+    return {
+        "template": str(folder / TEMPLATE),
+        "code": str(folder / CODE),
+        "script": str(folder / SCRIPT),
+        "bill_of_materials": str(folder / BILL),
+    }
 
 
 def _script(location: StageLocation, *, bucket: str, key: str, values: Mapping[str, str]) -> str:

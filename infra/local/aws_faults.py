@@ -1,6 +1,6 @@
 """Adds faults to ministack that AWS has, too: failing and slow requests, killed and frozen functions, repeated batches.
 
-Like `strict_aws.py`, this runs inside ministack's process, on its Python, and imports nothing but the standard library.
+Like `strict/`, this runs inside ministack's process, on its Python, and imports nothing but the standard library.
 `PUT /_passwire/faults` sets faults, `GET` returns them and how often each happened, `DELETE` ends all of them. Only
 requests of functions fail: what a test or a pipeline sends itself is carried out.
 
@@ -62,6 +62,8 @@ class AwsFaults:
         loses_results: share of batches that are delivered again although their function has succeeded.
         stream_delay_seconds: the age from which records of a stream are delivered.
         stream_rereads: share of reads of a stream that go back by up to `REREAD_RECORDS` records.
+        stream_drops: share of the records of streams that are never delivered, which AWS does not do; for tests that
+            have to notice a loss.
         clock_skew_seconds: the largest deviation of the clock of a new execution environment.
         message_wait_seconds: the longest time that a message is delayed or hidden, so that no test has to wait for
             AWS's; zero for no limit.
@@ -81,6 +83,7 @@ class AwsFaults:
     loses_results: float = 0
     stream_delay_seconds: float = 0
     stream_rereads: float = 0
+    stream_drops: float = 0
     clock_skew_seconds: float = 0
     message_wait_seconds: float = 0
 
@@ -208,8 +211,11 @@ class FaultyAws:
             return result
 
         def dispatch_faulty(func: Json, config: Json, event: Module, *arguments: object) -> Json:
-            result: Json = dispatch(func, config, event, *arguments)
             records = event.get("Records") if isinstance(event, dict) else None
+            if self.faults.stream_drops and records and records[0].get("eventSource") == "aws:dynamodb":
+                records = [r for r in records if not self._happens(self.faults.stream_drops, "record dropped")]
+                event = {"Records": records}
+            result: Json = dispatch(func, config, event, *arguments)
             return self._settled(config, records, result) if records and not result.get("error") else result
 
         def poll_again() -> bool:

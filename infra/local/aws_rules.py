@@ -1,7 +1,7 @@
 """AWS's rules that the embedded AWS does not have by itself, and where this project enforces each of them.
 
 `python -m infra.local.aws_rules` prints the table. There are three places: the rig that simulates Lambda and SQS
-(`tests/faults/rig.py`), the layer inside the embedded AWS (`strict_aws.py`, in the local run too), and checks on the
+(`tests/faults/rig.py`), the layer inside the embedded AWS (`strict/`, in the local run too), and checks on the
 translated template (`tests/package/test_template_rules.py`). A test checks that every named test exists.
 """
 
@@ -270,7 +270,7 @@ RULES = (
         "Lambda guide, lambda-runtime-environment",
         (
             "tests/stack/test_credentials.py::test_rotated_secret_is_read_by_whichever_clock_has_moved",
-            "tests/stack/aws/test_templates.py::test_new_revision_is_seen_by_whichever_clock_has_moved",
+            "tests/stack/aws/test_templates.py::test_new_revision_is_used_after_either_clock_has_moved",
         ),
     ),
     Rule(

@@ -1,6 +1,6 @@
 """Starts ministack with one function replaced, its streams kept over a restart, alarms evaluated as by AWS, AWS's
 refusals and faults added, and certificates issued on demand. It runs on ministack's Python, and of this project it
-imports `metric_alarms.py`, `strict_aws.py`, `aws_faults.py` and `issuing_aws.py`.
+imports `metric_alarms.py`, `strict/`, `aws_faults.py` and `issuing_aws.py`.
 
 A Query of ministack parses its key condition again for every row of the partition, on every page: with 100,000 rows
 that takes 4 seconds per page, in which nothing else is answered. With the replacement, a condition on the partition key
@@ -24,6 +24,7 @@ from ministack.services import (  # type: ignore[import-not-found]  # as above
     cloudformation,
     cloudwatch,
     dynamodb,
+    eventbridge,
     lambda_svc,
     secretsmanager,
     sqs,
@@ -58,8 +59,10 @@ AUTHORITY = "PASSWIRE_AUTHORITY"
 
 
 def load(name: str) -> ModuleType:
-    """Import a module of this folder without the package that it is in."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    """Import a module or package of this folder without the package that it is in."""
+    path = Path(__file__).with_name(name)
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None  # noqa: S101 - the file is beside this one
     assert spec.loader is not None  # noqa: S101 - as above
     module = importlib.util.module_from_spec(spec)
@@ -70,10 +73,10 @@ def load(name: str) -> ModuleType:
 
 def add_refusals(limits: str) -> None:
     """Make ministack refuse what AWS refuses; `limits` is JSON."""
-    strict = load("strict_aws")
-    wanted = strict.Limits()
+    load("strict")
+    wanted = importlib.import_module("strict.limits").Limits()
     wanted.change(json.loads(limits))
-    strict.Strict(
+    importlib.import_module("strict.application").Strict(
         wanted,
         app,
         {
@@ -116,6 +119,29 @@ def keep_stream_records() -> None:
     dynamodb.get_state, dynamodb.load_persisted_state = get_state, load_persisted_state
 
 
+def add_archives() -> None:
+    """Let CloudFormation create archives of events, which ministack has only in its API."""
+
+    def create(_: str, props: dict[str, Any], __: str) -> tuple[str, dict[str, str]]:
+        name = str(props["ArchiveName"])
+        pattern = json.dumps(props["EventPattern"]) if "EventPattern" in props else ""
+        eventbridge._create_archive(  # noqa: SLF001 - it has no public name
+            {
+                "ArchiveName": name,
+                "EventSourceArn": props["SourceArn"],
+                "EventPattern": pattern,
+                "RetentionDays": int(props.get("RetentionDays", 0)),
+            }
+        )
+        return name, {"ArchiveName": name}
+
+    def delete(name: str, _: dict[str, Any]) -> None:
+        eventbridge._delete_archive({"ArchiveName": name})  # noqa: SLF001 - as above
+
+    provisioners._RESOURCE_HANDLERS["AWS::Events::Archive"] = {"create": create, "delete": delete}  # noqa: SLF001
+
+
+add_archives()
 keep_stream_records()
 load("metric_alarms").MetricAlarms(cloudwatch).install()
 if STRICT in os.environ:

@@ -1,6 +1,6 @@
 """Makes ministack's Secrets Manager ask the local authority for the secrets of a pass type that has none.
 
-Like `strict_aws.py`, this runs on ministack's own Python and imports nothing but the standard library.
+Like `strict/`, this runs on ministack's own Python and imports nothing but the standard library.
 """
 
 import asyncio

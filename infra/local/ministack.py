@@ -5,6 +5,7 @@ environment is made with the Python that packages the app.
 """
 
 import contextlib
+import fcntl
 import json
 import shutil
 import subprocess
@@ -70,15 +71,18 @@ def install(on_progress: Callable[[str], None]) -> Path:
         LocalError: pip could not install it.
     """
     stamp = ENVIRONMENT / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
-        on_progress("installing the embedded AWS, once (about half a minute)")
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-        pip += ["-r", str(REQUIREMENTS)]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            raise LocalError(f"pip could not install the embedded AWS: {done.stderr.strip().splitlines()[-1]}")
-        stamp.write_text(REQUIREMENTS.read_text())
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    with (ENVIRONMENT.parent / "ministack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be installing it
+        if not stamp.exists() or stamp.read_text() != REQUIREMENTS.read_text():
+            on_progress("installing the embedded AWS, once (about half a minute)")
+            venv.create(ENVIRONMENT, with_pip=True, clear=True)
+            pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+            pip += ["-r", str(REQUIREMENTS)]
+            done = subprocess.run(pip, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+            if done.returncode:
+                raise LocalError(f"pip could not install the embedded AWS: {done.stderr.strip().splitlines()[-1]}")
+            stamp.write_text(REQUIREMENTS.read_text())
     return ENVIRONMENT / "bin" / "python"
 
 
@@ -101,7 +105,7 @@ def running(
         keep_data: continue with the data that the last run in this folder left, and leave it for the next one; it is
             written when the embedded AWS ends, also when this process is killed. False to begin and end without data.
         authority_url: of the authority that issues certificates of pass types; None for none.
-        strict: limits of `strict_aws.py` that differ from their defaults; None to leave its refusals out.
+        strict: limits of `strict/limits.py` that differ from their defaults; None to leave its refusals out.
 
     Raises:
         LocalError: the port is in use, or ministack did not start.

@@ -3,13 +3,13 @@
 Queues contain device library identifiers and streams contain items; neither is ever printed.
 """
 
-import base64
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic, time
+from time import time
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +31,7 @@ from chalicelib.updates.push_tasks import (
 )
 from chalicelib.updates.removals import HeldRemovals, parse_held_removals
 from infra.operate.passes.registrations import Registrations
+from infra.operate.stream_batches import StreamBatchError, process_batch
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -39,12 +40,12 @@ LOOK_SECONDS = 60
 DECIDE_SECONDS = 1800
 """How long held removals stay hidden while they are processed; unprocessed ones become visible after it."""
 RECEIVED_AT_ONCE = 10
-READ_SECONDS = 30.0
-RECORDS_PER_INVOCATION = 100
+WRITE_AGAIN = "write its items again"
+"""Remedy for a stream batch that is no longer in the stream."""
+SENDERS = 8
+"""Requests to SQS at the same time; one takes some milliseconds, most of them waiting."""
 FIRST_REVISION = 1
 """Revision of a pass as it was first issued."""
-BYTES_PER_INVOCATION = 5_000_000
-"""Lambda accepts a payload of 6 MB (AWS, "Lambda quotas"); the push function processes 100 records in its timeout."""
 
 
 class PushesError(PasswireError):
@@ -207,8 +208,8 @@ class Pushes:
             on_progress(number)
         for number, message in enumerate(list(self._received("stream_failure")), 1):
             try:
-                self._process_batch(message["Body"])
-            except PushesError as error:
+                process_batch(message["Body"], function=self._stage.functions["push"], remedy=WRITE_AGAIN)
+            except StreamBatchError as error:
                 kept[str(error)] += 1
                 self._make_visible("stream_failure", message)
             else:
@@ -308,10 +309,17 @@ class Pushes:
             The number of passes.
         """
         change = f"by-hand-{uuid4()}"
-        for start in range(0, len(keys), MESSAGES_PER_REQUEST):
+
+        def send(start: int) -> int:
             chunk = keys[start : start + MESSAGES_PER_REQUEST]
             self._send([Recheck(PassId.parse(key), reason, time(), change) for key in chunk])
-            on_progress(len(chunk))
+            return len(chunk)
+
+        starts = range(0, len(keys), MESSAGES_PER_REQUEST)
+        with ThreadPoolExecutor(SENDERS) as senders:
+            for first in range(0, len(starts), SENDERS):
+                for count in senders.map(send, starts[first : first + SENDERS]):
+                    on_progress(count)
         return len(keys)
 
     def _versions(self, **filters: Any) -> list[str]:  # noqa: ANN401 - arguments of Scan
@@ -461,54 +469,6 @@ class Pushes:
     def _delete(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.delete_message(QueueUrl=self._stage.queues[role], ReceiptHandle=message["ReceiptHandle"])
 
-    def _process_batch(self, body: str) -> None:
-        """Read a batch that Lambda gave up from the stream, and invoke the push function with it in chunks.
-
-        The message contains the position of the batch, not its records (AWS, "Retaining discarded batches"). The range
-        may contain more records than the batch: those that were processed concurrently (ParallelizationFactor).
-
-        Raises:
-            PushesError: the batch is no longer in the stream, or the function failed again.
-        """
-        try:
-            batch = json.loads(body)["DDBStreamBatchInfo"]
-            position = {name: batch[name] for name in ("streamArn", "shardId", "startSequenceNumber")}
-        except (ValueError, KeyError, TypeError):
-            raise PushesError("a message that Lambda did not write") from None
-        records = self._records(
-            position["streamArn"],
-            position["shardId"],
-            position["startSequenceNumber"],
-            str(batch.get("endSequenceNumber", position["startSequenceNumber"])),
-        )
-        for chunk in in_invocations(records):
-            answer = aws.client("lambda").invoke(
-                FunctionName=self._stage.functions["push"], Payload=_event(chunk).encode()
-            )
-            if answer.get("FunctionError") or json.loads(answer["Payload"].read()).get("batchItemFailures"):
-                raise PushesError("a stream batch on which the push function failed again: see `logs`")
-
-    def _records(self, stream: str, shard: str, first: str, last: str) -> list[dict[str, Any]]:
-        streams = aws.client("dynamodbstreams")
-        try:
-            iterator = streams.get_shard_iterator(
-                StreamArn=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER", SequenceNumber=first
-            )["ShardIterator"]
-        except (streams.exceptions.TrimmedDataAccessException, streams.exceptions.ResourceNotFoundException):
-            raise PushesError(
-                "a stream batch older than the 24 hours that the stream keeps: write its items again"
-            ) from None
-        found: list[dict[str, Any]] = []
-        until = monotonic() + READ_SECONDS
-        while iterator and monotonic() < until:
-            page = streams.get_records(ShardIterator=iterator)
-            for record in page["Records"]:
-                found.append(_as_lambda_record(record))
-                if int(record["dynamodb"]["SequenceNumber"]) >= int(last):
-                    return found
-            iterator = page.get("NextShardIterator")  # a page may be empty before the end: AWS, "GetRecords"
-        raise PushesError("a stream batch that could not be read completely: try again")
-
 
 def _is_pass_id(key: str) -> bool:
     try:
@@ -516,41 +476,6 @@ def _is_pass_id(key: str) -> bool:
     except RefusedError:
         return False
     return True
-
-
-def in_invocations(records: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Split records into chunks for one invocation each, in order: at most 100 records and 5 MB.
-
-    A single record is never larger: an item has at most 400 KB, and a record contains two images of it.
-    """
-    chunk: list[Mapping[str, Any]] = []
-    size = 0
-    for record in records:
-        length = len(json.dumps(record).encode()) + 2  # with the separator
-        if chunk and (len(chunk) == RECORDS_PER_INVOCATION or size + length > BYTES_PER_INVOCATION):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(record)
-        size += length
-    if chunk:
-        yield chunk
-
-
-def _event(records: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps({"Records": list(records)})
-
-
-def _as_lambda_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a record of the stream's API to that of a Lambda event: times as numbers, bytes as base64."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, bytes):
-            return base64.b64encode(value).decode()
-        raise PushesError(f"a stream record contains a {type(value).__name__}")
-
-    return dict(json.loads(json.dumps({**record, "eventSource": "aws:dynamodb"}, default=plain)))
 
 
 def unconditional(task: PushTask) -> PushTask:

@@ -1,4 +1,4 @@
-"""Reads how many devices hold passes, and how many were added and removed per day, from the table of counts."""
+"""Reads from the table of counts how many devices hold passes, and how many passes were added, removed and updated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ class Day:
         template: the template.
         added: devices that added a pass.
         removed: devices that no longer have a pass.
+        updated: passes whose new content devices were notified of, once per update.
     """
 
     day: date
@@ -28,6 +29,7 @@ class Day:
     template: str
     added: int
     removed: int
+    updated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,19 @@ def read_stats(stage: Stage, *, since: float, now: float) -> Stats:
     for kind in kinds:
         for start in range(0, len(names), KEYS_PER_REQUEST):
             found = counts.days(names[start : start + KEYS_PER_REQUEST], kind)
-            days += [Day(date.fromisoformat(day), *kind, *both) for day, both in found.items() if any(both)]
+            days += [
+                Day(date.fromisoformat(day), *kind, *all_three) for day, all_three in found.items() if any(all_three)
+            ]
     return Stats(first, last, holders, sorted(days, key=lambda one: (one.day, one.pass_type_identifier, one.template)))
 
 
 def plot(stats: Stats) -> str:
-    """Draw added and removed registrations per day; returns the content of an SVG file."""
+    """Draw added and removed registrations and updated passes per day; returns the content of an SVG file."""
     length = (stats.last_day - stats.first_day).days + 1
     lines = []
-    for name in ("added", "removed"):
+    for name in ("added", "removed", "updated"):
         per_day = [0] * length
         for day in stats.days:
             per_day[(day.day - stats.first_day).days] += getattr(day, name)
         lines.append(Line(name, [(float(number), float(count)) for number, count in enumerate(per_day)]))
-    return svg([Chart("Registrations per day", f"days since {stats.first_day}", lines)])
+    return svg([Chart("Per day", f"days since {stats.first_day}", lines)])

@@ -12,9 +12,9 @@ from playwright.sync_api import Page
 
 from chalicelib.preview import OpenedPass
 from infra.operate.templates.starting_points import STARTING_POINTS
-from tests.browser.conftest import DESKTOP, OpenPage, keep
 from tests.browser.pictures import card_at, card_of, picture_of, show
 from tests.support import samples
+from tests.support.browser import DESKTOP, OpenPage, keep
 
 LONG = "a name that is much longer than its place on the card, so that it shrinks before it is cut"
 EVE = "2026-12-24T18:30:00-08:00"

@@ -7,8 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from chalicelib.preview.link_pages import Device, LinkPage, Notice, notice_page
-from tests.browser.conftest import DESKTOP, PHONE, OpenPage, keep
 from tests.support import samples
+from tests.support.browser import DESKTOP, PHONE, OpenPage, keep
 
 LINK = "https://pass.acme.com/p/" + "Ab1-_" * 10
 NARROW = {"width": 320, "height": 640}

@@ -17,8 +17,8 @@ from infra.local.processes import PROJECT
 from infra.operate.templates.folder import write_folder
 from infra.operate.templates.preview.screenshot import BrowserMissingError, find_browser
 from infra.operate.templates.starting_points import STARTING_POINTS
-from tests.browser.conftest import DESKTOP, PHONE, SIZES, OpenPage, keep
 from tests.browser.pictures import pixels
+from tests.support.browser import DESKTOP, PHONE, SIZES, OpenPage, keep
 
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 EVERY_SIZE = pytest.mark.parametrize("size", SIZES)

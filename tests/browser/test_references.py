@@ -12,9 +12,9 @@ from playwright.sync_api import Page, sync_playwright
 from chalicelib.preview import Card
 from infra.operate.templates.preview.screenshot import find_browser
 from infra.operate.templates.starting_points import STARTING_POINTS
-from tests.browser.conftest import ARGUMENTS, DESKTOP, OpenPage, keep
 from tests.browser.pictures import MAX_BLOCKS, MAX_MEAN, REFERENCES, card_of, difference, picture_of, show, store
 from tests.support import samples
+from tests.support.browser import ARGUMENTS, DESKTOP, OpenPage, keep
 
 LONG = "a name that is much longer than its place on the card, so that it shrinks before it is cut"
 

@@ -32,7 +32,7 @@ WRONG: dict[str, dict[str, Any]] = {
 }
 
 
-def test_an_item_that_phones_would_refuse_is_named_and_pushed_to_nobody(
+def test_item_that_phones_would_refuse_is_reported_and_not_pushed(
     pipeline: Pipeline, apns: Apns, issuer: Issuer, stack: LocalRun, phone: Phone, serial_number: str
 ) -> None:
     wrong = {f"{serial_number}-{number}": path for number, path in enumerate(WRONG)}

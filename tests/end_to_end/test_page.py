@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -11,32 +11,20 @@ from typing import Any, Literal
 import boto3
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from chalicelib.core.identifiers import PassId
 from infra.local.page import Page as PageProcess
 from infra.local.ports import Ports
-from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.passes.links import Links
 from infra.stage.stage import Stage
 from tests.conftest import Pipeline
+from tests.support.browser import PHONE, OpenPage, keep
 
 PATIENCE_MS = 90_000
 """For pushes that APNs refused first, and for a machine that does other work."""
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-SCREENSHOTS = PROJECT / ".passwire" / "screenshots"
 DESKTOP: ViewportSize = {"width": 1440, "height": 1000}
-PHONE: ViewportSize = {"width": 390, "height": 844}
-OpenPage = Callable[..., Page]
 HOSTILE = "</dd><script>alert(1)</script><img src=x onerror=alert(1)>"
 HOSTILE_TEXTS = [
     HOSTILE,
@@ -53,42 +41,6 @@ HOSTILE_TEXTS = [
 
 expect.set_options(timeout=PATIENCE_MS)
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing; apt-get install chromium")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Open pages of a size, with the options of a browser context; a page must cause no error and no warning."""
-    problems: list[str] = []
-    contexts = []
-
-    def opened(size: ViewportSize = DESKTOP, **options: Any) -> Page:  # noqa: ANN401 - options of Playwright
-        context = browser.new_context(viewport=size, locale="en-US", **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def keep(page: Page, name: str) -> None:
-    """Keep a screenshot of the whole page."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 class Story:

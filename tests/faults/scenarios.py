@@ -13,8 +13,9 @@ from pathlib import Path
 
 import boto3
 
-from chalicelib.apns.client import Push, Timeouts
 from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.apns.live_connection import Timeouts
+from chalicelib.apns.outcomes import Push
 from chalicelib.aws.templates import TemplateMissingError
 from chalicelib.core.identifiers import PushToken
 from chalicelib.updates.pacing import HORIZON_SECONDS, LATENESS_SECONDS, ROW
@@ -130,7 +131,7 @@ def goaway_every_300_pushes(rig: Rig) -> None:
 
 def frozen_environment(rig: Rig) -> None:
     """The connection of a thawed execution environment is dead without any sign of it."""
-    rig.client = rig.new_client(timeouts=Timeouts(idle=0.0, ping=0.3))
+    rig.client = rig.new_client(timeouts=Timeouts(idle=0.0, ping=0.3, backoff=0.0))
     rig.delivers([rig.record(rig.has_a_pass("P", devices=1))])
     rig.apns.suffers(black_hole=True)
     time.sleep(0.2)  # the stand-in silences its open connections a little later
@@ -586,8 +587,9 @@ REPEATS: Mapping[str, int] = {
     "paced: DynamoDB away for longer than one invocation": int(SLOW),
     "paced: changed again during a fan-out": int(SLOW * (HORIZON_SECONDS + 10)),
 }
-"""The largest number of repeated pushes: of those whose result is unknown, of second changes, and of one send (at most
-a second of the rate) after which DynamoDB could not record the progress.
+"""The largest number of repeated pushes: of those whose result is unknown, of second changes, and of one page of a
+fan-out (at most a second of the rate) after which DynamoDB could not record the progress. It is recorded after the
+page's push task is queued: before that, a crash would lose the page.
 """
 
 

@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chalicelib.apns.client import Push, outcome_of
 from chalicelib.apns.connection import Answered, Connection, ConnectionBrokenError, Headers
 from chalicelib.apns.header_blocks import HeaderBlockError, HeaderBlocks
+from chalicelib.apns.outcomes import Push, outcome_of
 from chalicelib.aws.templates import Templates, read_pointer, unpack
 from chalicelib.core.errors import ConfigurationError, PasswireError, RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken

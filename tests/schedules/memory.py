@@ -15,6 +15,8 @@ from chalicelib.aws.tables.registrations import RegistrationPage, Registrations
 from chalicelib.aws.tables.timelines import Timelines
 from chalicelib.aws.tables.versions import Versions
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.pacing import StoppedPushes
 from chalicelib.updates.protocol import HeldPass, RecheckRequest, RecheckStamp, Refusal, Version, VersionState
@@ -29,6 +31,8 @@ class Memory:
 
     items: dict[PassId, dict[str, object]] = field(default_factory=dict)
     versions: dict[PassId, Version] = field(default_factory=dict)
+    notes: list[EventNote] = field(default_factory=list)
+    noted_at: dict[str, int] = field(default_factory=dict)
     revisions: dict[PassId, int] = field(default_factory=dict)
     """Refusals by pass; a pass whose every item was refused has one and no version."""
     refusals: dict[PassId, Refusal] = field(default_factory=dict)
@@ -43,9 +47,13 @@ class Memory:
     stops: dict[str, StoppedPushes] = field(default_factory=dict)
     waiting_fan_outs: set[PassId] = field(default_factory=set)
 
+    def version(self, pass_id: PassId) -> Version | None:
+        version = self.versions.get(pass_id)
+        return replace(version, fanned_out=pass_id in self.fan_outs) if version is not None else None
+
     def state(self, pass_id: PassId) -> VersionState:
         return VersionState(
-            self.versions.get(pass_id),
+            self.version(pass_id),
             self.refusals.get(pass_id),
             self.requests.get(pass_id),
             self.recheck_stamps.get(pass_id),
@@ -95,7 +103,7 @@ class MemoryVersions:
     rows: Memory
 
     def get(self, pass_id: PassId) -> Version | None:
-        return self.rows.versions.get(pass_id)
+        return self.rows.version(pass_id)
 
     def state(self, pass_id: PassId) -> VersionState:
         return self.rows.state(pass_id)
@@ -155,6 +163,14 @@ class MemoryVersions:
     def note_delivery(self, client: str, *, at: float) -> None:
         self.rows.deliveries[client] = int(at)
 
+    def note_event(self, note: EventNote, *, at: float, interval_seconds: int) -> bool:
+        noted_at = self.rows.noted_at.get(note.key)
+        if interval_seconds and noted_at is not None and noted_at > int(at) - interval_seconds:
+            return False
+        self.rows.noted_at[note.key] = int(at)
+        self.rows.notes.append(note)
+        return True
+
     def last_delivery(self, client: str) -> int | None:
         return self.rows.deliveries.get(client)
 
@@ -183,24 +199,40 @@ class MemoryVersions:
             self.rows.recheck_stamps[pass_id] = recheck
         if version.deleted:
             self.rows.personalized.discard(pass_id)
-        return version
+        return self.rows.version(pass_id)
 
 
 @dataclass
 class MemoryRegistrations:
     rows: Memory
 
-    def create(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> bool:
+    def create(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> bool:
         if device in self.rows.registrations.get(pass_id, {}):
             return False
-        self.refresh(device, pass_id, push_token=push_token, at=at)
+        self.refresh(device, pass_id, push_token=push_token, at=at, wallet=wallet)
         return True
 
-    def refresh(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, push_token: PushToken, at: float) -> None:
+    def refresh(
+        self,
+        device: DeviceLibraryIdentifier,
+        pass_id: PassId,
+        *,
+        push_token: PushToken,
+        at: float,
+        wallet: Wallet = Wallet.APPLE,
+    ) -> None:
         self.rows.registrations.setdefault(pass_id, {})[device] = int(at)
         before = self.rows.devices.get(device)
         passes = (before.passes if before else frozenset()) | {pass_id}
-        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes)
+        self.rows.devices[device] = Device(device, push_token, int(at * 1000), passes, wallet=wallet)
 
     def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
         held = self.rows.registrations.get(pass_id, {})
@@ -226,9 +258,7 @@ class MemoryDevices:
         return self.rows.devices.get(identifier)
 
     def held_passes(self, identifier: DeviceLibraryIdentifier, pass_ids: Sequence[PassId]) -> dict[PassId, HeldPass]:
-        return {
-            p: HeldPass(self.rows.versions.get(p), self.rows.registrations.get(p, {}).get(identifier)) for p in pass_ids
-        }
+        return {p: HeldPass(self.rows.version(p), self.rows.registrations.get(p, {}).get(identifier)) for p in pass_ids}
 
     def with_push_tokens(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
         found = [self.rows.devices[identifier] for identifier in identifiers if identifier in self.rows.devices]

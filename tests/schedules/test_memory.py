@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import Device
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.fan_outs import FanOutProgress
 from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal
 from infra.local.run import LocalRun
@@ -89,8 +91,12 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("versions.stamp_at", (pass_id,), {"now": random.choice([1000, 1010, 1000 + number]), **stamp}),
         ("versions.stamp_next", (pass_id,), stamp),
         ("registrations.create", (device, pass_id), {"push_token": token, "at": at}),
-        ("registrations.create", (device, pass_id), {"push_token": token, "at": at}),
-        ("registrations.refresh", (device, pass_id), {"push_token": token, "at": at}),
+        ("registrations.create", (device, pass_id), {"push_token": token, "at": at, "wallet": Wallet.PASS2U}),
+        (
+            "registrations.refresh",
+            (device, pass_id),
+            {"push_token": token, "at": at, "wallet": random.choice([*Wallet])},
+        ),
         ("registrations.delete", (device, pass_id), {"registered_at": random.choice([None, 1000 + number - 1])}),
         (
             "registrations.page",
@@ -107,6 +113,11 @@ def _some_call(random: Random, number: int) -> tuple[Any, ...]:
         ("versions.advance_fan_out", (pass_id,), {"before": random.choice([None, begun]), "after": gone_on}),
         ("versions.advance_fan_out", (pass_id,), {"before": None, "after": begun}),
         ("versions.note_delivery", ("client",), {"at": at}),
+        (
+            "versions.note_event",
+            (random.choice([EventNote("a", "b", {"n": number}), EventNote("a", "", {})]),),
+            {"at": at, "interval_seconds": random.choice([0, 2, 3600])},
+        ),
         ("versions.last_delivery", (random.choice(["client", "another"]),), {}),
         ("timelines.take_now", ({"stage": 7},), {"now": random.choice([1000, 1000 + number])}),
         ("timelines.take_now", ({"narrow": 9, "stage": 8},), {"now": random.choice([1000, 1000 + number])}),

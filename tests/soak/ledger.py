@@ -1,5 +1,6 @@
 """The ledger of a soak: what was written, what each phone showed, and why a phone did not show a change."""
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ class Holding:
         first: the number of the newest write when the phone added the pass.
         shown: the writes and the template revisions that the phone showed, oldest first.
         ended: the reason why the phone does not have the pass any more.
+        last: the number of the newest write when that happened.
     """
 
     phone: HeadlessPhone
@@ -54,6 +56,7 @@ class Holding:
     first: int
     shown: list[tuple[int, int]] = field(default_factory=list)
     ended: str = ""
+    last: float = math.inf
 
 
 class Ledger:
@@ -97,8 +100,7 @@ class Ledger:
     def adds(self, phone: HeadlessPhone, pass_id: PassId) -> Holding:
         """A phone adds a pass."""
         self.ends(phone, pass_id, REMOVED)
-        newest = self.writes[pass_id][-1].number if self.writes[pass_id] else 0
-        holding = Holding(phone, pass_id, newest)
+        holding = Holding(phone, pass_id, self._newest(pass_id))
         self._holdings[phone.device_library_identifier, pass_id] = holding
         return holding
 
@@ -109,7 +111,7 @@ class Ledger:
     def ends(self, phone: HeadlessPhone, pass_id: PassId, reason: str) -> None:
         """A phone has a pass no longer."""
         if holding := self._holdings.pop((phone.device_library_identifier, pass_id), None):
-            holding.ended = reason
+            holding.ended, holding.last = reason, self._newest(pass_id)
             self._ended.append(holding)
 
     def shows(self, shown: Shown) -> None:
@@ -176,8 +178,12 @@ class Ledger:
         found[LOST] += sum(explained.get(id(holding), LOST) == LOST for holding in behind)  # template revisions
         return found
 
+    def _newest(self, pass_id: PassId) -> int:
+        return self.writes[pass_id][-1].number if self.writes[pass_id] else 0
+
     def _due(self, holding: Holding) -> Iterator[Write]:
-        return (w for w in self.writes[holding.pass_id] if w.valid and not w.deleted and w.number > holding.first)
+        held = (w for w in self.writes[holding.pass_id] if holding.first < w.number <= holding.last)
+        return (write for write in held if write.valid and not write.deleted)
 
     def _due_number(self, holding: Holding) -> bool:
         """Return true if the newest write is due on a phone and not shown."""

@@ -70,6 +70,8 @@ AWS_FAULTS: Mapping[str, Mapping[str, float]] = {
     "stream read again": {"stream_rereads": 0.2},
     "clocks differ": {"clock_skew_seconds": 2.0},
 }
+LOSSES: Mapping[str, Mapping[str, float]] = {"stream drops records": {"stream_drops": 0.5}}
+"""Faults that AWS does not have, so no plan draws them: with one of them a soak must fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Fault:
     Args:
         at: seconds from the beginning.
         until: seconds from the beginning.
-        kind: of `APNS_FAULTS` or `AWS_FAULTS`.
+        kind: of `APNS_FAULTS`, `AWS_FAULTS` or `LOSSES`.
     """
 
     at: float

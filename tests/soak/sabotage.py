@@ -10,69 +10,75 @@ import io
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from chalicelib.aws import queue
-from chalicelib.aws.tables import versions
-from chalicelib.flows import change, push_worker, register
+from chalicelib.flows import change, push_worker
 from chalicelib.updates import changes
 from infra.core.terminal import write_text
+from infra.local.processes import PROJECT
 from infra.local.run import LocalRun, local_run
 from infra.stage import aws
 from tests.schedules.mutations import MUTATIONS, Edit, edited
-from tests.soak.__main__ import FOLDER
-from tests.soak.plan import Plan
+from tests.soak.plan import Fault, Plan
 from tests.soak.run import Report, soak
 
+FOLDER = PROJECT / ".passwire" / "sabotage"
 CHANGED = "changed = [entry for entry in batch.entries if isinstance(entry, RefusedRecord) or entry.count]"
-DEFECTS: Mapping[str, Sequence[Edit]] = {
-    "drop every other stream record": (
-        Edit(change, CHANGED, f"{CHANGED}\n        changed = [e for e in changed if e.sequence_number[-1] in '02468']"),
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A defect of the service.
+
+    Args:
+        edits: of its source.
+        faults: during which it loses something; on until the last change has been processed.
+    """
+
+    edits: Sequence[Edit]
+    faults: Sequence[str] = ()
+
+
+DEFECTS: Mapping[str, Defect] = {
+    "drop one stream record in ten": Defect(
+        (Edit(change, CHANGED, f"{CHANGED}\n        changed = [e for e in changed if e.sequence_number[-1] != '7']"),)
     ),
-    "drop one stream record in ten": (
-        Edit(change, CHANGED, f"{CHANGED}\n        changed = [e for e in changed if e.sequence_number[-1] != '7']"),
+    "acknowledge messages without pushing": Defect(
+        (Edit(push_worker, "            failed.extend(self._pushed(due, deadline=deadline))\n", "            pass\n"),),
+        ("APNs answers 503",),
     ),
-    "acknowledge messages without pushing": (
-        Edit(push_worker, "            failed.extend(self._pushed(due, deadline=deadline))\n", "            pass\n"),
+    "stamp after the push": Defect(
+        (
+            Edit(
+                change,
+                "        version = stamp(\n",
+                "        if not deleted and not change.first_issue:\n"
+                "            early = Target(set(self._find_devices(change, modified_at=0)), change.written_at)\n"
+                "            kind, until = change.pass_id.pass_type_identifier, time.monotonic() + 5\n"
+                "            self._send_pushes(kind, early, deadline=until)\n"
+                "            time.sleep(3)\n"
+                "        version = stamp(\n",
+            ),
+            Edit(
+                change,
+                "            return self._find_devices(change, modified_at=version.announced)\n",
+                "            pass\n",
+            ),
+        )
     ),
-    "stamp after the push": (
-        Edit(
-            change,
-            "        version = stamp(\n",
-            "        if not deleted and not change.first_issue:\n"
-            "            early = Target(set(self._find_devices(change, modified_at=0)), change.written_at)\n"
-            "            self._send_pushes(change.pass_id.pass_type_identifier, early, deadline=time.monotonic() + 5)\n"
-            "            time.sleep(0.7)\n"
-            "        version = stamp(\n",
-        ),
-        Edit(
-            change,
-            "            return self._find_devices(change, modified_at=version.announced)\n",
-            "            pass\n",
-        ),
+    "drop pushes that APNs did not take": Defect(MUTATIONS["failed pushes dropped"], ("APNs answers 503",)),
+    "ignore messages that SQS refused": Defect(
+        (Edit(queue, "                if not failed:\n", "                if failed or not failed:\n"),),
+        ("APNs answers 503", "SQS refuses messages"),
     ),
-    "two changes in a second get the same stamp": (
-        Edit(versions, "            to=versions.modified_at + 1,\n", "            to=versions.modified_at + 0,\n"),
-    ),
-    "drop pushes that APNs did not take": MUTATIONS["failed pushes dropped"],
-    "ignore messages that SQS refused": (
-        Edit(queue, "                if not failed:\n", "                if failed or not failed:\n"),
-    ),
-    "remove a device although its push token is new": MUTATIONS["410 of an old token removes the new one"],
-    "push although nothing has changed": (
-        Edit(changes, "return replace(_change(new.pass_id, record, new), count=0)", "pass"),
-    ),
-    "forget failed downloads": MUTATIONS["failed downloads forgotten"],
-    "take a stamped record for settled": MUTATIONS["a record that is stamped is settled"],
-    "register without a look at the version": (
-        Edit(
-            register,
-            "if version is not None and version.changed_since_issue and not version.deleted:",
-            "if False:",
-        ),
+    "push although nothing has changed": Defect(
+        (Edit(changes, "return replace(_change(new.pass_id, record, new), count=0)", "pass"),)
     ),
 }
+TAIL_SECONDS = 15.0
 STILL_SECONDS = 10.0
 """A soak of a broken service waits for phones that will never show anything, so not for long."""
 
@@ -87,7 +93,7 @@ def sabotaged(stack: LocalRun, defect: str, *, package: Path) -> Iterator[None]:
         package: the zip that it was deployed with.
     """
     whole = package.read_bytes()
-    _deploy(stack, _edited_zip(whole, edited(DEFECTS[defect], name=defect)))
+    _deploy(stack, _edited_zip(whole, edited(DEFECTS[defect].edits, name=defect)))
     try:
         yield
     finally:
@@ -110,7 +116,7 @@ def _edited_zip(whole: bytes, sources: Mapping[ModuleType, str]) -> bytes:
 
 def _deploy(stack: LocalRun, code: bytes) -> None:
     client = aws.client("lambda")
-    for role in ("api", "push", "push_worker"):
+    for role in ("push", "push_worker"):
         client.update_function_code(FunctionName=stack.functions[role], ZipFile=code)
 
 
@@ -123,15 +129,17 @@ def notices(report: Report) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.sabotage", description="Soaks of a broken service.")
-    parser.add_argument("--seconds", type=float, default=40, help="length of the load (40)")
-    parser.add_argument("--seed", type=int, default=1, help="of the plan (1)")
+    parser.add_argument("--seconds", type=float, default=10, help="length of the load (10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the load (1)")
     parser.add_argument("--defect", choices=list(DEFECTS), action="append", help="all of them by default")
     chosen = parser.parse_args()
     unnoticed = 0
     with local_run(FOLDER, on_progress=lambda _: None, fresh=True) as stack:
         for defect in chosen.defect or DEFECTS:
             with sabotaged(stack, defect, package=FOLDER / "package" / "functions.zip"):
-                plan = Plan.of(chosen.seed, seconds=chosen.seconds)
+                plan = Plan.of(chosen.seed, seconds=chosen.seconds, faults=False, passes=20, phones=10)
+                until = chosen.seconds + TAIL_SECONDS
+                plan = replace(plan, faults=[Fault(0, until, kind) for kind in DEFECTS[defect].faults])
                 report = asyncio.run(soak(stack, plan, on_progress=lambda _: None, still_seconds=STILL_SECONDS))
             noticed = notices(report)
             unnoticed += not noticed

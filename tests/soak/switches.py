@@ -8,7 +8,7 @@ import httpx
 
 from infra.local.aws_faults import CONTROL_PATH
 from infra.local.run import LocalRun
-from tests.soak.plan import APNS_FAULTS, AWS_FAULTS
+from tests.soak.plan import APNS_FAULTS, AWS_FAULTS, LOSSES
 
 LOAD_WAIT_SECONDS = 20.0
 SETTLING_WAIT_SECONDS = 3.0
@@ -30,7 +30,7 @@ class Switches:
         aws: dict[str, Any] = {"message_wait_seconds": LOAD_WAIT_SECONDS}
         for kind in kinds:
             apns.update(APNS_FAULTS.get(kind, {}))
-            for name, value in AWS_FAULTS.get(kind, {}).items():
+            for name, value in {**AWS_FAULTS, **LOSSES}.get(kind, {}).items():
                 aws[name] = max(value, aws.get(name, 0))
         skewed = "clock_skew_seconds" in aws
         aws["new_environments"] = skewed != self._skewed  # a clock does not jump within one
@@ -39,9 +39,9 @@ class Switches:
         self._http.put(self._aws, json=aws).raise_for_status()
 
     def end(self) -> None:
-        """End all faults, and start new execution environments, as time would."""
+        """End all faults; execution environments with a wrong clock end, too."""
         self._http.delete(self._apns).raise_for_status()
-        ended = {"message_wait_seconds": SETTLING_WAIT_SECONDS, "new_environments": True}
+        ended = {"message_wait_seconds": SETTLING_WAIT_SECONDS, "new_environments": self._skewed}
         self._http.put(self._aws, json=ended).raise_for_status()
         self._skewed = False
 

@@ -1,16 +1,16 @@
 """A short soak loses no change, and a soak of a broken service does."""
 
 import asyncio
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from infra.local.run import LocalRun
 from tests.schedules.mutations import edited
-from tests.soak.plan import Plan
+from tests.soak.plan import LOSSES, Fault, Plan
 from tests.soak.report import report_lines
 from tests.soak.run import soak
-from tests.soak.sabotage import DEFECTS, sabotaged
+from tests.soak.sabotage import DEFECTS
 
 
 def test_plan_follows_from_seed_and_length() -> None:
@@ -22,7 +22,7 @@ def test_plan_follows_from_seed_and_length() -> None:
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_defect_follows_the_code(defect: str) -> None:
-    for module, source in edited(DEFECTS[defect], name=defect).items():
+    for module, source in edited(DEFECTS[defect].edits, name=defect).items():
         compile(source, str(module.__file__), "exec")
 
 
@@ -36,9 +36,10 @@ def test_no_change_is_lost_under_load_and_faults(stack: LocalRun) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_soak_notices_that_stream_records_are_dropped(stack: LocalRun, stack_folder: Path) -> None:
-    with sabotaged(stack, "drop every other stream record", package=stack_folder / "package" / "functions.zip"):
-        plan = Plan.of(3, seconds=5, faults=False, passes=20, phones=10)
-        report = asyncio.run(soak(stack, plan, on_progress=print, still_seconds=5))
+def test_soak_notices_a_loss(stack: LocalRun) -> None:
+    """`python -m tests.soak.sabotage` breaks the service itself in further ways."""
+    plan = Plan.of(3, seconds=5, faults=False, passes=20, phones=10)
+    plan = replace(plan, faults=[Fault(0, plan.seconds, *LOSSES)])
+    report = asyncio.run(soak(stack, plan, on_progress=print, still_seconds=5))
     assert not report.passed
     assert report.lost

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 from cryptography.x509 import Certificate
 
-from chalicelib.apns.client import Client, Push
+from chalicelib.apns.client import Client
+from chalicelib.apns.outcomes import Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.secrets import KEEP_SECONDS, Secrets
 from chalicelib.container import Services

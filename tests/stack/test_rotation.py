@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, pkcs7
 from typer.testing import CliRunner, Result
 
-from chalicelib.apns.client import Push
+from chalicelib.apns.outcomes import Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.secrets import KEEP_SECONDS, Secrets
 from chalicelib.core.identifiers import PassId, PushToken

@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -127,6 +128,36 @@ def registration_event(pass_id: str, number: int, *, device: str = "", removed: 
                     "SequenceNumber": str(number),
                     "ApproximateCreationDateTime": time.time(),
                     "OldImage" if removed else "NewImage": image,
+                },
+            }
+        ]
+    }
+
+
+def version_event(
+    key: str,
+    number: int,
+    *,
+    announced: int = 0,
+    revision: int = 0,
+    note: Mapping[str, object] | None = None,
+    noted_at: int = 0,
+) -> dict[str, Any]:
+    """Make the event of the versions table's stream for a new row."""
+    values = {"announced": announced, "revision": revision, "noted_at": noted_at}
+    image = {name: {"N": str(value)} for name, value in values.items() if value}
+    if note is not None:
+        image["note"] = {"S": json.dumps(note)}
+    return {
+        "Records": [
+            {
+                "eventName": "INSERT",
+                "eventSource": "aws:dynamodb",
+                "dynamodb": {
+                    "Keys": {"pass_id": {"S": key}},
+                    "SequenceNumber": str(number),
+                    "ApproximateCreationDateTime": time.time(),
+                    "NewImage": {"pass_id": {"S": key}, **image},
                 },
             }
         ]

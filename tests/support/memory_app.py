@@ -14,7 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from chalicelib.apns.client import Outcome, Pace, Push
+from chalicelib.apns.client import Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.secrets import PassTypeSecret, Secrets
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys

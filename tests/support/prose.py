@@ -83,10 +83,15 @@ def check_text(path: str, text: str, *, first_line: int = 1) -> Iterator[Phrase]
 
 
 def check_python(path: str, source: str) -> Iterator[Phrase]:
-    """Find phrases in the comments and string literals of a module, and clauses that open docstrings."""
+    """Find phrases in comments, string literals and names of tests, and clauses that open docstrings."""
     kept = {number for number, line in enumerate(source.split("\n"), 1) if KEPT in line}
     opens_statement = True
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME and token.string.startswith("test_"):
+            words = token.string.replace("stand_in", "stand-in").replace("_", " ")
+            yield from (
+                phrase for phrase in check_text(path, words, first_line=token.start[0]) if phrase.line not in kept
+            )
         if token.type in (tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", -1)):
             found = list(check_text(path, token.string, first_line=token.start[0]))
             if opens_statement and token.type == tokenize.STRING and token.string.startswith('"""'):

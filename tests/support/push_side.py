@@ -12,11 +12,13 @@ from typing import Any, cast
 
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push
+from chalicelib.apns.client import Client, Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind, kind_of
 from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.flows.change import ChangeHandler, TemplateSource
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
@@ -30,6 +32,7 @@ from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import PushTask, decode, encode
+from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 from chalicelib.updates.removals import HeldRemovals
 from tests.schedules.memory import Memory
 
@@ -93,19 +96,19 @@ class PushSide:
         """Start a new execution environment."""
         queue = cast("Queue", SimpleNamespace(send=self._send, refuse=self._refuse, postpone=self._postpone))
         pacer = Pacer(self.store, PushRate(self.devices_per_second), clock=self.clock, sleep=self._sleep)
-        waker = PushSender(
+        sender = PushSender(
             self.store, pacer, Metrics("test"), client_for=self._client_for, clock=self.clock, hold=self.held.extend
         )
         self.changes = ChangeHandler(
             self.store,
             queue,
-            waker,
+            sender,
             Metrics("test"),
             templates=cast("TemplateSource", SimpleNamespace(get=lambda _, **__: _TEMPLATE)),
             clock=self.clock,
             deletion_grace_seconds=self.grace_seconds,
         )
-        self.push_worker = PushWorker(self.store, queue, waker, rechecker=self._no_rechecker, clock=self.clock)
+        self.push_worker = PushWorker(self.store, queue, sender, rechecker=self._no_rechecker, clock=self.clock)
         self.registrar = Registrar(self.store, KEYS, queue)
 
     def clock(self) -> float:
@@ -116,14 +119,14 @@ class PushSide:
 
     # ------------------------------------------------------------ the story
 
-    def holds(self, device: str, *serial_numbers: str) -> None:
+    def holds(self, device: str, *serial_numbers: str, wallet: Wallet = Wallet.APPLE) -> None:
         for serial_number in serial_numbers:
             pass_id = PassId(TYPE, serial_number)
             self.rows.items.setdefault(pass_id, {"pass_id": str(pass_id)})
             if pass_id not in self.rows.versions:
                 self.store.versions.stamp_at(pass_id, now=int(self.now) - 100, changes=1, deleted=False)
             identifier, token = DeviceLibraryIdentifier(device), PushToken(f"token-of-{device}")
-            self.store.registrations.create(identifier, pass_id, push_token=token, at=self.now)
+            self.store.registrations.create(identifier, pass_id, push_token=token, at=self.now, wallet=wallet)
 
     def record(self, serial_number: str, *, new: bool = True, old: bool = True) -> dict[str, Any]:
         """Make a record of the stream: a change, an insertion or a deletion."""
@@ -159,11 +162,11 @@ class PushSide:
     def handles(self, *records: Mapping[str, Any]) -> None:
         assert self.changes.handle(stream_records({"Records": records}), deadline=time.monotonic() + 60) == []
 
-    def works_off(self, *, seconds: float = 0.0, twice: bool = False) -> None:
+    def works_off(self, *, seconds: float = PUSH_DELAY_SECONDS, twice: bool = False) -> None:
         """Move the clock, and deliver the messages that become due.
 
         Args:
-            seconds: from now.
+            seconds: from now; by default until the fan-outs of a change that was just made have begun.
             twice: whether each message is sent twice, as by a sender whose request got no answer.
         """
         until = self.now + seconds

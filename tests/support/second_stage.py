@@ -1,6 +1,5 @@
 """A second stage on the session's embedded AWS, for tests that break or delete things."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,17 +27,14 @@ class SecondStage:
     local: LocalRun
 
 
-def deploy_second_stage(stack: LocalRun, folder: Path) -> SecondStage:
+def deploy_second_stage(stack: LocalRun, folder: Path, package: Package) -> SecondStage:
     """Deploy a healthy second stage, with a pass and a subscriber to its alarms.
 
     Args:
         stack: the session's own stage.
-        folder: its folder, whose package and certificates serve for this one too.
+        folder: its folder, whose certificates serve for this one too.
+        package: that of the session's own stage.
     """
-    package = Package(
-        template=json.loads((folder / "package" / "sam.json").read_text()),
-        zip_file=folder / "package" / "functions.zip",
-    )
     deployed = Deployer(STAGE, on_progress=lambda _: None).deploy(
         lambda: package,
         parameters={

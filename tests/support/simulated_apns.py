@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
-from chalicelib.apns.client import Client, Outcome, Push
+from chalicelib.apns.client import Client
 from chalicelib.apns.credentials import ClientCertificate, Credential, ProviderToken
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.core.identifiers import PushToken
 from infra.local.apns import ApnsStandIn
 from infra.local.certificates import KEY_ID, DevelopmentChain

@@ -1,4 +1,4 @@
-"""Sets and reads the limits of the embedded AWS (`infra/local/strict_aws.py`)."""
+"""Sets and reads the limits of the embedded AWS (`infra/local/strict/`)."""
 
 import contextlib
 import time
@@ -11,7 +11,7 @@ import httpx
 from botocore.config import Config
 
 from infra.local.run import LocalRun
-from infra.local.strict_aws import CONTROL_PATH
+from infra.local.strict.application import CONTROL_PATH
 
 HELD_SECONDS = 10
 

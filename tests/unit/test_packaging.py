@@ -18,8 +18,9 @@ from infra.__main__ import main
 PROJECT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 OURS = {"app", "benchmarks", "chalicelib", "infra", "tests"}
-INSTALLED_ELSEWHERE = {"ministack", "aioapns", "django", "django_walletpass", "fastapi", "mangum"}
-"""Modules that the embedded AWS and the benchmarks' peers import, each in a virtual environment of its own."""
+INSTALLED_ELSEWHERE = {"ministack", "aioapns", "django", "django_walletpass", "fastapi", "listing", "mangum"}
+"""Modules that the embedded AWS and the benchmarks' peers import: in virtual environments of their own, or, `listing`,
+beside the peers."""
 NOT_RECORDED = {"zint": "zint-bindings"}
 """Distributions whose metadata does not list the modules that they contain."""
 

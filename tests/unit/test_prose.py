@@ -58,6 +58,11 @@ def test_line_of_a_phrase_is_reported() -> None:
     assert found('"""Does it.\n\nThen it is\nnone.\n"""\n') == [(3, "is none")]
 
 
+def test_names_of_tests_are_checked() -> None:
+    assert found("def test_a_push_wakes_nobody(): ...\n") == [(1, "nobody"), (1, "wakes")]
+    assert found("def test_stand_in_notifies_a_device(): ...\n") == []
+
+
 def test_reason_behind_a_line_keeps_a_phrase() -> None:
     assert found('x = "a push wakes it"  # prose: quoted from Apple\n') == []
 

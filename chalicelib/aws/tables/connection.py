@@ -41,7 +41,8 @@ class VersionRow(Model):
 
     A pass that was personalized or refused before its first stamp has a row without a stamp.
     `updates.protocol.VersionState` documents the other attributes. Only rows of APNs clients have `delivered_at`
-    (`Versions.note_delivery`), and only the row of the timelines has `..._free_at` (`Timelines`).
+    (`Versions.note_delivery`), only the row of the timelines has `..._free_at` (`Timelines`), and only notes of events
+    have `note` (`Versions.note_event`).
     """
 
     pass_id = UnicodeAttribute(hash_key=True)
@@ -53,6 +54,8 @@ class VersionRow(Model):
     last_record = UnicodeAttribute(null=True)
     fan_out = UnicodeAttribute(null=True)
     delivered_at = NumberAttribute(null=True)
+    note = UnicodeAttribute(null=True)
+    noted_at = NumberAttribute(null=True)
     stage_free_at = NumberAttribute(null=True)
     narrow_free_at = NumberAttribute(null=True)
     wide_free_at = NumberAttribute(null=True)
@@ -75,6 +78,7 @@ class RegistrationRow(Model):
     registered_at = NumberAttribute()
     counted = NumberAttribute(null=True)
     silent = BooleanAttribute(null=True)
+    wallet = UnicodeAttribute(null=True)
 
 
 class DeviceRow(Model):
@@ -85,6 +89,7 @@ class DeviceRow(Model):
     passes = UnicodeSetAttribute(null=True)
     updated_at = NumberAttribute()
     rejected_at = NumberAttribute(null=True)
+    wallet = UnicodeAttribute(null=True)
 
 
 class CountRow(Model):
@@ -96,6 +101,8 @@ class CountRow(Model):
     template = UnicodeAttribute(null=True)
     added = NumberAttribute(null=True)
     removed = NumberAttribute(null=True)
+    updated = NumberAttribute(null=True)
+    announced = NumberAttribute(null=True)
     kinds = UnicodeSetAttribute(null=True)
     cause = UnicodeAttribute(null=True)
     registered_until = NumberAttribute(null=True)
@@ -143,6 +150,32 @@ class Tables:
                 _back_off(attempt)
             else:
                 return []
+        raise StoreError("DynamoDB: TransactWriteItems was in conflict with others for too long; try again")
+
+    def transact(self, items: list[dict[str, Any]]) -> bool:
+        """Carry out a transaction of raw actions; retried while it conflicts with other transactions.
+
+        It is for calls of phones: pynamodb's models need half a millisecond to describe a transaction.
+
+        Args:
+            items: the `TransactItems` of DynamoDB's API.
+
+        Returns:
+            True if it was carried out, False if a condition failed and nothing was written.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out, or it was in conflict for too long.
+        """
+        for attempt in range(MAX_CONFLICTS):
+            try:
+                with _translated("TransactWriteItems"):
+                    self.connection.dispatch("TransactWriteItems", {"TransactItems": items})
+            except _CancelledError as cancelled:
+                if "ConditionalCheckFailed" in cancelled.codes:
+                    return False
+                _back_off(attempt)
+            else:
+                return True
         raise StoreError("DynamoDB: TransactWriteItems was in conflict with others for too long; try again")
 
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +273,7 @@ def _translated(operation: str) -> Iterator[None]:
     except VerboseClientError as error:
         code = error.response.get("Error", {}).get("Code")
         if code in _CANCELLED_CODES:
-            raise _CancelledError([]) from None
+            raise _CancelledError([reason.code if reason else None for reason in error.cancellation_reasons]) from None
         raise _store_error(operation, code) from None
     except BotoCoreError as error:
         raise _store_error(operation, type(error).__name__) from None

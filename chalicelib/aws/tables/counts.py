@@ -13,7 +13,7 @@ from pynamodb.transactions import TransactWrite
 
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.updates.holders import Cause, Counted, PassCount, Removal, totals_of
+from chalicelib.updates.holders import Cause, Counted, PassCount, PassUpdates, Removal, totals_of, updates_by_day
 
 NOTE_SECONDS = 3 * 86_400
 """How long a note about a removal is kept: a stream keeps its records for 24 hours, and a redrive takes a while."""
@@ -21,6 +21,8 @@ PASSES_PER_REQUEST = 19
 """TransactWriteItems accepts 100 actions: per pass its row, two totals if its template changed, and two days; and the
 row of the index.
 """
+UPDATED_PASSES_PER_REQUEST = 49
+"""As above: per pass its row and a day, and the row of the index."""
 REMOVALS_PER_REQUEST = 50
 """BatchGetItem accepts 100 keys, and a removed registration can have two notes."""
 TOTAL, DAY, REMOVAL = "total:", "day:", "removal:"
@@ -113,6 +115,37 @@ class Counts:
 
         return not self._tables.transact_write(write)
 
+    def commit_updates(self, updates: Mapping[PassId, PassUpdates]) -> bool:
+        """Count the updates of up to `UPDATED_PASSES_PER_REQUEST` passes in one transaction.
+
+        Returns:
+            False, without a write, if the updates of a pass were counted since its count was read.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        counts = self._tables.counts
+
+        def write(transaction: TransactWrite) -> None:
+            for pass_id, of_pass in updates.items():
+                unchanged = (
+                    counts.announced == of_pass.before.announced
+                    if of_pass.before.announced
+                    else counts.announced.does_not_exist()
+                )
+                action = counts.announced.set(of_pass.announced)
+                transaction.update(counts(str(pass_id)), actions=[action], condition=unchanged)
+            if new := {
+                f"{pass_id.pass_type_identifier}/{of_pass.template}"
+                for pass_id, of_pass in updates.items()
+                if not of_pass.before.announced or of_pass.before.template != of_pass.template
+            }:
+                transaction.update(counts(INDEX), actions=[counts.kinds.add(new)])
+            for (day, kind, template), updated in updates_by_day(updates).items():
+                transaction.update(counts(day_key(day, (kind, template))), actions=[counts.updated.add(updated)])
+
+        return not self._tables.transact_write(write)
+
     def kinds(self) -> list[Kind]:
         """Read the pass types and templates that have totals, in one request.
 
@@ -132,15 +165,17 @@ class Counts:
         found = {item["id"]["S"]: item for item in self._get([total_key(kind) for kind in kinds])}
         return {kind: _number(found.get(total_key(kind), {}), "holders") for kind in kinds}
 
-    def days(self, days: Sequence[str], kind: Kind) -> dict[str, tuple[int, int]]:
-        """Read what was added and removed on up to 100 days, such as `2026-11-26`.
+    def days(self, days: Sequence[str], kind: Kind) -> dict[str, tuple[int, int, int]]:
+        """Read how many were added, removed and updated on up to 100 days, such as `2026-11-26`.
 
         Raises:
             StoreError: DynamoDB did not answer.
         """
         found = {item["id"]["S"]: item for item in self._get([day_key(day, kind) for day in days])}
         rows = {day: found.get(day_key(day, kind), {}) for day in days}
-        return {day: (_number(row, "added"), _number(row, "removed")) for day, row in rows.items()}
+        return {
+            day: (_number(row, "added"), _number(row, "removed"), _number(row, "updated")) for day, row in rows.items()
+        }
 
     def correct_total(self, kind: Kind, *, seen: int, holders: int) -> bool:
         """Set the holders of a pass type and template; False, without a write, if the total is no longer as seen.
@@ -213,4 +248,5 @@ def _count_of(item: Mapping[str, Any]) -> PassCount:
         holders=_number(item, "holders"),
         position=str(item["position"]["S"]) if "position" in item else "",
         template=str(item["template"]["S"]) if "template" in item else "",
+        announced=_number(item, "announced"),
     )

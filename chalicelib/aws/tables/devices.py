@@ -12,6 +12,7 @@ from chalicelib.aws.tables.counts import note_removal
 from chalicelib.aws.tables.versions import version_of
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.updates.holders import Cause, Removal
 from chalicelib.updates.protocol import HeldPass
 
@@ -32,6 +33,7 @@ class Device:
         updated_at: epoch milliseconds of its last registration call.
         passes: that it holds; empty if only its push token was read.
         rejected_at: epoch seconds of the first 400 BadDeviceToken since the last delivered push; None for none.
+        wallet: the app that registered it last.
     """
 
     identifier: DeviceLibraryIdentifier
@@ -39,6 +41,7 @@ class Device:
     updated_at: int
     passes: frozenset[PassId] = frozenset()
     rejected_at: int | None = None
+    wallet: Wallet = Wallet.APPLE
 
 
 class Devices:
@@ -99,7 +102,7 @@ class Devices:
             {
                 devices: {
                     "Keys": [{"device_library_identifier": {"S": device.value}} for device in identifiers],
-                    "ProjectionExpression": "device_library_identifier, push_token, updated_at, rejected_at",
+                    "ProjectionExpression": "device_library_identifier, push_token, updated_at, rejected_at, wallet",
                     "ConsistentRead": True,
                 }
             }
@@ -182,6 +185,7 @@ class Devices:
             updated_at=int(row.updated_at),
             passes=frozenset(PassId.parse(pass_id) for pass_id in row.passes or ()),
             rejected_at=None if row.rejected_at is None else int(row.rejected_at),
+            wallet=Wallet(row.wallet or Wallet.APPLE.value),
         )
 
 
@@ -192,4 +196,5 @@ def _device_of(item: dict[str, dict[str, str]]) -> Device:
         push_token=PushToken(item["push_token"]["S"]),
         updated_at=int(item["updated_at"]["N"]),
         rejected_at=int(item["rejected_at"]["N"]) if "rejected_at" in item else None,
+        wallet=Wallet(item["wallet"]["S"]) if "wallet" in item else Wallet.APPLE,
     )

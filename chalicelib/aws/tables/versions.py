@@ -1,5 +1,6 @@
 """Stamping a pass's version, and reading it."""
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.identifiers import PassId
+from chalicelib.updates.events import EventNote
 from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal, Version, VersionState
 
@@ -213,6 +215,29 @@ class Versions:
         row = versions(_client_key(client))
         self._tables.write_one("UpdateItem", lambda: row.update(actions=[versions.delivered_at.set(int(at))]))
 
+    def note_event(self, note: EventNote, *, at: float, interval_seconds: int) -> bool:
+        """Write an event that the stream of the table delivers to the stage's bus.
+
+        Args:
+            note: the event.
+            at: epoch seconds.
+            interval_seconds: minimum time between two notes of the same key; 0 to write each.
+
+        Returns:
+            False, without a write, if there was a note of the same key within the interval.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out.
+        """
+        versions = self._tables.versions
+        row = versions(note.key)
+        content = json.dumps({"event": note.name, "detail": dict(note.detail)})
+        actions: list[Action] = [versions.note.set(content), versions.noted_at.set(int(at))]
+        due = versions.noted_at.does_not_exist() | (versions.noted_at <= int(at) - interval_seconds)
+        return self._tables.write_one(
+            "UpdateItem", lambda: row.update(actions=actions, condition=due if interval_seconds else None)
+        )
+
     def last_delivery(self, client: str) -> int | None:
         """Read the time of the last recorded delivery of an APNs client, in epoch seconds; None without one.
 
@@ -263,6 +288,7 @@ class Versions:
             deleted=bool(row.deleted),
             announced=int(row.announced or 0),
             last_record=row.last_record or "",
+            fanned_out=row.fan_out is not None,
         )
 
     def _deletion(self, *, deleted: bool) -> list[Action]:
@@ -303,6 +329,7 @@ def version_of(item: Mapping[str, object]) -> Version | None:
         deleted=bool(row.get("deleted")),
         announced=int(row.get("announced", 0)),
         last_record=str(row.get("last_record", "")),
+        fanned_out="fan_out" in row,
     )
 
 

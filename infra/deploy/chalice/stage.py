@@ -113,7 +113,7 @@ class ChaliceDeployer:
             for name in functions.set_function(function, properties):
                 self._on_progress(f"{name} of {function} is set")
             for event in properties.get("Events", {}).values():
-                changed = triggers.set_trigger(function, event["Properties"])
+                changed = triggers.set_trigger(function, event["Properties"], own="Type" in event)
                 self._on_progress(
                     f"the event source mapping of {function} {'is set' if changed else 'has not changed'}"
                 )
@@ -239,6 +239,7 @@ def _settings() -> dict[str, dict[str, Any]]:
             unknown |= properties.keys() - {"Events"} - functions.SETTABLE
             for event in properties.get("Events", {}).values():
                 unknown |= event["Properties"].keys() - triggers.SETTABLE - set(triggers.SOURCES)
+                unknown -= triggers.CREATED_WITH if "Type" in event else set()
         if unknown:
             raise DeployError(f"resources.json sets {', '.join(sorted(unknown))} of {logical_id}: `finish` cannot")
     return {

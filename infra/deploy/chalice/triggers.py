@@ -21,6 +21,8 @@ SETTABLE = {
     "ScalingConfig",
     "FilterCriteria",
 }
+CREATED_WITH = {"StartingPosition"}
+"""Properties that cannot be changed later."""
 SETTLED = ("Enabled", "Disabled")
 """States in which an event source mapping can be updated. Other states last tens of seconds (AWS,
 "UpdateEventSourceMapping": ResourceInUseException while it is being created, updated or deleted).
@@ -30,13 +32,18 @@ POLL_SECONDS = 0.5
 
 
 def set_trigger(
-    function_name: str, properties: Mapping[str, Any], *, sleep: Callable[[float], None] = time.sleep
+    function_name: str,
+    properties: Mapping[str, Any],
+    *,
+    own: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Set the properties that differ, and return whether any did.
+    """Set the properties that differ, and return whether any did. A mapping of our own is created if it is missing.
 
     Args:
         function_name: the name of the function.
         properties: the event's properties in `resources()`, without expressions.
+        own: True if Chalice does not create the mapping, since its function has another event source in app.py.
         sleep: waits some seconds between two looks at the mapping.
 
     Raises:
@@ -45,13 +52,19 @@ def set_trigger(
     client = aws.client("lambda")
     source = next(properties[kind] for kind in SOURCES if kind in properties)
     mappings = client.list_event_source_mappings(FunctionName=function_name, EventSourceArn=source)
+    wanted = {name: _as_lambda_says(name, value) for name, value in properties.items() if name in SETTABLE}
     if not mappings["EventSourceMappings"]:
+        if own:
+            start = properties["StartingPosition"]
+            client.create_event_source_mapping(
+                FunctionName=function_name, EventSourceArn=source, StartingPosition=start, **wanted
+            )
+            return True
         raise DeployError(
             f"function {function_name} has no event source mapping for {source}; "
             "run `prepare` and `chalice deploy` again"
         )
     mapping = mappings["EventSourceMappings"][0]
-    wanted = {name: _as_lambda_says(name, value) for name, value in properties.items() if name in SETTABLE}
     differing = {name: value for name, value in wanted.items() if mapping.get(name) != value}
     if not differing:
         return False

@@ -11,7 +11,10 @@ from infra.deploy.cost import prices
 from infra.deploy.cost.flows import (
     ACCESS_LOG_BYTES,
     DOWNLOAD,
+    EVENTS_PER_BATCH,
     LAMBDA_LOG_BYTES,
+    PUBLISH_REGISTRATIONS,
+    PUBLISH_UPDATES,
     REGISTER,
     REQUESTS_PER_MESSAGE,
     UNREGISTER,
@@ -128,6 +131,7 @@ def bill(usage: Usage) -> list[BillLine]:
             / 1e9,
             prices.PER_LOGGED_GB,
         ),
+        BillLine("EventBridge, events", _sum(run.count * run.flow.events for run in runs), prices.PER_EVENT),
         BillLine("S3, reads of templates", alive / TEMPLATE_SECONDS, prices.PER_OBJECT_READ),
         BillLine("Secrets Manager, reads", alive / SECRET_SECONDS * SECRETS_READ, prices.PER_SECRET_READ),
         BillLine("CloudWatch, custom metrics", _own_metrics(), prices.PER_METRIC),
@@ -147,6 +151,8 @@ def _runs(usage: Usage) -> tuple[Runs, ...]:
         Runs(DOWNLOAD, updates + turnover, "api_handler", by_phone=True),
         Runs(REGISTER, turnover, "api_handler", by_phone=True),
         Runs(UNREGISTER, turnover, "api_handler", by_phone=True),
+        Runs(PUBLISH_UPDATES, updates / usage.devices_per_pass / EVENTS_PER_BATCH, "publish_events", by_phone=False),
+        Runs(PUBLISH_REGISTRATIONS, 2 * turnover / EVENTS_PER_BATCH, "publish_events", by_phone=False),
     )
 
 
@@ -156,7 +162,7 @@ def _own_metrics() -> int:
         for row in monitoring.DASHBOARD
         for graph in row
         for metric in graph.metrics
-        if metric.namespace == NAMESPACE
+        if isinstance(metric, monitoring.Metric) and metric.namespace == NAMESPACE
     }
     return len(shown) + OTHER_METRICS
 

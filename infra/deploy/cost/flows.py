@@ -39,6 +39,7 @@ class Flow:
         milliseconds: duration of the warm function: an assumption, not measured on AWS. The dashboard shows yours.
         logged_bytes: maximum size of the service's log lines, which the suite measures.
         messages: messages in the push queue.
+        events: events on the bus.
     """
 
     requests: Mapping[str, int] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Flow:
     milliseconds: float = 0
     logged_bytes: int = 0
     messages: int = 0
+    events: int = 0
 
     @property
     def request_count(self) -> int:
@@ -63,6 +65,27 @@ UNREGISTER = Flow(
     logged_bytes=800,
 )
 DOWNLOAD = Flow({"GetItem": 2}, read_units=2, milliseconds=60, logged_bytes=800)
+
+
+EVENTS_PER_BATCH = 10
+"""Assumption: changes that the streams deliver together. A campaign has 100 in each batch, a single change is alone."""
+PUBLISH_UPDATES = Flow(
+    {"BatchGetItem": 2, "TransactWriteItems": 1},
+    read_units=1.5 * EVENTS_PER_BATCH,  # the count, and the template at half a unit
+    write_units=2 * EVENTS_PER_BATCH + 2,  # the pass's count, and the day
+    milliseconds=100,
+    logged_bytes=800,
+    events=EVENTS_PER_BATCH,
+)
+PUBLISH_REGISTRATIONS = Flow(
+    {"BatchGetItem": 4, "TransactWriteItems": 1},
+    read_units=3.5 * EVENTS_PER_BATCH,  # also the notes about removals
+    write_units=2 * EVENTS_PER_BATCH + 4,  # the pass's count, the total and the day
+    milliseconds=100,
+    logged_bytes=1200,
+    events=EVENTS_PER_BATCH,
+)
+"""`publish_events`, per batch of a stream; reading a stream is free for Lambda."""
 
 
 def listing(*, held: int) -> Flow:

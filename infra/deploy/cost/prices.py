@@ -19,6 +19,8 @@ PER_GB_SECOND = 0.0000166667
 PER_QUEUE_REQUEST = 0.40 / MILLION
 PER_GROUPED_QUEUE_REQUEST = 0.50 / MILLION
 """A message with a group: the price of a request and the surcharge of fair queues."""
+PER_EVENT = 1.00 / MILLION
+"""A custom event of up to 64 KB; deliveries to AWS targets of the same account are free."""
 PER_OBJECT_READ = 0.40 / MILLION
 PER_SECRET_READ = 5.00 / MILLION
 PER_LOGGED_GB = 0.50

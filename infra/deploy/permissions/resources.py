@@ -117,6 +117,12 @@ BY_RESOURCE_TYPE: dict[str, tuple[Grant, ...]] = {
             (arn("events", "event-bus/passwire-${Stage}"),),
         ),
     ),
+    "AWS::Events::Archive": (
+        Grant(
+            ("events:CreateArchive", "events:DeleteArchive", "events:DescribeArchive", "events:UpdateArchive"),
+            (arn("events", "archive/passwire-${Stage}"), arn("events", "event-bus/passwire-${Stage}")),
+        ),
+    ),
     "AWS::Events::Rule": (
         Grant(
             (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
 from chalicelib.aws.tables.registrations import COUNTED
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.updates.events import NOTE
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
 from infra.operate.backup import file
 from infra.operate.backup.file import KINDS, Contents
@@ -89,19 +91,24 @@ class BackedUpStage:
         items = ((kind, item) for kind in KINDS for item in self._items(kind, on_progress))
         return file.write(path, stage=self._stage.name, begun_at=begun_at, items=items)
 
-    def restore(self, path: Path, *, on_progress: OnProgress) -> Counter[str]:
+    def restore(self, path: Path, *, on_progress: OnProgress, events: bool = False) -> Counter[str]:
         """Write the items of a verified file back; changes that phones have made since the backup are kept.
+
+        Args:
+            path: of the file.
+            on_progress: reports progress.
+            events: True to publish `pass.registered` and `pass.updated` for what is restored.
 
         Returns:
             The number of items by kind that the stage did not have, or had with other content.
         """
         write: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-            "versions": self._restore_version,
+            "versions": partial(self._restore_version, events=events),
             "templates": self._restore_template,
             "images": self._restore_image,
-            "passes": self._restore_pass,
+            "passes": partial(self._restore_pass, events=events),
             "devices": self._restore_device,
-            "registrations": self._restore_registration,
+            "registrations": partial(self._restore_registration, events=events),
         }
         changed: Counter[str] = Counter()
         for kind in KINDS:
@@ -180,21 +187,27 @@ class BackedUpStage:
                 body = self._s3.get_object(Bucket=self._bucket, Key=entry["Key"])["Body"].read()
                 yield [{"key": entry["Key"].removeprefix(IMAGES_PREFIX), "png": body}]
 
-    def _restore_version(self, item: Mapping[str, Any]) -> bool:
+    def _restore_version(self, item: Mapping[str, Any], *, events: bool) -> bool:
         """Restore a version row unless the table's stamp is later.
 
         The new stamp is at least one minute from now: phones may have seen later stamps than the backup contains.
+
+        Without `events`, the row is marked as silent up to the revision that the restored pass gets
+        (`updates/pass_events.py`). Notes of events are not restored.
         """
-        values = {name: value for name, value in item.items() if name != "pass_id"}
-        if not values:
+        values = {name: value for name, value in item.items() if name not in ("pass_id", "silent")}
+        if not values or item["pass_id"]["S"].startswith(NOTE):
             return False
+        is_silent = not events and "revision" in values
+        if is_silent:
+            values["silent"] = {"N": str(int(values["revision"]["N"]) + 1)}
         condition = "attribute_not_exists(modified_at)"
         backed_up = {}
         if "modified_at" in values:
             condition += " OR modified_at < :backed_up"
             backed_up = {":backed_up": values["modified_at"]}
             values["modified_at"] = {"N": str(max(int(values["modified_at"]["N"]), int(time.time()) + AHEAD_SECONDS))}
-        return self._update(
+        restored = self._update(
             TableName=self._stage.tables["versions"],
             Key={"pass_id": item["pass_id"]},
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
@@ -202,18 +215,28 @@ class BackedUpStage:
             ExpressionAttributeNames={f"#{name}": name for name in values},
             ExpressionAttributeValues={**{f":{name}": value for name, value in values.items()}, **backed_up},
         )
+        if not restored and is_silent:
+            self._update(
+                TableName=self._stage.tables["versions"],
+                Key={"pass_id": item["pass_id"]},
+                UpdateExpression="SET silent = if_not_exists(revision, :none) + :one",
+                ExpressionAttributeValues={":none": {"N": "0"}, ":one": {"N": "1"}},
+            )
+        return restored
 
-    def _restore_registration(self, item: Mapping[str, Any]) -> bool:
-        """Restore a registration; return True if it was lost. It is counted, but no `pass.registered` is published."""
+    def _restore_registration(self, item: Mapping[str, Any], *, events: bool) -> bool:
+        """Restore a registration; return True if it was lost. It is counted in either case."""
         return self._update(
             TableName=self._stage.tables["registrations"],
             Key={name: item[name] for name in ("pass_id", "device_library_identifier")},
-            UpdateExpression="SET registered_at = :registered_at, counted = :counted, silent = :silent",
+            UpdateExpression="SET registered_at = :registered_at, counted = :counted, silent = :silent"
+            + (", wallet = :wallet" if "wallet" in item else ""),
             ConditionExpression="attribute_not_exists(registered_at)",
             ExpressionAttributeValues={
                 ":registered_at": {"N": str(int(time.time()))},
                 ":counted": {"N": str(COUNTED)},
-                ":silent": {"BOOL": True},
+                ":silent": {"BOOL": not events},
+                **({":wallet": item["wallet"]} if "wallet" in item else {}),
             },
         )
 
@@ -226,11 +249,14 @@ class BackedUpStage:
             Key={"device_library_identifier": item["device_library_identifier"]},
             UpdateExpression=(
                 "SET push_token = if_not_exists(push_token, :push_token), "
-                "updated_at = if_not_exists(updated_at, :updated_at)" + (" ADD passes :passes" if passes else "")
+                "updated_at = if_not_exists(updated_at, :updated_at)"
+                + (", wallet = if_not_exists(wallet, :wallet)" if "wallet" in item else "")
+                + (" ADD passes :passes" if passes else "")
             ),
             ExpressionAttributeValues={
                 ":push_token": item["push_token"],
                 ":updated_at": item["updated_at"],
+                **({":wallet": item["wallet"]} if "wallet" in item else {}),
                 **({":passes": passes} if passes else {}),
             },
         )
@@ -251,9 +277,17 @@ class BackedUpStage:
         )
         return True
 
-    def _restore_pass(self, item: Mapping[str, Any]) -> bool:
+    def _restore_pass(self, item: Mapping[str, Any], *, events: bool) -> bool:
         answer = self._dynamodb.put_item(TableName=self._stage.tables["passes"], Item=item, ReturnValues="ALL_OLD")
-        return bool(answer.get("Attributes", {}) != item)
+        changed = bool(answer.get("Attributes", {}) != item)
+        if not changed and not events:  # the pass gets no new revision, so its next one is an event
+            self._update(
+                TableName=self._stage.tables["versions"],
+                Key={"pass_id": item["pass_id"]},
+                UpdateExpression="REMOVE silent",
+                ConditionExpression="attribute_exists(silent)",
+            )
+        return changed
 
     def _request_pushes(self, registrations: Iterable[Mapping[str, Any]]) -> None:
         """Enqueue a push task for the device of each registration."""

@@ -35,7 +35,7 @@ def received(url: str) -> list[tuple[str, str | None]]:
     return found
 
 
-def test_the_orders_of_one_change_are_one_tenant_of_the_queue(url: str) -> None:
+def test_push_tasks_of_one_change_share_a_message_group(url: str) -> None:
     """Tasks of other changes do not wait behind a long fan-out."""
     grouped: list[tuple[PushTask, str | None]] = [
         (NotifyDevices(PASS_ID.pass_type_identifier, (DEVICE,), 12.5, "change-1"), "change-1"),
@@ -50,7 +50,7 @@ def test_the_orders_of_one_change_are_one_tenant_of_the_queue(url: str) -> None:
     assert sorted(received(url), key=str) == sorted(((encode(order), group) for order, group in grouped), key=str)
 
 
-def test_many_and_long_orders_arrive_all_and_once(url: str) -> None:
+def test_many_and_long_push_tasks_arrive_once(url: str) -> None:
     """Ten messages and 256 KiB are what one request takes."""
     long = tuple(DeviceLibraryIdentifier(f"{number:0>250}") for number in range(500))
     orders = [NotifyDevices(PASS_ID.pass_type_identifier, long, float(number), "many") for number in range(23)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.aws import session
@@ -18,7 +18,6 @@ from chalicelib.aws.templates import (
     TemplateMissingError,
     Templates,
     TemplateStoreError,
-    TemplateUnreadableError,
     pack,
     packaged_names,
     pointer_key,
@@ -30,7 +29,7 @@ from infra.local.run import LocalRun
 from infra.operate.templates.bucket import PullError, TemplatesBucket
 from infra.stage.stage import Stage
 from tests.support import samples
-from tests.support.aws_answers import Clock, Raw
+from tests.support.aws_answers import Clock
 
 FIRST, SECOND = samples.files_of("coupon"), samples.files_of("storeCard")
 
@@ -60,19 +59,19 @@ def push(bucket: TemplatesBucket, name: str, files: dict[str, bytes]) -> str:
     return bucket.push(name, files, on_progress=lambda _: None).revision
 
 
-def test_without_a_bucket_the_packaged_templates_are_there() -> None:
+def test_packaged_templates_are_used_without_a_bucket() -> None:
     assert "boarding" in packaged_names()
     assert Templates().get("boarding").content["description"] == "Boarding pass"
     with pytest.raises(TemplateMissingError, match=r"'missing' does not exist; push it .*packaged: boarding"):
         Templates().get("missing")
 
 
-def test_a_packaged_template_is_parsed_once() -> None:
+def test_packaged_template_is_parsed_once() -> None:
     templates = Templates()
     assert templates.get("boarding") is templates.get("boarding")
 
 
-def test_a_pushed_template_stands_before_the_packaged_one_of_its_name(
+def test_pushed_template_replaces_the_packaged_one_of_its_name(
     bucket: TemplatesBucket, templates: Templates, name: str
 ) -> None:
     with pytest.raises(TemplateMissingError):
@@ -82,7 +81,7 @@ def test_a_pushed_template_stands_before_the_packaged_one_of_its_name(
     assert templates.get("boarding").content == Templates().get("boarding").content
 
 
-def test_a_warm_sandbox_sees_a_new_revision_within_the_stated_time_and_parses_each_once(
+def test_warm_environment_uses_a_new_revision_after_keep_seconds_and_parses_each_once(
     bucket: TemplatesBucket, templates: Templates, clock: Clock, name: str
 ) -> None:
     push(bucket, name, FIRST)
@@ -97,7 +96,7 @@ def test_a_warm_sandbox_sees_a_new_revision_within_the_stated_time_and_parses_ea
     assert templates.get(name) is kept
 
 
-def test_new_revision_is_seen_by_whichever_clock_has_moved(stack: LocalRun, bucket: TemplatesBucket, name: str) -> None:
+def test_new_revision_is_used_after_either_clock_has_moved(stack: LocalRun, bucket: TemplatesBucket, name: str) -> None:
     """The monotonic clock of a frozen execution environment may stop; the wall clock may be set back."""
     clock, timer = Clock(), Clock()
     templates = Templates(bucket=stack.templates_bucket, clock=clock, timer=timer)
@@ -111,7 +110,7 @@ def test_new_revision_is_seen_by_whichever_clock_has_moved(stack: LocalRun, buck
         assert templates.get(name).revision == second
 
 
-def test_a_warm_sandbox_goes_on_with_what_it_has_while_s3_is_away(
+def test_warm_environment_uses_its_cached_template_while_s3_fails(
     stack: LocalRun, bucket: TemplatesBucket, clock: Clock, name: str
 ) -> None:
     push(bucket, name, FIRST)
@@ -130,7 +129,7 @@ def fail_to_connect(request: AWSPreparedRequest, **_: object) -> None:
 
 
 @pytest.mark.parametrize("pointer", [b"", b"[]", b'{"revision": 5}', b'{"revision": "../../x"}'])
-def test_a_pointer_that_is_none_is_refused_until_a_push_mends_it(
+def test_invalid_pointer_is_refused_until_the_next_push(
     stack: LocalRun, bucket: TemplatesBucket, templates: Templates, name: str, pointer: bytes
 ) -> None:
     boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=pointer_key(name), Body=pointer)
@@ -140,22 +139,20 @@ def test_a_pointer_that_is_none_is_refused_until_a_push_mends_it(
     assert templates.get(name).revision == revision
 
 
-def test_a_template_that_cannot_be_one_leaves_the_bucket_as_it_was(
-    bucket: TemplatesBucket, templates: Templates, name: str
-) -> None:
+def test_push_of_an_invalid_template_changes_nothing(bucket: TemplatesBucket, templates: Templates, name: str) -> None:
     revision = push(bucket, name, FIRST)
     with pytest.raises(TemplateError):
         push(bucket, name, {"pass.json": b"no JSON"})
     assert templates.get(name).revision == revision
 
 
-def test_pushing_the_same_again_changes_nothing(bucket: TemplatesBucket, name: str) -> None:
+def test_push_of_the_same_files_changes_nothing(bucket: TemplatesBucket, name: str) -> None:
     first = bucket.push(name, FIRST, on_progress=lambda _: None)
     assert not first.unchanged
     assert bucket.push(name, FIRST, on_progress=lambda _: None).unchanged
 
 
-def test_a_revision_that_was_current_before_can_be_so_again(
+def test_earlier_revision_can_be_pushed_again(
     bucket: TemplatesBucket, templates: Templates, clock: Clock, name: str
 ) -> None:
     for files in (FIRST, SECOND, FIRST):
@@ -164,7 +161,7 @@ def test_a_revision_that_was_current_before_can_be_so_again(
         assert templates.get(name).revision == revision
 
 
-def test_what_was_pushed_is_pulled_and_listed(bucket: TemplatesBucket, name: str, tmp_path: Path) -> None:
+def test_pushed_template_is_listed_and_pulled(bucket: TemplatesBucket, name: str, tmp_path: Path) -> None:
     revision = push(bucket, name, {**FIRST, "de.lproj/pass.strings": b'"a" = "b";'})
     (listed,) = (template for template in bucket.list() if template.name == name)
     assert listed.revision == revision
@@ -176,7 +173,7 @@ def test_what_was_pushed_is_pulled_and_listed(bucket: TemplatesBucket, name: str
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.pass"]
 
 
-def test_an_object_whose_paths_lead_out_of_its_folder_is_neither_pulled_nor_used(
+def test_revision_with_a_path_outside_of_its_folder_is_refused(
     stack: LocalRun, bucket: TemplatesBucket, templates: Templates, name: str, tmp_path: Path
 ) -> None:
     revision = push(bucket, name, FIRST)
@@ -190,26 +187,19 @@ def test_an_object_whose_paths_lead_out_of_its_folder_is_neither_pulled_nor_used
     assert list(tmp_path.rglob("*.txt")) == []
 
 
-def test_a_revisions_object_is_the_same_bytes_for_the_same_files() -> None:
+def test_revision_has_the_same_bytes_for_the_same_files() -> None:
     assert pack(FIRST) == pack(dict(reversed(FIRST.items())))
     assert unpack("x", pack(FIRST)) == FIRST
     with pytest.raises(TemplateError, match="cannot be read"):
         unpack("x", pack(FIRST)[:-40])
 
 
-def test_a_hidden_file_is_no_part_of_a_template(tmp_path: Path) -> None:
+def test_hidden_files_are_left_out_of_a_template(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "config").write_text("x")
     (tmp_path / "pass.json").write_text("{}")
     assert read_folder(tmp_path) == {"pass.json": b"{}"}
     assert PACKAGED.is_dir()
-
-
-@pytest.mark.parametrize("name", ["", ".a", "a/b", "a b", "x" * 65, "x" * 1100, "a\n", "\u00e4", "a\x00"])
-def test_a_name_that_no_template_can_have_is_not_asked_of_s3(name: str) -> None:
-    """S3 refuses some of these with errors of its own."""
-    with pytest.raises(TemplateMissingError, match="does not exist"):
-        Templates(bucket="no-such-bucket-anywhere").get(name)
 
 
 def packed_wrongly() -> dict[str, bytes]:
@@ -234,7 +224,7 @@ def packed_wrongly() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("wrong", packed_wrongly())
-def test_a_damaged_template_is_refused_with_a_remedy(
+def test_damaged_template_is_refused_with_a_remedy(
     stack: LocalRun, bucket: TemplatesBucket, templates: Templates, name: str, wrong: str
 ) -> None:
     """Whatever its bytes make a decompressor raise."""
@@ -245,37 +235,7 @@ def test_a_damaged_template_is_refused_with_a_remedy(
         templates.get(name)
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "transient"),
-    [
-        (503, "SlowDown", True),
-        (500, "InternalError", True),
-        (400, "RequestTimeout", True),
-        (429, "TooManyRequestsException", True),
-        (403, "AccessDenied", False),
-        (400, "KeyTooLongError", False),
-        (404, "NoSuchBucket", False),
-        (400, "InvalidArgument", False),
-    ],
-)
-def test_only_an_answer_that_may_change_by_itself_is_worth_another_try(
-    stack: LocalRun, name: str, status: int, code: str, *, transient: bool
-) -> None:
-    """Anything else is refused, as an item that names a missing template is: it ends with that item."""
-    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-    client = session.client("s3")
-    templates = Templates(bucket=stack.templates_bucket, client=client)
-    client.meta.events.register_first(
-        "before-send.s3.GetObject",
-        lambda request, **_: AWSResponse(request.url, status, {"Content-Type": "application/xml"}, Raw(body)),
-    )
-    with pytest.raises(TemplateStoreError if transient else TemplateUnreadableError, match=code):
-        templates.get(name)
-
-
-def test_a_look_that_must_be_fresh_sees_a_push_at_once(
-    bucket: TemplatesBucket, templates: Templates, name: str
-) -> None:
+def test_max_age_0_reads_a_new_revision_at_once(bucket: TemplatesBucket, templates: Templates, name: str) -> None:
     push(bucket, name, FIRST)
     templates.get(name)
     second = push(bucket, name, SECOND)

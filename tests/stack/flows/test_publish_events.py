@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 import httpx
@@ -17,49 +16,12 @@ from chalicelib.updates.push_tasks import RemoveRegistrations, encode
 from infra.commands import app
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
+from infra.operate.stats import read_stats
 from infra.stage.stage import Stage
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
 from tests.support.in_process import InProcess
-
-
-class Subscriber:
-    """A queue of the team's, which a rule on the bus sends all events to."""
-
-    def __init__(self, bus: str) -> None:
-        self._sqs, self._events, self._bus = boto3.client("sqs"), boto3.client("events"), bus
-        self.name = f"team-{secrets.token_hex(4)}"
-        self._url = self._sqs.create_queue(QueueName=self.name)["QueueUrl"]
-        attributes = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]
-        self._events.put_rule(Name=self.name, EventBusName=bus, EventPattern=json.dumps({"source": ["passwire"]}))
-        self._events.put_targets(
-            Rule=self.name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}]
-        )
-        self._received: list[dict[str, Any]] = []
-
-    def about(self, pass_id: PassId, count: int) -> list[dict[str, Any]]:
-        """Wait for so many events about a pass; returns detail types with details."""
-
-        def received() -> bool:
-            for message in self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages", []):
-                self._received.append(json.loads(message["Body"]))
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
-            return len(self._of(pass_id)) >= count
-
-        eventually(received, f"{count} events about {pass_id}")
-        return self._of(pass_id)
-
-    def _of(self, pass_id: PassId) -> list[dict[str, Any]]:
-        return [
-            {"name": event["detail-type"], **event["detail"]}
-            for event in self._received
-            if event["detail"]["pass_id"] == str(pass_id)
-        ]
-
-    def close(self) -> None:
-        self._events.remove_targets(Rule=self.name, EventBusName=self._bus, Ids=["queue"])
-        self._events.delete_rule(Name=self.name, EventBusName=self._bus)
-        self._sqs.delete_queue(QueueUrl=self._url)
+from tests.support.subscriber import Subscriber
 
 
 @pytest.fixture
@@ -150,7 +112,7 @@ def test_stats_show_holders_and_days(
     done = CliRunner().invoke(app, ["stats", "--stage", stack.stage, "--csv", "--plot", str(chart)])
     assert done.exit_code == 0
     assert chart.read_text().startswith("<svg")
-    assert done.stdout.splitlines()[0] == "day,pass_type_identifier,template,added,removed"
+    assert done.stdout.splitlines()[0] == "day,pass_type_identifier,template,added,removed,updated"
     assert any(
         line[10:].startswith(f",{held.pass_type_identifier},{stack.template},") for line in done.stdout.splitlines()
     )
@@ -162,8 +124,48 @@ def test_device_that_apns_reports_as_unregistered(
 ) -> None:
     apns.answers(phone, status=410, reason="Unregistered", timestamp=int(time.time() * 1000) + 60_000)
     pipeline.writes(held.serial_number, fields={"gate": "B2"})
-    _, unregistered = subscriber.about(held, 2)
-    assert (unregistered["name"], unregistered["cause"]) == ("pass.unregistered", "device_unregistered")
+    found = {event["name"]: event for event in subscriber.about(held, 3)}
+    assert found["pass.unregistered"]["cause"] == "device_unregistered"
+    assert "pass.updated" in found
+
+
+def test_life_of_a_pass(
+    stack: LocalRun, subscriber: Subscriber, held: PassId, phone: Phone, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    """Added, changed, written with a template that does not exist, corrected, removed."""
+    subscriber.about(held, 1)
+    pipeline.writes(held.serial_number, fields={"gate": "B2"})
+    subscriber.about(held, 2)
+    pipeline.writes(held.serial_number, template="missing")
+    subscriber.about(held, 3)
+    pipeline.writes(held.serial_number, fields={"gate": "B3"})
+    subscriber.about(held, 4)
+    phone.removes(held.pass_type_identifier, held.serial_number)
+    found = subscriber.about(held, 5)
+    assert [event["name"] for event in found] == [
+        "pass.registered",
+        "pass.updated",
+        "pass.refused",
+        "pass.updated",
+        "pass.unregistered",
+    ]
+    assert [event.get("devices") for event in found] == [None, 1, None, 1, None]
+    assert "missing" in found[2]["reason"]
+    assert len({event["id"] for event in found}) == 5
+    day = read_stats(Stage.open(stack.stage), since=time.time(), now=time.time()).days
+    assert sum(one.updated for one in day if one.template == stack.template) >= 2
+    (tmp_path / "events.json").write_text(json.dumps(found, indent=2))
+
+
+def test_credential_that_apns_rejects(
+    subscriber: Subscriber, held: PassId, phone: Phone, pipeline: Pipeline, apns: Apns
+) -> None:
+    """One event, although every push is rejected."""
+    apns.answers(phone, status=403, reason="InvalidProviderToken")
+    pipeline.writes(held.serial_number, fields={"gate": "B2"})
+    (rejected,) = subscriber.named("pushes.rejected", 1)
+    assert rejected["pass_type_identifier"] == held.pass_type_identifier
+    assert rejected["reason"] == "InvalidProviderToken"
 
 
 def test_pass_that_is_deleted(

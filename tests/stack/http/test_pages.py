@@ -72,7 +72,7 @@ def visitor(stack: LocalRun, pipeline: Pipeline, issuer: Issuer) -> Iterator[Vis
         (None, "download=1", PKPASS),
     ],
 )
-def test_an_iphone_gets_the_pass_and_everything_else_a_page_with_a_button_for_it(
+def test_iphone_gets_the_pass_and_other_clients_a_page_with_a_button(
     visitor: Visitor, agent: str | None, query: str, content_type: str
 ) -> None:
     for method in ("GET", "HEAD"):
@@ -81,7 +81,7 @@ def test_an_iphone_gets_the_pass_and_everything_else_a_page_with_a_button_for_it
         assert bool(answer.body) is (method == "GET")
 
 
-def test_the_pass_has_the_token_that_it_will_live_with_and_the_date_that_updates_are_asked_with(
+def test_pass_has_its_permanent_token_and_last_modified_date(
     visitor: Visitor, issuer: Issuer, pipeline: Pipeline
 ) -> None:
     answer = visitor.opens(SAFARI)
@@ -95,7 +95,7 @@ def test_the_pass_has_the_token_that_it_will_live_with_and_the_date_that_updates
     assert content["authenticationToken"] == "its-own-token-of-old"
 
 
-def test_the_page_is_text_to_the_gateway_and_holds_no_secret_of_the_pass(visitor: Visitor, issuer: Issuer) -> None:
+def test_page_is_text_without_a_secret_of_the_pass(visitor: Visitor, issuer: Issuer) -> None:
     """With binary media types `*/*`, what Chalice took for binary would arrive as base64."""
     page = visitor.opens(**{"Accept-Language": "de-AT,en;q=0.8", "Accept": "text/html,*/*;q=0.8"})
     assert (page.base64, visitor.opens(SAFARI).base64, visitor.opens(token="none").base64) == (False, True, False)
@@ -106,7 +106,7 @@ def test_the_page_is_text_to_the_gateway_and_holds_no_secret_of_the_pass(visitor
     assert issuer.token(visitor.pass_id) not in html
 
 
-def test_a_phone_that_scans_the_page_comes_to_the_same_link(visitor: Visitor) -> None:
+def test_qr_code_of_the_page_contains_its_link(visitor: Visitor) -> None:
     picture = qr_code(f"https://{DOMAIN}/api/p/{visitor.token}")
     assert picture.path in visitor.opens().body.decode()
     read = drawn(picture)
@@ -114,7 +114,7 @@ def test_a_phone_that_scans_the_page_comes_to_the_same_link(visitor: Visitor) ->
     assert read.text.endswith(visitor.token)
 
 
-def test_no_answer_is_kept_indexed_framed_or_tells_another_site_its_address(visitor: Visitor) -> None:
+def test_answers_are_not_cached_indexed_framed_or_sent_as_referrer(visitor: Visitor) -> None:
     for answer in (visitor.opens(), visitor.opens(SAFARI), visitor.opens(token="none")):
         assert answer.headers["Cache-Control"] == "private, no-store"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
@@ -126,9 +126,7 @@ def test_no_answer_is_kept_indexed_framed_or_tells_another_site_its_address(visi
             assert policy.endswith("; form-action 'none'; frame-ancestors 'none'")
 
 
-def test_a_link_that_is_none_looks_like_any_other_that_is_none(
-    visitor: Visitor, issuer: Issuer, pipeline: Pipeline
-) -> None:
+def test_all_invalid_links_get_the_same_answer(visitor: Visitor, issuer: Issuer, pipeline: Pipeline) -> None:
     """An invalid link gets a page with 404, an expired one 410; neither page repeats the request."""
     gone = pipeline.writes(f"{visitor.serial_number}-gone")
     gone_token = issuer.link_token(gone)
@@ -142,7 +140,7 @@ def test_a_link_that_is_none_looks_like_any_other_that_is_none(
     assert len({tuple(sorted(answer.headers.items())) for _, answer in answers}) == 1
 
 
-def test_a_pass_that_cannot_be_made_is_a_page_without_our_inside(
+def test_error_of_a_pass_is_a_page_without_internal_details(
     visitor: Visitor, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pipeline.writes(visitor.serial_number, fields={"no_such_field": "x"})
@@ -154,7 +152,7 @@ def test_a_pass_that_cannot_be_made_is_a_page_without_our_inside(
     assert "no_such_field" in capsys.readouterr().out
 
 
-def test_a_visit_is_logged_with_its_pass_and_without_the_link(
+def test_visit_is_logged_with_its_pass_and_without_the_link(
     visitor: Visitor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     visitor.opens()
@@ -171,14 +169,14 @@ def test_a_visit_is_logged_with_its_pass_and_without_the_link(
     assert visitor.token[:-1] not in logged
 
 
-def test_a_database_that_is_away_is_said_to_come_back(stack: LocalRun, issuer: Issuer, visitor: Visitor) -> None:
+def test_page_asks_to_try_again_while_the_database_fails(stack: LocalRun, issuer: Issuer, visitor: Visitor) -> None:
     away = InProcess(stack, PASSWIRE_PASSES_TABLE="there-are-no-passes")
     answer = away.calls("GET", LINK, issuer.link_token(visitor.pass_id))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
     assert b"Open the link again in a minute" in answer.body
 
 
-def test_an_iphone_gets_several_passes_in_one_archive_and_everything_else_a_page_with_each(
+def test_iphone_gets_several_passes_in_one_archive_and_other_clients_a_page_with_each(
     visitor: Visitor, pipeline: Pipeline, issuer: Issuer
 ) -> None:
     other = pipeline.writes(f"{visitor.serial_number}-other", fields={"passenger": "Grace"})
@@ -204,7 +202,7 @@ def test_an_iphone_gets_several_passes_in_one_archive_and_everything_else_a_page
     assert visitor.opens(SAFARI, token=token).headers["Content-Type"] == PKPASS
 
 
-def test_a_link_has_a_picture_for_messengers(visitor: Visitor) -> None:
+def test_link_has_a_picture_for_messengers(visitor: Visitor) -> None:
     picture = visitor.opens("facebookexternalhit/1.1", query="image=1")
     assert (picture.status, picture.headers["Content-Type"], picture.base64) == (200, "image/png", True)
     assert picture.body.startswith(b"\x89PNG")
@@ -213,5 +211,5 @@ def test_a_link_has_a_picture_for_messengers(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("languages", "text"), [("fr-CH, fr;q=0.9", "Aucune carte"), ("ja," + "x" * 10_000, "パス")])
-def test_errors_are_in_the_reader_s_language(visitor: Visitor, languages: str, text: str) -> None:
+def test_errors_are_in_the_readers_language(visitor: Visitor, languages: str, text: str) -> None:
     assert text in visitor.opens(token="none", **{"Accept-Language": languages}).body.decode()

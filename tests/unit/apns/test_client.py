@@ -20,8 +20,10 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push, Timeouts
+from chalicelib.apns.client import Client, Pace
 from chalicelib.apns.credentials import ClientCertificate
+from chalicelib.apns.live_connection import Timeouts
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.core.identifiers import PushToken
@@ -128,7 +130,7 @@ def test_a_refused_stream_is_sent_again(apns: ApnsForTests) -> None:
     assert apns.summary()["pushes"] == 1000
 
 
-def test_a_peer_that_refuses_every_stream_is_not_asked_for_ever(apns: ApnsForTests) -> None:
+def test_push_ends_when_the_peer_refuses_every_stream(apns: ApnsForTests) -> None:
     """After a few attempts, each push is for later."""
     apns.suffers(refuse_stream_every=1)
     assert reasons(send(apns.client(), pushes(20))) == {(None, "RefusedStream"): 20}
@@ -181,7 +183,7 @@ def test_a_slow_reader_is_waited_for(apns: ApnsForTests) -> None:
     assert apns.summary()["pushes"] == 2000
 
 
-def test_apns_down_is_told_at_once(apns: ApnsForTests) -> None:
+def test_unreachable_apns_defers_the_push_at_once(apns: ApnsForTests) -> None:
     """A host that resets every connection is given up after a few attempts, long before the deadline."""
     apns.suffers(down=True)
     client = apns.client()
@@ -234,7 +236,7 @@ def test_what_is_given_up_makes_room(apns: ApnsForTests) -> None:
     assert apns.summary()["excess_streams"] == 0
 
 
-def test_answers_that_come_after_the_deadline_belong_to_nobody(apns: ApnsForTests) -> None:
+def test_answers_after_the_deadline_are_ignored(apns: ApnsForTests) -> None:
     """A call that ended by its deadline leaves nothing behind that the next could mistake for its own."""
     apns.suffers(latency_ms=400)
     client = apns.client()

@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.aws.event_bus import EventBus
-from chalicelib.updates.holders import Event
+from chalicelib.updates.events import Event
 
 
 class Bridge:

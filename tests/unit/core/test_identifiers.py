@@ -113,5 +113,5 @@ def test_template_name_has_1_to_64_of_the_allowed_characters_and_no_leading_dot(
 
 
 @pytest.mark.parametrize("name", ["boarding\n", "a" * 65, "../a", "", ".a"])
-def test_name_that_an_s3_key_or_a_folder_cannot_have_is_no_template_name(name: str) -> None:
+def test_template_name_that_an_s3_key_or_a_folder_cannot_have_is_refused(name: str) -> None:
     assert not is_template_name(name)

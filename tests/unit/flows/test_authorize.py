@@ -69,3 +69,12 @@ def test_invalid_token_in_the_item_leaves_the_derived_token_valid(invalid: objec
     assert check(KEYS, PASS, item, presented=read_header(f"ApplePass {DERIVED_TOKEN}")) == item
     with pytest.raises(UnauthorizedError):
         check(KEYS, PASS, item, presented=read_header(f"ApplePass {OWN_TOKEN}"))
+
+
+@pytest.mark.parametrize("scheme", ["AndroidPass", "WalletUnionPass", "WalletUnionHMSPass"])
+def test_schemes_of_android_apps_need_the_same_token(scheme: str) -> None:
+    store = rows({**ITEM}).store()
+    for token in (OWN_TOKEN, DERIVED_TOKEN):
+        assert authorize(store, KEYS, PASS, authorization=f"{scheme} {token}").value == token
+    with pytest.raises(UnauthorizedError):
+        authorize(store, KEYS, PASS, authorization=f"{scheme} {'0' * 32}")

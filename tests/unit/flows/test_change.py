@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.apns.client import Client, Outcome, Pace, Push
+from chalicelib.apns.client import Client, Pace
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.images import ImageMissingError
 from chalicelib.aws.queue import Queue, QueueError

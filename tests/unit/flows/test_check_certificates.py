@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chalicelib.aws.secrets import Secrets, SecretsError
+from chalicelib.aws.tables.connection import StoreError
 from chalicelib.core.errors import ConfigurationError
-from chalicelib.flows.check_certificates import CertificateExpiry
+from chalicelib.flows.check_certificates import WARNING_DAYS, CertificateExpiry, NoteEvent
 from chalicelib.passes.signing import Signer
 from chalicelib.telemetry.metrics import Metrics
+from chalicelib.updates.events import EventNote
 from infra.local.certificates import LIFETIME, DevelopmentChain
 from infra.local.run import PASS_TYPE_IDENTIFIER
 
@@ -34,7 +36,13 @@ def measured(capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
     return {line["PassTypeIdentifier"]: line["CertificateDaysLeft"] for line in lines if "_aws" in line}
 
 
-def certificate_expiry(chain: DevelopmentChain, broken: Mapping[str, Exception]) -> CertificateExpiry:
+def no_note(note: EventNote, *, at: float, interval_seconds: int) -> bool:
+    return bool(note and at and interval_seconds)
+
+
+def certificate_expiry(
+    chain: DevelopmentChain, broken: Mapping[str, Exception], note: NoteEvent = no_note
+) -> CertificateExpiry:
     """Make a measurement of pass types whose secrets raise these errors, and of a valid one after them."""
     good = Signer.from_pem(
         certificate=chain.pass_type_certificate.read_text(),
@@ -47,7 +55,7 @@ def certificate_expiry(chain: DevelopmentChain, broken: Mapping[str, Exception])
             raise error
         return good
 
-    return CertificateExpiry(Listed([*broken, PASS_TYPE_IDENTIFIER]), Metrics("test"), signer_for)
+    return CertificateExpiry(Listed([*broken, PASS_TYPE_IDENTIFIER]), Metrics("test"), signer_for, note)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +89,28 @@ def test_error_of_secrets_manager_is_raised_after_the_others_are_measured(
     with pytest.raises(SecretsError, match="throttled"):
         certificate_expiry(chain, {"pass.a.throttled": SecretsError("throttled")}).measure(NOW)
     assert measured(capsys) == {PASS_TYPE_IDENTIFIER: LIFETIME.days - 1}
+
+
+@pytest.mark.parametrize(("days_left", "noted"), [(WARNING_DAYS + 1, False), (WARNING_DAYS, True), (1, True)])
+def test_certificate_that_ends_soon_is_an_event(chain: DevelopmentChain, *, days_left: int, noted: bool) -> None:
+    notes: list[EventNote] = []
+
+    def note(note: EventNote, *, at: float, interval_seconds: int) -> bool:
+        assert at > 0 < interval_seconds < 86_400
+        notes.append(note)
+        return True
+
+    certificate_expiry(chain, {}, note).measure(NOW + LIFETIME - timedelta(days=days_left, hours=12))
+    assert [n.detail for n in notes] == (
+        [{"pass_type_identifier": PASS_TYPE_IDENTIFIER, "days_left": days_left}] if noted else []
+    )
+
+
+def test_event_that_is_not_written_is_written_by_the_next_attempt(chain: DevelopmentChain) -> None:
+    """Lambda repeats the check; the other pass types are measured meanwhile."""
+
+    def note(note: EventNote, *, at: float, interval_seconds: int) -> bool:
+        raise StoreError(f"DynamoDB is away: {note.name} {at} {interval_seconds}")
+
+    with pytest.raises(StoreError):
+        certificate_expiry(chain, {"pass.broken": ConfigurationError("damaged")}, note).measure(NOW)

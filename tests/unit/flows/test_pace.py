@@ -97,7 +97,9 @@ def test_change_during_a_fan_out_replaces_the_rest_of_it() -> None:
     assert side.messages == []
 
 
-def test_paced_push_task_that_waits_is_no_failure(side: PushSide, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waiting_of_a_paced_push_task_does_not_count_as_a_failure(
+    side: PushSide, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It counts no attempt, and pushes that then fail are late only from the time at which they were due."""
     names = has_wide_pass(side)
     side.changes_pass("P")

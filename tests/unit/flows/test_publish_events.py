@@ -1,21 +1,29 @@
 """Publishing: at least once with one id, counted once, and nothing lost while the bus is away."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chalicelib.aws.event_bus import EventBus
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.connection import StoreError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.flows.publish_events import PATIENCE_SECONDS, EventPublisher
+from chalicelib.flows.deliver_events import PATIENCE_SECONDS, EventDelivery
+from chalicelib.flows.publish_events import EventPublisher
 from chalicelib.http.events import registration_records
 from chalicelib.telemetry.metrics import Metrics
-from chalicelib.updates.holders import Counted, Event, PassCount, Removal
+from chalicelib.updates.events import Event
+from chalicelib.updates.holders import Counted, PassCount, Removal, totals_of
 from tests.support.first_events import registration_event
 
 NOW = 1_700_000_000.0
@@ -35,16 +43,26 @@ class World:
 
     def publisher(self) -> EventPublisher:
         store = SimpleNamespace(
-            counts=SimpleNamespace(of=self._of, removals=self._removals, commit=self._commit),
+            counts=SimpleNamespace(of=self._of, removals=self._removals, commit=self._commit, totals=self._totals),
             passes=SimpleNamespace(templates=lambda pass_ids: dict.fromkeys(pass_ids, "boarding")),
         )
         return EventPublisher(
             cast("Store", store),
-            cast("EventBus", SimpleNamespace(put=self._put)),
-            cast("Queue", SimpleNamespace(keep_events=lambda events, **_: self.kept.extend(events))),
+            EventDelivery(
+                cast("EventBus", SimpleNamespace(put=self._put)),
+                cast("Queue", SimpleNamespace(keep_events=lambda events, **_: self.kept.extend(events))),
+                lambda: self.now,
+            ),
             Metrics("test"),
             clock=lambda: self.now,
         )
+
+    def _totals(self, kinds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        sums = dict.fromkeys(kinds, 0)
+        for pass_id, row in self.rows.items():
+            if (kind := (pass_id.pass_type_identifier, row.template)) in sums:
+                sums[kind] += row.holders
+        return sums
 
     def _of(self, pass_ids: Collection[PassId]) -> dict[PassId, PassCount]:
         return {pass_id: self.rows.get(pass_id, PassCount()) for pass_id in pass_ids}
@@ -130,3 +148,82 @@ def test_unreadable_record_does_not_affect_the_others(world: World, capsys: pyte
 def test_no_event_contains_the_device_library_identifier(world: World) -> None:
     world.handle(registration_event(f"{TYPE}/1", 1, device="secret-device"))
     assert "secret-device" not in json.dumps([dict(event.detail) for event in world.published])
+
+
+def test_holders_are_measured_by_pass_type_and_template(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.handle(*(registration_event(f"{TYPE}/{n % 3}", n + 1, device=f"d{n}") for n in range(5)))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = [line for line in lines if "Holders" in line]
+    assert (line["PassType"], line["Template"], line["Holders"]) == (TYPE, "boarding", 5)
+    (metric,) = line["_aws"]["CloudWatchMetrics"]
+    assert metric["Dimensions"] == [["Stage", "PassType", "Template"]]
+
+
+@dataclass
+class FaultyWorld(World):
+    """A world whose bus and tables fail as a test decides; the stream is delivered as Lambda does."""
+
+    fails: Callable[[str], bool] = lambda _: False
+    totals: dict[tuple[str, str], int] = field(default_factory=dict)
+    days: dict[str, int] = field(default_factory=dict)
+
+    def _commit(self, counted: Mapping[PassId, Counted]) -> bool:
+        if self.fails("before"):
+            raise StoreError("throttled")
+        if not super()._commit(counted):
+            return False
+        found = totals_of(counted)
+        for key, change in found.holders.items():
+            self.totals[key] = self.totals.get(key, 0) + change
+        self.days["added"] = self.days.get("added", 0) + sum(found.added.values())
+        self.days["removed"] = self.days.get("removed", 0) + sum(found.removed.values())
+        if self.fails("after"):
+            raise StoreError("carried out, but the answer was lost")
+        return True
+
+    def _put(self, events: Sequence[Event]) -> list[tuple[Event, str]]:
+        refused = [event for event in events if self.fails("bus")]
+        self.published += [event for event in events if event not in refused]
+        return [(event, "ThrottlingException") for event in refused]
+
+    def delivers(self, records: Sequence[dict[str, list[dict[str, object]]]], *, start: int, size: int) -> int:
+        """Deliver a batch that begins at a record; returns where the next one begins."""
+        batch = records[start : start + size]
+        if not (failed := self.handle(*batch)):
+            return start + len(batch)
+        return min(int(sequence_number) for sequence_number in failed) - 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_counts_equal_a_full_scan_after_faults(data: st.DataObject) -> None:
+    """Batches fail before and after the write, the bus refuses events, and earlier batches are delivered again."""
+    with redirect_stdout(StringIO()):
+        registrations: set[tuple[str, str]] = set()
+        records: list[dict[str, list[dict[str, object]]]] = []
+        changes = st.tuples(st.sampled_from("123"), st.sampled_from("abcd"))
+        for serial, device in data.draw(st.lists(changes, min_size=1, max_size=30)):
+            removed = (serial, device) in registrations
+            registrations ^= {(serial, device)}
+            number = len(records) + 1
+            records.append(registration_event(f"{TYPE}/{serial}", number, device=device, removed=removed))
+        faults = data.draw(st.lists(st.booleans(), max_size=40))
+        world = FaultyWorld(fails=lambda _: bool(faults) and faults.pop())
+        reached = position = 0
+        while reached < len(records):
+            size = data.draw(st.integers(1, 10))
+            position = world.delivers(records, start=position, size=size)
+            reached = max(reached, position)
+            if data.draw(st.booleans()):
+                position = data.draw(st.integers(0, position))  # another invocation delivers earlier records again
+            elif position < reached:
+                position = min(position, reached)
+        world.fails = lambda _: False
+        position = 0
+        while position < len(records):
+            position = world.delivers(records, start=position, size=7)
+    scan: Counter[str] = Counter(serial for serial, _ in registrations)
+    assert {p.serial_number: row.holders for p, row in world.rows.items() if row.holders} == dict(scan)
+    assert world.totals.get((TYPE, "boarding"), 0) == len(registrations)
+    assert world.days["added"] - world.days["removed"] == len(registrations)
+    assert len({event.detail["id"] for event in world.published}) == len(records), "each event at least once"

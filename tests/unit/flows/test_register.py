@@ -8,6 +8,7 @@ import pytest
 from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.stamp import stamp
@@ -38,14 +39,21 @@ class Api:
         token = KEYS.issue(pass_id, item_token=None).value if authorized else "x" * 32
         return {"device": DEVICE, "pass_id": pass_id, "authorization": f"ApplePass {token}"}
 
-    def registers(self, push_token: PushToken = TOKEN, *, now: float = 100.0, **options: Any) -> bool:  # noqa: ANN401
-        return self.registrar.register(**self.call(**options), push_token=push_token, now=now)
+    def registers(
+        self,
+        push_token: PushToken = TOKEN,
+        *,
+        now: float = 100.0,
+        wallet: Wallet = Wallet.APPLE,
+        **options: Any,  # noqa: ANN401
+    ) -> bool:
+        return self.registrar.register(**self.call(**options), push_token=push_token, now=now, wallet=wallet)
 
     def changes(self, count: int, *, deleted: bool = False) -> None:
         stamp(self.memory.store(), PASS, now=50, changes=count, deleted=deleted)
 
 
-def test_first_registration_is_told_from_a_repeated_one() -> None:
+def test_repeated_registration_is_recognized() -> None:
     api = Api()
     assert api.registers()
     assert not api.registers()
@@ -85,3 +93,18 @@ def test_unregistering_removes_the_registration_and_an_empty_device() -> None:
         api.registrar.unregister(**api.call())
         assert api.memory.registrations == {PASS: {}}
         assert api.memory.devices == {}
+
+
+def test_android_app_gets_no_push_for_a_change_before_its_registration() -> None:
+    api = Api()
+    api.changes(2)
+    api.registers(wallet=Wallet.WALLET_PASSES)
+    assert api.sent == []
+    assert api.memory.devices[DEVICE].wallet is Wallet.WALLET_PASSES
+
+
+def test_device_that_registers_with_apples_wallet_again_gets_pushes_again() -> None:
+    api = Api()
+    api.registers(wallet=Wallet.PASS2U)
+    api.registers()
+    assert api.memory.devices[DEVICE].wallet is Wallet.APPLE

@@ -8,6 +8,7 @@ import pytest
 
 from chalicelib.core.errors import TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.core.wallets import Wallet
 from chalicelib.updates.attempts import attempts_of
 from chalicelib.updates.push_tasks import NotifyDevices, decode
 from tests.support.push_side import BAD_TOKEN, TYPE, UNREGISTERED, Answer, PushSide
@@ -205,8 +206,8 @@ def test_removals_that_cannot_be_held_are_pushed_to_again(side: PushSide) -> Non
 
     sender = replace(side.changes.push_sender, hold=refuses)
     task = NotifyDevices(TYPE, tuple(side.rows.devices), side.now)
-    woken = sender.send(task, deadline=time.monotonic() + 10)
-    assert len(woken.unsettled) == 50
+    result = sender.send(task, deadline=time.monotonic() + 10)
+    assert len(result.unsettled) == 50
 
 
 @pytest.mark.parametrize(
@@ -280,3 +281,16 @@ def test_waiting_does_not_count_as_an_attempt(side: PushSide) -> None:
 def attempts_by_device(side: PushSide) -> dict[str, int]:
     found = [(decode(message.body), attempts_of(message.body)) for message in side.messages]
     return {order.devices[0].value: attempts for order, attempts in found if isinstance(order, NotifyDevices)}
+
+
+def test_android_app_is_never_pushed_to_nor_removed(side: PushSide) -> None:
+    """APNs would refuse its push token: that would be a wasted push, and a step towards a removal or a held one."""
+    side.holds("iphone", "P")
+    side.holds("android", "P", "Q", wallet=Wallet.WALLET_UNION)
+    side.answers["android"] = BAD_TOKEN
+    for serial_number in ("P", "Q", "P"):
+        side.changes_pass(serial_number)
+        side.works_off(seconds=DAY)
+    assert [device for device, _ in side.pushed] == ["iphone", "iphone"]
+    assert side.devices() == {"iphone", "android"}
+    assert (side.held, side.messages) == ([], [])

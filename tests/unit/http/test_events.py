@@ -56,7 +56,7 @@ def test_stream_record_has_plain_images() -> None:
     )
 
 
-def test_missing_image_is_none() -> None:
+def test_image_that_is_missing_is_read_as_no_value() -> None:
     record = parsed(stream_record(NewImage=KEY))
     assert isinstance(record, StreamRecord)
     assert record.old is None

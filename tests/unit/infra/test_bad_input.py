@@ -9,7 +9,8 @@ import pytest
 from infra.commands import main
 from infra.deploy.change_sets import CloudStack
 from infra.deploy.errors import DeployError
-from infra.deploy.git import Checkout, read_checkout
+from infra.deploy.git import read_checkout
+from infra.local.processes import PROJECT
 from tests.support.aws_stand_in import ENVIRONMENT, answering, aws_environment, refusing
 from tests.support.command_line import infra
 
@@ -111,8 +112,17 @@ def test_uncommitted_changes_are_in_the_name_of_the_checkout(tmp_path: Path) -> 
     assert "app.py" in dirty.warning
 
 
-def test_deploy_with_yes_refuses_uncommitted_changes(monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]) -> None:
-    monkeypatch.setattr("infra.commands.stack.read_checkout", lambda: Checkout("abc", ("app.py",)))
+def test_deploy_with_yes_refuses_uncommitted_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: Callable[..., str]
+) -> None:
+    """The repository of this test has another app.py than the checkout."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "app.py").write_text("1")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    git(tmp_path, "config", "status.showUntrackedFiles", "no")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(PROJECT))
     assert "uncommitted changes (app.py)" in says("deploy", "--stage", "dev", "--yes")
 
 

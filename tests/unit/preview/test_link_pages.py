@@ -105,7 +105,7 @@ def test_page_says_that_passes_are_left_out_or_too_large_for_one_archive() -> No
     assert "cannot be shown" not in text_of(page_of())
 
 
-def test_messengers_find_a_title_and_a_picture_that_is_no_photo() -> None:
+def test_messengers_find_a_title_and_a_picture_without_a_photo() -> None:
     shown, _ = page_of(pkpass(description="Boarding pass", organizationName="Acme Air"))
     found = dict(zip(shown.attributes[:-1], shown.attributes[1:], strict=True))
     assert found["property", "og:title"] == ("content", "Boarding pass")

@@ -74,7 +74,7 @@ def test_size_of_an_image_is_in_points() -> None:
     assert (seen.width, seen.height) == (50, 50)
 
 
-def test_image_that_is_no_png_has_no_size() -> None:
+def test_image_that_is_not_a_png_has_no_size() -> None:
     opened = OpenedPass.of({"coupon": {}}, {"logo.png": b"GIF89a"}, language="en")
     seen = views_of(opened, at=NOW)[0].image("logo")
     assert seen is not None

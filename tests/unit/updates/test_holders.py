@@ -95,6 +95,7 @@ def test_event_names_the_pass_and_the_hash_of_the_device() -> None:
         "serial_number": "1",
         "template": "boarding",
         "device": "abc123",
+        "wallet": "apple",
         "holders": 1,
         "first_holder": True,
     }

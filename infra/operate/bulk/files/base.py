@@ -7,6 +7,7 @@ Neither needs more memory for a larger file.
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +25,26 @@ LEFT_OUT = "(left out)"
 
 class FileError(RefusedError):
     """A file cannot be read as rows; nothing was written."""
+
+
+@contextmanager
+def readable(path: Path, problem: str) -> Iterator[None]:
+    """Report what a library raises while it reads a file. Damaged bytes raise errors of any parser and decompressor.
+
+    Args:
+        path: the file.
+        problem: what the file is not, or where it is damaged.
+
+    Raises:
+        FileError: anything but an interruption was raised.
+    """
+    try:
+        yield
+    except RefusedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        detail = " ".join(f"{error}".split()) or type(error).__name__
+        raise FileError(f"{path}: {problem} ({detail}); save it again") from None
 
 
 @dataclass(frozen=True, slots=True)

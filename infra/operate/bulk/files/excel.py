@@ -9,7 +9,8 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from datetime import date, datetime, time
 from decimal import Decimal
 from importlib import import_module
@@ -17,12 +18,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from infra.operate.bulk.files.base import LINE, REASON, FileError, Row, RowFile, without_tokens
+from infra.operate.bulk.files.base import LINE, REASON, FileError, Row, RowFile, readable, without_tokens
 
 ZEROS = re.compile(r"0{2,}")
 """A number format that shows leading zeros, such as `0000`."""
 MAX_EXACT = 10**15
 """Excel stores numbers with 15 digits ("Excel specifications and limits")."""
+MAX_UNPACKED_BYTES = 500_000_000
+"""A sheet of a million rows with ten cells has about this size."""
 
 
 class ExcelFile(RowFile):
@@ -34,36 +37,39 @@ class ExcelFile(RowFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._openpyxl = import_openpyxl()
-        try:
-            with zipfile.ZipFile(path):
-                pass
+        with readable(path, "not an Excel workbook"):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_UNPACKED_BYTES:
+                raise FileError(f"{path}: unpacks to {size:,} bytes, over {MAX_UNPACKED_BYTES:,}; use .csv or .parquet")
             self._sheet = self._find_sheet()
-            names, *_ = [*self._records(), (0, [], "")][:1]
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-            raise FileError(f"{path}: not an Excel workbook ({error}); save it as .xlsx again") from None
+            with closing(self._records()) as records:
+                names = next(records, (0, [], ""))
         columns = ["" if cell is None else str(cell).strip() for cell in names[1]]
         while columns and not columns[-1]:
             columns.pop()
         if not columns or "" in columns or len(set(columns)) < len(columns):
             raise FileError(f"{path}: the first row must give each column a different name; nothing was written")
         self._columns = tuple(columns)
-        self.size = self._count()
+        with readable(path, "a damaged Excel workbook"):
+            self.size = self._count()
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self._columns
 
     def rows(self) -> Iterator[Row]:
-        records = self._records()
-        next(records)
         width = len(self._columns)
-        for number, (line, cells, unread) in enumerate(records, 1):
-            unnamed = next((i for i, cell in enumerate(cells[width:], width + 1) if cell is not None), None)
-            problem = unread
-            if unnamed is not None:
-                problem = f"has a value in column {unnamed}, which has no name in the first row"
-            values = dict(zip_longest(self._columns, cells[:width]))  # of a refused row too, for the reject file
-            yield Row(number, line, "", values, problem, line)
+        with readable(self.path, "a damaged Excel workbook"):
+            records = self._records()
+            next(records)
+            for number, (line, cells, unread) in enumerate(records, 1):
+                unnamed = next((i for i, cell in enumerate(cells[width:], width + 1) if cell is not None), None)
+                problem = unread
+                if unnamed is not None:
+                    problem = f"has a value in column {unnamed}, which has no name in the first row"
+                values = dict(zip_longest(self._columns, cells[:width]))  # of a refused row too, for the reject file
+                yield Row(number, line, "", values, problem, line)
 
     def rejects_header(self) -> str:
         return _csv_line([LINE, REASON, *self._columns])
@@ -93,7 +99,7 @@ class ExcelFile(RowFile):
     def _count(self) -> int:
         return max((line for line, _, _ in self._records()), default=0)
 
-    def _records(self) -> Iterator[tuple[int, list[Any], str]]:
+    def _records(self) -> Generator[tuple[int, list[Any], str]]:
         """Yield the number of each row that is not empty, its cells, and why it cannot be read."""
         books = [
             self._openpyxl.load_workbook(self.path, read_only=True, data_only=data_only) for data_only in (True, False)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from infra.operate.bulk.files.base import FileError, Row, RowFile
+from infra.operate.bulk.files.base import FileError, Row, RowFile, readable
 
 
 class ParquetFile(RowFile):
@@ -19,38 +19,26 @@ class ParquetFile(RowFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        arrow, self._parquet = import_parquet()
-        self._errors = (arrow.ArrowException, OSError)
-        try:
-            with self._parquet.ParquetFile(path) as file:
-                self._columns = tuple(map(str, file.schema_arrow.names))
-                self.size = file.metadata.num_rows
-        except self._errors as error:
-            raise FileError(f"{path}: not a Parquet file ({_sentence(error)}); export it again") from None
+        _, self._parquet = import_parquet()
+        with readable(path, "not a Parquet file"), self._parquet.ParquetFile(path) as file:
+            self._columns = tuple(map(str, file.schema_arrow.names))
+            self.size = file.metadata.num_rows
 
     @property
     def columns(self) -> tuple[str, ...]:
         return self._columns
 
     def rows(self) -> Iterator[Row]:
-        number = 0
-        for line, found in enumerate(self._found(), 1):
-            values = {str(column): _from_parquet(value) for column, value in found.items()}
-            if all(value is None for value in values.values()):
-                continue
-            number += 1
-            yield Row(number, line, "", values, "", line)
-
-    def _found(self) -> Iterator[dict[str, Any]]:
-        line = 0
-        try:
-            with self._parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(self.ROWS_AT_ONCE):
-                    for found in batch.to_pylist():
-                        line += 1
-                        yield found
-        except self._errors as error:
-            raise FileError(f"{self.path}: damaged after row {line} ({_sentence(error)}); export it again") from None
+        number = line = 0
+        with readable(self.path, "a damaged Parquet file"), self._parquet.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(self.ROWS_AT_ONCE):
+                for found in batch.to_pylist():
+                    line += 1
+                    values = {str(column): _from_parquet(value) for column, value in found.items()}
+                    if all(value is None for value in values.values()):
+                        continue
+                    number += 1
+                    yield Row(number, line, "", values, "", line)
 
     def rejected(self, row: Row, reason: str, *, token_columns: Collection[str] = ()) -> str:
         values = {
@@ -70,11 +58,6 @@ def import_parquet() -> tuple[Any, Any]:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
         raise FileError("Parquet needs pyarrow; install it with: .venv/bin/python -m pip install pyarrow") from None
-
-
-def _sentence(error: Exception) -> str:
-    """Return the text of one of pyarrow's errors, some of which have several lines."""
-    return " ".join(str(error).split())
 
 
 def _from_parquet(value: object) -> object:

@@ -16,7 +16,7 @@ from cryptography.x509 import load_pem_x509_certificate, load_pem_x509_certifica
 from cryptography.x509.oid import NameOID
 
 from chalicelib import roots
-from chalicelib.apns.client import Outcome, Push
+from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.secrets import PassTypeSecret
 from chalicelib.aws.templates import Templates

@@ -13,6 +13,7 @@ from infra.deploy.monitoring import PUSH_QUEUE_AGE_SECONDS, STREAM_AGE_MILLISECO
 from infra.deploy.resources import resources
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
+from infra.operate.events import wrong_totals
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import read_checked
@@ -20,6 +21,8 @@ from infra.operate.templates.folder import read_checked
 SETTLE_SECONDS = 3.0
 MAX_COUNTED = 5000
 """Registrations of a sampled pass that are counted; a count of more is taken as right."""
+MAX_COUNT_ROWS = 20_000
+"""Size of the table of counts up to which all totals are compared with it; that takes about 250 read units."""
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -60,22 +63,24 @@ def mappings(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     """Check that the stream and the queue invoke their functions, with the settings of the template."""
     stream = doctor.table("passes").get("LatestStreamArn", "(none)")
     registrations = doctor.table("registrations").get("LatestStreamArn", "(none)")
+    versions = doctor.table("versions").get("LatestStreamArn", "(none)")
     queue = doctor.stage.queues["push"].rpartition("/")[2]
+    current = (stream, registrations, versions)
     for role, source, event in (
         ("push", stream, "PushDynamodbEventSource"),
         ("push_worker", f":{queue}", "PushWorkerSqsEventSource"),
         ("publish_events", registrations, "PublishEventsDynamodbEventSource"),
+        ("publish_events", versions, "VersionsDynamodbEventSource"),
     ):
         found = doctor.client("lambda").list_event_source_mappings(FunctionName=doctor.stage.functions[role])
         wanted = resources()["Resources"][role.title().replace("_", "")]["Properties"]["Events"][event]["Properties"]
         mapping = next((m for m in found["EventSourceMappings"] if m["EventSourceArn"].endswith(source)), None)
         if mapping is not None:
             yield from _mapping(doctor, role, mapping, wanted)
-        elif found["EventSourceMappings"]:
-            old = found["EventSourceMappings"][0]["EventSourceArn"]
+        elif old := next((a for m in found["EventSourceMappings"] if (a := m["EventSourceArn"]) not in current), ""):
             yield fault(f"function {role}: reads {old}, which is no longer written to", doctor.redeploy)
         else:
-            yield fault(f"function {role}: nothing invokes it, its event source mapping is missing", doctor.redeploy)
+            yield fault(f"function {role}: its event source mapping for {source} is missing", doctor.redeploy)
 
 
 def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
@@ -97,7 +102,7 @@ def lag(doctor: DoctorContext) -> Iterator[DoctorFinding]:
     if depths["event_failure"]:
         yield fault(
             f"events about phones that the event bus did not accept: {depths['event_failure']} messages",
-            "send them again: docs/operations/runbook.md#eventfailures",
+            f"{doctor.command('events redrive')} (docs/operations/runbook.md#eventfailures)",
             alarm="EventFailures",
         )
     if depths["held_removals"]:
@@ -139,6 +144,12 @@ def event_counts(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             f"pass {pass_id}: its count of holders is not the number of its registrations",
             doctor.command("events count"),
         )
+    if doctor.table("counts")["ItemCount"] <= MAX_COUNT_ROWS:
+        for (kind, template), (total, right) in wrong_totals(doctor.stage).items():
+            yield fault(
+                f"{kind}, template {template}: its total is {total:,} holders, but its passes have {right:,}",
+                doctor.command("events count"),
+            )
 
 
 def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:

@@ -23,7 +23,7 @@ from infra.deploy.change_sets import CloudStack, Event, ResourceChange, Unattend
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
-from infra.deploy.package import Package, build_package
+from infra.deploy.package import Package
 from infra.deploy.write_package import write_package
 from infra.local.ministack import Ministack, finish_gateway
 from infra.local.run import LocalRun
@@ -54,11 +54,6 @@ class Watched(Unattended):
 
     def event(self, event: Event, /) -> None:
         self._on_event(event)
-
-
-@pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return build_package("any", tmp_path_factory.mktemp("package"))
 
 
 class StageUnderTest:

@@ -45,7 +45,27 @@ Written = set[tuple[str, frozenset[str]]]
 def watched() -> Iterator[monitoring.Metric]:
     """Every metric of an alarm or of the dashboard."""
     yield from (alarm.metric for alarm in monitoring.ALARMS)
-    yield from (metric for row in monitoring.DASHBOARD for graph in row for metric in graph.metrics)
+    for shown in (shown for row in monitoring.DASHBOARD for graph in row for shown in graph.metrics):
+        if isinstance(shown, monitoring.Metric):
+            yield shown
+
+
+def levels() -> Written:
+    """Every metric that the dashboard searches, with its dimensions."""
+    found = (shown for row in monitoring.DASHBOARD for graph in row for shown in graph.metrics)
+    return {(m.name, frozenset({"Stage", *m.dimensions})) for m in found if isinstance(m, monitoring.Levels)}
+
+
+def test_dashboard_searches_the_stages_own_levels() -> None:
+    (holders,) = levels()
+    assert holders == ("Holders", frozenset({"Stage", "PassType", "Template"}))
+    body, variables = resources()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    (stage,) = [name for name, value in variables.items() if value == {"Ref": "Stage"}]
+    lines = (line for widget in json.loads(body)["widgets"] for line in widget["properties"]["metrics"])
+    expressions = [line[0]["expression"] for line in lines if len(line) == 1]
+    schema = "{Passwire,Stage,PassType,Template}"
+    search = f"""SEARCH('{schema} MetricName="Holders" Stage="${{{stage}}}"', 'Maximum')"""
+    assert expressions == [f"FILL({search}, REPEAT)"]
 
 
 def alarms() -> dict[str, dict[str, Any]]:
@@ -73,7 +93,7 @@ def test_every_custom_metric_is_written_by_the_functions(
     eventually(lambda: ("DeferredAge", frozenset({"Stage"})) in written(stack), "that a push was put off")
     apns.is_well_again(phone)
     boto3.client("lambda").invoke(FunctionName=stack.functions["check_certificates"], Payload=json.dumps(EVERY_DAY))
-    wanted = {(m.name, frozenset(m.dimensions)) for m in watched() if m.namespace == "Passwire"}
+    wanted = {(m.name, frozenset(m.dimensions)) for m in watched() if m.namespace == "Passwire"} | levels()
     eventually(lambda: wanted <= written(stack), f"that these are written: {wanted - written(stack)}")
 
 

@@ -17,7 +17,7 @@ from chalicelib.aws.session import shared
 from infra.deploy.change_sets import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
-from infra.deploy.package import Package, build_package
+from infra.deploy.package import Package
 from infra.deploy.permissions.commands import DEPLOY, DIFF, DOCTOR, FIRST_IN_ACCOUNT
 from infra.deploy.permissions.grants import Grant
 from infra.deploy.permissions.resources import BY_RESOURCE_TYPE, grants_for
@@ -159,11 +159,6 @@ NEEDED_OF_OTHER_SERVICES = {
 }
 """Granted permissions of another service than the resource's own, by type; others of the schemas are for properties
 that the template does not set."""
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return build_package("dev", tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")

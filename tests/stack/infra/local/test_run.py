@@ -231,8 +231,9 @@ def test_demo_prints_the_loop_and_writes_the_final_pass(stack: LocalRun, tmp_pat
     final = run_demo(stack, tmp_path, on_progress=said.append)
     assert any('shows "Gate changed to B22"' in line for line in said)
     assert any("Verification successful" in line for line in said)
-    registered, unregistered = (line for line in said if "events: " in line)
+    registered, updated, unregistered = (line for line in said if "events: " in line)
     assert re.search(r"pass\.registered .*holders=1 first_holder=true", registered)
+    assert re.search(r"pass\.updated .*devices=1", updated)
     assert re.search(r"pass\.unregistered .*cause=person", unregistered)
     with zipfile.ZipFile(final) as archive:
         assert "B22" in archive.read("pass.json").decode()

@@ -27,6 +27,7 @@ TEMPLATE = "chalicelib/templates/boarding.pass"
 ARGUMENTS: dict[str, list[str]] = {
     "backup": ["--to", "b.gz"],
     "restore": ["--from", "b.gz"],
+    "events replay": ["--since", "2h"],
     "cert request": ["pass.com.acme.boarding"],
     "cert import": ["pass.com.acme.boarding", "README.md"],
     "cert rotate": ["pass.com.acme.boarding", "README.md"],

@@ -89,7 +89,7 @@ def test_lines_tables_and_status_take_strings_as_they_are(capsys: pytest.Capture
     assert is_harmless(capsys.readouterr().out)
 
 
-def test_status_shows_markup_as_it_stands() -> None:
+def test_status_shows_markup_unchanged() -> None:
     status = PlainConsole().status("[red]x[/red]")
     assert str(status.renderable.text) == "[red]x[/red]"
 

@@ -34,7 +34,7 @@ def test_only_the_outermost_expression_is_found() -> None:
     assert list(found_in({"a": [outer, "text"]})) == [outer]
 
 
-def test_dictionary_with_another_key_is_no_expression() -> None:
+def test_dictionary_with_another_key_is_not_an_expression() -> None:
     assert not is_expression({"Ref": "Stage", "other": 1})
     assert not is_expression({"Reference": "Stage"})
     assert not is_expression({})

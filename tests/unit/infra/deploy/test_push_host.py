@@ -69,7 +69,7 @@ def test_invalid_host_is_refused_on_every_stage(url: str, problem: str, *, local
 @pytest.mark.parametrize(
     "url", ["https://127.0.0.1:2197", "https://apns.example:443", "https://api.push.apple.com.evil.example"]
 )
-def test_stand_in_is_accepted_on_local_stages_only(url: str) -> None:
+def test_apns_stand_in_is_accepted_on_local_stages_only(url: str) -> None:
     assert push_host_problem(url, local=True) == ""
     assert "is not Apple's production host" in push_host_problem(url, local=False)
 

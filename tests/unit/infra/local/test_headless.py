@@ -15,7 +15,7 @@ def test_latency_is_that_after_which_a_share_of_the_phones_shows_the_change(shar
     assert report(4, [1.0, 2.0, 3.0, 4.0]).latency(share) == seconds
 
 
-def test_latency_of_a_share_that_never_saw_the_change_is_none() -> None:
+def test_share_that_never_saw_the_change_has_no_latency() -> None:
     assert report(4, [1.0, 2.0]).latency(0.95) is None
     assert report(4, [1.0, 2.0]).latency(0.5) == 2.0
 

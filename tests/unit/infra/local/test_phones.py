@@ -188,7 +188,7 @@ def test_person_removes_a_pass_and_refreshes_another() -> None:
     phone = HeadlessPhone.holding({PASS: "token"})
     held = phone.passes[TYPE]["A 1"]
     shown: list[Shown] = []
-    woken: list[HeadlessPhone] = []
+    notified: list[HeadlessPhone] = []
 
     async def run() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
@@ -198,7 +198,7 @@ def test_person_removes_a_pass_and_refreshes_another() -> None:
                 http=http,
                 on_shown=shown.append,
                 retries=QUICK,
-                on_push=woken.append,
+                on_push=notified.append,
             )
             await phones.unregister(phone, held)
             await phones.download(phone, held)
@@ -213,7 +213,7 @@ def test_person_removes_a_pass_and_refreshes_another() -> None:
     assert (download.method, download.url.path) == ("GET", f"/v1/passes/{TYPE}/A 1")
     assert listing.url.path == path
     assert again.headers["If-Modified-Since"] == "date1"
-    assert (len(shown), woken) == (1, [])
+    assert (len(shown), notified) == (1, [])
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

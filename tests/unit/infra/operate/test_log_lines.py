@@ -20,6 +20,6 @@ def test_other_lines_have_no_event(line: str) -> None:
     assert event_fields(line) is None
 
 
-def test_line_with_metrics_alone_is_no_event() -> None:
+def test_line_with_metrics_alone_is_not_an_event() -> None:
     assert is_metric(json.dumps(METRIC))
     assert not is_metric(json.dumps({**EVENT, **METRIC}))

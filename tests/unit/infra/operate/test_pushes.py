@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.updates.push_tasks import FanOut, Recheck, RecheckReason
-from infra.operate.pushes import in_invocations, unconditional
+from infra.operate.pushes import unconditional
+from infra.operate.stream_batches import in_invocations
 
 
 @given(st.lists(st.integers(min_value=1, max_value=800_000), max_size=260))

@@ -265,6 +265,6 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(PASS_KEYS)), JSON, max_size=6))
-def test_whatever_stands_in_pass_json_ends_in_findings_and_never_in_an_exception(content: dict[str, Any]) -> None:
+def test_any_pass_json_ends_in_findings_and_never_in_an_exception(content: dict[str, Any]) -> None:
     for finding in check_template("sample", {"pass.json": json.dumps(content).encode()}):
         assert str(finding)

@@ -3,12 +3,14 @@
 import codecs
 import json
 import sys
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -294,8 +296,42 @@ def test_damaged_page_of_a_parquet_file_is_one_clear_error(tmp_path: Path, templ
     content = bytearray(path.read_bytes())
     content[4:24] = b"\xff" * 20
     path.write_bytes(content)
-    with pytest.raises(RefusedError, match=r"damaged after row 0 .*export it again"):
+    with pytest.raises(RefusedError, match=r"a damaged Parquet file \(.*\); save it again"):
         read(path, templates)
+
+
+def test_column_name_of_a_parquet_file_that_is_not_utf8_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"serial_number": ["1"], "QZQZ": ["Ada"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"QZQZ", b"\xe5ZQZ"))
+    with pytest.raises(RefusedError, match=r"not a Parquet file \("):
+        open_rows(path)
+
+
+def test_damaged_member_of_a_workbook_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    book.create_sheet(index=0).append(["serial_number"])
+    book.save(path)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("xl/styles.xml").header_offset + 60
+    content = bytearray(path.read_bytes())
+    content[start : start + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"not an Excel workbook \(.*\); save it again"):
+        open_rows(path)
+
+
+def test_workbook_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/sharedStrings.xml", "w") as member,
+    ):
+        for _ in range(501):
+            member.write(bytes(1_000_000))
+    with pytest.raises(RefusedError, match="unpacks to 501,000,000 bytes"):
+        open_rows(path)
 
 
 def test_memory_does_not_grow_with_the_size_of_the_file(tmp_path: Path) -> None:

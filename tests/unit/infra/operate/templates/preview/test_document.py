@@ -82,6 +82,6 @@ def test_policy_allows_only_the_parts_of_the_page(tmp_path: Path) -> None:
     assert 'data-version="v1"' in watched.html
 
 
-def test_path_that_is_no_template_is_refused(tmp_path: Path) -> None:
+def test_path_without_a_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="not a template"):
         document_of(Request(tmp_path / "missing.pass", [NOTHING]))

@@ -81,7 +81,7 @@ def test_change_replaces_only_the_value_of_its_field() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "null", "[" * 100_000, '"x"'])
-def test_file_that_is_no_item_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_without_an_item_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "item.json"
     path.write_text(text)
     with pytest.raises(RefusedError, match=r"item\.json: (not a readable pass item|must be a JSON object)"):

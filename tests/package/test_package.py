@@ -13,7 +13,6 @@ import pytest
 
 from infra.deploy.package import PROJECT, Package, build_package, whole_packages
 from infra.deploy.slim import OPERATIONS
-from infra.local.run import LocalRun
 
 MAX_BYTES = 9_000_000
 UNCHECKED_HASH = 0b01
@@ -34,23 +33,21 @@ print(len(sys.modules))
 """
 
 
-@pytest.fixture(scope="session")
-def original(stack: LocalRun, stack_folder: Path) -> Path:
-    """As Chalice made it for the session's stack."""
-    assert stack
-    return stack_folder / "package" / "deployment.zip"
+@pytest.fixture
+def original(package: Package) -> Path:
+    """As Chalice made it."""
+    return package.zip_file.with_name("deployment.zip")
 
 
-@pytest.fixture(scope="session")
-def slim(original: Path) -> Path:
-    """As it was deployed."""
-    return original.with_name("functions.zip")
+@pytest.fixture
+def slim(package: Package) -> Path:
+    """As it is deployed."""
+    return package.zip_file
 
 
 @pytest.fixture(scope="module")
-def for_arm64(stack: LocalRun, tmp_path_factory: pytest.TempPathFactory) -> Package:
+def for_arm64(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """Packaged for the other architecture, by somebody else on another day: another folder, dates and umask."""
-    assert stack  # only to leave this out of the quick round: pip downloads for a while
     folder = tmp_path_factory.mktemp("arm64")
     project = folder / "checkout"
     project.mkdir()

@@ -1,9 +1,10 @@
-"""Fixtures of tests in a real browser: an installed Chromium, and pages of the size of a desktop and a phone.
+"""A real browser for tests: an installed Chromium, and pages of the size of a desktop and a phone.
 
 Screenshots are kept in .passwire/screenshots/, which the workflow on GitHub uploads.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -28,8 +29,9 @@ ARGUMENTS = [
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """Run a browser; the test is skipped where none is installed."""
     try:
         program = find_browser()
     except BrowserMissingError as missing:
@@ -40,8 +42,8 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
+@contextmanager
+def pages(browser: Browser) -> Iterator[OpenPage]:
     """Open pages of a size, with the options of a browser context; a page must cause no error and no warning."""
     problems: list[str] = []
     contexts = []

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chalicelib.apns.client import Push, outcome_of
 from chalicelib.apns.connection import Answered
+from chalicelib.apns.outcomes import Push, outcome_of
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.identifiers import PushToken
 
