@@ -13,8 +13,8 @@ WAIT_SECONDS = 2
 """Long polling: how long SQS waits for a message."""
 RETENTION_SECONDS = 3600
 TARGET = "queue"
-SHOWN = ("pass_id", "template", "device", "holders", "first_holder", "last_holder", "cause")
-"""Fields that a line for people shows."""
+HIDDEN = ("schema_version", "id", "time", "serial_number")
+"""Fields that a line for people leaves out; also the pass type of an event that names its pass."""
 
 
 class EventTail:
@@ -76,7 +76,8 @@ def event_tail(stage: Stage) -> Iterator[EventTail]:
 
 def described(event: Mapping[str, Any]) -> str:
     """Describe an event on one line: `2026-11-26T12:00:00Z pass.registered pass_id=... holders=1`."""
-    shown = {name: value for name, value in event["detail"].items() if name in SHOWN}
+    hidden = {*HIDDEN, *(["pass_type_identifier"] if "pass_id" in event["detail"] else [])}
+    shown = {name: value for name, value in event["detail"].items() if name not in hidden}
     fields = (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in shown.items())
     return " ".join([str(event["detail"].get("time", "")), str(event["detail-type"]), *fields])
 

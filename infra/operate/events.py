@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.tables import Store
-from chalicelib.aws.tables.counts import DAY, INDEX, REMOVAL, TOTAL
+from chalicelib.aws.tables.counts import DAY, INDEX, REMOVAL, TOTAL, Kind
 from chalicelib.aws.tables.registrations import COUNTED
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
@@ -112,22 +112,40 @@ def _correct_passes(stage: Stage, store: Store, settle_seconds: float) -> int:
 
 
 def _correct_totals(stage: Stage, store: Store, settle_seconds: float) -> int:
-    def differing() -> dict[tuple[str, str], tuple[int, int]]:
-        sums: Counter[tuple[str, str]] = Counter()
-        for pass_id, template, holders in _counted_passes(stage):
-            sums[pass_id.pass_type_identifier, template] += holders
-        kinds = sorted({*store.counts.kinds(), *sums})
-        totals: dict[tuple[str, str], int] = {}
-        for start in range(0, len(kinds), KINDS_PER_REQUEST):
-            totals |= store.counts.totals(kinds[start : start + KINDS_PER_REQUEST])
-        return {kind: (totals[kind], sums[kind]) for kind in kinds if totals[kind] != sums[kind]}
-
-    first = differing()
-    if not first:
-        return 0
-    time.sleep(settle_seconds)
-    same = {kind: both for kind, both in differing().items() if first.get(kind) == both}
+    same = wrong_totals(stage, settle_seconds=settle_seconds)
     return sum(store.counts.correct_total(kind, seen=seen, holders=right) for kind, (seen, right) in same.items())
+
+
+def wrong_totals(stage: Stage, *, settle_seconds: float = SETTLE_SECONDS) -> dict[Kind, tuple[int, int]]:
+    """Compare the totals of pass types and templates with the counts of their passes; reads the whole table of counts.
+
+    Args:
+        stage: the stage.
+        settle_seconds: how long a difference must last.
+
+    Returns:
+        The total and the sum of those that differ, by pass type and template.
+
+    Raises:
+        StoreError, ClientError, BotoCoreError: AWS refused, or could not be reached.
+    """
+    store = Store.connect(stage.settings)
+    first = _differing_totals(stage, store)
+    if not first:
+        return {}
+    time.sleep(settle_seconds)
+    return {kind: both for kind, both in _differing_totals(stage, store).items() if first.get(kind) == both}
+
+
+def _differing_totals(stage: Stage, store: Store) -> dict[Kind, tuple[int, int]]:
+    sums: Counter[Kind] = Counter()
+    for pass_id, template, holders in _counted_passes(stage):
+        sums[pass_id.pass_type_identifier, template] += holders
+    kinds = sorted({*store.counts.kinds(), *sums})
+    totals: dict[Kind, int] = {}
+    for start in range(0, len(kinds), KINDS_PER_REQUEST):
+        totals |= store.counts.totals(kinds[start : start + KINDS_PER_REQUEST])
+    return {kind: (totals[kind], sums[kind]) for kind in kinds if totals[kind] != sums[kind]}
 
 
 def _held_passes(stage: Stage) -> Counter[PassId]:

@@ -103,7 +103,10 @@ DOCTOR: tuple[Grant, ...] = (
     ),
     Grant(("dynamodb:Scan",), (arn("dynamodb", "table/passwire-${Stage}-passes"),)),
     Grant(("dynamodb:Query",), (arn("dynamodb", "table/passwire-${Stage}-registrations"),)),
-    Grant(("dynamodb:GetItem",), (arn("dynamodb", "table/passwire-${Stage}-counts"),)),
+    Grant(
+        ("dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Scan"),
+        (arn("dynamodb", "table/passwire-${Stage}-counts"),),
+    ),
     Grant(("events:DescribeEventBus",), (arn("events", "event-bus/passwire-${Stage}"),)),
     Grant(("sqs:GetQueueAttributes",), (QUEUES,)),
     Grant(("sns:ListSubscriptionsByTopic",), (TOPIC,)),

@@ -13,6 +13,7 @@ from infra.deploy.monitoring import PUSH_QUEUE_AGE_SECONDS, STREAM_AGE_MILLISECO
 from infra.deploy.resources import resources
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
+from infra.operate.events import wrong_totals
 from infra.operate.templates.check import check_template
 from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import read_checked
@@ -20,6 +21,8 @@ from infra.operate.templates.folder import read_checked
 SETTLE_SECONDS = 3.0
 MAX_COUNTED = 5000
 """Registrations of a sampled pass that are counted; a count of more is taken as right."""
+MAX_COUNT_ROWS = 20_000
+"""Size of the table of counts up to which all totals are compared with it; that takes about 250 read units."""
 SETTINGS = (
     "BatchSize",
     "BisectBatchOnFunctionError",
@@ -141,6 +144,12 @@ def event_counts(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             f"pass {pass_id}: its count of holders is not the number of its registrations",
             doctor.command("events count"),
         )
+    if doctor.table("counts")["ItemCount"] <= MAX_COUNT_ROWS:
+        for (kind, template), (total, right) in wrong_totals(doctor.stage).items():
+            yield fault(
+                f"{kind}, template {template}: its total is {total:,} holders, but its passes have {right:,}",
+                doctor.command("events count"),
+            )
 
 
 def functions(doctor: DoctorContext) -> Iterator[DoctorFinding]:

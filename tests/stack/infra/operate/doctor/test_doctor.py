@@ -200,6 +200,17 @@ def miscount(deployment: Deployment) -> Iterator[None]:
 
 
 @contextmanager
+def wrong_total(deployment: Deployment) -> Iterator[None]:
+    """Count a holder of a template whose passes no device holds."""
+    counts = boto3.resource("dynamodb").Table(deployment.stage.tables["counts"])
+    counts.put_item(Item={"id": f"{PASS_TYPE_IDENTIFIER}/held", "holders": 2, "template": "other"})
+    counts.put_item(Item={"id": f"total:{PASS_TYPE_IDENTIFIER}/other", "holders": 3})
+    yield
+    for key in (f"{PASS_TYPE_IDENTIFIER}/held", f"total:{PASS_TYPE_IDENTIFIER}/other"):
+        counts.delete_item(Key={"id": key})
+
+
+@contextmanager
 def missing_bus(deployment: Deployment) -> Iterator[None]:
     events, name = boto3.client("events"), deployment.stage.output("EventBusName")
     events.delete_event_bus(Name=name)
@@ -625,6 +636,7 @@ FAULTS: dict[str, tuple[str, Break, str]] = {
         "events about phones that the event bus did not accept: 1 messages",
     ),
     "a wrong count": ("events", miscount, "its count of holders is not the number of its registrations"),
+    "a wrong total": ("events", wrong_total, "template other: its total is 3 holders, but its passes have 2"),
     "a deleted bus": ("events", missing_bus, "event bus passwire-second: is missing"),
     "a dead letter": (
         "lag",
