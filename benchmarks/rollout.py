@@ -17,6 +17,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chalicelib.aws.secrets import Secrets
-from chalicelib.core.identifiers import PassId
+from chalicelib.aws.tables import Store
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.settings import Settings
 from infra.core.phone_retries import Retries
 from infra.local.phones import Counts, HeadlessPhone, Phones, Shown
 from infra.local.run import LocalRun, local_run
@@ -50,6 +53,10 @@ QUIET_SECONDS = 20.0
 PATIENCE_FACTOR = 6.0
 """The longest time of a run, as a multiple of its limit, plus a minute."""
 SAMPLE_SECONDS = 1.0
+REGISTRATIONS_AT_ONCE = 4
+RECORDED = Path(__file__).parents[1] / "tests" / "unit" / "infra" / "simulation" / "recorded_rollout.json"
+DOCUMENTED = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+TABLE_BEGIN, TABLE_END = "<!-- bench-rollout: begin -->\n", "<!-- bench-rollout: end -->\n"
 CAMPAIGN = "pass.dev.passwire.campaign"
 """The pass type of the passes with one holder: a phone's tag belongs to a pass type, so the two do not mix."""
 RETRIES = Retries()
@@ -170,10 +177,36 @@ class Bench:
         last = {"pass_id": str(self._narrow[-1])}
         while "Item" not in await asyncio.to_thread(versions.get_item, Key=last, ConsistentRead=True):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
+        await asyncio.to_thread(self._register)
         patient = Retries(attempts=20, first_delay_seconds=1, growth=1)
-        async with self._running(self.phones, retries=patient) as phones:
-            await phones.register([*self.phones, *self._neighbours])
+        async with self._running(self._neighbours, retries=patient) as neighbours:
+            await neighbours.register(self._neighbours)
         await self._warm_up()
+
+    def _register(self) -> None:
+        """Write the rows of the phones' registrations as the service does, without its API: thousands of calls would
+        take longer than a rollout.
+        """
+        tables = self._stack.tables
+        settings = Settings(
+            stage=self._stack.stage,
+            push_queue_url="",
+            dead_letter_queue_url="",
+            passes_table=tables["passes"],
+            versions_table=tables["versions"],
+            registrations_table=tables["registrations"],
+            devices_table=tables["devices"],
+        )
+        registrations = Store.connect(settings).registrations
+
+        def register(phone: HeadlessPhone) -> None:
+            device = DeviceLibraryIdentifier(phone.device_library_identifier)
+            for held in phone.passes.values():
+                for each in held.values():
+                    registrations.create(device, each.pass_id, push_token=PushToken(phone.push_token), at=time.time())
+
+        with ThreadPoolExecutor(REGISTRATIONS_AT_ONCE) as threads:
+            list(threads.map(register, self.phones))
 
     async def _warm_up(self) -> None:
         """Change the pass of one neighbour, so that the functions have the credentials of its pass type."""
@@ -219,7 +252,7 @@ class Bench:
             await self._finish(phones, until=started + PATIENCE_FACTOR * limit + 60)
             if beside:
                 beside.cancel()
-                await asyncio.sleep(QUIET_SECONDS)  # for the last push
+                await self._neighbours_get_pushes(written)
             counts = phones.counts
         after = self._cpu.sample()
         used = {role: after[role] - before.get(role, 0.0) for role in after}
@@ -247,6 +280,13 @@ class Bench:
             at = time.time()
             await asyncio.to_thread(self._write, [narrow])
             written[phone.push_token] = at
+
+    async def _neighbours_get_pushes(self, written: Mapping[str, float]) -> None:
+        """Wait for the pushes of the last changes, for as long as a rollout may be quiet."""
+        for _ in range(round(QUIET_SECONDS / SAMPLE_SECONDS)):
+            if written.keys() <= (await asyncio.to_thread(self._arrivals)).keys():
+                return
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     def _arrivals(self) -> dict[str, list[float]]:
         """Return the times of the pushes to each phone, by push token."""
@@ -413,11 +453,51 @@ def _print(report: Mapping[str, Any]) -> None:
     )
 
 
+def record(report: Mapping[str, Any]) -> None:
+    """Replace the measurement that the simulation is compared with, and the table in the documentation."""
+    slim = {
+        key: {name: {k: v for k, v in of.items() if k != "updates"} for name, of in value.items()}
+        if key in ("paced", "unpaced")
+        else value
+        for key, value in report.items()
+    }
+    RECORDED.write_text(json.dumps(_finite(slim), indent=2) + "\n")
+    before, _, rest = DOCUMENTED.read_text().partition(TABLE_BEGIN)
+    _, _, after = rest.partition(TABLE_END)
+    DOCUMENTED.write_text(before + TABLE_BEGIN + _markdown(report) + TABLE_END + after)
+
+
+def _markdown(report: Mapping[str, Any]) -> str:
+    """Describe a measurement as a table."""
+    settings, narrow = report["settings"], report["narrow_change_during_paced_shared"]
+    lines = [
+        f"{report['paced']['shared']['phones']:,} phones, {settings['rate']:g} requests per second.",
+        "",
+        "| | first, s | median, s | last, s | limit, s | last/limit | refused | gave up | read units per phone |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for pacing in ("paced", "unpaced"):
+        for name, of in report[pacing].items():
+            times = [f"{of[key]:.1f}" for key in ("first_s", "median_s", "last_s", "limit_s")]
+            units = f"{sum(of['read_units_per_phone'].values()):.1f}"
+            cells = [*times, f"{of['ratio']:.2f}", f"{of['refused']:,}", f"{of['gave_up']:,}", units]
+            lines.append(f"| {pacing}, {name} | {' | '.join(cells)} |")
+    shown = f"{narrow['p50_s']:.2f} s (p50) and {narrow['p99_s']:.2f} s (p99) of {narrow['changes']}"
+    lines += [
+        "",
+        f"A change of a pass with one holder during the paced change of the shared pass: its push after {shown}.",
+    ]
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Measure, print, write `.passwire/bench/rollout.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollout", description=__doc__)
     parser.add_argument("--phones", type=int, default=PHONES, help="number of phones")
     parser.add_argument("--rate", type=float, default=RATE, help="requests per second that the gateway accepts")
+    parser.add_argument(
+        "--record", action="store_true", help="write the result to the documentation and the simulation's test, too"
+    )
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
 
@@ -430,6 +510,9 @@ def main() -> None:
     (FOLDER / "rollout.json").write_text(json.dumps(_finite(report), indent=2) + "\n")
     _print(report)
     console.print(f"written to {FOLDER / 'rollout.json'}")
+    if options.record:
+        record(report)
+        console.print(f"recorded in {RECORDED} and {DOCUMENTED}")
 
 
 if __name__ == "__main__":

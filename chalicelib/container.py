@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chalicelib.flows.publish_events import EventPublisher
     from chalicelib.flows.publish_pass_events import PassEventPublisher
     from chalicelib.flows.push_worker import PushWorker
+    from chalicelib.flows.recent_versions import RecentVersions
     from chalicelib.flows.recheck import Rechecker
     from chalicelib.flows.register import Registrar
     from chalicelib.flows.send_pushes import PushSender
@@ -104,7 +105,7 @@ class Services:
     def lister(self) -> "Lister":
         from chalicelib.flows.listing import Lister
 
-        return Lister(self.store, window_seconds=self.settings.window_seconds)
+        return Lister(self.store, window_seconds=self.settings.window_seconds, recent=self.recent)
 
     @property
     def downloader(self) -> "Downloader":
@@ -116,8 +117,16 @@ class Services:
             self.builder,
             self.failed_downloads,
             window_seconds=self.settings.window_seconds,
+            recent=self.recent,
             publish=self.download_publisher,
         )
+
+    @cached_property
+    def recent(self) -> "RecentVersions":
+        """Answers that list calls and downloads of this environment have in common for a moment."""
+        from chalicelib.flows.recent_versions import RecentVersions
+
+        return RecentVersions()
 
     @cached_property
     def download_publisher(self) -> "Callable[[Event], object] | None":

@@ -1,10 +1,19 @@
-"""The limit: the requests of each call to DynamoDB with botocore's client, and nothing else."""
+"""The limit: the requests of each call to DynamoDB with botocore's client, the RSA signature of a download, and nothing
+else.
+"""
 
+import json
 import os
 import time
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from botocore.session import get_session
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 client = get_session().create_client("dynamodb")
 PASSES, VERSIONS, REGISTRATIONS, DEVICES = (
@@ -59,7 +68,16 @@ def list_changed(event: dict[str, Any], _: object) -> object:
 def download(event: dict[str, Any], _: object) -> object:
     key = {"pass_id": {"S": _pass_id(event)}}
     version = client.get_item(TableName=VERSIONS, Key=key, ConsistentRead=True)
-    return version, client.get_item(TableName=PASSES, Key=key, ConsistentRead=True)
+    item = client.get_item(TableName=PASSES, Key=key, ConsistentRead=True)
+    return version, item, _private_key().sign(b"attributes", PKCS1v15(), SHA256())
+
+
+@cache
+def _private_key() -> RSAPrivateKey:
+    pem = Path(json.loads(os.environ["PEER_CERTIFICATES"])["key"]).read_bytes()
+    key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, RSAPrivateKey)
+    return key
 
 
 def _pass_id(event: dict[str, Any]) -> str:

@@ -27,8 +27,9 @@ from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
 from chalicelib.updates.events import EventNote
 from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, KEPT_SECONDS, NARROW_DEVICES, Lane
-from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal
+from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal, Version
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
+from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from chalicelib.passes.format.findings import Finding
@@ -353,7 +354,7 @@ class ChangeHandler:
         elif change.first_issue and not version.changed_since_issue:
             pass  # devices that have registered already have downloaded exactly this content
         else:
-            return self._find_devices(change, modified_at=version.announced)
+            return self._find_devices(change, version)
         return ()
 
     def _refuse(self, refused: RefusedRecord) -> None:
@@ -415,18 +416,26 @@ class ChangeHandler:
         except Exception as error:  # noqa: BLE001 - the batch is settled already
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
-    def _find_devices(self, change: PassChange, *, modified_at: int) -> Sequence[DeviceLibraryIdentifier]:
-        """Find the devices of a pass on few devices; the worker finds those of others."""
+    def _find_devices(self, change: PassChange, version: Version) -> Sequence[DeviceLibraryIdentifier]:
+        """Find the devices of a pass on few devices; the worker finds those of others, and of passes that were on many:
+        those have recent answers, which must have passed before the pushes (`updates/recent.py`).
+        """
         limit = self.limits.narrow_devices
+        if version.fanned_out:
+            return self._fan_out(change, version)
         page = self.store.registrations.page(change.pass_id, after=None, limit=limit + 1)
         if page.more or len(page.devices) > limit:
-            self.queue.send([FanOut(change.pass_id, None, change.written_at, log.request_id(), modified_at)])
-            return ()
+            return self._fan_out(change, version)
         if page.devices:
             log.event(
                 "devices_found", pass_id=change.pass_id, devices=len(page.devices), shown=log.first_ids(page.devices)
             )
         return page.devices
+
+    def _fan_out(self, change: PassChange, version: Version) -> Sequence[DeviceLibraryIdentifier]:
+        task = FanOut(change.pass_id, None, change.written_at, log.request_id(), version.announced)
+        self.queue.send([task], delay_seconds=PUSH_DELAY_SECONDS)
+        return ()
 
     def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
         """Push once to each device, or queue a push task for when their slot comes."""

@@ -10,12 +10,14 @@ from chalicelib.core.errors import loggable
 from chalicelib.core.identifiers import AuthenticationToken, PassId
 from chalicelib.flows.authorize import UnauthorizedError, check, read_header
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.recent_versions import RecentVersions
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.updates.conditional import Conditions, Validators, validators_of
 from chalicelib.updates.events import Event, new_event, pass_fields
 from chalicelib.updates.protocol import Version, VersionState
+from chalicelib.updates.recent import RecentPass
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Downloader:
         builder: builds and signs the pass.
         failures: schedules a recheck after an authorized download that failed.
         window_seconds: W of the update protocol.
+        recent: widely held passes that this execution environment has just signed.
         publish: sends the event of a download; None if downloads are not events.
     """
 
@@ -49,6 +52,7 @@ class Downloader:
     builder: PassBuilder
     failures: FailedDownloads
     window_seconds: int
+    recent: RecentVersions = field(default_factory=RecentVersions)
     publish: Callable[[Event], object] | None = None
 
     def download(
@@ -70,6 +74,9 @@ class Downloader:
         including the version. Any other token can only be the item's own. The item's token is read first, alone and
         together with the version, so the duration of a refusal does not depend on the item: 3 read units.
 
+        A widely held pass that was signed a moment ago is sent again, without any read, to a device that presents the
+        same token and certainly has an older version (`updates/recent.py`).
+
         The pass contains the token that the request presented, because an installed pass can never change its token.
 
         Args:
@@ -86,7 +93,14 @@ class Downloader:
             ConfigurationError: the pass cannot be signed.
         """
         presented = read_header(authorization)
+        recent = self.recent.get(pass_id)
+        signed = recent.for_device(presented, conditions, web_service_url=web_service_url) if recent else None
+        if recent is not None and signed is not None:
+            log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(signed.pkpass))
+            self._publish(pass_id, template=signed.template, modified=True, now=now)
+            return Download(signed.pkpass, validators_of(recent.version))
         derived = self.keys.accepts(presented, pass_id, item_token=None)
+        read_at = self.recent.now()
         state: VersionState | None = None
         item: PassItem | None = None
         try:
@@ -113,6 +127,8 @@ class Downloader:
             if derived or state is not None:  # only after the token was checked: a stranger must not cause pushes
                 self.failures.note(pass_id, error, state=state, item=item)
             raise
+        signed = RecentPass(pkpass, presented, web_service_url, item.template)
+        self.recent.keep(pass_id, version, read_at=read_at, signed=signed)
         log.event("downloaded", pass_id=pass_id, modified=True, bytes=len(pkpass))
         self._publish(pass_id, template=item.template, modified=True, now=now)
         return Download(

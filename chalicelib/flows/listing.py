@@ -1,10 +1,11 @@
 """A device requests the passes that changed since its last tag: device -> API -> serial numbers and a new tag."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.devices import HELD_PASSES_PER_REQUEST
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.recent_versions import RecentVersions
 from chalicelib.telemetry import log
 from chalicelib.updates.protocol import Tag
 
@@ -29,16 +30,19 @@ class Lister:
     Args:
         store: the tables.
         window_seconds: W of the update protocol: how far a tag stays behind the clock.
+        recent: versions of widely held passes that this execution environment has just read.
     """
 
     store: Store
     window_seconds: int
+    recent: RecentVersions = field(default_factory=RecentVersions)
 
     def list_changed(
         self, *, device: DeviceLibraryIdentifier | None, pass_type_identifier: str, tag: Tag | None, now: float
     ) -> Listing | None:
         """List the device's passes of one type that changed since the tag, or all of them without a tag.
 
+        A pass whose change is known from a recent version is listed without reading its rows (`updates/recent.py`).
         An unknown device costs one read, an invalid device library identifier (`device` is None) costs no read.
 
         Args:
@@ -61,9 +65,15 @@ class Lister:
             tag = None
         row = self.store.devices.get(device)
         held = sorted(p for p in row.passes if p.pass_type_identifier == pass_type_identifier) if row else []
-        named: list[PassId] = []
-        for start in range(0, len(held), HELD_PASSES_PER_REQUEST):
-            states = self.store.devices.held_passes(device, held[start : start + HELD_PASSES_PER_REQUEST])
+        kept = {p: recent for p in held if (recent := self.recent.get(p)) is not None and recent.is_after(tag)}
+        as_of = min((recent.as_of for recent in kept.values()), default=now)
+        named: list[PassId] = list(kept)
+        unknown = [p for p in held if p not in kept]
+        for start in range(0, len(unknown), HELD_PASSES_PER_REQUEST):
+            read_at = self.recent.now()
+            states = self.store.devices.held_passes(device, unknown[start : start + HELD_PASSES_PER_REQUEST])
+            for pass_id, state in states.items():
+                self.recent.keep(pass_id, state.version, read_at=read_at)
             named.extend(pass_id for pass_id, state in states.items() if state.is_changed_since(tag))
         counts = {"held": len(held), "named": len(named)}
         log.event(
@@ -71,4 +81,5 @@ class Lister:
         )
         if not named:
             return None
-        return Listing(tuple(p.serial_number for p in named), Tag.at(now, window_seconds=self.window_seconds))
+        serial_numbers = tuple(p.serial_number for p in sorted(named))
+        return Listing(serial_numbers, Tag.at(min(now, as_of), window_seconds=self.window_seconds))

@@ -22,6 +22,7 @@ from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, RecheckStamp, Refusal, Version, VersionState
 from chalicelib.updates.push_tasks import FanOut, Recheck, RecheckReason, RemoveRegistrations
+from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 
 TEMPLATE_AGE_SECONDS = 5.0
 """Maximum age of the template at the first attempt to build the pass; after a write it is read again."""
@@ -100,7 +101,8 @@ class Rechecker:
         match found:
             case Valid():
                 change = task.change or log.request_id()
-                self.queue.send([FanOut(task.pass_id, None, task.at, change, announced)], until=deadline)
+                fan_out = FanOut(task.pass_id, None, task.at, change, announced)
+                self.queue.send([fan_out], delay_seconds=PUSH_DELAY_SECONDS, until=deadline)
                 self._count("stamped")
             case Deleted():
                 grace = self.deletion_grace_seconds

@@ -51,6 +51,15 @@ class Conditions:
         since = _epoch_seconds(self.if_modified_since) if self.if_modified_since is not None else None
         return since is not None and version.modified_at <= since
 
+    def certainly_older(self, version: Version) -> bool:
+        """Tell whether the device certainly has an older version, or none: only then it can be sent this one without a
+        look at the newest. An entity tag alone does not tell which version is older.
+        """
+        if self.if_none_match is None and self.if_modified_since is None:
+            return True
+        since = _epoch_seconds(self.if_modified_since) if self.if_modified_since is not None else None
+        return since is not None and since < version.modified_at and not self.not_modified(version)
+
 
 def _opaque(etag: str) -> str:
     """Return the part of an entity tag that a weak comparison compares (RFC 9110, section 8.8.3.2)."""

@@ -86,6 +86,7 @@ class Version:
         deleted: whether the pass item is deleted.
         announced: the last stamp of which devices are notified (`updates/fan_outs.py`); 0 for none.
         last_record: identity of the last stream record that was stamped; empty for none.
+        fanned_out: whether a fan-out was ever begun for the pass, which is then widely held (`updates/recent.py`).
     """
 
     modified_at: int
@@ -93,6 +94,7 @@ class Version:
     deleted: bool = False
     announced: int = 0
     last_record: str = ""
+    fanned_out: bool = False
 
     @classmethod
     def before_any_stamp(cls, as_of: float, *, window_seconds: int) -> Self:

@@ -7,6 +7,7 @@ another machine, and marked so. `make bench-rollout` measures the constants of t
 from dataclasses import dataclass, field, replace
 
 from chalicelib.updates.pacing import LANE_SHARE
+from chalicelib.updates.recent import CACHE_SECONDS, PUSH_DELAY_SECONDS
 from infra.core.phone_retries import Retries
 from infra.deploy.resources import resources
 
@@ -39,6 +40,7 @@ class Constants:
         unpaced_changes_per_second: the same for passes with one holder each, which the stream's shards limit.
         writes_per_second: at which a pipeline changes passes.
         first_push_seconds: from the write to the first push: stream, stamp, registrations.
+        wide_delay_seconds: by which a fan-out begins later (`chalicelib/updates/recent.py`).
         delivery_seconds: shortest and longest time from the push until the phone makes its first call.
         round_trip_seconds: of a call, outside of the function.
         listing: the list call.
@@ -49,7 +51,8 @@ class Constants:
             each function, refilled continuously.
         scaling_seconds: see above.
         partition_read_units: of one item per second. DynamoDB guide, bp-partition-key-design.
-        cache_seconds: for how long an environment caches version and item of a pass; 0 without a cache.
+        cache_seconds: for how long each environment answers from a version of a widely held pass that it has read
+            (`chalicelib/updates/recent.py`); 0 without that.
         retries: of the phones; an assumption.
     """
 
@@ -70,7 +73,8 @@ class Constants:
     scaling_environments: float = 1000
     scaling_seconds: float = 10
     partition_read_units: float = 3000
-    cache_seconds: float = 0
+    cache_seconds: float = CACHE_SECONDS
+    wide_delay_seconds: float = PUSH_DELAY_SECONDS
     retries: Retries = field(default_factory=Retries)
 
 
@@ -171,4 +175,5 @@ def local(machine: Measured, *, gateway_rate: float, gateway_burst: float, devic
         download=replace(DOWNLOAD, seconds=machine.download_seconds),
         cold_start_seconds=0.0,
         concurrency=1000,
+        wide_delay_seconds=0,  # the measured time to the first push includes it
     )

@@ -36,7 +36,13 @@ def cost_of(result: Result) -> list[BillLine]:
         + calls * (ACCESS_LOG_BYTES + LAMBDA_LOG_BYTES)
         + rollout.passes * (changed.logged_bytes + LAMBDA_LOG_BYTES)
     )
-    reads = lists * listed.read_units + downloads * DOWNLOAD.read_units + rollout.passes * changed.read_units
+    rows_of_lists, rows_of_downloads = result.read  # the others are answered from recent versions
+    reads = (
+        lists * listing(held=0).read_units
+        + rows_of_lists * (listed.read_units - listing(held=0).read_units)
+        + rows_of_downloads * DOWNLOAD.read_units
+        + rollout.passes * changed.read_units
+    )
     return [
         BillLine("API Gateway, requests of phones", calls, prices.PER_API_CALL),
         BillLine("Data transfer to phones, GB", result.updated * PASS_KILOBYTES / 1e6, prices.PER_GB_OUT),

@@ -1,9 +1,10 @@
 """How many phones per second each part of a stage can serve, without a simulation."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from infra.simulation.constants import Constants
+from infra.simulation.constants import Call, Constants
 
 REQUESTS_PER_PHONE = 2
 
@@ -23,10 +24,16 @@ def limits_of(constants: Constants, *, passes: int) -> list[Limit]:
         Limit("gateway", constants.gateway_rate / REQUESTS_PER_PHONE),
         Limit("Lambda, API", constants.concurrency / sum(call.seconds for call in calls)),
     ]
-    for what, units in (
-        ("version row of a pass", sum(call.version_units for call in calls)),
-        ("item of a pass", sum(call.item_units for call in calls)),
-    ):
+    rows: tuple[tuple[str, Callable[[Call], float]], ...] = (
+        ("version row of a pass", lambda call: call.version_units),
+        ("item of a pass", lambda call: call.item_units),
+    )
+    for what, of in rows:
+        units = sum(of(call) for call in calls)
         per_second = constants.partition_read_units * passes / units if units else math.inf
-        found.append(Limit(what, math.inf if constants.cache_seconds else per_second))
+        if constants.cache_seconds:  # each busy environment reads it once per call and period
+            reads = sum(bool(of(call)) for call in calls) / constants.cache_seconds
+            busy = constants.partition_read_units * passes / reads
+            per_second = max(per_second, busy / sum(call.seconds for call in calls))
+        found.append(Limit(what, per_second))
     return found

@@ -14,6 +14,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from chalicelib.updates.pacing import NARROW_DEVICES
+from chalicelib.updates.recent import MAX_PASSES
 from infra.simulation.constants import Call, Constants
 
 TICK_SECONDS = 0.01
@@ -73,6 +75,7 @@ class Result:
         failed: requests answered with 500 or 503.
         gave_up: phones that gave up.
         served: calls that the function answered, by call: list, download.
+        read: those of them that read the rows of the pass, and were not answered from a recent version.
     """
 
     rollout: Rollout
@@ -84,6 +87,7 @@ class Result:
     failed: float
     gave_up: float
     served: tuple[float, float]
+    read: tuple[float, float]
 
     @property
     def updated(self) -> float:
@@ -156,6 +160,7 @@ class _State:
     calls: list[list[_Events]] = field(init=False)
     ending: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     shown: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    read: list[float] = field(default_factory=lambda: [0.0, 0.0])
     busy: float = 0.0
     environments: float = 0.0
 
@@ -167,6 +172,13 @@ class _State:
         self.new_environments = _Bucket(scaling / constants.scaling_seconds, scaling)
         rows = constants.partition_read_units * self.rollout.passes
         self.version_row, self.item_row = (_Bucket(rows, rows) for _ in range(2))
+
+    @property
+    def keeps_recent_versions(self) -> bool:
+        """True if calls are answered from recent versions: the passes are widely held, and not too many."""
+        rollout = self.rollout
+        widely_held = rollout.phones > rollout.passes * NARROW_DEVICES
+        return bool(self.constants.cache_seconds) and widely_held and rollout.passes <= MAX_PASSES
 
     def advance(self, tick: int) -> None:
         """Fill the buckets, and end the calls that are answered by now."""
@@ -215,6 +227,7 @@ def simulate(rollout: Rollout, constants: Constants) -> Result:
         failed=sum(each.failed for each in timeline),
         gave_up=sum(each.gave_up for each in timeline),
         served=(served[LIST], served[DOWNLOAD]),
+        read=(state.read[LIST], state.read[DOWNLOAD]),
     )
 
 
@@ -227,7 +240,8 @@ def _pushes(rollout: Rollout, constants: Constants) -> _Events:
     if rollout.paced:
         rate = min(rate, constants.devices_per_second * constants.lane_share)
     events = _Events()
-    begin = _ticks(constants.first_push_seconds)
+    widely_held = rollout.phones > rollout.passes * NARROW_DEVICES
+    begin = _ticks(constants.first_push_seconds + (constants.wide_delay_seconds if widely_held else 0))
     events.add(rollout.phones, begin, begin + max(1, _ticks(rollout.phones / rate)))
     return events
 
@@ -269,17 +283,24 @@ def _start(state: _State, wanted: float) -> tuple[float, float]:
 
 
 def _read_rows(state: _State, calls: list[float]) -> list[float]:
-    """Read the version row and the item of the pass; returns the share of each call that can."""
+    """Read the version row and the item of the pass; returns the share of each call that can.
+
+    Each environment has recent versions of its own. So every environment that was started reads the rows again for
+    each kind of call when its version is too old, as if all of them were used all the time.
+    """
     constants = state.constants
     kinds = (constants.listing, constants.download)
     shares = [1.0, 1.0]
+    if state.keeps_recent_versions:
+        most = state.environments * state.rollout.passes * TICK_SECONDS / constants.cache_seconds
+        calls = [min(count, most) for count in calls]
+    for call, count in enumerate(calls):
+        state.read[call] += count
     for bucket, units in (
         (state.version_row, [kind.version_units for kind in kinds]),
         (state.item_row, [kind.item_units for kind in kinds]),
     ):
         wanted = sum(count * share * unit for count, share, unit in zip(calls, shares, units, strict=True))
-        if constants.cache_seconds:  # each environment reads each row once until its entry is old
-            wanted = min(wanted, state.environments * TICK_SECONDS / constants.cache_seconds)
         if wanted:
             admitted = bucket.admit(wanted)
             shares = [share * (admitted if unit else 1.0) for share, unit in zip(shares, units, strict=True)]

@@ -587,8 +587,9 @@ REPEATS: Mapping[str, int] = {
     "paced: DynamoDB away for longer than one invocation": int(SLOW),
     "paced: changed again during a fan-out": int(SLOW * (HORIZON_SECONDS + 10)),
 }
-"""The largest number of repeated pushes: of those whose result is unknown, of second changes, and of one send (at most
-a second of the rate) after which DynamoDB could not record the progress.
+"""The largest number of repeated pushes: of those whose result is unknown, of second changes, and of one page of a
+fan-out (at most a second of the rate) after which DynamoDB could not record the progress. It is recorded after the
+page's push task is queued: before that, a crash would lose the page.
 """
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from greenlet import greenlet
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
+from chalicelib.flows.download import Downloader
+from chalicelib.flows.listing import Lister
 
 UNKNOWN = PushToken("unknown")
 
@@ -27,10 +29,35 @@ class Actor:
     """The time until which it waits inside its invocation."""
     parts: "list[Actor]" = field(default_factory=list)
     """The threads of an invocation, which end with it."""
+    environment: "Environment | None" = None
+    """The execution environment of an API call."""
     greenlet: "greenlet" = field(init=False)
 
     def __post_init__(self) -> None:
         self.greenlet = greenlet(self.body)
+
+
+@dataclass(eq=False)
+class Environment:
+    """An execution environment of the API, which answers one call at a time and keeps versions for a moment.
+
+    Args:
+        lister: answers list calls.
+        downloader: answers downloads.
+        freezes: whether Lambda freezes it while it is idle; otherwise its wall clock is set.
+        skew: seconds by which its wall clock is ahead.
+        stopped: seconds for which its monotonic clock stood still, because Lambda froze it between calls.
+        busy: whether it is answering a call.
+        idle_since: when its last call ended.
+    """
+
+    lister: Lister
+    downloader: Downloader
+    freezes: bool
+    skew: float = 0.0
+    stopped: float = 0.0
+    busy: bool = False
+    idle_since: float = 0.0
 
 
 @dataclass(eq=False)
@@ -52,6 +79,8 @@ class Phone:
     tag: str | None = None
     to_fetch: set[PassId] = field(default_factory=set)
     push_received: bool = False
+    asleep: bool = False
+    """True while it leaves the push for later."""
     asking: bool = False
 
 

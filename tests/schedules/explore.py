@@ -20,7 +20,8 @@ from unittest.mock import patch
 from chalicelib.core.identifiers import PassId
 from chalicelib.telemetry import log
 from tests.schedules.memory import Memory
-from tests.schedules.mutations import MUTATIONS, broken
+from tests.schedules.mutations import FOCUS, MUTATIONS, broken
+from tests.schedules.rates import Focus
 from tests.schedules.world import World
 
 STEPS = 160
@@ -36,7 +37,7 @@ def silent() -> Iterator[None]:
         yield
 
 
-def schedule_in_memory(random: Random, *, steps: int = STEPS) -> World:
+def schedule_in_memory(random: Random, *, steps: int = STEPS, focus: Focus | None = None) -> World:
     """Play a schedule with tables in memory to its end."""
     memory = Memory()
 
@@ -46,7 +47,7 @@ def schedule_in_memory(random: Random, *, steps: int = STEPS) -> World:
         else:
             memory.items[pass_id] = dict(item)
 
-    world = World(random, memory.store(), write, memory.timelines.clear)
+    world = World(random, memory.store(), write, memory.timelines.clear, focus)
     world.run(steps)
     return world
 
@@ -62,8 +63,8 @@ def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
         if guard is not None:
             patches.enter_context(broken(guard))
         for seed in seeds:
-            world = schedule_in_memory(Random(seed))  # noqa: S311 - a schedule, no secret
-            if wrong := world.lost() + world.too_fast():
+            world = schedule_in_memory(Random(seed), focus=FOCUS.get(guard or ""))  # noqa: S311 - a schedule, no secret
+            if wrong := world.lost() + world.too_fast() + world.denied:
                 return seed, wrong[0]
     return None
 

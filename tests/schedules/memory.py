@@ -47,9 +47,13 @@ class Memory:
     stops: dict[str, StoppedPushes] = field(default_factory=dict)
     waiting_fan_outs: set[PassId] = field(default_factory=set)
 
+    def version(self, pass_id: PassId) -> Version | None:
+        version = self.versions.get(pass_id)
+        return replace(version, fanned_out=pass_id in self.fan_outs) if version is not None else None
+
     def state(self, pass_id: PassId) -> VersionState:
         return VersionState(
-            self.versions.get(pass_id),
+            self.version(pass_id),
             self.refusals.get(pass_id),
             self.requests.get(pass_id),
             self.recheck_stamps.get(pass_id),
@@ -99,7 +103,7 @@ class MemoryVersions:
     rows: Memory
 
     def get(self, pass_id: PassId) -> Version | None:
-        return self.rows.versions.get(pass_id)
+        return self.rows.version(pass_id)
 
     def state(self, pass_id: PassId) -> VersionState:
         return self.rows.state(pass_id)
@@ -195,7 +199,7 @@ class MemoryVersions:
             self.rows.recheck_stamps[pass_id] = recheck
         if version.deleted:
             self.rows.personalized.discard(pass_id)
-        return version
+        return self.rows.version(pass_id)
 
 
 @dataclass
@@ -254,9 +258,7 @@ class MemoryDevices:
         return self.rows.devices.get(identifier)
 
     def held_passes(self, identifier: DeviceLibraryIdentifier, pass_ids: Sequence[PassId]) -> dict[PassId, HeldPass]:
-        return {
-            p: HeldPass(self.rows.versions.get(p), self.rows.registrations.get(p, {}).get(identifier)) for p in pass_ids
-        }
+        return {p: HeldPass(self.rows.version(p), self.rows.registrations.get(p, {}).get(identifier)) for p in pass_ids}
 
     def with_push_tokens(self, identifiers: Collection[DeviceLibraryIdentifier]) -> list[Device]:
         found = [self.rows.devices[identifier] for identifier in identifiers if identifier in self.rows.devices]

@@ -10,9 +10,22 @@ from dataclasses import dataclass
 from inspect import getsource, isclass, isfunction
 from types import CodeType, FunctionType, ModuleType
 
-from chalicelib.flows import change, download, fan_out, listing, pace, push_worker, recheck, register, send_pushes
-from chalicelib.updates import changes, protocol
+from chalicelib.aws import clocks
+from chalicelib.flows import (
+    change,
+    download,
+    fan_out,
+    listing,
+    pace,
+    push_worker,
+    recent_versions,
+    recheck,
+    register,
+    send_pushes,
+)
+from chalicelib.updates import changes, protocol, recent
 from tests.schedules import memory
+from tests.schedules.rates import Focus
 
 
 @dataclass(frozen=True)
@@ -86,21 +99,23 @@ def _functions(module: ModuleType) -> dict[str, FunctionType]:
     return found
 
 
+UNCHANGED = "        unknown = [p for p in held if self.recent.get(p) is None]"
+
 MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
     "stamp after fan-out": (
         Edit(
             change,
             "        version = stamp(\n",
             "        if not deleted and not change.first_issue:\n"
-            "            found = self._find_devices(change, modified_at=None)\n"
+            "            found = self._find_devices(change, Version(0, 0, announced=None))\n"
             "        version = stamp(\n",
         ),
         Edit(
             change,
-            "            return self._find_devices(change, modified_at=version.announced)\n",
+            "            return self._find_devices(change, version)\n",
             "            if not change.first_issue:\n"
             "                return found\n"
-            "            return self._find_devices(change, modified_at=version.announced)\n",
+            "            return self._find_devices(change, version)\n",
         ),
     ),
     "read before write at registration": (
@@ -137,7 +152,12 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
     ),
     "newest stamp as tag": (
         Edit(listing, "not tag.can_be_issued(now, window_seconds=self.window_seconds)", "False"),
-        Edit(listing, "        named: list[PassId] = []\n", "        named: list[PassId] = []\n        newest = 0\n"),
+        Edit(
+            listing,
+            "        named: list[PassId] = list(kept)\n",
+            "        named: list[PassId] = list(kept)\n"
+            "        newest = max((recent.version.modified_at for recent in kept.values()), default=0)\n",
+        ),
         Edit(
             listing,
             "            named.extend(",
@@ -146,7 +166,7 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
             "                newest = max(newest, stamped, state.registered_at or 0)\n"
             "            named.extend(",
         ),
-        Edit(listing, "Tag.at(now, window_seconds=self.window_seconds))", "Tag(newest))"),
+        Edit(listing, "Tag.at(min(now, as_of), window_seconds=self.window_seconds))", "Tag(newest))"),
     ),
     "max instead of strictly increasing": (
         Edit(memory, "modified_at = version.modified_at + 1", "modified_at = version.modified_at"),
@@ -285,4 +305,65 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
             "        delay = self.pacer.delay_seconds(slot_at, before=HORIZON_SECONDS / 2)\n",
         ),
     ),
+    "list calls trust a recent version that is not later": (
+        # A pass is left out because a kept version is not later than the tag.
+        Edit(listing, "        unknown = [p for p in held if p not in kept]", UNCHANGED),
+    ),
+    "304 from a recent version": (
+        # A download is answered with 304 because the device has the kept version.
+        Edit(
+            download,
+            "        if recent is not None and signed is not None:\n",
+            "        if recent is not None and recent.signed is not None and conditions.not_modified(recent.version):\n"
+            "            return Download(None, validators_of(recent.version))\n"
+            "        if recent is not None and signed is not None:\n",
+        ),
+    ),
+    "pushes of a fan-out not delayed": (
+        Edit(change, "self.queue.send([task], delay_seconds=PUSH_DELAY_SECONDS)", "self.queue.send([task])"),
+    ),
+    "narrow passes kept as well": (
+        Edit(recent, "return version is not None and version.fanned_out and not", "return version is not None and not"),
+    ),
+    "age by the monotonic clock alone": (
+        Edit(
+            clocks,
+            "return max(now - then for now, then in zip(self.now(), moment, strict=True))",
+            "return self.timer() - moment[1]",
+        ),
+    ),
+    "age by the wall clock alone": (
+        Edit(
+            clocks,
+            "return max(now - then for now, then in zip(self.now(), moment, strict=True))",
+            "return self.clock() - moment[0]",
+        ),
+    ),
+    "age counted from after the read": (
+        Edit(
+            download,
+            "        self.recent.keep(pass_id, version, read_at=read_at, signed=signed)",
+            "        self.recent.keep(pass_id, version, read_at=self.recent.now(), signed=signed)",
+        ),
+    ),
+    "kept without an end": (Edit(recent_versions, "self._clocks.seconds_since(read_at) < CACHE_SECONDS", "True"),),
 }
+
+FOCUS: Mapping[str, Focus] = {
+    "refusals not recorded": Focus.REPAIRS,
+    "rewritten refusals ignored": Focus.REPAIRS,
+    "item not read again after a recheck": Focus.REPAIRS,
+    "an unnecessary recheck counts as done": Focus.REPAIRS,
+    "failed downloads forgotten": Focus.REPAIRS,
+    "a request for a recheck relied on for long": Focus.REPAIRS,
+    "list calls trust a recent version that is not later": Focus.RUSH,
+    "304 from a recent version": Focus.RUSH,
+    "pushes of a fan-out not delayed": Focus.RUSH,
+    "pass that was on many devices pushed to at once": Focus.RUSH,
+    "narrow passes kept as well": Focus.RUSH,
+    "age by the monotonic clock alone": Focus.RUSH,
+    "age by the wall clock alone": Focus.RUSH,
+    "age counted from after the read": Focus.RUSH,
+    "kept without an end": Focus.RUSH,
+}
+"""The subject of the schedules in which a broken guard is searched for; without one, schedules of all subjects."""

@@ -5,12 +5,13 @@ Theory of operation
 The code under test is the service's: `flows/` and `updates/`. Everything that runs concurrently in AWS is an actor, a
 greenlet: an API call, a batch of the stream, a message of the queue, a phone. Every request to a table, to the queue or
 to APNs is a step: the actor stops before it, and a scheduler decides which actor continues. The scheduler may also move
-the clock, fail a request before or after it took effect, stall an actor or end it permanently, deliver a batch or a
-message twice, delete the rows that pace pushes, invalidate a push token, make a phone remove a pass, make a pipeline
-delete one, or damage a phone's tag.
+the clock, fail a request before or after it took effect, stall an actor or end it permanently, freeze an execution
+environment of the API between two calls, set its clock, deliver a batch or a message twice, delete the rows that pace
+pushes, invalidate a push token, make a phone remove a pass, make a pipeline delete one, or damage a phone's tag.
 
 It respects the limits on which the protocol relies: a push invocation ends after `PUSH_TIMEOUT_SECONDS`, an API call
-after `API_TIMEOUT_SECONDS`, clocks differ by at most `SKEW_SECONDS`, a pass is not deleted again before the stream has
+after `API_TIMEOUT_SECONDS`, clocks differ by at most `SKEW_SECONDS`, no environment of the API is frozen and has its
+clock set back within the same second, a pass is not deleted again before the stream has
 reported its return, and a phone has no open calls with two push tokens.
 
 A deleted pass stays deleted or is loaded again. If it is loaded again within the grace period, it keeps its phones, and
@@ -18,14 +19,18 @@ the final conditions apply to it as to any other pass. If it stays deleted for l
 
 At the end nothing new happens, no request fails, and all actors run to their ends. Then every phone that believes that
 it is registered must have the newest content, and every tag that was returned before a change must still list it. And
-in no period may more devices have been notified than the rate and its burst allow (`updates/pacing.py`).
+in no period may more devices have been notified than the rate and its burst allow (`updates/pacing.py`). No answer may
+say that nothing changed if a stamp was committed before its call began, or take a phone back to an older version
+(`updates/recent.py`).
 """
 
+import contextlib
 import itertools
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -36,6 +41,7 @@ from greenlet import greenlet
 from chalicelib.apns.client import Client, Pace
 from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
+from chalicelib.aws.clocks import Clocks
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
@@ -46,9 +52,10 @@ from chalicelib.flows.change import ChangeHandler, ChangeLimits, Settle
 from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.fan_out import FanOutLimits
-from chalicelib.flows.listing import Lister
+from chalicelib.flows.listing import Lister, Listing
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker, WorkerLimits
+from chalicelib.flows.recent_versions import RecentVersions
 from chalicelib.flows.recheck import TEMPLATE_AGE_SECONDS, Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
@@ -60,9 +67,10 @@ from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import Entry
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.pacing import LATENESS_SECONDS, Lane, PushRate
-from chalicelib.updates.protocol import Tag, window_seconds
+from chalicelib.updates.protocol import Tag, Version, window_seconds
 from chalicelib.updates.push_tasks import PushTask, Recheck, RecheckReason, encode
-from tests.schedules.actors import UNKNOWN, Actor, Crash, HandedOut, Message, Phone
+from tests.schedules.actors import UNKNOWN, Actor, Crash, Environment, HandedOut, Message, Phone
+from tests.schedules.rates import SKEW_SECONDS, Focus, choose
 from tests.schedules.services import Designs, Stepped, WatchedFailures, WorldQueue, content_of
 
 PASS_TYPE = "pass.com.example.world"
@@ -71,7 +79,6 @@ API_TIMEOUT_SECONDS = 10
 GRACE_SECONDS = 240
 JUMP_SECONDS = 70
 WORKER_TIMEOUT_SECONDS = 120
-SKEW_SECONDS = 1.0
 WINDOW_SECONDS = window_seconds(push_timeout_seconds=PUSH_TIMEOUT_SECONDS)
 FOREVER = math.inf
 _SERIALIZER = TypeSerializer()
@@ -89,6 +96,7 @@ class World:
         store: the real flows' store, without steps.
         write: puts a pass item, None deletes it; the stream is the world's own.
         lose_timelines: deletes the rows of the timelines; None to keep them.
+        focus: the subject of the schedule; None to choose one.
     """
 
     def __init__(
@@ -97,23 +105,24 @@ class World:
         store: Store,
         write: Callable[[PassId, dict[str, object] | None], None],
         lose_timelines: Callable[[], None] | None = None,
+        focus: Focus | None = None,
     ) -> None:
         self.random = random
         self._lose_timelines = lose_timelines
         self.timelines_lost_at: list[float] = []
         self.pushed_at: list[float] = []
+        self.denied: list[str] = []
+        """Answers that said that nothing changed, although a stamp was committed before."""
         self.largest_send = 1
         self.now = 1_700_000_000.0
         self.calm = False
-        self.steps = 0
-        self.planned_steps = 0
+        self.steps = self.planned_steps = self.writes = 0
         self._write_item = write
         self._items: dict[PassId, dict[str, object]] = {}
         self._reload: dict[PassId, tuple[int, float]] = {}
         """Passes that will be loaded again: the first step and the latest time."""
         self._sequence_numbers = itertools.count(1)
         self.written_at: dict[PassId, int] = {}
-        self.writes = 0
         self.shards: list[list[dict[str, Any]]] = [[], []]
         self.messages: list[Message] = []
         self.actors: list[Actor] = []
@@ -125,31 +134,12 @@ class World:
         self.unnoted_failures = 0
         self.certificate_missing = False
         self.repairing = False
+        self.rates = choose(random, focus)
         self.phones = [
-            Phone(DeviceLibraryIdentifier(f"device-{n}"), PushToken(f"token-{n}-0"))
-            for n in range(random.choice([1, 2, 4, 8]))
+            Phone(DeviceLibraryIdentifier(f"device-{n}"), PushToken(f"token-{n}-0")) for n in range(self.rates.phones)
         ]
-        self.pass_ids = [PassId(PASS_TYPE, f"P{n}") for n in range(random.choice([1, 1, 2, 4, 8]))]
+        self.pass_ids = [PassId(PASS_TYPE, f"P{n}") for n in range(self.rates.passes)]
         self.one_pass_each = random.random() < 0.5
-        self.rates = SimpleNamespace(
-            write=random.choice([0.02, 0.1, 0.3]),
-            add=random.choice([0.03, 0.2]),
-            deliver=random.choice([0.02, 0.1, 0.5]),
-            rare=random.choice([0.0, 0.0, 0.01, 0.05]),
-            delete=random.choice([0.0, 0.0, 0.02]),
-            personalize=random.choice([0.0, 0.0, 0.1]),
-            fail=random.choice([0.0, 0.0, 0.02, 0.1]),
-            jump=random.choice([0.0, 0.04, 0.2]),
-            meet=random.choice([0.0, 0.5]),
-            pace=random.choice([0.0, 0.01, 0.1, 1.0]),
-            write_until=random.choice([0.05, 0.2, 0.6, 1.0]),
-            repair=random.choice([0.0, 0.0, 0.05, 0.2]),
-            certificate=random.choice([0.0, 0.0, 0.05]),
-            push=random.choice([0.2, 1.0, 1000.0]),
-            skew=random.choice([0.0, SKEW_SECONDS]),
-            stall=random.choice([0.0, 0.0, 0.2]),
-            lose_timelines=random.choice([0.0, 0.0, 0.01]),
-        )
         tables = (store.passes, store.versions, store.registrations, store.devices, store.counts, store.timelines)
         stepped = Store(*(cast("Any", Stepped(self, part)) for part in tables))
         self.keys = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
@@ -167,8 +157,8 @@ class World:
         )
         self._stepped = stepped
         self.registrar = Registrar(stepped, self.keys, queue)
-        self.lister = Lister(stepped, window_seconds=WINDOW_SECONDS)
-        self.downloader = Downloader(stepped, self.keys, builder, failures, window_seconds=WINDOW_SECONDS)
+        self._api = (builder, failures)
+        self.environments = [self._environment() for _ in range(self.rates.environments)]
         self.changes = ChangeHandler(
             stepped,
             queue,
@@ -177,7 +167,7 @@ class World:
             templates=self.designs,
             clock=self.clock,
             deletion_grace_seconds=GRACE_SECONDS,
-            limits=ChangeLimits(narrow_devices=1),
+            limits=ChangeLimits(narrow_devices=self.rates.narrow),
             overlap=self._overlapped if random.random() < 0.5 else map,
         )
         rechecker = Rechecker(
@@ -195,9 +185,17 @@ class World:
             push_sender,
             rechecker=lambda: rechecker,
             clock=self.clock,
-            limits=WorkerLimits(FanOutLimits(page=1, narrow_devices=1), removal_page=2),
+            limits=WorkerLimits(FanOutLimits(page=1, narrow_devices=self.rates.narrow), removal_page=2),
         )
         self._versions = store.versions
+
+    def _environment(self) -> Environment:
+        store, recent = self._stepped, RecentVersions(Clocks(clock=self.clock, timer=self._timer))
+        return Environment(
+            Lister(store, window_seconds=WINDOW_SECONDS, recent=recent),
+            Downloader(store, self.keys, *self._api, window_seconds=WINDOW_SECONDS, recent=recent),
+            freezes=self.random.random() < 0.5,
+        )
 
     # ------------------------------------------------------------ templates and certificates
 
@@ -251,6 +249,12 @@ class World:
         """The clock of the current actor's machine, epoch seconds."""
         return self.now + (self.current.skew if self.current else 0.0)
 
+    def _timer(self) -> float:
+        """The monotonic clock of the current actor's execution environment."""
+        assert self.current is not None
+        assert self.current.environment is not None
+        return self.now - self.current.environment.stopped
+
     def step(self) -> None:
         """Stop here; the scheduler chooses the actor that continues."""
         actor = self.current
@@ -269,6 +273,8 @@ class World:
         if self._fails():
             raise error("the world fails it after it took effect")
         self.last_request_failed = False
+        if not self.calm and self.random.random() < self.rates.late:
+            self.step()
         return result
 
     def _fails(self) -> bool:
@@ -327,9 +333,10 @@ class World:
                 gone_at = int(self.dead_tokens[push.push_token] * 1000)
                 yield Outcome(push, OutcomeKind.UNREGISTERED, status=410, reason="Unregistered", timestamp=gone_at)
                 continue
-            for phone in self.phones:
+            for number, phone in enumerate(self.phones):
                 if phone.push_token == push.push_token:
                     phone.push_received = True
+                    phone.asleep = number % 2 == 1 and self.random.random() < self.rates.doze
             yield Outcome(push, OutcomeKind.DELIVERED, status=200)
 
     # ------------------------------------------------------------ events
@@ -337,6 +344,32 @@ class World:
     def start(self, name: str, body: Callable[[], None], ended: Callable[[bool], None], seconds: float) -> None:
         skew = self.random.uniform(-self.rates.skew, self.rates.skew)
         self.actors.append(Actor(name, body, ended, self.now + seconds, skew))
+
+    @contextlib.contextmanager
+    def _in_environment(self) -> Iterator[Environment]:
+        """Run a call of the current actor in an execution environment that is free, or in a new one.
+
+        While it was idle, Lambda may have frozen it, or its wall clock may have been set.
+        """
+        actor, free = self.current, [environment for environment in self.environments if not environment.busy]
+        assert actor is not None
+        if not free:
+            free.append(self._environment())
+            self.environments += free
+        environment = self.random.choice(free)
+        if self.random.random() >= self.rates.freeze:
+            pass
+        elif environment.freezes:
+            environment.stopped += self.now - environment.idle_since
+        else:
+            environment.skew = self.random.choice([-1, 1]) * self.rates.skew
+        skew = actor.skew
+        actor.environment, actor.skew, environment.busy = environment, environment.skew, True
+        try:
+            yield environment
+        finally:
+            environment.busy, environment.idle_since = False, self.now
+            actor.environment, actor.skew = None, skew
 
     def writes_a_pass(self, pass_id: PassId, *, again: bool = False) -> None:
         """A pipeline writes an item with new content, or the same content again."""
@@ -425,7 +458,8 @@ class World:
             if done is not None and pass_id in self._items:
                 phone.content[pass_id], phone.last_modified[pass_id] = done
                 phone.wanted.add(pass_id)
-                phone.registers_from[pass_id] = self.steps + self.random.choice([0, 1, 20, 60, 200, 200])
+                steps = 0 if self.calm else self.random.choice([0, 1, 20, 60, 200, 200])
+                phone.registers_from[pass_id] = self.steps + min(steps, self.rates.linger)
 
         self.start("issue", body, lambda _: phone.calling.discard(pass_id), API_TIMEOUT_SECONDS)
 
@@ -540,9 +574,7 @@ class World:
             writes = self.writes
             if phone.tag is not None and not self.calm and self.random.random() < self.rates.rare:
                 phone.tag = str(int(self.now) + 10**6)  # a damaged tag
-            listing = self.lister.list_changed(
-                device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(phone.tag), now=self.clock()
-            )
+            listing = self._list(phone, phone.tag)
             self.step()
             if listing is not None:
                 phone.tag = str(listing.last_updated)
@@ -554,6 +586,8 @@ class World:
                 self.step()
                 if newer is not None and pass_id in phone.wanted:
                     phone.content[pass_id], phone.last_modified[pass_id] = newer
+                    if not self.calm and self.random.random() < self.rates.chase:
+                        self.writes_a_pass(pass_id)
                 phone.to_fetch.discard(pass_id)
             done[0] = True
 
@@ -562,6 +596,26 @@ class World:
             phone.push_received = phone.push_received or not done[0]
 
         self.start("ask", body, ended, API_TIMEOUT_SECONDS)
+
+    def _list(self, phone: Phone, tag: str | None) -> Listing | None:
+        """Make a list call. A pass that had a stamp after the tag before the call began must be named."""
+        before = self._listed_versions(phone)
+        with self._in_environment() as environment:
+            listing = environment.lister.list_changed(
+                device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(tag), now=self.clock()
+            )
+        parsed = Tag.parse(tag)
+        named = listing.serial_numbers if listing is not None else ()
+        for pass_id, version in before.items() & self._listed_versions(phone).items():
+            if parsed is not None and version.modified_at > parsed.seconds and pass_id.serial_number not in named:
+                self.denied.append(f"a list call does not name {pass_id}, which was stamped before it")
+        return listing
+
+    def _listed_versions(self, phone: Phone) -> dict[PassId, Version]:
+        """The newest versions of the passes for which a phone is certainly registered."""
+        certain = [p for p in self._items if phone.registered_tokens.get(p) == phone.push_token and p in phone.wanted]
+        versions = {pass_id: self._versions.get(pass_id) for pass_id in certain}
+        return {pass_id: version for pass_id, version in versions.items() if version and not version.deleted}
 
     def _download(self, phone: Phone, pass_id: PassId, *, since: str | None) -> tuple[int, str] | None:
         """Apple does not promise that a phone repeats a failed download, so phones do not repeat it here.
@@ -572,14 +626,16 @@ class World:
         """
         assert phone
         unnoted = self.unnoted_failures
+        newest = self._versions.get(pass_id)
         try:
-            download = self.downloader.download(
-                pass_id=pass_id,
-                authorization=self._authorization(pass_id),
-                conditions=Conditions(if_modified_since=since),
-                web_service_url="https://a.example",
-                now=self.clock(),
-            )
+            with self._in_environment() as environment:
+                download = environment.downloader.download(
+                    pass_id=pass_id,
+                    authorization=self._authorization(pass_id),
+                    conditions=Conditions(if_modified_since=since),
+                    web_service_url="https://a.example",
+                    now=self.clock(),
+                )
         except UnauthorizedError:
             return None
         except PasswireError:
@@ -587,8 +643,13 @@ class World:
                 raise TransientError("the failure was not recorded") from None
             return None
         if download.pkpass is None:
+            if newest is not None and not Conditions(if_modified_since=since).not_modified(newest):
+                self.denied.append(f"a download of {pass_id} gets 304, although it was stamped before")
             return None
-        return int(download.pkpass), download.validators.last_modified
+        modified_at = download.validators.last_modified
+        if since and newest and parsedate_to_datetime(modified_at) < parsedate_to_datetime(since):
+            self.denied.append(f"a download of {pass_id} is older than the pass on the phone")
+        return int(download.pkpass), modified_at
 
     def _authorization(self, pass_id: PassId) -> str:
         return f"ApplePass {self.keys.issue(pass_id, item_token=None).value}"
@@ -604,6 +665,8 @@ class World:
         self.planned_steps = steps
         for pass_id in self.pass_ids:
             self.writes_a_pass(pass_id)
+        if self.rates.prepared:
+            self._prepare()
         for self.steps in range(steps):
             self._something_happens()
             self._go_on()
@@ -620,10 +683,25 @@ class World:
             self._go_on()
         raise StuckError([actor.name for actor in self.actors])
 
+    def _prepare(self) -> None:
+        """Let all phones add all passes, and one change of each arrive, without disturbances."""
+        self.calm = True
+        for pass_id in self.pass_ids:
+            self._run_until_settled()
+            for phone in self.phones:
+                self.adds_a_pass(phone, pass_id)
+            self._run_until_settled()
+            self.writes_a_pass(pass_id)
+        self._run_until_settled()
+        self.calm = False
+
+    def _run_until_settled(self) -> None:
+        while self._settle():
+            self._go_on()
+
     def _something_happens(self) -> None:
         random, rates = self.random, self.rates
-        is_jump = random.random() < rates.jump
-        self.now += JUMP_SECONDS if is_jump else rates.pace * random.choice([0, 0, 0.01, 0.3, 1, 3])
+        self._time_passes()
         self._a_pipeline_acts()
         if random.random() < rates.add:
             number = random.randrange(len(self.phones))
@@ -642,8 +720,16 @@ class World:
         if self._free_messages() and random.random() < rates.deliver:
             self._run_worker()
         for phone in self.phones:
+            phone.push_received = phone.push_received or random.random() < rates.own
             if random.random() < 0.5:
                 self._phone_acts(phone)
+
+    def _time_passes(self) -> None:
+        is_jump = self.random.random() < self.rates.jump
+        self.now += JUMP_SECONDS if is_jump else self.rates.pace * self.random.choice([0, 0, 0.01, 0.3, 1, 3])
+        if self.messages and self.random.random() < self.rates.skip:
+            due_at = min(message.visible_from for message in self.messages)
+            self.now = min(max(self.now, due_at), self.now + JUMP_SECONDS)
 
     def _a_pipeline_acts(self) -> None:
         random, rates = self.random, self.rates
@@ -683,7 +769,8 @@ class World:
             if pass_id in self._items and self.steps >= phone.registers_from.get(pass_id, 0):
                 self._phone_calls(phone, pass_id)
                 acted = True
-        if (phone.push_received or phone.to_fetch) and not phone.asking:
+        asleep = phone.asleep and not self.calm
+        if (phone.push_received or phone.to_fetch) and not phone.asking and not asleep:
             self._phone_asks(phone)
             acted = True
         return acted
@@ -782,9 +869,10 @@ class World:
         named: set[PassId] = set()
 
         def body() -> None:
-            listing = self.lister.list_changed(
-                device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(tag), now=self.clock()
-            )
+            with self._in_environment() as environment:
+                listing = environment.lister.list_changed(
+                    device=phone.identifier, pass_type_identifier=PASS_TYPE, tag=Tag.parse(tag), now=self.clock()
+                )
             named.update(PassId(PASS_TYPE, s) for s in (listing.serial_numbers if listing else ()))
 
         self.start("list", body, lambda _: None, FOREVER)

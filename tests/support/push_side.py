@@ -32,6 +32,7 @@ from chalicelib.updates.attempts import with_attempts
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import PushTask, decode, encode
+from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 from chalicelib.updates.removals import HeldRemovals
 from tests.schedules.memory import Memory
 
@@ -161,11 +162,11 @@ class PushSide:
     def handles(self, *records: Mapping[str, Any]) -> None:
         assert self.changes.handle(stream_records({"Records": records}), deadline=time.monotonic() + 60) == []
 
-    def works_off(self, *, seconds: float = 0.0, twice: bool = False) -> None:
+    def works_off(self, *, seconds: float = PUSH_DELAY_SECONDS, twice: bool = False) -> None:
         """Move the clock, and deliver the messages that become due.
 
         Args:
-            seconds: from now.
+            seconds: from now; by default until the fan-outs of a change that was just made have begun.
             twice: whether each message is sent twice, as by a sender whose request got no answer.
         """
         until = self.now + seconds

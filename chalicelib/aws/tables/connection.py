@@ -152,6 +152,32 @@ class Tables:
                 return []
         raise StoreError("DynamoDB: TransactWriteItems was in conflict with others for too long; try again")
 
+    def transact(self, items: list[dict[str, Any]]) -> bool:
+        """Carry out a transaction of raw actions; retried while it conflicts with other transactions.
+
+        It is for calls of phones: pynamodb's models need half a millisecond to describe a transaction.
+
+        Args:
+            items: the `TransactItems` of DynamoDB's API.
+
+        Returns:
+            True if it was carried out, False if a condition failed and nothing was written.
+
+        Raises:
+            StoreError: DynamoDB did not carry it out, or it was in conflict for too long.
+        """
+        for attempt in range(MAX_CONFLICTS):
+            try:
+                with _translated("TransactWriteItems"):
+                    self.connection.dispatch("TransactWriteItems", {"TransactItems": items})
+            except _CancelledError as cancelled:
+                if "ConditionalCheckFailed" in cancelled.codes:
+                    return False
+                _back_off(attempt)
+            else:
+                return True
+        raise StoreError("DynamoDB: TransactWriteItems was in conflict with others for too long; try again")
+
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Send one request that pynamodb's models do not support: raw reads, and batches over several tables.
 
@@ -247,7 +273,7 @@ def _translated(operation: str) -> Iterator[None]:
     except VerboseClientError as error:
         code = error.response.get("Error", {}).get("Code")
         if code in _CANCELLED_CODES:
-            raise _CancelledError([]) from None
+            raise _CancelledError([reason.code if reason else None for reason in error.cancellation_reasons]) from None
         raise _store_error(operation, code) from None
     except BotoCoreError as error:
         raise _store_error(operation, type(error).__name__) from None

@@ -58,19 +58,9 @@ class Registrations:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
-        registrations = self._tables.registrations
-
-        def write(transaction: TransactWrite) -> None:
-            transaction.save(
-                registrations(
-                    str(pass_id), device.value, registered_at=int(at), counted=COUNTED, wallet=_stored(wallet)
-                ),
-                condition=registrations.pass_id.does_not_exist(),
-            )
-            self._update_device(transaction, device, pass_id, push_token=push_token, at=at, wallet=wallet)
-
-        cancelled = self._tables.transact_write(write)
-        return not cancelled
+        return self._put(
+            device, pass_id, push_token=push_token, at=at, wallet=wallet, condition="attribute_not_exists(pass_id)"
+        )
 
     def refresh(
         self,
@@ -86,17 +76,7 @@ class Registrations:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
-        registrations = self._tables.registrations
-
-        def write(transaction: TransactWrite) -> None:
-            transaction.save(
-                registrations(
-                    str(pass_id), device.value, registered_at=int(at), counted=COUNTED, wallet=_stored(wallet)
-                )
-            )
-            self._update_device(transaction, device, pass_id, push_token=push_token, at=at, wallet=wallet)
-
-        self._tables.transact_write(write)
+        self._put(device, pass_id, push_token=push_token, at=at, wallet=wallet)
 
     def delete(self, device: DeviceLibraryIdentifier, pass_id: PassId, *, registered_at: int | None = None) -> bool:
         """Unregister the device from the pass; False, without a write, if it was not registered.
@@ -153,30 +133,43 @@ class Registrations:
             more="LastEvaluatedKey" in response,
         )
 
-    def _update_device(
+    def _put(
         self,
-        transaction: TransactWrite,
         device: DeviceLibraryIdentifier,
         pass_id: PassId,
         *,
         push_token: PushToken,
         at: float,
         wallet: Wallet,
-    ) -> None:
-        devices = self._tables.devices
-        stored = _stored(wallet)
-        transaction.update(
-            devices(device.value),
-            actions=[
-                devices.push_token.set(push_token.value),
-                devices.passes.add({str(pass_id)}),
-                devices.updated_at.set(int(at * 1000)),
-                devices.rejected_at.remove(),
-                devices.wallet.set(stored) if stored else devices.wallet.remove(),
-            ],
-        )
-
-
-def _stored(wallet: Wallet) -> str | None:
-    """Return the wallet as rows have it: none for Apple's, which nearly all are."""
-    return None if wallet is Wallet.APPLE else wallet.value
+        condition: str | None = None,
+    ) -> bool:
+        """Write a registration and update its device row; False, without a write, if the condition failed."""
+        stored: dict[str, object] = {} if wallet is Wallet.APPLE else {"wallet": {"S": wallet.value}}
+        row: dict[str, object] = {
+            "pass_id": {"S": str(pass_id)},
+            "device_library_identifier": {"S": device.value},
+            "registered_at": {"N": str(int(at))},
+            "counted": {"N": str(COUNTED)},
+            **stored,
+        }
+        put: dict[str, object] = {"TableName": self._tables.registrations.Meta.table_name, "Item": row}
+        if condition is not None:
+            put["ConditionExpression"] = condition
+        values: dict[str, object] = {
+            ":token": {"S": push_token.value},
+            ":at": {"N": str(int(at * 1000))},
+            ":passes": {"SS": [str(pass_id)]},
+        }
+        changes = "SET push_token = :token, updated_at = :at"
+        if stored:
+            changes += ", wallet = :wallet ADD passes :passes REMOVE rejected_at"
+            values[":wallet"] = stored["wallet"]
+        else:
+            changes += " ADD passes :passes REMOVE rejected_at, wallet"
+        update = {
+            "TableName": self._tables.devices.Meta.table_name,
+            "Key": {"device_library_identifier": {"S": device.value}},
+            "UpdateExpression": changes,
+            "ExpressionAttributeValues": values,
+        }
+        return self._tables.transact([{"Put": put}, {"Update": update}])

@@ -288,6 +288,7 @@ class Versions:
             deleted=bool(row.deleted),
             announced=int(row.announced or 0),
             last_record=row.last_record or "",
+            fanned_out=row.fan_out is not None,
         )
 
     def _deletion(self, *, deleted: bool) -> list[Action]:
@@ -328,6 +329,7 @@ def version_of(item: Mapping[str, object]) -> Version | None:
         deleted=bool(row.get("deleted")),
         announced=int(row.get("announced", 0)),
         last_record=str(row.get("last_record", "")),
+        fanned_out="fan_out" in row,
     )
 
 

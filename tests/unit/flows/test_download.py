@@ -9,15 +9,18 @@ from typing import cast
 import pytest
 from jsonschema import Draft202012Validator
 
+from chalicelib.aws.clocks import Clocks
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import AuthenticationToken, PassId
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
+from chalicelib.flows.recent_versions import RecentVersions
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.events import Event
+from chalicelib.updates.fan_outs import FanOutProgress
 from tests.schedules.memory import Memory
 
 KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))
@@ -33,10 +36,15 @@ class Service:
     def __init__(self) -> None:
         self.rows = Memory()
         self.failures: list[Exception] = []
+        self.seconds = 0.0
+        self.recent = RecentVersions(Clocks(clock=lambda: NOW + self.seconds, timer=lambda: self.seconds))
         self.publish: Callable[[Event], object] | None = None
 
     def has_item(self, **attributes: object) -> None:
         self.rows.items[PASS] = {"pass_id": str(PASS), "template": "t", **attributes}
+
+    def is_widely_held(self) -> None:
+        self.rows.fan_outs[PASS] = FanOutProgress(int(NOW), "", "", "", int(NOW), done=True)
 
     def is_stamped(self, at: float) -> None:
         self.rows.store().versions.stamp_at(PASS, now=int(at), changes=2, deleted=False)
@@ -45,7 +53,10 @@ class Service:
         builder = cast("PassBuilder", SimpleNamespace(build=self._build))
         failures = cast("FailedDownloads", SimpleNamespace(note=self._note))
         store = self.rows.store()
-        return Downloader(store, KEYS, builder, failures, window_seconds=25, publish=self.publish).download(
+        downloader = Downloader(
+            store, KEYS, builder, failures, window_seconds=25, recent=self.recent, publish=self.publish
+        )
+        return downloader.download(
             pass_id=PASS,
             authorization=f"ApplePass {token}",
             conditions=conditions or Conditions(),
@@ -130,6 +141,43 @@ def test_invalid_item_is_refused_and_noted_as_a_failure(service: Service) -> Non
 def test_personalized_pass_is_built_as_personalized(service: Service) -> None:
     service.rows.personalized.add(PASS)
     assert b" True " in (service.downloads().pkpass or b"")
+
+
+@pytest.mark.parametrize("token", [OWN_TOKEN, DERIVED_TOKEN])
+def test_widely_held_pass_is_sent_for_a_second_without_a_read(service: Service, token: str) -> None:
+    service.is_stamped(NOW - 100)
+    service.is_widely_held()
+    first = service.downloads(token)
+    service.has_item(fields={"gate": "B22"}, authentication_token=OWN_TOKEN)
+    service.seconds = 0.9
+    assert service.downloads(token) == first
+    service.seconds = 1.1
+    assert service.downloads(token).pkpass != first.pkpass
+
+
+def test_pass_on_few_devices_is_read_for_each_download(service: Service) -> None:
+    service.is_stamped(NOW - 100)
+    first = service.downloads()
+    service.has_item(fields={"gate": "B22"})
+    assert service.downloads().pkpass != first.pkpass
+
+
+def test_recent_version_never_answers_not_modified(service: Service) -> None:
+    service.is_stamped(NOW - 100)
+    service.is_widely_held()
+    first = service.downloads().validators
+    service.is_stamped(NOW - 50)
+    again = service.downloads(conditions=Conditions(if_modified_since=first.last_modified))
+    assert again.pkpass is not None
+    assert again.validators != first
+
+
+def test_recent_pass_is_not_sent_with_another_token(service: Service) -> None:
+    service.is_stamped(NOW - 100)
+    service.is_widely_held()
+    service.downloads()
+    with pytest.raises(UnauthorizedError):
+        service.downloads("x" * 32)
 
 
 def test_download_is_an_event_if_the_stage_wants_it(service: Service) -> None:

@@ -8,10 +8,13 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushTok
 from chalicelib.flows.stamp import stamp
 from chalicelib.updates.protocol import Refusal
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, RemoveRegistrations
+from chalicelib.updates.recent import CACHE_SECONDS
 from tests.support.push_side import KEYS, TYPE, Killed, PushSide
 
 MANY = 2300
 """More than the push function pushes to itself, and several pages of a fan-out."""
+FEW = 30
+"""More than the push function pushes to itself."""
 PASS = PassId(TYPE, "P")
 
 
@@ -40,6 +43,23 @@ def test_fan_out_ends_if_a_newer_change_replaces_it(side: PushSide) -> None:
     assert set(side.notified()) == names
     assert repeated(side) == 0
     assert side.messages == []
+
+
+def test_pushes_of_a_pass_that_was_on_many_devices_start_later_than_a_recent_version_is_kept(side: PushSide) -> None:
+    """Also if few of them are left: other environments may still answer from the version before."""
+    names = phones(side, FEW)
+    side.changes_pass("P")
+    side.works_off(seconds=CACHE_SECONDS)
+    assert side.notified() == []
+    side.works_off(seconds=3600)
+    for name in names - {"phone-0000"}:
+        side.store.registrations.delete(DeviceLibraryIdentifier(name), PASS)
+    before = len(side.notified())
+    side.changes_pass("P")
+    side.works_off(seconds=CACHE_SECONDS)
+    assert len(side.notified()) == before
+    side.works_off(seconds=60)
+    assert side.notified()[before:] == ["phone-0000"]
 
 
 def test_push_function_that_dies_after_queueing_repeats_only_its_own_pushes(side: PushSide) -> None:

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.aws.clocks import Clocks
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.flows.listing import Lister, Listing
+from chalicelib.flows.recent_versions import RecentVersions
+from chalicelib.updates.fan_outs import FanOutProgress
 from chalicelib.updates.protocol import Tag
 from tests.schedules.memory import Memory
 
@@ -27,9 +30,14 @@ def device_with(changes: dict[str, int]) -> Memory:
 
 
 def listed(
-    rows: Memory, tag: Tag | None, *, device: DeviceLibraryIdentifier | None = DEVICE, pass_type_identifier: str = TYPE
+    rows: Memory,
+    tag: Tag | None,
+    *,
+    device: DeviceLibraryIdentifier | None = DEVICE,
+    pass_type_identifier: str = TYPE,
+    recent: RecentVersions | None = None,
 ) -> Listing | None:
-    lister = Lister(rows.store(), window_seconds=WINDOW_SECONDS)
+    lister = Lister(rows.store(), window_seconds=WINDOW_SECONDS, recent=recent or RecentVersions())
     return lister.list_changed(device=device, pass_type_identifier=pass_type_identifier, tag=tag, now=float(NOW))
 
 
@@ -69,3 +77,30 @@ def test_unknown_device_has_no_passes(device: DeviceLibraryIdentifier | None) ->
 
 def test_passes_of_other_types_are_not_listed() -> None:
     assert listed(device_with({"a": NOW}), None, pass_type_identifier="pass.com.other") is None
+
+
+def test_widely_held_pass_is_listed_from_a_recent_version_without_its_rows() -> None:
+    rows = device_with({"a": NOW - 100, "b": NOW - 100})
+    wide = PassId(TYPE, "a")
+    rows.fan_outs[wide] = FanOutProgress(NOW, "", "", "", NOW, done=True)
+    seconds = [-0.5]
+    recent = RecentVersions(Clocks(clock=lambda: NOW + seconds[0], timer=lambda: seconds[0]))
+    listed(rows, Tag(NOW - 200), recent=recent)
+    del rows.registrations[wide], rows.versions[wide]
+    seconds[0] = 0.0
+    listing = listed(rows, Tag(NOW - 200), recent=recent)
+    assert listing is not None
+    assert listing.serial_numbers == ("a", "b")
+    assert listing.last_updated == Tag.at(NOW - 0.5, window_seconds=WINDOW_SECONDS)  # as old as what it rests on
+
+
+def test_recent_version_never_says_that_nothing_changed() -> None:
+    rows = device_with({"a": NOW - 100})
+    wide = PassId(TYPE, "a")
+    rows.fan_outs[wide] = FanOutProgress(NOW, "", "", "", NOW, done=True)
+    recent = RecentVersions(Clocks(clock=lambda: NOW, timer=lambda: 0.0))
+    assert listed(rows, Tag(NOW - 50), recent=recent) is None
+    rows.store().versions.stamp_at(wide, now=NOW - 10, changes=1, deleted=False)
+    listing = listed(rows, Tag(NOW - 50), recent=recent)
+    assert listing is not None
+    assert listing.serial_numbers == ("a",)

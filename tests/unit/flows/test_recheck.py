@@ -32,6 +32,7 @@ from chalicelib.updates.push_tasks import (
     RemoveRegistrations,
     encode,
 )
+from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 from tests.schedules.memory import Memory
 
 PASS = PassId("pass.com.example", "P")
@@ -148,6 +149,7 @@ def test_valid_pass_is_stamped_and_fanned_out(worker: Worker) -> None:
     assert worker.gets(worker.asks()) == []
     assert worker.rows.versions[PASS].modified_at == int(NOW)
     assert worker.sent == [FanOut(PASS, None, NOW, "change-1", int(NOW))]
+    assert worker.delays == [PUSH_DELAY_SECONDS]  # other environments may still answer from the version before
 
 
 def test_stamp_of_a_recheck_is_announced(worker: Worker) -> None:

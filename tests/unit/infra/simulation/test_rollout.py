@@ -12,6 +12,7 @@ from infra.simulation.limits import limits_of
 from infra.simulation.rollout import Rollout, simulate
 
 DEFAULT = aws(gateway_rate=3000, gateway_burst=500, devices_per_second=1000)
+LARGE = aws(gateway_rate=10_000, gateway_burst=5000, devices_per_second=5000)
 WARM = 5
 """Seconds after which execution environments are warm."""
 
@@ -62,13 +63,17 @@ def test_no_more_requests_are_served_than_the_limits_allow(rollout: Rollout, sta
 
 
 def test_limits_name_the_phones_per_second_of_each_part() -> None:
-    found = {limit.what: limit.phones_per_second for limit in limits_of(DEFAULT, passes=1)}
-    assert found == {
-        "gateway": 1500,
-        "Lambda, API": 9000,
-        "version row of a pass": 1500,
-        "item of a pass": 3000,
-    }
+    def found(constants: Constants) -> dict[str, float]:
+        return {limit.what: limit.phones_per_second for limit in limits_of(constants, passes=1)}
+
+    parts = {"gateway": 5000, "Lambda, API": 9000}
+    assert found(replace(LARGE, cache_seconds=0)) == {**parts, "version row of a pass": 1500, "item of a pass": 3000}
+    assert found(LARGE) == {**parts, "version row of a pass": 15_000, "item of a pass": 30_000}
+
+
+def test_recent_versions_do_not_help_a_rollout_of_many_passes() -> None:
+    result = simulate(Rollout(10_000, 100, paced=True), DEFAULT)
+    assert result.read == result.served
 
 
 def test_phones_take_longer_if_environments_start_cold() -> None:
