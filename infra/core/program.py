@@ -5,6 +5,7 @@ were given, so that the line can be copied.
 """
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,15 @@ def name() -> str:
     return MODULE if (called.parent.name, called.name) == ("infra", "__main__.py") else NAME
 
 
+def called() -> str:
+    """Return how a shell calls this program again: its name, or its path if the PATH does not lead to it."""
+    given = Path(sys.argv[0])
+    if name() == MODULE or given.name != NAME or given.parent == Path():
+        return name()
+    found = shutil.which(NAME)
+    return NAME if found is not None and Path(found).resolve() == given.resolve() else shlex.quote(sys.argv[0])
+
+
 def command(*arguments: str) -> str:
     """Return a command line of this program, quoted for a shell.
 
@@ -31,7 +41,7 @@ def command(*arguments: str) -> str:
             not quoted.
     """
     first, *rest = arguments
-    words = [name(), first]
+    words = [called(), first]
     if rest:
         words.append(shlex.join(rest))
     if options := _options.get():
@@ -41,7 +51,7 @@ def command(*arguments: str) -> str:
 
 def renamed(text: str) -> str:
     """Return a help text, which is written with `passwire`, with the name that this program was called by."""
-    return text.replace(f"Example: {NAME} ", f"Example: {name()} ").replace(f"$({NAME} ", f"$({name()} ")
+    return text.replace(f"Example: {NAME} ", f"Example: {called()} ").replace(f"$({NAME} ", f"$({called()} ")
 
 
 @contextmanager

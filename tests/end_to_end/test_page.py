@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import boto3
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
@@ -238,11 +239,39 @@ def is_harmless(page: Page) -> bool:
     return page.locator(selectors).count() == 0 and links.count() == 0 and page.evaluate("() => window.ran") is None
 
 
-@pytest.mark.parametrize("text", [*HOSTILE_TEXTS, "x" * 50_000], ids=lambda text: ascii(text)[1:21])
-def test_no_value_of_a_pass_becomes_a_part_of_the_page(story: Story, text: str) -> None:
+def test_what_any_device_reports_is_shown_as_text(page: Page, stack: LocalRun) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    log = f"{stack.api_url}/v1/log"
+    assert httpx.post(log, json={"logs": ["x" * 100_000]}).status_code == 413
+    assert httpx.post(log, json={"logs": [*HOSTILE_TEXTS, "x" * 4000]}).status_code == 200
+    lines = page.locator("#timeline li", has_text="received: ")
+    for text in (
+        "window.ran = 1",
+        "onmouseover=",
+        "{{ 7 * 7 }}",
+        "a\\x00b\\x1b[2J\\x07\\r\\nevent: run",
+        "\\u202e",
+        "(4,000 characters)",
+    ):
+        expect(lines.filter(has_text=text)).to_have_count(1)
+    assert is_harmless(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+    origin = page.url.partition("/?")[0]
+    assert [url for url in requests if not url.startswith((f"{origin}/", "data:"))] == []
+
+
+TEXT_FIELDS = ("gate", "origin", "destination", "passenger", "seat", "flight", "group", "status", "terms")
+HALF = len(HOSTILE_TEXTS) // 2
+
+
+@pytest.mark.parametrize("texts", [HOSTILE_TEXTS, HOSTILE_TEXTS[HALF:] + HOSTILE_TEXTS[:HALF], ["x" * 20_000] * 10])
+def test_no_value_of_a_pass_becomes_a_part_of_the_page(story: Story, texts: list[str]) -> None:
     """As value, label, link and change message, on the card, its back, the lock screen, the form and the timeline."""
-    value = {"value": text, "label": text, "attributedValue": f"<a href='javascript:window.ran=1'>{text}</a>"}
-    story.writes(gate=f"{text[:200]}B22", passenger=text, status=value, terms=text, flight=text)
+    fields: dict[str, object] = dict(zip(TEXT_FIELDS, texts, strict=False))
+    linked = f"<a href='javascript:window.ran=1'>{texts[0]}</a>"
+    fields["status"] = {"value": texts[0], "label": texts[-1], "attributedValue": linked}
+    story.writes(**fields)
     expect(story.phone.locator(".notification")).to_be_visible()
     story.press("Open the pass of this notification")
     expect(story.phone.locator(".front")).to_be_visible()

@@ -7,6 +7,7 @@ import json
 import secrets
 import socket
 import time
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -15,7 +16,9 @@ import pytest
 from infra.local.phone import InstalledPass, Phone
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
+from tests.support.eventually import eventually
 from tests.support.in_process import DOMAIN, Answer, InProcess
+from tests.support.leaks import Leaks, observe_stack
 
 DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
 REGISTRATION = DEVICE + "/{serial_number}"
@@ -130,6 +133,21 @@ def test_secret_in_a_message_of_a_device_is_not_in_the_logs_of_the_stack(
     phone.adds(issuer.issues(pipeline.writes(serial_number)).content)
     (held,) = phone.passes.values()
     phone.reports(held, f"Register task (for device {phone.device_library_identifier}, pass type p) encountered error")
+
+
+def test_secret_in_the_logs_of_the_stack_is_found(stack: LocalRun, stack_folder: Path) -> None:
+    """The search at the end of a run reads the logs of the deployed functions."""
+    planted, written = f"a1-{secrets.token_hex(10)}", f"b2-{secrets.token_hex(10)}"
+    httpx.post(f"{stack.api_url}/v1/log", json={"logs": [f"a message with {written}"]}, timeout=30).raise_for_status()
+
+    def found() -> list[str]:
+        leaks = Leaks()
+        for secret in (planted, written):
+            leaks.remember(secret, f"secret {secret}")
+        observe_stack(stack, stack_folder, leaks)
+        return leaks.found()
+
+    assert eventually(found, "the log line") == [f"secret {written} is written by function api"]
 
 
 def test_slow_body_reaches_no_function_and_blocks_no_other_request(

@@ -66,19 +66,21 @@ _of_run = Leaks()
 _test = "the start of the run"
 
 
-def observe_stack(stack: LocalRun, folder: Path) -> None:
+def observe_stack(stack: LocalRun, folder: Path, leaks: Leaks = _of_run) -> None:
     """Remember the secrets of a local run, and observe the logs of its functions.
 
     Args:
         stack: the local run.
         folder: its folder, with the private keys.
+        leaks: what to add them to.
     """
     for name, text in _function_logs(stack):
-        _of_run.observe(text, f"function {name}")
+        leaks.observe(text, f"function {name}")
     for kind, secret in _secrets_of(stack):
-        _of_run.remember(secret, kind)
+        leaks.remember(secret, kind)
     for path in (*folder.rglob("*.key.pem"), *folder.rglob("*.p8")):
-        _remember_key(path.read_text(), f"private key {path.name}")
+        for line in _key_lines(path.read_text()):
+            leaks.remember(line, f"private key {path.name}")
 
 
 def _function_logs(stack: LocalRun) -> Iterator[tuple[str, str]]:
@@ -99,10 +101,8 @@ def _secrets_of(stack: LocalRun) -> Iterator[tuple[str, str]]:
         for secret in page["SecretList"]:
             text = client.get_secret_value(SecretId=secret["ARN"]).get("SecretString", "")
             for name, pem in re.findall(r'"(private_key|key)": ?"([^"]+)"', text):
-                if name == "private_key":
-                    _remember_key(pem.replace("\\n", "\n"), f"private key of {secret['Name']}")
-                else:
-                    yield f"key of {secret['Name']}", pem
+                lines = _key_lines(pem.replace("\\n", "\n")) if name == "private_key" else [pem]
+                yield from ((f"{name} of {secret['Name']}", line) for line in lines)
     for table, attributes in {
         "devices": ("device_library_identifier", "push_token"),
         "registrations": ("device_library_identifier",),
@@ -114,10 +114,9 @@ def _secrets_of(stack: LocalRun) -> Iterator[tuple[str, str]]:
                     yield attribute, item.get(attribute, {}).get("S", "")
 
 
-def _remember_key(pem: str, kind: str) -> None:
-    """Remember the lines of a key but the first one, which begins alike for all keys of a kind."""
-    for line in pem.splitlines()[2:-1]:
-        _of_run.remember(line, kind)
+def _key_lines(pem: str) -> list[str]:
+    """Return the lines of a key but the first one, which begins alike for all keys of a kind."""
+    return pem.splitlines()[2:-1]
 
 
 def _after(owner: Any, name: str, do: Callable[..., None]) -> None:  # noqa: ANN401 - any class

@@ -1,5 +1,6 @@
 """`make up` and `make demo`, as a person at a terminal uses them."""
 
+import json
 import os
 import re
 import signal
@@ -19,8 +20,8 @@ import pytest
 
 from chalicelib.core.identifiers import PassId
 from infra.local.demo import run_demo
-from infra.local.phone import Phone
-from infra.local.processes import PROJECT
+from infra.local.phone import PKPASS, SAFARI, Phone
+from infra.local.processes import PROJECT, free_port
 from infra.local.run import LocalRun, local_run
 from infra.operate.passes.links import Links
 from infra.stage.stage import Stage
@@ -146,6 +147,43 @@ def test_environment_of_the_run_configures_other_programs(up: Up) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    described = subprocess.run(
+        [*COMMAND, "env", "local", "--json", "--folder", str(up.folder)],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    serves_the_api_by_chalice_local({**environment, **json.loads(described)})
+
+
+def serves_the_api_by_chalice_local(environment: dict[str, str]) -> None:
+    """`chalice local` serves the API of the checkout with the data of the run."""
+    port = free_port()
+    chalice = Path(sys.executable).with_name("chalice")
+    serving = subprocess.Popen([chalice, "local", "--port", str(port), "--no-autoreload"], cwd=PROJECT, env=environment)
+    try:
+        pass_id = "pass.com.acme.boarding/7K2M9Q"  # of the example
+        url = f"http://127.0.0.1:{port}"
+
+        def is_serving() -> bool:
+            try:
+                return httpx.post(f"{url}/v1/log", json={"logs": ["by chalice local"]}).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        eventually(is_serving, "the answer of chalice local")
+        assert httpx.get(f"{url}/v1/passes/{pass_id}").status_code == 401
+        make_link = [*COMMAND, "pass", "link", pass_id, "--stage", "local"]
+        link = subprocess.run(
+            make_link, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        opened = httpx.get(f"{url}/p/{link.strip().rpartition('/')[2]}", headers={"User-Agent": SAFARI})
+        assert (opened.status_code, opened.headers["Content-Type"]) == (200, PKPASS)
+    finally:
+        serving.terminate()
+        serving.wait(30)
 
 
 def test_killed_run_ends_all_processes(up: Up) -> None:

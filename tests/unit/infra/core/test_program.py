@@ -1,6 +1,7 @@
 """Tests of the program's name in messages."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,6 @@ from infra.core import program
 @pytest.mark.parametrize(
     ("called", "name"),
     [
-        ("/usr/local/bin/passwire", "passwire"),
         ("passwire", "passwire"),
         ("/checkout/infra/__main__.py", "python -m infra"),
         ("/site-packages/pytest/__main__.py", "passwire"),
@@ -40,3 +40,16 @@ def test_global_options_are_repeated_in_the_command_to_run() -> None:
 @given(st.lists(st.text(min_size=1)))
 def test_a_shell_reads_the_arguments_as_they_were(arguments: list[str]) -> None:
     assert shlex.split(program.command("pass show", *arguments)) == ["passwire", "pass", "show", *arguments]
+
+
+def test_program_that_is_not_on_the_path_is_named_by_its_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program_file = tmp_path / ".venv" / "bin" / "passwire"
+    program_file.parent.mkdir(parents=True)
+    program_file.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [".venv/bin/passwire"])
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert program.command("doctor", "--stage", "dev") == ".venv/bin/passwire doctor --stage dev"
+    assert program.name() == "passwire"  # by which shells complete it
+    monkeypatch.setenv("PATH", f"/usr/bin:{program_file.parent}")
+    assert program.command("doctor", "--stage", "dev") == "passwire doctor --stage dev"
