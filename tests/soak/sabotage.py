@@ -56,7 +56,8 @@ DEFECTS: Mapping[str, Defect] = {
                 change,
                 "        version = stamp(\n",
                 "        if not deleted and not change.first_issue:\n"
-                "            early = Target(set(self._find_devices(change, modified_at=0)), change.written_at)\n"
+                "            page = self.store.registrations.page(change.pass_id, after=None, limit=100)\n"
+                "            early = Target(set(page.devices), change.written_at)\n"
                 "            kind, until = change.pass_id.pass_type_identifier, time.monotonic() + 5\n"
                 "            self._send_pushes(kind, early, deadline=until)\n"
                 "            time.sleep(3)\n"
@@ -64,7 +65,7 @@ DEFECTS: Mapping[str, Defect] = {
             ),
             Edit(
                 change,
-                "            return self._find_devices(change, modified_at=version.announced)\n",
+                "            return self._find_devices(change, version)\n",
                 "            pass\n",
             ),
         )

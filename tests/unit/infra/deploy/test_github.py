@@ -26,7 +26,7 @@ PIPELINE = Pipeline(
     targets=[Target("dev", "1" * 12), Target("staging", "2" * 12), Target("prod", "3" * 12)],
 )
 ARGUMENTS = ("--repository", "acme/passes", "--stage", "dev=111122223333", "--region", "eu-central-1")
-READ_ONLY = re.compile(r"\w+:(Get|List|Describe|Query|Scan)")
+READ_ONLY = re.compile(r"\w+:(Get|BatchGet|List|Describe|Query|Scan)")
 
 
 @pytest.fixture(scope="module")
