@@ -122,6 +122,9 @@ class _Run:
         load.faulty = lambda: bool(self._active) or time.monotonic() < self._faulty_until
 
     async def play(self, still_seconds: float) -> Report:
+        await asyncio.to_thread(
+            self._stage.wrong_counts
+        )  # what ran before on this stage may have written registrations
         await self._load.prepare()
         self._say(f"plan {self._plan.digest}: {len(self._plan.steps)} steps, {len(self._plan.faults)} faults")
         await asyncio.gather(self._switch(), self._play_load())
@@ -136,6 +139,8 @@ class _Run:
         problems = list(self._load.problems)
         if queues["stream_failure"]:
             problems.append(f"{queues['stream_failure']} batches of the stream were given up")
+        if wrong := await asyncio.to_thread(self._stage.wrong_counts):
+            problems.append(f"{wrong} counts of holders differed from the registrations")
         return Report(
             plan=self._plan,
             load=self._load.done,

@@ -12,6 +12,7 @@ from chalicelib.core.secret_forms import SecretNames, authentication_keys_conten
 from infra.local.authority import Authority
 from infra.local.certificates import keep_development_chain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun
+from infra.operate.events import correct_counts
 from infra.operate.pushes import Pushes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.touch import touch, untouched
@@ -21,6 +22,8 @@ from infra.stage.stage import Stage
 from tests.soak.ledger import Write, gate_of
 
 TEMPLATE = "soak"
+COUNTED_SECONDS = 20.0
+"""A count that is still different after this time is wrong; the stream of the registrations has been read by then."""
 PACKAGED = Path(__file__).parents[2] / "chalicelib" / "templates" / "boarding.pass"
 
 
@@ -133,6 +136,10 @@ class SoakedStage:
         """Count the messages of the queues by role."""
         queues = Pushes(self.stage).queues()
         return {role: state.waiting + state.in_flight + state.delayed for role, state in queues.items()}
+
+    def wrong_counts(self) -> int:
+        """Compare the counts of holders with a full scan of the registrations; returns how many were wrong."""
+        return correct_counts(self.stage, settle_seconds=COUNTED_SECONDS)
 
     def cleans_up(self, passes: list[PassId]) -> None:
         """Delete the soak's items and template, and restore the secrets."""
