@@ -21,24 +21,24 @@ VALID = Valid(device=DEVICE, pass_id=PASS, token=TOKEN, link=LINK)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> MemoryApp:
+def memory_app(tmp_path_factory: pytest.TempPathFactory) -> MemoryApp:
     folder: Path = tmp_path_factory.mktemp("memory")
     return MemoryApp(folder)
 
 
-def test_routes_are_those_of_the_app(service: MemoryApp) -> None:
+def test_routes_are_those_of_the_app(memory_app: MemoryApp) -> None:
     described = {
         (path, name.upper()) for path, item in DESCRIPTION["paths"].items() for name in item if name in METHODS
     }
-    routes = {(path, method) for path, methods in service.app.app.routes.items() for method in methods}
+    routes = {(path, method) for path, methods in memory_app.app.app.routes.items() for method in methods}
     assert described == routes
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: str(mode.value))
-def test_every_answer_is_described(service: MemoryApp, label: str, mode: schemathesis.GenerationMode) -> None:
-    wsgi = WsgiApp(service)
-    service.starts_over()
+def test_every_answer_is_described(memory_app: MemoryApp, label: str, mode: schemathesis.GenerationMode) -> None:
+    wsgi = WsgiApp(memory_app)
+    memory_app.starts_over()
 
     @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(OPERATIONS[label].as_strategy(generation_mode=mode), st.sets(st.sampled_from(sorted(VALID.names))))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
 from chalicelib.apns.client import Pace
 from chalicelib.apns.outcomes import Outcome, Push
@@ -67,6 +68,19 @@ class MemorySecrets(Secrets):
         return self._secret
 
 
+def _import_app() -> Any:  # noqa: ANN401 - a module
+    """Import the app with `SETTINGS`; leaves the environment and an app that was imported before as they were."""
+    before = sys.modules.pop("app", None)
+    try:
+        with patch.dict(os.environ, SETTINGS):
+            app = importlib.import_module("app")
+            assert app.services.settings.stage == SETTINGS["PASSWIRE_STAGE"]  # they are read at their first use
+    finally:
+        if before is not None:
+            sys.modules["app"] = before
+    return app
+
+
 class MemoryApp:
     """One execution environment, in which `PASS` exists.
 
@@ -78,9 +92,7 @@ class MemoryApp:
         chain = make_development_chain(
             folder, pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
         )
-        os.environ.update(SETTINGS)
-        sys.modules.pop("app", None)
-        self.app: Any = importlib.import_module("app")
+        self.app = _import_app()
         self.rows = Memory()
         self.pushed: list[Push] = []
         self.tasks: list[object] = []

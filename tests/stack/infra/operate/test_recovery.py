@@ -129,7 +129,8 @@ class DeletedTable:
         )
         stream = self._client.describe_table(TableName=self._name)["Table"]["LatestStreamArn"]
         lambdas = boto3.client("lambda")
-        (old,) = lambdas.list_event_source_mappings(FunctionName=self._function)["EventSourceMappings"]
+        mappings = lambdas.list_event_source_mappings(FunctionName=self._function)["EventSourceMappings"]
+        (old,) = (mapping for mapping in mappings if f":table/{self._name}/" in mapping["EventSourceArn"])
         lambdas.create_event_source_mapping(
             FunctionName=self._function,
             EventSourceArn=stream,
