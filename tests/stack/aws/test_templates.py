@@ -3,6 +3,7 @@
 import io
 import secrets
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -50,9 +51,11 @@ def templates(stack: LocalRun, clock: Clock) -> Templates:
 
 
 @pytest.fixture
-def name() -> str:
-    """One that no other test has."""
-    return f"t-{secrets.token_hex(4)}"
+def name(bucket: TemplatesBucket) -> Iterator[str]:
+    """One that no other test has; its template is deleted, because a restore of a whole stage reads every template."""
+    made = f"t-{secrets.token_hex(4)}"
+    yield made
+    bucket.delete(made)
 
 
 def push(bucket: TemplatesBucket, name: str, files: dict[str, bytes]) -> str:
@@ -231,11 +234,8 @@ def test_damaged_template_is_refused_with_a_remedy(
     revision = push(bucket, name, FIRST)
     key = templates_module.revision_key(name, revision)
     boto3.client("s3").put_object(Bucket=stack.templates_bucket, Key=key, Body=packed_wrongly()[wrong])
-    try:
-        with pytest.raises(TemplateError):
-            templates.get(name)
-    finally:  # a restore of a whole stage reads every template
-        bucket.delete(name)
+    with pytest.raises(TemplateError):
+        templates.get(name)
 
 
 def test_max_age_0_reads_a_new_revision_at_once(bucket: TemplatesBucket, templates: Templates, name: str) -> None:
