@@ -155,7 +155,7 @@ def test_arrivals_are_listed_per_device(apns: ApnsForTests) -> None:
 def test_deliveries_are_listed_from_a_number_on(apns: ApnsForTests) -> None:
     one, refused, other = pushes(3)
     client = apns.client()
-    httpx.put(f"{apns.control_url}/tokens/{refused.push_token.value}", json={"status": 410, "reason": "Unregistered"})
+    apns.answers(refused, status=410, reason="Unregistered")
     before = httpx.get(apns.control_url + "/deliveries").json()["next"]
     send(client, [one, refused])
     page = httpx.get(apns.control_url + "/deliveries", params={"after": before}).json()
