@@ -84,8 +84,10 @@ def test_lost_versions_are_made_again(
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: len(apns.pushes_to(phone)) == 1, "the push")
     versions = boto3.resource("dynamodb").Table(local.tables["versions"])
+    lost = versions.get_item(Key={"pass_id": str(pass_id)}, ConsistentRead=True)["Item"]["modified_at"]
     for row in versions.scan(ConsistentRead=True)["Items"]:
         versions.delete_item(Key={"pass_id": row["pass_id"]})
+    eventually(lambda: time.time() >= int(lost) + 1, "a later second than that of the lost version")
     assert phone.asks_what_changed(pass_id.pass_type_identifier) == []
 
     done = infra("push", "send", "--lost-versions", "--yes", "--json")
