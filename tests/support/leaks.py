@@ -10,6 +10,7 @@ Texts are compared by words of at least `MIN_LENGTH` characters. A word counts a
 `MIN_LENGTH` characters are equal, so that a secret that was cut off is found, too.
 """
 
+import os
 import re
 import subprocess
 from base64 import b64encode
@@ -78,9 +79,15 @@ def observe_stack(stack: LocalRun, folder: Path, leaks: Leaks = _of_run) -> None
         leaks.observe(text, f"function {name}")
     for kind, secret in _secrets_of(stack):
         leaks.remember(secret, kind)
-    for path in (*folder.rglob("*.key.pem"), *folder.rglob("*.p8")):
+    for path in _private_keys(folder):
         for line in _key_lines(path.read_text()):
             leaks.remember(line, f"private key {path.name}")
+
+
+def _private_keys(folder: Path) -> Iterator[Path]:
+    """Yield the files of private keys. Unlike `Path.rglob`, `os.walk` ignores folders that the embedded AWS deletes."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names if name.endswith((".key.pem", ".p8")))
 
 
 def _function_logs(stack: LocalRun) -> Iterator[tuple[str, str]]:
