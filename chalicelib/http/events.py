@@ -4,8 +4,8 @@ A record that cannot be parsed becomes an invalid value that says why, so that i
 its batch. Imports are local because each function receives only one kind of event.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib.core.errors import loggable, shorten
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chalicelib.updates.messages import InvalidMessage, QueueMessage
     from chalicelib.updates.pass_events import VersionImage, VersionRecord
 
+R = TypeVar("R")
 Event = Mapping[str, Any]
 """An event of Lambda as a dictionary with `Records`."""
 EMPTY_BODY = "(empty)"
@@ -39,26 +40,22 @@ def stream_records(event: Event) -> "list[StreamRecord | InvalidRecord]":
 
 def registration_records(event: Event) -> "list[RegistrationRecord | UnreadableRecord]":
     """Parse an event of the registrations table's stream, in its order."""
-    from chalicelib.updates.events import UnreadableRecord
-
-    records: list[RegistrationRecord | UnreadableRecord] = []
-    for record in event["Records"]:
-        try:
-            records.append(_registration_record(record["dynamodb"]))
-        except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
-            sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
-            records.append(UnreadableRecord(sequence_number, shorten(type(error).__name__)))
-    return records
+    return _readable_or_not(event, _registration_record)
 
 
 def version_records(event: Event) -> "list[VersionRecord | UnreadableRecord]":
     """Parse an event of the versions table's stream, in its order."""
+    return _readable_or_not(event, _version_record)
+
+
+def _readable_or_not(event: Event, parse: Callable[[Any], R]) -> "list[R | UnreadableRecord]":
+    """Parse each record of a stream; one that raises becomes an `UnreadableRecord`."""
     from chalicelib.updates.events import UnreadableRecord
 
-    records: list[VersionRecord | UnreadableRecord] = []
+    records: list[R | UnreadableRecord] = []
     for record in event["Records"]:
         try:
-            records.append(_version_record(record["dynamodb"]))
+            records.append(parse(record["dynamodb"]))
         except Exception as error:  # noqa: BLE001 - a record can raise anything; the others must still be handled
             sequence_number = str(_at(record, "dynamodb", "SequenceNumber") or "")
             records.append(UnreadableRecord(sequence_number, shorten(type(error).__name__)))

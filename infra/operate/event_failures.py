@@ -3,14 +3,15 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.aws.event_bus import ENTRIES_PER_REQUEST, EventBus
+from chalicelib.aws.event_bus import EventBus
 from chalicelib.core.errors import PasswireError
 from chalicelib.updates.events import Event
+from infra.operate.pushes import received
 from infra.operate.stream_batches import StreamBatchError, process_batch
 from infra.stage import aws
 from infra.stage.stage import Stage
@@ -59,7 +60,7 @@ def redrive_events(stage: Stage, *, on_progress: Callable[[int], object]) -> Red
     bus = EventBus(stage.output("EventBusName"), client=aws.client("events"))
     events = batches = 0
     kept: Counter[str] = Counter()
-    for messages in list(_received(sqs, url)):
+    for messages in list(received(sqs, url, hidden_seconds=HIDDEN_SECONDS)):
         settled: list[Mapping[str, Any]] = []
         parsed = [(message, _event(message["Body"])) for message in messages]
         waiting = [(message, event) for message, event in parsed if event is not None]
@@ -125,23 +126,6 @@ def replay_events(stage: Stage, *, since: float, until: float, rules: Sequence[s
         reason = found.get("StateReason", "no reason is given")
         raise ReplayError(f"replay {name} is {found['State'].lower()}: {reason}; run the command again")
     return name
-
-
-def _received(sqs: Any, url: str) -> Iterator[list[dict[str, Any]]]:  # noqa: ANN401 - boto3
-    """Yield each message once, in batches of one PutEvents request."""
-    seen: set[str] = set()
-    while True:
-        messages = sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=ENTRIES_PER_REQUEST,
-            VisibilityTimeout=HIDDEN_SECONDS,
-            WaitTimeSeconds=1,  # long polling queries all servers of SQS
-        ).get("Messages", [])
-        new = [message for message in messages if message["MessageId"] not in seen]
-        if not new:
-            return
-        seen.update(message["MessageId"] for message in new)
-        yield new
 
 
 def _event(body: str) -> Event | None:

@@ -48,6 +48,32 @@ FIRST_REVISION = 1
 """Revision of a pass as it was first issued."""
 
 
+def received(sqs: Any, url: str, *, hidden_seconds: int) -> Iterator[list[dict[str, Any]]]:  # noqa: ANN401 - boto3
+    """Yield each message of a queue once, in the batches that SQS returns, and hide it from others for a time.
+
+    Args:
+        sqs: boto3's client.
+        url: of the queue.
+        hidden_seconds: for how long.
+
+    Raises:
+        ClientError, BotoCoreError: AWS refused, or could not be reached.
+    """
+    seen: set[str] = set()
+    while True:
+        messages = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=RECEIVED_AT_ONCE,
+            VisibilityTimeout=hidden_seconds,
+            WaitTimeSeconds=1,  # long polling queries all servers of SQS
+        ).get("Messages", [])
+        new = [message for message in messages if message["MessageId"] not in seen]
+        if not new:
+            return
+        seen.update(message["MessageId"] for message in new)
+        yield new
+
+
 class PushesError(PasswireError):
     """An operation on pushes failed; the message says why."""
 
@@ -447,19 +473,8 @@ class Pushes:
 
     def _received(self, role: str, *, hidden_seconds: int = LOOK_SECONDS) -> Iterator[dict[str, Any]]:
         """Yield each message of a queue once, and hide it from others for a time."""
-        seen: set[str] = set()
-        while True:
-            messages = self._sqs.receive_message(
-                QueueUrl=self._stage.queues[role],
-                MaxNumberOfMessages=RECEIVED_AT_ONCE,
-                VisibilityTimeout=hidden_seconds,
-                WaitTimeSeconds=1,  # long polling queries all servers of SQS
-            ).get("Messages", [])
-            new = [message for message in messages if message["MessageId"] not in seen]
-            if not new:
-                return
-            seen.update(message["MessageId"] for message in new)
-            yield from new
+        for messages in received(self._sqs, self._stage.queues[role], hidden_seconds=hidden_seconds):
+            yield from messages
 
     def _make_visible(self, role: str, message: Mapping[str, Any]) -> None:
         self._sqs.change_message_visibility(
