@@ -7,6 +7,7 @@ once, with the same id.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chalicelib.aws.tables import Store
 from chalicelib.aws.tables.counts import PASSES_PER_REQUEST, REMOVALS_PER_REQUEST
@@ -34,6 +35,7 @@ MEASURE_SECONDS = 60
 NO_TEMPLATE = "unknown"
 """Template in metrics of a pass whose item was deleted before it was counted."""
 
+R = TypeVar("R")
 _Records = dict[PassId, list[RegistrationRecord]]
 
 
@@ -68,7 +70,7 @@ class EventPublisher:
             else:
                 valid.append(record)
         failed: list[str] = []
-        for group in _groups(by_pass(valid)):
+        for group in in_groups(by_pass(valid), size=PASSES_PER_REQUEST):
             try:
                 self._handle_group(group)
             except TransientError as error:
@@ -123,8 +125,8 @@ class EventPublisher:
             self.metrics.gauge("Holders", holders, pass_type=kind, template=template or NO_TEMPLATE)
 
 
-def _groups(records: _Records) -> Iterator[_Records]:
-    """Split the passes into groups that one transaction can count."""
+def in_groups(records: Mapping[PassId, R], *, size: int) -> Iterator[dict[PassId, R]]:
+    """Split passes with their records into groups that one transaction can count, of at most `size` passes."""
     pass_ids = list(records)
-    for start in range(0, len(pass_ids), PASSES_PER_REQUEST):
-        yield {pass_id: records[pass_id] for pass_id in pass_ids[start : start + PASSES_PER_REQUEST]}
+    for start in range(0, len(pass_ids), size):
+        yield {pass_id: records[pass_id] for pass_id in pass_ids[start : start + size]}

@@ -12,7 +12,7 @@ from chalicelib.aws.tables.counts import UPDATED_PASSES_PER_REQUEST
 from chalicelib.core.errors import TransientError
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.deliver_events import EventDelivery
-from chalicelib.flows.publish_events import MAX_ATTEMPTS, NO_TEMPLATE
+from chalicelib.flows.publish_events import MAX_ATTEMPTS, NO_TEMPLATE, in_groups
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.events import Event, UnreadableRecord
@@ -55,7 +55,7 @@ class PassEventPublisher:
         except TransientError as error:
             log.event("events_not_published", passes=[], error=str(error))
             failed += [record.sequence_number for record in notes]
-        for group in _groups(by_pass):
+        for group in in_groups(by_pass, size=UPDATED_PASSES_PER_REQUEST):
             try:
                 self._handle_group(group)
             except TransientError as error:
@@ -96,10 +96,3 @@ def _readable(records: Sequence[VersionRecord | UnreadableRecord]) -> Iterator[V
             log.event("version_record_unread", sequence_number=record.sequence_number, error=record.error)
         else:
             yield record
-
-
-def _groups(records: _Records) -> Iterator[_Records]:
-    """Split the passes into groups that one transaction can count."""
-    pass_ids = list(records)
-    for start in range(0, len(pass_ids), UPDATED_PASSES_PER_REQUEST):
-        yield {pass_id: records[pass_id] for pass_id in pass_ids[start : start + UPDATED_PASSES_PER_REQUEST]}
