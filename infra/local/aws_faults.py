@@ -4,8 +4,10 @@ Like `strict/`, this runs inside ministack's process, on its Python, and imports
 `PUT /_passwire/faults` sets faults, `GET` returns them and how often each happened, `DELETE` ends all of them. Only
 requests of functions fail: what a test or a pipeline sends itself is carried out.
 
-One rule is always applied, which ministack does not have: a stream batch whose function names a failed record is
-delivered again from that record on (Lambda guide, ReportBatchItemFailures).
+Two rules are always applied, which ministack does not have. A stream batch whose function names a failed record is
+delivered again from that record on (Lambda guide, ReportBatchItemFailures). An execution environment that ends while it
+starts ends alone: ministack would end all others of the function, also those that are starting, each of which would do
+the same. On a busy machine, a function with many callers would never start again.
 """
 
 import asyncio
@@ -210,7 +212,11 @@ class FaultyAws:
 
         def invoke_faulty(worker: Module, *arguments: object, **options: object) -> Json:
             self._disturb(worker)
-            result: Json = invoke(worker, *arguments, **options)
+            try:
+                result: Json = invoke(worker, *arguments, **options)
+            except Exception as error:  # noqa: BLE001 - any would have ministack end all environments of the function
+                worker.kill()
+                return {"status": "error", "error": f"{type(error).__name__}: {error}", "cold_start": True, "log": ""}
             return result
 
         def dispatch_faulty(func: Json, config: Json, event: Module, *arguments: object) -> Json:

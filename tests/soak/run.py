@@ -323,9 +323,10 @@ class Run:
         return explained, lost
 
     async def _refresh(self, holding: Holding) -> None:
-        held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
-        with contextlib.suppress(GaveUpError):
-            await self._population.download(holding.phone, held)
+        """Have a phone download a pass; it has none of one whose first download was cancelled."""
+        if held := holding.phone.passes.get(PASS_TYPE_IDENTIFIER, {}).get(holding.pass_id.serial_number):
+            with contextlib.suppress(GaveUpError):
+                await self._population.download(holding.phone, held)
 
     def _described(self, holding: Holding) -> str:
         newest = self._ledger.expects(holding.pass_id)

@@ -6,6 +6,7 @@ import json
 import secrets
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ def handler(event, context):
     with open(os.environ["RECORDED"], "a") as recorded:
         recorded.writelines(record["body"] + "\\n" for record in event["Records"])
     time.sleep(2.5)
+"""
+
+FRAGILE = """
+import os, time
+if os.path.exists(os.environ["RECORDED"] + ".fails"):
+    os._exit(1)
+def handler(event, context):
+    open(os.environ["RECORDED"], "a").write("begun")
+    time.sleep(2)
+    return "done"
 """
 
 
@@ -157,6 +168,31 @@ def test_message_stays_hidden_while_a_function_processes_it(aws: FaultyAws, slow
         sqs.send_message(QueueUrl=url, MessageBody="once")
         eventually(lambda: not left(), "the end of the message")
     assert recorded.read_text() == "once\n"
+
+
+@pytest.fixture
+def fragile(stack: LocalRun, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A function that takes two seconds, and the file that it writes; beside `recorded.fails` it does not start."""
+    assert stack
+    name, path = f"fragile-{secrets.token_hex(4)}", tmp_path / "recorded"
+    create_function(name, FRAGILE, path)
+    yield name, path
+    boto3.client("lambda").delete_function(FunctionName=name)
+
+
+def test_environment_that_does_not_start_ends_alone(fragile: tuple[str, Path]) -> None:
+    name, path = fragile
+
+    def called() -> dict[str, Any]:
+        answer: dict[str, Any] = boto3.client("lambda").invoke(FunctionName=name)
+        return {"error": answer.get("FunctionError"), "result": json.loads(answer["Payload"].read())}
+
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(called)
+        eventually(path.exists, "the first invocation")
+        path.with_name("recorded.fails").touch()
+        assert called()["error"]
+        assert running.result() == {"error": None, "result": "done"}
 
 
 def test_requests_of_functions_fail_and_those_of_others_do_not(
