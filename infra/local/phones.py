@@ -39,7 +39,7 @@ SIGNATURE_EVERY = 50
 
 
 @dataclass(slots=True)
-class HeldPass:
+class PhonePass:
     """A pass on a phone.
 
     Args:
@@ -67,7 +67,7 @@ class HeadlessPhone:
         gave_up_at: when it gave up a call of its last update, epoch seconds; 0 if it did not.
     """
 
-    passes: dict[str, dict[str, HeldPass]]
+    passes: dict[str, dict[str, PhonePass]]
     push_token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     device_library_identifier: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     tags: dict[str, str] = field(default_factory=dict)
@@ -84,12 +84,12 @@ class HeadlessPhone:
         return phone
 
     def adds(self, pass_id: PassId, authentication_token: str) -> None:
-        held = HeldPass(pass_id, authentication_token)
+        held = PhonePass(pass_id, authentication_token)
         self.passes.setdefault(pass_id.pass_type_identifier, {})[pass_id.serial_number] = held
 
 
 @dataclass(slots=True)
-class Counts:
+class PhoneCounts:
     """Counts of all phones.
 
     Args:
@@ -164,7 +164,7 @@ class Phones:
         retries: Retries,
         on_push: Callable[[HeadlessPhone], object] = lambda _: None,
     ) -> None:
-        self.counts = Counts()
+        self.counts = PhoneCounts()
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http
@@ -226,7 +226,7 @@ class Phones:
         """
         turns = asyncio.Semaphore(at_once)
 
-        async def register_one(phone: HeadlessPhone, held: HeldPass) -> None:
+        async def register_one(phone: HeadlessPhone, held: PhonePass) -> None:
             async with turns:
                 await self.register_pass(phone, held)
 
@@ -236,7 +236,7 @@ class Phones:
                     for held in passes.values():
                         group.create_task(register_one(phone, held))
 
-    async def register_pass(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def register_pass(self, phone: HeadlessPhone, held: PhonePass) -> None:
         """Register one pass of a phone, which becomes part of the population.
 
         Raises:
@@ -246,7 +246,7 @@ class Phones:
         body = {"pushToken": phone.push_token}
         await self._call("POST", self._registration(phone, held.pass_id), headers=_authorization(held), json=body)
 
-    async def unregister(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def unregister(self, phone: HeadlessPhone, held: PhonePass) -> None:
         """Delete the registration of a pass that a phone has removed.
 
         Raises:
@@ -254,7 +254,7 @@ class Phones:
         """
         await self._call("DELETE", self._registration(phone, held.pass_id), headers=_authorization(held))
 
-    async def download(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def download(self, phone: HeadlessPhone, held: PhonePass) -> None:
         """Download a pass, as a person does who adds it or pulls its back down.
 
         Raises:
@@ -336,7 +336,7 @@ class Phones:
         phone.tags[pass_type_identifier] = str(page["lastUpdated"])
         return [str(serial_number) for serial_number in page["serialNumbers"]]
 
-    async def _download(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def _download(self, phone: HeadlessPhone, held: PhonePass) -> None:
         validator = {} if held.last_modified is None else {"If-Modified-Since": held.last_modified}
         pass_id = held.pass_id
         path = f"/v1/passes/{_quoted(pass_id.pass_type_identifier)}/{_quoted(pass_id.serial_number)}"
@@ -403,5 +403,5 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def _authorization(held: HeldPass) -> dict[str, str]:
+def _authorization(held: PhonePass) -> dict[str, str]:
     return {"Authorization": f"ApplePass {held.authentication_token}"}

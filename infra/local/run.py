@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from infra.deploy.change_sets import Unattended
+from infra.deploy.changes import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.gateway_logs import ensure_gateway_may_log
 from infra.local.apns import ApnsStandIn

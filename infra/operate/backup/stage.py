@@ -22,7 +22,7 @@ from chalicelib.updates.events import NOTE
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
 from infra.operate.backup import file
 from infra.operate.backup.file import KINDS, Contents
-from infra.operate.passes.registrations import Registrations
+from infra.operate.passes.registrations import RegistrationCounter
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage import aws
 from infra.stage.aws import retry_conflicts
@@ -146,7 +146,7 @@ class BackedUpStage:
                     devices.add(device)
             on_progress("registrations", len(items))
         changed = len(different) - new
-        registered = Registrations(self._stage).devices(different)
+        registered = RegistrationCounter(self._stage).devices(different)
         return RestorePlan(new, changed, unchanged, lost, registered + len(devices))
 
     def _stored(
@@ -304,7 +304,7 @@ class BackedUpStage:
         try:
             self._dynamodb.update_item(**request)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if aws.error_code(error) != aws.CONDITION_FAILED:
                 raise
             return False
         return True

@@ -69,7 +69,7 @@ class CellError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class _Unstorable:
     """A number in a JSON text that DynamoDB cannot store, until its path is known."""
 
     problem: str
@@ -204,25 +204,25 @@ def _read(text: str, convert: Callable[[object], object]) -> object:
         raise CellError(f"is not JSON: {error}") from None
 
 
-def _whole(text: str) -> int | _Refused:
+def _whole(text: str) -> int | _Unstorable:
     if len(text) <= MAX_DIGITS:
         return int(text)
     found = _decimal(text)
-    return found if isinstance(found, _Refused) else int(found)
+    return found if isinstance(found, _Unstorable) else int(found)
 
 
-def _decimal(text: str) -> Decimal | _Refused:
+def _decimal(text: str) -> Decimal | _Unstorable:
     """Parse a number that matches JSON's grammar; short numbers without an exponent are never out of range."""
     if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:
         return Decimal(text)
     try:
         return parse_number(text)
     except NumberError as error:
-        return _Refused(str(error))
+        return _Unstorable(str(error))
 
 
-def _constant(name: str) -> _Refused:
-    return _Refused(f"{name} is not a JSON number")
+def _constant(name: str) -> _Unstorable:
+    return _Unstorable(f"{name} is not a JSON number")
 
 
 def _number(text: str) -> Decimal:
@@ -245,7 +245,7 @@ def _plain(value: object) -> object:
 def _members(value: object, convert: Callable[[object], object]) -> object:
     """Convert the members of a value; errors contain the path of the member."""
     match value:
-        case _Refused(problem):
+        case _Unstorable(problem):
             raise CellError(problem)
         case dict():
             return {
