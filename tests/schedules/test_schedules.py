@@ -17,7 +17,7 @@ SEEDS_TO_TRY = 400
 """A change of the service shifts its schedules; the guards must still be found near the known seeds."""
 WITHOUT_SEED = ("first deletion ends the grace of the second",)
 """Guards whose loss takes so rare a schedule that 20,000 did not reach one; `make schedules` searches on. It has a unit
-test in tests/unit/flows/test_fan_outs.py.
+test in tests/unit/flows/test_fan_out.py.
 """
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60

@@ -14,8 +14,8 @@ from chalicelib.updates.holders import (
     PassCount,
     RegistrationRecord,
     Removal,
-    Row,
     Step,
+    StreamRow,
     cause_of,
     count,
     event_of,
@@ -25,11 +25,11 @@ from chalicelib.updates.holders import (
 SCHEMAS = Path(__file__).parents[3] / "docs" / "reference" / "events"
 PASS = PassId("pass.com.example", "1")
 PHONE = DeviceLibraryIdentifier("phone")
-COUNTED = Row(100, counted=True)
-OLD = Row(100, counted=False)
+COUNTED = StreamRow(100, counted=True)
+OLD = StreamRow(100, counted=False)
 
 
-def record(number: int, old: Row | None, new: Row | None, *, device: str = "phone") -> RegistrationRecord:
+def record(number: int, old: StreamRow | None, new: StreamRow | None, *, device: str = "phone") -> RegistrationRecord:
     return RegistrationRecord(PASS, DeviceLibraryIdentifier(device), str(number), 1_700_000_000.0, old, new)
 
 
@@ -102,9 +102,9 @@ def test_event_names_the_pass_and_the_hash_of_the_device() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(COUNTED, COUNTED), (OLD, COUNTED), (None, Row(1, counted=True, silent=True))]
+    ("old", "new"), [(COUNTED, COUNTED), (OLD, COUNTED), (None, StreamRow(1, counted=True, silent=True))]
 )
-def test_repeated_and_restored_registrations_are_not_events(old: Row | None, new: Row) -> None:
+def test_repeated_and_restored_registrations_are_not_events(old: StreamRow | None, new: StreamRow) -> None:
     (step,) = count(PassCount(), [record(1, old, new)], template="t").steps
     assert event(step) is None
 

@@ -1,0 +1,77 @@
+"""Tests of what an account and a stage's gateway allow."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.deploy.account import check_concurrency, check_push_rate, check_region
+from infra.deploy.errors import DeployError
+from tests.support.cloud import Cloud
+
+
+def limits(*, total: int, unreserved: int) -> str:
+    return json.dumps(
+        {
+            "AccountLimit": {"ConcurrentExecutions": total, "UnreservedConcurrentExecutions": unreserved},
+            "AccountUsage": {},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("total", "unreserved", "push", "fits"),
+    [(10, 10, 0, True), (10, 10, 1, False), (1000, 1000, 40, True), (1000, 120, 40, False), (1000, 1000, 901, False)],
+)
+def test_concurrency_beyond_the_accounts_limit_is_refused(
+    cloud: Cloud, total: int, unreserved: int, push: int, *, fits: bool
+) -> None:
+    cloud.says("/2016-08-19/account-settings", limits(total=total, unreserved=unreserved))
+    refusal = pytest.raises(DeployError, match=f"the account's concurrency limit is {total}")
+    with contextlib.nullcontext() if fits else refusal:
+        check_concurrency({"PushReservedConcurrency": str(push)})
+
+
+def test_throttle_limits_beyond_the_accounts_concurrency_are_warned_about(cloud: Cloud) -> None:
+    cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
+    said: list[str] = []
+    check_concurrency({}, on_progress=said.append)
+    assert "below the 800" in said[0]
+    check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
+    assert len(said) == 1
+
+
+def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud: Cloud) -> None:
+    cloud.says("/2016-08-19/account-settings", limits(total=1000, unreserved=100))
+    check_concurrency({"PushReservedConcurrency": "40"}, reserved_now=40)
+    with pytest.raises(DeployError):
+        check_concurrency({"PushReservedConcurrency": "41"}, reserved_now=40)
+
+
+def test_region_with_all_services_or_unknown_is_accepted() -> None:
+    check_region("eu-central-1")
+    check_region("cn-north-1")
+    check_region("xx-newer-1")  # botocore does not know it yet
+
+
+@pytest.mark.parametrize(
+    ("throttle_rate", "push_rate", "refused"),
+    [("3000", "1500", False), ("3000", "1501", True), ("3000", "", False), ("1", "", True), ("2", "0", True)],
+)
+def test_push_rate_beyond_the_gateway_is_refused(throttle_rate: str, push_rate: str, *, refused: bool) -> None:
+    """The refusal shows the arithmetic: each notified phone sends two requests."""
+    refusal = pytest.raises(DeployError, match=r"PushRateLimit .* 2 requests, .* ThrottleRate")
+    with refusal if refused else contextlib.nullcontext():
+        check_push_rate({"ThrottleRate": throttle_rate, "PushRateLimit": push_rate})
+
+
+@given(throttle_rate=st.integers(2, 20_000), push_rate=st.integers(0, 20_000))
+def test_accepted_rate_lets_every_notified_phone_through(throttle_rate: int, push_rate: int) -> None:
+    try:
+        check_push_rate({"ThrottleRate": str(throttle_rate), "PushRateLimit": str(push_rate)})
+    except DeployError:
+        assert push_rate == 0 or 2 * push_rate > throttle_rate
+    else:
+        assert 0 < 2 * push_rate <= throttle_rate
