@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.core.numbers import MAX_DIGITS, NumberError, parse_number
+from chalicelib.core.numbers import MAX_DIGITS, MAX_SHOWN, NumberError, parse_number
 from chalicelib.passes.format.check import override_problem
 from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 from chalicelib.passes.template import Template
@@ -69,8 +70,8 @@ class CellError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Unstorable:
-    """A number in a JSON text that DynamoDB cannot store, until its path is known."""
+class _Unusable:
+    """A number in a JSON text that DynamoDB cannot store, or an object that is ambiguous, until its path is known."""
 
     problem: str
 
@@ -84,7 +85,7 @@ def from_json(text: str) -> Any:  # noqa: ANN401 - any JSON
     """Parse what `to_json` wrote, or any other JSON; numbers become Decimal or int.
 
     Raises:
-        CellError: the text is not JSON, or contains a number that DynamoDB cannot store.
+        CellError: the text is not JSON, or contains a number that DynamoDB cannot store, or a key twice in one object.
     """
     return _read(text, _plain)
 
@@ -197,32 +198,49 @@ def _jsonable(value: object) -> object:
 
 def _read(text: str, convert: Callable[[object], object]) -> object:
     try:
-        return convert(json.loads(text, parse_int=_whole, parse_float=_decimal, parse_constant=_constant))
+        return convert(
+            json.loads(
+                text,
+                parse_int=_whole,
+                parse_float=_decimal,
+                parse_constant=_constant,
+                object_pairs_hook=_object,
+            )
+        )
     except CellError:
         raise
     except (ValueError, RecursionError) as error:
         raise CellError(f"is not JSON: {error}") from None
 
 
-def _whole(text: str) -> int | _Unstorable:
+def _whole(text: str) -> int | _Unusable:
     if len(text) <= MAX_DIGITS:
         return int(text)
     found = _decimal(text)
-    return found if isinstance(found, _Unstorable) else int(found)
+    return found if isinstance(found, _Unusable) else int(found)
 
 
-def _decimal(text: str) -> Decimal | _Unstorable:
+def _decimal(text: str) -> Decimal | _Unusable:
     """Parse a number that matches JSON's grammar; short numbers without an exponent are never out of range."""
     if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:
         return Decimal(text)
     try:
         return parse_number(text)
     except NumberError as error:
-        return _Unstorable(str(error))
+        return _Unusable(str(error))
 
 
-def _constant(name: str) -> _Unstorable:
-    return _Unstorable(f"{name} is not a JSON number")
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any] | _Unusable:
+    """Make an object of its members. With a key twice, it is open which value is meant (RFC 8259, section 4)."""
+    found = dict(members)
+    if len(found) == len(members):
+        return found
+    twice = next(key for key, count in Counter(key for key, _ in members).items() if count > 1)
+    return _Unusable(f"has the key {twice[:MAX_SHOWN]!r} more than once")
+
+
+def _constant(name: str) -> _Unusable:
+    return _Unusable(f"{name} is not a JSON number")
 
 
 def _number(text: str) -> Decimal:
@@ -245,7 +263,7 @@ def _plain(value: object) -> object:
 def _members(value: object, convert: Callable[[object], object]) -> object:
     """Convert the members of a value; errors contain the path of the member."""
     match value:
-        case _Unstorable(problem):
+        case _Unusable(problem):
             raise CellError(problem)
         case dict():
             return {
