@@ -21,6 +21,7 @@ def tls_error(reason: str) -> ssl.SSLError:
         (tls_error("SSLV3_ALERT_CERTIFICATE_EXPIRED"), "CertificateRefused", True),
         (tls_error("SSLV3_ALERT_HANDSHAKE_FAILURE"), "Unreachable", False),
         (tls_error("UNEXPECTED_EOF_WHILE_READING"), "Unreachable", False),
+        (tls_error("NO_CERTIFICATE_ASSIGNED"), "Unreachable", False),  # of this side, not an alert of the peer
         (ConnectionRefusedError(), "Unreachable", False),
         (TimeoutError(), "Unreachable", False),
         (None, "Unreachable", False),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.flows.fan_out import FanOutLimits
 from chalicelib.updates.pacing import NARROW_DEVICES
 from infra.deploy.cost.flows import READ_UNIT_BYTES, REGISTRATION_BYTES, change, listing
 
@@ -17,6 +18,12 @@ def test_pass_with_many_devices_uses_the_queue() -> None:
     many = change(devices=101_000)
     assert many.requests == {"UpdateItem": 1037, "GetItem": 12, "Query": 203, "BatchGetItem": 1010}
     assert many.messages == 214
+
+
+def test_fan_out_has_a_message_for_each_begun_page() -> None:
+    page = FanOutLimits().page
+    one, two = change(devices=page), change(devices=page + 1)
+    assert two.messages - one.messages == two.requests["Query"] - one.requests["Query"] == 1
 
 
 @given(st.integers(0, 200_000))

@@ -138,7 +138,17 @@ def test_template_on_standard_input_is_a_zip_of_one_folder(monkeypatch: pytest.M
     assert not path.exists()
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", zipped_folder("case", FILES), zipped_folder("../case.pass", FILES)])
+def two_folders() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in ("a.pass", "b.pass"):
+            archive.writestr(f"{name}/pass.json", b"{}")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"PK", zipped_folder("case", FILES), zipped_folder("../case.pass", FILES), two_folders()]
+)
 def test_other_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     with pytest.raises(FolderError, match="not a zip of one folder"), opened_template(Path("-")):
