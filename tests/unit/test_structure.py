@@ -95,3 +95,17 @@ def test_class_name_means_one_thing() -> None:
     sources = [path.read_text() for package in (*PACKAGES, "benchmarks") for path in (PROJECT / package).rglob("*.py")]
     names = Counter(name for source in sources for name in re.findall(r"^class _?(\w+)", source, re.MULTILINE))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_tests_use_no_private_name_and_patch_no_module() -> None:
+    """Collaborators come in as arguments. Patches of this process, such as its arguments, are no such names."""
+    forbidden = re.compile(
+        r"(?<![\w.])(?!self\b|cls\b|os\b|sys\b)[A-Za-z]\w*\._[a-z]\w*"  # another object's private name
+        r"|^from (?:chalicelib|infra)[\w.]* import .*\b_[a-z]"
+        r"|(?:setattr|patch)\([\"'](?:chalicelib|infra|app)\b"
+        r"|patch\.object\((?!self\.)",
+        re.MULTILINE,
+    )
+    here = Path(__file__)
+    texts = {file: file.read_text() for file in (PROJECT / "tests").rglob("*.py") if file != here}
+    assert {str(file): found[0] for file, text in texts.items() if (found := forbidden.search(text))} == {}
