@@ -51,7 +51,6 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/keys.py": ("a stage's secrets", "tests/stack/test_rotation.py"),
     "infra/operate/pacing.py": ("it reads a stage's timelines", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/passes/registrations.py": ("a stage's table", f"{STACK}/operate/passes/test_registrations.py"),
-    "infra/operate/queues.py": ("a stage's queues", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/rechecks.py": ("a stage's tables and queue", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/redrive.py": ("a stage's queues", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/templates/publishing.py": ("a stage's tables", f"{STACK}/operate/templates/test_commands.py"),
