@@ -14,6 +14,7 @@ import random
 import secrets
 import time
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -165,6 +166,8 @@ class Phones:
         on_push: Callable[[HeadlessPhone], object] = lambda _: None,
     ) -> None:
         self.counts = Counts()
+        self.failures: Counter[str] = Counter()
+        """What `counts.failed` counts, by status, or by the name of the error of a request without a response."""
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http
@@ -360,14 +363,16 @@ class Phones:
             started = time.perf_counter()
             try:
                 response = await self._http.request(method, self._api_url + path, **options)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 self.counts.failed += 1
+                self.failures[type(error).__name__] += 1
             else:
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self.counts.refused += 1
                     self.counts.refused_seconds += time.perf_counter() - started
                 elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.counts.failed += 1
+                    self.failures[str(response.status_code)] += 1
                 elif response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
                     response.extensions[SECONDS] = time.perf_counter() - started
                     return response
