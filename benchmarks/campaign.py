@@ -63,7 +63,7 @@ BATCH = 100
 PASSES = 400
 ROUNDS = 5
 FACTORS = (1, 2, 4, 6, 8, 10)
-"""Of Lambda's ParallelizationFactor, which is 10 at most (Lambda API, "CreateEventSourceMapping")."""
+"""Values of Lambda's ParallelizationFactor, which is 10 at most (Lambda API, "CreateEventSourceMapping")."""
 PIECE = 25
 """Items of a BatchWriteItem request."""
 ROLES = ("passes", "versions", "registrations", "devices")

@@ -167,7 +167,7 @@ class Phones:
     ) -> None:
         self.counts = Counts()
         self.failures: Counter[str] = Counter()
-        """What `counts.failed` counts, by status, or by the name of the error of a request without a response."""
+        """Parts of `counts.failed`, by status, or by the name of the error of a request without a response."""
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http

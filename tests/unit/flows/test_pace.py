@@ -201,7 +201,7 @@ def most_at_once(times: list[float], rate: float) -> float:
 
 
 def test_deleted_row_of_the_timelines_loses_no_push(side: PushSide) -> None:
-    """What was scheduled becomes due earlier, and the stage's time still limits it."""
+    """Sends that were scheduled become due earlier, and the stage's time still limits it."""
     names = has_wide_pass(side)
     side.changes_pass("P")
     for _ in range(5):
