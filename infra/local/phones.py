@@ -16,7 +16,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -295,11 +295,12 @@ class Phones:
 
     async def _receive(self, apns_control_url: str, after: int) -> None:
         while True:
-            page = await self._deliveries(apns_control_url, after)
-            after = page["next"]
-            for delivery in page["deliveries"]:
-                if phone := self._phones.get(delivery["token"]):
-                    self.notify(phone, delivery["topic"])
+            with suppress(httpx.TransportError):  # on a busy machine; the next request gets what this one missed
+                page = await self._deliveries(apns_control_url, after)
+                after = page["next"]
+                for delivery in page["deliveries"]:
+                    if phone := self._phones.get(delivery["token"]):
+                        self.notify(phone, delivery["topic"])
             await asyncio.sleep(POLL_SECONDS)
 
     async def _deliveries(self, apns_control_url: str, after: int) -> dict[str, Any]:

@@ -242,3 +242,29 @@ def test_delays_grow_whatever_the_chance(one: float, other: float) -> None:
     delays = [retries.delay_seconds(failed, chance) for failed, chance in enumerate((one, other, one), start=1)]
     assert all(earlier < later for earlier, later in pairwise(delays))
     assert 0.75 * 5 <= delays[0] <= 1.25 * 5
+
+
+def test_phones_receive_pushes_after_the_stand_in_for_apns_failed_to_answer() -> None:
+    phone = HeadlessPhone.holding({PASS: "token"})
+    delivery = {"token": phone.push_token, "topic": TYPE}
+    pages = iter([{"next": 1, "deliveries": []}, None, {"next": 2, "deliveries": [delivery]}])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/deliveries" not in await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        elif (page := next(pages, {"next": 2, "deliveries": []})) is not None:
+            body = json.dumps(page).encode()
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode() + body)
+        writer.close()
+
+    async def run() -> None:
+        arrived = asyncio.Event()
+        async with await asyncio.start_server(answer, "127.0.0.1") as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with Phones.running(
+                [phone], api_url=url, apns_control_url=url, on_push=lambda _: arrived.set(), retries=QUICK
+            ):
+                await asyncio.wait_for(arrived.wait(), 10)
+
+    asyncio.run(run())
