@@ -88,9 +88,7 @@ def test_unknown_parameter_error_lists_the_parameters(capsys: pytest.CaptureFixt
     assert "WebServiceUrl" in capsys.readouterr().err
 
 
-def test_deploy_without_terminal_needs_yes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_deploy_without_terminal_needs_yes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert run_here("deploy", "--stage", "dev") == 2
     assert "--yes" in capsys.readouterr().err
