@@ -14,6 +14,7 @@ import random
 import secrets
 import time
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,8 +29,12 @@ from infra.core.phone_retries import Retries
 from infra.local.verification import PassError, verify_manifest, verify_pass
 
 POLL_SECONDS = 0.05
-CONNECTIONS = 256
-"""Requests of all phones at the same time; others wait for a connection. Each of them is a file descriptor."""
+CONNECTIONS = 64
+"""Requests of all phones at the same time; others wait for their turn. Each of them is a file descriptor.
+
+They must not wait in httpx's pool of connections: it compares every request that waits with every connection each time
+that a response ends, which took minutes of CPU for 3,000 phones.
+"""
 REQUEST_TIMEOUT_SECONDS = 60.0
 """iOS's default (Apple, `URLSessionConfiguration.timeoutIntervalForRequest`)."""
 SECONDS = "passwire_seconds"
@@ -152,6 +157,7 @@ class Phones:
         on_shown: called for each pass that a phone replaces.
         retries: how failed calls are repeated.
         on_push: called for each push that arrives at a phone.
+        connections: the number of requests of all phones at the same time.
     """
 
     def __init__(
@@ -163,8 +169,12 @@ class Phones:
         on_shown: Callable[[Shown], object],
         retries: Retries,
         on_push: Callable[[HeadlessPhone], object] = lambda _: None,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.counts = PhoneCounts()
+        self._turns = asyncio.Semaphore(connections)
+        self.failures: Counter[str] = Counter()
+        """Parts of `counts.failed`, by status, or by the name of the error of a request without a response."""
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http
@@ -198,11 +208,17 @@ class Phones:
             retries: how failed calls are repeated.
             connections: the number of requests of all phones at the same time.
         """
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS, pool=None)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
+        timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS)
         async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as http:
             population = cls(
-                phones, api_url=api_url, http=http, on_shown=on_shown, on_push=on_push, retries=retries or Retries()
+                phones,
+                api_url=api_url,
+                http=http,
+                on_shown=on_shown,
+                on_push=on_push,
+                retries=retries or Retries(),
+                connections=connections,
             )
             after = (await population._deliveries(apns_control_url, 1 << 62))["next"]  # earlier pushes are not theirs
             receiving = asyncio.create_task(population._receive(apns_control_url, after))
@@ -360,15 +376,18 @@ class Phones:
             self.counts.requests += 1
             started = time.perf_counter()
             try:
-                response = await self._http.request(method, self._api_url + path, **options)
-            except httpx.TransportError:
+                async with self._turns:
+                    response = await self._http.request(method, self._api_url + path, **options)
+            except httpx.TransportError as error:
                 self.counts.failed += 1
+                self.failures[type(error).__name__] += 1
             else:
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self.counts.refused += 1
                     self.counts.refused_seconds += time.perf_counter() - started
                 elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.counts.failed += 1
+                    self.failures[str(response.status_code)] += 1
                 elif response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
                     response.extensions[SECONDS] = time.perf_counter() - started
                     return response

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from chalicelib.aws.clocks import Clocks
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 
 from chalicelib.core.identifiers import MAX_PASS_ID_BYTES, DeviceLibraryIdentifier, PassId
 from chalicelib.updates.holders import (
@@ -157,5 +157,5 @@ def test_detail_is_valid_by_its_schema(*, removed: bool) -> None:
     found = event_of(step, template="", device_hash="0123456789ab", cause=Cause.PASS_DELETED)
     assert found is not None
     schema = json.loads((SCHEMAS / f"{found.name}.json").read_text())
-    Draft202012Validator.check_schema(schema)
+    meta.validate(schema)
     Draft202012Validator(schema).validate(dict(found.detail))

@@ -106,6 +106,26 @@ def test_refused_call_is_repeated(status: int, counted: str) -> None:
     assert (counts.requests, len(shown), counts.gave_up) == (4, 1, 0)
 
 
+def test_failed_calls_are_counted_by_status_or_error() -> None:
+    service = WebService(httpx.Response(503))
+    phone = HeadlessPhone.holding({PASS: "token"})
+
+    def break_connection() -> None:
+        if len(service.requests) == 2:
+            raise httpx.ReadError("reset")
+
+    async def run() -> Phones:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
+            phones = Phones([phone], api_url="https://a.example", http=http, on_shown=print, retries=QUICK)
+            service.on_request = break_connection
+            phones.notify(phone, TYPE)
+            await phones.settle()
+            return phones
+
+    phones = asyncio.run(run())
+    assert (phones.failures, phones.counts.failed) == ({"503": 1, "ReadError": 1}, 2)
+
+
 def test_phone_gives_up_after_its_last_attempt_until_the_next_push() -> None:
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
     counts, shown, phone = play(service)
