@@ -49,12 +49,13 @@ def test_missing_icon_is_an_error() -> None:
 
 @pytest.mark.parametrize("stem", IMAGES)
 def test_image_larger_than_its_place_is_a_warning(stem: str) -> None:
-    place = IMAGES[stem]
-    fits, wide = samples.png(place.width * 2, place.height * 2), samples.png(place.width * 2 + 1, 1)
-    assert list(check_image(f"{stem}@2x.png", stem, 2, fits)) == []
-    (finding,) = check_image(f"{stem}@2x.png", stem, 2, wide)
-    assert finding.level is Level.WARNING
-    assert f"its place {place.width * 2}x{place.height * 2}" in finding.problem
+    width, height = IMAGES[stem].width * 2, IMAGES[stem].height * 2
+    for size in ((width, 1), (1, height)):
+        assert list(check_image(f"{stem}@2x.png", stem, 2, samples.png(*size))) == []
+    for size in ((width + 1, 1), (1, height + 1)):
+        (finding,) = check_image(f"{stem}@2x.png", stem, 2, samples.png(*size))
+        assert finding.level is Level.WARNING
+        assert f"its place {width}x{height}" in finding.problem
 
 
 def test_image_of_another_style_is_a_warning() -> None:
