@@ -402,8 +402,8 @@ class ChangeHandler:
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
     def _find_devices(self, change: PassChange, version: Version) -> Sequence[DeviceLibraryIdentifier]:
-        """Find the devices of a pass on few devices; the worker finds those of others, and of passes that were on many:
-        those have recent answers, which must have passed before the pushes (`updates/recent.py`).
+        """Find the devices of a pass on few devices. The worker finds those of other passes, and of passes that were on
+        many devices: their recent answers must have expired before the pushes (`updates/recent.py`).
         """
         limit = self.limits.narrow_devices
         if version.fanned_out:

@@ -279,7 +279,7 @@ class Phones:
         await self._download(phone, held)
 
     def notify(self, phone: HeadlessPhone, pass_type_identifier: str) -> None:
-        """Have a phone receive a push, on which it updates its passes of a type."""
+        """Have a phone receive a push, after which it updates its passes of a type."""
         self.counts.pushes += 1
         self._on_push(phone)
         self.update(phone, pass_type_identifier)

@@ -253,7 +253,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file at once, so that no reader finds unfinished of it."""
+    """Write a file at once, so that no reader finds it unfinished."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(content, indent=2) + "\n")
     unfinished.rename(path)

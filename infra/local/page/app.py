@@ -150,7 +150,7 @@ class _PageApp:
         return self._item_values(request.query_params.get("pass", ""))
 
     def _item_values(self, wanted: str) -> dict[str, Any]:
-        """Return the values of the form; without a wish, that of the first pass."""
+        """Return the values of the form for the wanted pass, or for the first one if no pass is wanted."""
         pass_ids = self._items.pass_ids()
         chosen = wanted or next(iter(pass_ids), "")
         form, problem = None, ""
