@@ -39,7 +39,6 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/local/issuing_aws.py": ("it patches the embedded AWS", f"{STACK}/local/test_run.py"),
     "infra/local/ministack.py": ("it starts the embedded AWS", f"{STACK}/local/test_run.py"),
     "infra/local/page": ("threads, HTML and HTTP, in a browser", "tests/end_to_end/test_page.py"),
-    "infra/local/phone.py": ("it calls the web service", "tests/end_to_end/test_loop.py"),
     "infra/local/run.py": ("it starts everything", f"{STACK}/local/test_run.py"),
     "infra/local/strict": ("it patches the embedded AWS", f"{STACK}/local/test_strict_aws.py"),
     "infra/operate/backup/errors.py": ("an exception", "tests/unit/infra/operate/backup/test_file.py"),
