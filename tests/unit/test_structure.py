@@ -42,7 +42,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/local/run.py": ("it starts everything", f"{STACK}/local/test_run.py"),
     "infra/local/strict": ("it patches the embedded AWS", f"{STACK}/local/test_strict_aws.py"),
     "infra/operate/backup/errors.py": ("an exception", "tests/unit/infra/operate/backup/test_file.py"),
-    "infra/operate/bulk/files": ("kinds of files, tested alike", "tests/unit/infra/operate/bulk/files/test_kinds.py"),
+    "infra/operate/bulk/files/parquet.py": ("reads with pyarrow", "tests/unit/infra/operate/bulk/files/test_kinds.py"),
     "infra/operate/doctor": ("it looks at a deployed stage", f"{STACK}/operate/doctor/test_doctor.py"),
     "infra/operate/event_failures.py": ("a stage's queue and archive", "tests/stack/flows/test_resent_events.py"),
     "infra/operate/events.py": ("a stage's registrations and counts", "tests/stack/flows/test_publish_events.py"),
