@@ -49,7 +49,7 @@ from chalicelib.updates.push_tasks import Recheck, RecheckReason
 from chalicelib.updates.removals import HeldRemovals, parse_held_removals
 from infra.deploy.resources import resources
 from infra.local.run import PASS_TYPE_IDENTIFIER
-from infra.operate.pushes import Pushes
+from infra.operate.held_removals import RemovalQueue
 from infra.stage.stage import Stage
 from tests.schedules.tables import ScratchTables
 from tests.support.aws_answers import Raw
@@ -389,10 +389,10 @@ class Rig:
         )
         return [parse_held_removals(message["Body"]) for message in found.get("Messages", [])]
 
-    def operator(self) -> Pushes:
+    def operator(self) -> RemovalQueue:
         """The operator's tool for held removals."""
         queues = {"held_removals": self.held_removals_queue, "push": self.push_queue}
-        return Pushes(cast("Stage", SimpleNamespace(queues=queues)))
+        return RemovalQueue(cast("Stage", SimpleNamespace(queues=queues)))
 
     def devices_of(self, pass_id: PassId) -> int:
         """Count the devices that are registered for a pass."""

@@ -31,11 +31,11 @@ from chalicelib.apns.connection import (
     Answered,
     Connection,
     ConnectionBrokenError,
-    Event,
+    ConnectionEvent,
     Headers,
     PeerExcessiveError,
     PingAnswered,
-    Refused,
+    RequestRefused,
     Reset,
     Unprocessed,
 )
@@ -82,9 +82,9 @@ class Peer:
         self.h2.update_settings({MAX_STREAMS: streams})
 
 
-def talk(connection: Connection, peer: Peer) -> list[Event]:
+def talk(connection: Connection, peer: Peer) -> list[ConnectionEvent]:
     """Carry bytes to and fro until neither side has more to say."""
-    events: list[Event] = []
+    events: list[ConnectionEvent] = []
     while True:
         to_peer = connection.data_to_send()
         peer.takes(to_peer)
@@ -176,7 +176,7 @@ def test_events_do_not_depend_on_the_sizes_of_reads(data: st.DataObject) -> None
         peer.answers(stream, 503, b'{"reason": "Shutdown"}')
     sent = peer.h2.data_to_send()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=12)))
-    events: list[Event] = []
+    events: list[ConnectionEvent] = []
     for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         events += connection.receive(sent[start:end])
     assert [event.stream_id for event in events if isinstance(event, Answered)] == streams
@@ -269,9 +269,10 @@ def test_streams_after_goaways_last_are_unprocessed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(h2.errors.ErrorCodes.REFUSED_STREAM, Refused), (h2.errors.ErrorCodes.INTERNAL_ERROR, Reset)]
+    ("code", "kind"),
+    [(h2.errors.ErrorCodes.REFUSED_STREAM, RequestRefused), (h2.errors.ErrorCodes.INTERNAL_ERROR, Reset)],
 )
-def test_reset_code_distinguishes_refused_requests(code: int, kind: type[Event]) -> None:
+def test_reset_code_distinguishes_refused_requests(code: int, kind: type[ConnectionEvent]) -> None:
     """REFUSED_STREAM promises that nothing was done; any other code leaves it open."""
     peer = Peer()
     connection = greeted(peer)
@@ -284,7 +285,7 @@ def test_reset_code_distinguishes_refused_requests(code: int, kind: type[Event])
 
 
 def test_abandoned_request_is_reset_and_its_late_response_ignored() -> None:
-    """The peer hears that it may stop; an answer that had been under way disturbs nothing."""
+    """The peer hears that it may stop; an answer that is received after that changes nothing."""
     peer = Peer()
     connection = greeted(peer)
     given_up, kept = connection.request(b"/1", HEADERS), connection.request(b"/2", HEADERS)

@@ -4,8 +4,8 @@ import json
 import lzma
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +17,8 @@ from chalicelib.apns.outcomes import Outcome, Push
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.aws.images import ImageMissingError
 from chalicelib.aws.queue import Queue, QueueError
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.versions import Versions
 from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
 from chalicelib.core.errors import MAX_MESSAGE_CHARACTERS, ConfigurationError, TransientError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
@@ -46,8 +48,8 @@ class Designs:
         self.found: dict[str, Template | Exception] = {"t": self.template}
         self.looked: list[tuple[str, float]] = []
 
-    def get(self, name: str, *, max_age_seconds: float) -> Template:
-        self.looked.append((name, max_age_seconds))
+    def get(self, name: str, *, max_age_seconds: float | None = None, **_: object) -> Template:
+        self.looked.append((name, max_age_seconds or 0.0))
         found = self.found.get(name, TemplateMissingError(f"template '{name}' does not exist"))
         if isinstance(found, Exception):
             raise found
@@ -55,10 +57,10 @@ class Designs:
 
 
 class Side:
-    """The push side: what it is handed, and what came of it."""
+    """The push side: what it receives, and the results."""
 
-    def __init__(self) -> None:
-        self.rows = Memory()
+    def __init__(self, rows: Memory | None = None) -> None:
+        self.rows = rows or Memory()
         self.store = self.rows.store()
         self.pushed: list[Push] = []
         self.tasks: list[PushTask] = []
@@ -117,12 +119,12 @@ class Side:
     def tokens(self) -> list[str]:
         return sorted(push.push_token.value for push in self.pushed)
 
-    def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def _send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert delay_seconds >= 0
         assert until >= 0
         if self.queue_fails:
             raise QueueError("SQS does not answer")
-        self.tasks.extend(orders)
+        self.tasks.extend(tasks)
 
     def _keep(self, records: Sequence[RefusedRecord], *, at: float) -> None:
         assert at
@@ -203,18 +205,18 @@ def test_pass_of_many_devices_is_fanned_out_by_the_push_worker(side: Side) -> No
         side.holds(f"phone-{number}", "P", "Q" if number else "P")
     side.handles(side.changed("P"), side.changed("Q"))
     assert len(side.pushed) == 3
-    fan_outs = [order for order in side.tasks if isinstance(order, FanOut)]
-    assert [(order.pass_id.serial_number, order.after) for order in fan_outs] == [("P", None)]
+    fan_outs = [task for task in side.tasks if isinstance(task, FanOut)]
+    assert [(task.pass_id.serial_number, task.after) for task in fan_outs] == [("P", None)]
 
 
 def test_registrations_of_deleted_pass_are_removed(side: Side) -> None:
     side.handles(side.record("P", old={}, new=None))
-    (order,) = side.tasks
+    (task,) = side.tasks
     version = side.rows.versions[PassId(TYPE, "P")]
     assert version.deleted
-    assert isinstance(order, RemoveRegistrations)
-    assert (order.pass_id, order.modified_at) == (PassId(TYPE, "P"), version.modified_at)
-    assert order.not_before >= time.time() + 890
+    assert isinstance(task, RemoveRegistrations)
+    assert (task.pass_id, task.modified_at) == (PassId(TYPE, "P"), version.modified_at)
+    assert task.not_before >= time.time() + 890
 
 
 def test_repeated_deletion_does_not_hide_a_pass_that_was_created_again(side: Side) -> None:
@@ -228,8 +230,8 @@ def test_pushes_without_credential_are_queued_and_counted(side: Side, capsys: py
     side.credential_error = ConfigurationError("no certificate")
     side.holds("phone", "P")
     side.handles(side.changed("P"))
-    (order,) = side.tasks
-    assert isinstance(order, NotifyDevices)
+    (task,) = side.tasks
+    assert isinstance(task, NotifyDevices)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["Pushes"] for line in lines if line.get("Outcome") == "configuration"] == [1]
 
@@ -261,9 +263,9 @@ def test_one_id_follows_a_change_from_its_record_to_its_pushes_and_push_tasks(
         "change-1"
     }
     assert lines["devices_found"]["shown"] == [lines["pushed"]["device"]]
-    (order,) = side.tasks
-    assert isinstance(order, FanOut)
-    assert order.change == "change-1"
+    (task,) = side.tasks
+    assert isinstance(task, FanOut)
+    assert task.change == "change-1"
 
 
 def test_invalid_record_affects_only_its_own_pass(side: Side) -> None:
@@ -281,9 +283,9 @@ def test_invalid_record_affects_only_its_own_pass(side: Side) -> None:
     ]
     side.handles(*broken, side.changed("P"))
     assert side.tokens() == ["token-of-phone"]
-    rechecks = [order for order in side.tasks if isinstance(order, Recheck)]
-    assert [order.pass_id.serial_number for order in rechecks] == ["A", "B", "C"]
-    assert {order.reason for order in rechecks} == {RecheckReason.UNSETTLED}
+    rechecks = [task for task in side.tasks if isinstance(task, Recheck)]
+    assert [task.pass_id.serial_number for task in rechecks] == ["A", "B", "C"]
+    assert {task.reason for task in rechecks} == {RecheckReason.UNSETTLED}
     assert {refused.key for refused in side.refused} >= {"no type"}
     assert side.rows.refusals == {}
 
@@ -306,7 +308,7 @@ def test_error_of_a_template_affects_only_its_passes(side: Side, error: Exceptio
     passes = [side.record(f"X{n}", old={}, new={"template": "broken", "fields": {"gate": str(n)}}) for n in range(3)]
     side.handles(*passes, side.changed("P"))
     assert side.tokens() == ["token-of-phone"]
-    rechecks = [order.pass_id.serial_number for order in side.tasks if isinstance(order, Recheck)]
+    rechecks = [task.pass_id.serial_number for task in side.tasks if isinstance(task, Recheck)]
     assert rechecks == ["X0", "X1", "X2"]
     assert [name for name, _ in side.designs.looked].count("broken") == 1
     assert side.refused == []
@@ -315,8 +317,8 @@ def test_error_of_a_template_affects_only_its_passes(side: Side, error: Exceptio
 def test_batch_ends_in_time_with_slow_templates(side: Side) -> None:
     """Items that could not be validated in time are rechecked."""
     side.handles(side.changed("P"), deadline=time.monotonic() + 1)
-    (order,) = side.tasks
-    assert isinstance(order, Recheck)
+    (task,) = side.tasks
+    assert isinstance(task, Recheck)
     assert PassId(TYPE, "P") not in side.rows.versions
 
 
@@ -378,12 +380,12 @@ def test_unchanged_content_is_rechecked_while_its_refusal_is_recorded(side: Side
     side.designs.found["t"] = side.designs.template
     again = side.record("P", old={"fields": {"gate": "B"}}, new={"fields": {"gate": "B"}})
     side.handles(again)
-    (order,) = side.tasks
-    assert isinstance(order, Recheck)
-    assert (order.pass_id, order.reason) == (PassId(TYPE, "P"), RecheckReason.REFUSED)
-    del side.rows.refusals[order.pass_id]
+    (task,) = side.tasks
+    assert isinstance(task, Recheck)
+    assert (task.pass_id, task.reason) == (PassId(TYPE, "P"), RecheckReason.REFUSED)
+    del side.rows.refusals[task.pass_id]
     side.handles(again)
-    assert side.tasks == [order]
+    assert side.tasks == [task]
 
 
 def test_first_stamp_after_a_refusal_counts_as_changed_since_issue(side: Side) -> None:
@@ -395,25 +397,39 @@ def test_first_stamp_after_a_refusal_counts_as_changed_since_issue(side: Side) -
     assert side.rows.versions[PassId(TYPE, "P")].changed_since_issue
 
 
-def test_batch_without_unchanged_content_reads_no_refusals(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[PassId]] = []
+@dataclass
+class CountedReads(Memory):
+    """Tables that record the passes of each request for refusals."""
 
-    def remember(_: MemoryVersions, pass_ids: Sequence[PassId]) -> set[PassId]:
-        asked.append(list(pass_ids))
-        return set()
+    requested: list[list[PassId]] = field(default_factory=list)
 
-    monkeypatch.setattr(MemoryVersions, "refused", remember)
+    def store(self) -> Store:
+        return replace(super().store(), versions=cast("Versions", CountedVersions(self)))
+
+
+@dataclass
+class CountedVersions(MemoryVersions):
+    rows: CountedReads
+
+    def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
+        self.rows.requested.append(list(pass_ids))
+        return super().refused(pass_ids)
+
+
+def test_batch_without_unchanged_content_reads_no_refusals() -> None:
+    rows = CountedReads()
+    side = Side(rows)
     side.handles(side.changed("P"), side.changed("Q"))
-    assert asked == []
+    assert rows.requested == []
     side.handles(*(side.record(name, old={}, new={}) for name in ("P", "Q", "P")))
-    assert asked == [[PassId(TYPE, "P"), PassId(TYPE, "Q")]]
+    assert rows.requested == [[PassId(TYPE, "P"), PassId(TYPE, "Q")]]
 
 
 def test_template_repaired_during_a_refusal_is_noticed(side: Side) -> None:
     """The refusal is written before the template is read again, so either the repair sees it or this does."""
     del side.designs.found["t"]
 
-    def repaired_meanwhile(name: str, *, max_age_seconds: float) -> Template:
+    def repaired_meanwhile(name: str, *, max_age_seconds: float | None = None, **_: object) -> Template:
         if max_age_seconds:
             raise TemplateMissingError(f"template '{name}' does not exist")
         assert PassId(TYPE, "P") in side.rows.refusals
@@ -421,9 +437,9 @@ def test_template_repaired_during_a_refusal_is_noticed(side: Side) -> None:
 
     side.designs.get = repaired_meanwhile  # type: ignore[method-assign]
     side.handles(side.changed("P"))
-    (order,) = side.tasks
-    assert isinstance(order, Recheck)
-    assert order.reason is RecheckReason.REFUSED
+    (task,) = side.tasks
+    assert isinstance(task, Recheck)
+    assert task.reason is RecheckReason.REFUSED
     assert side.refused == []
 
 
@@ -445,9 +461,9 @@ def test_unexpected_error_of_pushing_queues_the_devices(side: Side) -> None:
     side.holds("phone", "P")
     side.client_error = RecursionError("an answer nested 2,000 deep")
     side.handles(side.changed("P"))
-    (order,) = side.tasks
-    assert isinstance(order, NotifyDevices)
-    assert order.devices == (DeviceLibraryIdentifier("phone"),)
+    (task,) = side.tasks
+    assert isinstance(task, NotifyDevices)
+    assert task.devices == (DeviceLibraryIdentifier("phone"),)
 
 
 def test_item_against_apples_format_is_refused_without_a_push(side: Side) -> None:

@@ -26,8 +26,9 @@ from chalicelib.core.errors import RefusedError
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.bulk.files.kinds import open_rows
-from infra.operate.bulk.importing import Imported, ImportStoppedError, Plan, import_passes
+from infra.operate.bulk.importing import Imported, ImportStoppedError, import_passes
 from infra.operate.bulk.journal import ImportRunsError, Journal
+from infra.operate.bulk.plan import ImportPlan
 from infra.stage.stage import Stage
 from tests.support import samples
 from tests.support.command_line import infra
@@ -78,8 +79,8 @@ def wire(stack: LocalRun) -> Iterator[Wire]:
     found.close()
 
 
-def imports(path: Path, table: str, folder: Path, **plan: Any) -> Imported:  # noqa: ANN401 - values of Plan
-    options = replace(Plan(Stage("test", {"PassesTableName": table}), pass_type=TYPE, template="member"), **plan)
+def imports(path: Path, table: str, folder: Path, **plan: Any) -> Imported:  # noqa: ANN401 - values of ImportPlan
+    options = replace(ImportPlan(Stage("test", {"PassesTableName": table}), pass_type=TYPE, template="member"), **plan)
     return import_passes(open_rows(path), options, Templates(folder=folder), on_rows=lambda _: None, on_progress=print)
 
 
