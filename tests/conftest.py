@@ -24,6 +24,7 @@ from infra.local.phone import Phone
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
 from infra.stage.local import DESCRIPTION
 from tests.support.eventually import Apns
+from tests.support.shared_package import shared_package, with_package
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -60,8 +61,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stack")
+def local_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package of a local run, as an earlier start leaves it; to build one takes 8 s of CPU."""
+    own = tmp_path_factory.getbasetemp()
+    return shared_package(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
+@pytest.fixture(scope="session")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory, local_package: Path) -> Path:
+    return with_package(local_package, tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture(scope="session")

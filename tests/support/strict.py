@@ -1,7 +1,6 @@
 """Sets and reads the limits of the embedded AWS (`infra/local/strict/`)."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -47,20 +46,17 @@ class StrictAws:
         update = {"TableName": table, "Key": key, "UpdateExpression": "REMOVE nothing"}
         dynamodb = boto3.client("dynamodb", config=Config(retries={"total_max_attempts": 1}))
         refusal = dynamodb.exceptions.TransactionConflictException
-        with ThreadPoolExecutor(2) as threads:
-            with self.limits(transaction_seconds=HELD_SECONDS):
-                transaction = threads.submit(dynamodb.transact_write_items, TransactItems=[{"Update": update}])
-                while not self._conflicts():
-                    with contextlib.suppress(refusal):
-                        dynamodb.update_item(**update)
-                probes = self._conflicts()
-                called = threads.submit(call)
-                while self._conflicts() == probes and not called.done():
-                    time.sleep(0.01)
-                refused = self._conflicts() > probes
-            called.result()
+        with (
+            ThreadPoolExecutor(1) as threads,
+            self.limits(transaction_seconds=HELD_SECONDS, transaction_refusals=2),
+        ):
+            transaction = threads.submit(dynamodb.transact_write_items, TransactItems=[{"Update": update}])
+            while not self._conflicts():  # the transaction has not begun
+                with contextlib.suppress(refusal):
+                    dynamodb.update_item(**update)
+            call()
             transaction.result()
-        assert refused, "the call did not conflict with the transaction"
+            assert self._conflicts() > 1, "the call did not conflict with the transaction"
 
     def _conflicts(self) -> int:
         return self.refused().get("TransactionConflictException", 0)
