@@ -292,7 +292,7 @@ RULES = (
         "refused items",
         "A batch of a stream is delivered again as a whole, with the records that were refused already.",
         "Lambda guide, services-dynamodb-errors",
-        ("tests/unit/flows/test_change.py::test_retried_batch_sends_each_refusal_once",),
+        ("tests/unit/flows/test_change_refusals.py::test_retried_batch_sends_each_refusal_once",),
     ),
     Rule(
         "permissions",
