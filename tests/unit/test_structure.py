@@ -10,7 +10,6 @@ from infra.local.processes import PROJECT
 PACKAGES = ("chalicelib", "infra")
 STACK = "tests/stack/infra"
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
-    "chalicelib/apns/live_connection.py": ("sockets, through the client", "tests/unit/apns/test_client.py"),
     "chalicelib/aws/tables": ("requests to DynamoDB, compared with tables in memory", "tests/schedules/test_memory.py"),
     "chalicelib/flows/fan_out.py": ("its rules are those of updates/fan_outs.py", "tests/unit/flows/test_fan_outs.py"),
     "chalicelib/flows/send_pushes.py": ("its rules are those of removals", "tests/unit/flows/test_removals.py"),
@@ -38,7 +37,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/backup": ("it reads and writes a stage", f"{STACK}/operate/test_backup.py"),
     "infra/operate/bulk": ("parts of an import", f"{STACK}/operate/bulk/test_import.py"),
     "infra/operate/bulk/files": ("kinds of files, tested alike", "tests/unit/infra/operate/bulk/files/test_kinds.py"),
-    "infra/operate/certificates": ("a stage's secrets", f"{STACK}/operate/certificates/test_commands.py"),
+    "infra/operate/certificates": ("a stage's secrets", f"{STACK}/operate/certificates/test_import.py"),
     "infra/operate/doctor": ("it looks at a deployed stage", f"{STACK}/operate/doctor/test_doctor.py"),
     "infra/operate/event_failures.py": ("a stage's queue and archive", "tests/stack/flows/test_resent_events.py"),
     "infra/operate/stream_batches.py": ("a stage's streams", "tests/unit/infra/operate/test_pushes.py"),
@@ -47,7 +46,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/pacing.py": ("it reads a stage's timelines", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/passes": ("a stage's passes table and bucket", f"{STACK}/operate/passes/test_commands.py"),
     "infra/operate/passes/table.py": ("a stage's passes table", f"{STACK}/operate/passes/test_table.py"),
-    "infra/operate/templates": ("a stage's bucket", f"{STACK}/operate/templates/test_commands.py"),
+    "infra/operate/templates": ("a stage's bucket", f"{STACK}/operate/templates/test_push.py"),
     "infra/simulation": ("parts of one simulation", "tests/unit/infra/simulation/test_rollout.py"),
     "infra/stage/errors.py": ("an exception", "tests/unit/infra/stage/test_stage.py"),
     "infra/stage/secrets.py": ("a stage's secrets", "tests/unit/infra/deploy/test_refused_changes.py"),
