@@ -21,7 +21,7 @@ from infra.deploy.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
-from tests.stack.test_app import Caller
+from tests.support.caller import Caller
 from tests.support.in_process import Answer, InProcess
 
 FIXED = {"CloudWatch, custom metrics", "CloudWatch, alarms", "CloudWatch, dashboards", "Secrets Manager, secrets"}

@@ -24,20 +24,15 @@ from infra.local.run import LocalRun
 from infra.local.strict.limits import TokenBucket
 from tests.conftest import Issuer, Pipeline
 from tests.schedules.tables import ScratchTables
-from tests.stack.test_app import PASS as PASS_ROUTE
-from tests.stack.test_app import Caller
+from tests.support.caller import Caller
 from tests.support.in_process import Answer, InProcess
+from tests.support.routes import PASS as PASS_ROUTE
 from tests.support.strict import StrictAws
 
 ONE_ATTEMPT = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 PASS = PassId("pass.com.example.strict", "1")
 DEVICE = DeviceLibraryIdentifier("device")
 TOKEN = PushToken("0" * 64)
-
-
-@pytest.fixture
-def strict(stack: LocalRun) -> StrictAws:
-    return StrictAws(stack)
 
 
 @pytest.fixture

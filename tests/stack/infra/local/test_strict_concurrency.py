@@ -117,11 +117,6 @@ def fan_out(stack: LocalRun, tmp_path: Path) -> Iterator[BusyFunction]:
     function.delete()
 
 
-@pytest.fixture
-def strict(stack: LocalRun) -> StrictAws:
-    return StrictAws(stack)
-
-
 @contextmanager
 def reserved(stack: LocalRun, concurrency: int) -> Iterator[None]:
     """Reserve concurrency for the functions that push, as the stack's parameters and `finish` do."""
