@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import boto3
 import httpx
@@ -21,7 +20,7 @@ from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
-from tests.support.strict import StrictAws
+from tests.support.strict import StrictAws, client
 
 pytestmark = pytest.mark.timeout(300)
 ROLES = ("push", "push_worker")
@@ -133,10 +132,10 @@ def _reserve(stack: LocalRun, concurrency: int) -> None:
 
 
 def is_throttled(stack: LocalRun, role: str) -> bool:
-    client: Any = boto3.client("lambda", config=Config(retries={"total_max_attempts": 1}))
+    functions = client("lambda")
     try:
-        client.invoke(FunctionName=stack.functions[role], Payload=json.dumps({"Records": []}))
-    except client.exceptions.TooManyRequestsException:
+        functions.invoke(FunctionName=stack.functions[role], Payload=json.dumps({"Records": []}))
+    except functions.exceptions.TooManyRequestsException:
         return True
     return False
 
