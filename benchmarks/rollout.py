@@ -79,6 +79,7 @@ class Figures:
         limit_s: seconds that the bucket needs for two requests per phone.
         ratio: `last_s` to `limit_s`.
         failed: responses 5xx, and requests without a response.
+        failures: the same by status, or by the name of the error.
         requests_per_phone: requests, also repeated ones.
         read_units_per_phone: read units of DynamoDB, by table.
         cpu_seconds_per_10000_phones: of the functions.
@@ -99,6 +100,7 @@ class Figures:
     limit_s: float
     ratio: float
     failed: int
+    failures: dict[str, int]
     requests_per_phone: float
     read_units_per_phone: dict[str, float]
     cpu_seconds_per_10000_phones: dict[str, float]
@@ -253,13 +255,13 @@ class Bench:
             if beside:
                 beside.cancel()
                 await self._neighbours_get_pushes(written)
-            counts = phones.counts
+            counts, failures = phones.counts, dict(phones.failures)
         after = self._cpu.sample()
         used = {role: after[role] - before.get(role, 0.0) for role in after}
         units = self._strict({"record_units": False}, before=True)["units"]
         arrivals = await asyncio.to_thread(self._arrivals)
         own = [at for phone in self.phones for at in arrivals.get(phone.push_token, ())]
-        figures = self._figures(counts, started=started, limit=limit, cpu=used, units=units, pushes=own)
+        figures = self._figures(counts, failures, started=started, limit=limit, cpu=used, units=units, pushes=own)
         return figures, [arrivals.get(token, [math.inf])[0] - at for token, at in written.items()]
 
     async def _finish(self, phones: Phones, *, until: float) -> None:
@@ -296,6 +298,7 @@ class Bench:
     def _figures(
         self,
         counts: Counts,
+        failures: dict[str, int],
         *,
         started: float,
         limit: float,
@@ -317,6 +320,7 @@ class Bench:
             limit_s=_rounded(limit),
             ratio=_rounded(times[-1] / limit if times else math.inf),
             failed=counts.failed,
+            failures=failures,
             requests_per_phone=_rounded(counts.requests / count),
             read_units_per_phone={
                 roles[table]: _rounded(sum(of["read"] for of in by_key.values()) / count)
@@ -391,9 +395,10 @@ async def run(stack: LocalRun, *, phones: int, rate: float) -> dict[str, Any]:
 
 
 def _line(figures: Figures) -> str:
+    failures = "".join(f", {count:,} x {name}" for name, count in sorted(figures.failures.items()))
     return (
         f"  last {figures.last_s:.1f} s of {figures.limit_s:.1f} s, {figures.refused:,} refused, "
-        f"{figures.gave_up:,} gave up"
+        f"{figures.gave_up:,} gave up, {figures.failed:,} failed{failures}"
     )
 
 

@@ -99,7 +99,7 @@ def restore(
                 on_items(kind, count)
 
             try:
-                changed = restored.restore(path, on_progress=on_written, events=events)
+                done = restored.restore(path, on_progress=on_written, events=events)
             except BaseException:
                 standard_error().print(
                     f"stopped after {_listed(written) or 'nothing'}; what was restored is kept. Run the same command "
@@ -107,10 +107,16 @@ def restore(
                 )
                 raise
     if as_json:
-        write_json({"restored": contents.counts, "changed": {kind: changed[kind] for kind in contents.counts}})
-        return
-    rows = [(kind, f"{count:,}", f"{changed[kind]:,}") for kind, count in contents.counts.items()]
-    write_table(("items", "in the backup", "changed"), rows, numbers=("in the backup", "changed"))
+        changed = {kind: done.changed[kind] for kind in contents.counts}
+        write_json({"restored": contents.counts, "changed": changed, "not_restored": list(done.not_restored)})
+    else:
+        rows = [(kind, f"{count:,}", f"{done.changed[kind]:,}") for kind, count in contents.counts.items()]
+        write_table(("items", "in the backup", "changed"), rows, numbers=("in the backup", "changed"))
+    for problem in done.not_restored:
+        standard_error().print(f"not restored: {problem}")
+    if done.not_restored:
+        standard_error().print("passes of these templates are refused until you push the templates again")
+        raise typer.Exit(1)
 
 
 @contextmanager

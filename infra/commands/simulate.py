@@ -13,13 +13,14 @@ from infra.commands.options import JsonOption, OverwriteOption, read_value
 from infra.core.files import STANDARD, check_new
 from infra.core.plot import Chart, Line, svg
 from infra.core.terminal import PlainConsole, standard_error, standard_output, write_json, write_text
+from infra.deploy.account import check_push_rate
 from infra.deploy.cost import prices
 from infra.deploy.parameters import read_parameters
 from infra.deploy.resources import resources
 from infra.local.processes import PROJECT
 from infra.simulation.constants import Constants, aws
 from infra.simulation.cost import cost_of
-from infra.simulation.limits import REQUESTS_PER_PHONE, limits_of
+from infra.simulation.limits import limits_of
 from infra.simulation.rollout import Result, Rollout
 from infra.simulation.rollout import simulate as run
 
@@ -84,20 +85,9 @@ def _constants(texts: list[str]) -> Constants:
         raise typer.BadParameter(f"{', '.join(others)} does not affect a rollout", param_hint="--set")
     defaults = resources()["Parameters"]
     values = {name: given.get(name) or str(defaults.get(name, {}).get("Default", "")) for name in PARAMETERS}
-    try:
-        rate, burst = float(values["ThrottleRate"]), float(values["ThrottleBurst"])
-        devices = float(values["PushRateLimit"]) if values["PushRateLimit"] else float(default_push_rate(rate))
-    except ValueError:
-        raise typer.BadParameter("give numbers of at least 1", param_hint="--set") from None
-    if not (math.isfinite(rate) and math.isfinite(burst) and min(rate, burst, devices) >= 1):
-        raise typer.BadParameter("give numbers of at least 1", param_hint="--set")
-    if devices * REQUESTS_PER_PHONE > rate:
-        raise typer.BadParameter(
-            f"PushRateLimit={devices:g}: {devices:g} phones per second make {devices * REQUESTS_PER_PHONE:g} requests, "
-            f"more than ThrottleRate={rate:g}; set PushRateLimit to {rate / REQUESTS_PER_PHONE:g} at most, or raise "
-            "ThrottleRate",
-            param_hint="--set",
-        )
+    read_value("--set", check_push_rate, values)
+    rate, burst = float(values["ThrottleRate"]), float(values["ThrottleBurst"])
+    devices = float(values["PushRateLimit"] or default_push_rate(rate))
     return aws(gateway_rate=rate, gateway_burst=burst, devices_per_second=devices)
 
 

@@ -4,8 +4,10 @@ Like `strict/`, this runs inside ministack's process, on its Python, and imports
 `PUT /_passwire/faults` sets faults, `GET` returns them and how often each happened, `DELETE` ends all of them. Only
 requests of functions fail: what a test or a pipeline sends itself is carried out.
 
-One rule is always applied, which ministack does not have: a stream batch whose function names a failed record is
-delivered again from that record on (Lambda guide, ReportBatchItemFailures).
+Two rules are always applied, which ministack does not have. A stream batch whose function names a failed record is
+delivered again from that record on (Lambda guide, ReportBatchItemFailures). An execution environment that ends while it
+starts ends alone: ministack would end all others of the function, also those that are starting, each of which would do
+the same. On a busy machine, a function with many callers would never start again.
 """
 
 import asyncio
@@ -65,8 +67,8 @@ class AwsFaults:
         stream_drops: share of the records of streams that are never delivered, which AWS does not do; for tests that
             have to notice a loss.
         clock_skew_seconds: the largest deviation of the clock of a new execution environment.
-        message_wait_seconds: the longest time that a message is delayed or hidden, so that no test has to wait for
-            AWS's; zero for no limit.
+        message_wait_seconds: the longest time that a message is delayed, or hidden after a failure, so that no test has
+            to wait for AWS's; zero for no limit. A message stays hidden while a function processes it.
     """
 
     dynamodb_fails: float = 0
@@ -108,6 +110,8 @@ class FaultyAws:
         self._functions = services["lambda_svc"]
         self._tables = services["dynamodb"]
         self._queues = services["sqs"]
+        self._processed: set[str] = set()
+        """Ids of the messages that functions process now."""
         handlers = app.SERVICE_HANDLERS
         for name, meet in (
             ("dynamodb", self._dynamodb),
@@ -119,6 +123,7 @@ class FaultyAws:
         self._app = app.app
         app.app = self.serve
         self._install()
+        self._install_queues()
 
     async def serve(self, scope: Json, receive: Callable[[], Awaitable[Json]], send: Callable[[Json], Any]) -> None:
         """The ASGI application."""
@@ -195,11 +200,11 @@ class FaultyAws:
     # ------------------------------------------------------------ functions and event sources
 
     def _install(self) -> None:
-        runtime, functions, queues = self._runtime, self._functions, self._queues
+        runtime, functions = self._runtime, self._functions
         runtime._PYTHON_WORKER_SCRIPT = SKEWED_CLOCK + runtime._PYTHON_WORKER_SCRIPT
         spawn, invoke = runtime.Worker._spawn, runtime.Worker.invoke
         dispatch, poll = functions._execute_function_dispatch, functions._poll_dynamodb_streams
-        since, receive = self._tables.stream_records_since, queues._receive_messages_for_esm
+        since = self._tables.stream_records_since
 
         def spawn_skewed(worker: Module) -> None:
             os.environ[SKEW] = str(self._random.uniform(-1, 1) * self.faults.clock_skew_seconds)
@@ -207,7 +212,11 @@ class FaultyAws:
 
         def invoke_faulty(worker: Module, *arguments: object, **options: object) -> Json:
             self._disturb(worker)
-            result: Json = invoke(worker, *arguments, **options)
+            try:
+                result: Json = invoke(worker, *arguments, **options)
+            except Exception as error:  # noqa: BLE001 - any would have ministack end all environments of the function
+                worker.kill()
+                return {"status": "error", "error": f"{type(error).__name__}: {error}", "cold_start": True, "log": ""}
             return result
 
         def dispatch_faulty(func: Json, config: Json, event: Module, *arguments: object) -> Json:
@@ -229,17 +238,31 @@ class FaultyAws:
             young = (n for n, r in enumerate(found) if r["dynamodb"]["ApproximateCreationDateTime"] > until)
             return found[: next(young, None)] if self.faults.stream_delay_seconds else found
 
+        runtime.Worker._spawn, runtime.Worker.invoke = spawn_skewed, invoke_faulty
+        functions._execute_function_dispatch, functions._poll_dynamodb_streams = dispatch_faulty, poll_again
+        self._tables.stream_records_since = late
+
+    def _install_queues(self) -> None:
+        functions, queues = self._functions, self._queues
+        receive, process = queues._receive_messages_for_esm, functions._run_sqs_batch
+
         def receive_early(url: str, most: int) -> list[Json]:
             if limit := self.faults.message_wait_seconds:
                 until = time.time() + limit
                 for message in list(queues._get_q(url)["messages"]):
-                    message["visible_at"] = min(message["visible_at"], until)
+                    if message["id"] not in self._processed:
+                        message["visible_at"] = min(message["visible_at"], until)
             messages: list[Json] = receive(url, most)
+            self._processed.update(message["id"] for message in messages)
             return messages
 
-        runtime.Worker._spawn, runtime.Worker.invoke = spawn_skewed, invoke_faulty
-        functions._execute_function_dispatch, functions._poll_dynamodb_streams = dispatch_faulty, poll_again
-        self._tables.stream_records_since, queues._receive_messages_for_esm = late, receive_early
+        def process_received(mapping: Json, func: Json, event: Module, batch: list[Json], *arguments: object) -> None:
+            try:
+                process(mapping, func, event, batch, *arguments)
+            finally:
+                self._processed.difference_update(message["id"] for message in batch)
+
+        queues._receive_messages_for_esm, functions._run_sqs_batch = receive_early, process_received
 
     def _disturb(self, worker: Module) -> None:
         """Kill or stop the process of an invocation soon, or leave it alone."""

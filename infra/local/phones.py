@@ -14,8 +14,9 @@ import random
 import secrets
 import time
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -165,6 +166,8 @@ class Phones:
         on_push: Callable[[HeadlessPhone], object] = lambda _: None,
     ) -> None:
         self.counts = Counts()
+        self.failures: Counter[str] = Counter()
+        """Parts of `counts.failed`, by status, or by the name of the error of a request without a response."""
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http
@@ -292,11 +295,12 @@ class Phones:
 
     async def _receive(self, apns_control_url: str, after: int) -> None:
         while True:
-            page = await self._deliveries(apns_control_url, after)
-            after = page["next"]
-            for delivery in page["deliveries"]:
-                if phone := self._phones.get(delivery["token"]):
-                    self.notify(phone, delivery["topic"])
+            with suppress(httpx.TransportError):  # on a busy machine; the next request gets what this one missed
+                page = await self._deliveries(apns_control_url, after)
+                after = page["next"]
+                for delivery in page["deliveries"]:
+                    if phone := self._phones.get(delivery["token"]):
+                        self.notify(phone, delivery["topic"])
             await asyncio.sleep(POLL_SECONDS)
 
     async def _deliveries(self, apns_control_url: str, after: int) -> dict[str, Any]:
@@ -360,14 +364,16 @@ class Phones:
             started = time.perf_counter()
             try:
                 response = await self._http.request(method, self._api_url + path, **options)
-            except httpx.TransportError:
+            except httpx.TransportError as error:
                 self.counts.failed += 1
+                self.failures[type(error).__name__] += 1
             else:
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self.counts.refused += 1
                     self.counts.refused_seconds += time.perf_counter() - started
                 elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.counts.failed += 1
+                    self.failures[str(response.status_code)] += 1
                 elif response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
                     response.extensions[SECONDS] = time.perf_counter() - started
                     return response

@@ -16,10 +16,6 @@ from tests.schedules.world import World
 SCHEDULES = 1_000
 SEEDS_TO_TRY = 400
 """A change of the service shifts its schedules; the guards must still be found near the known seeds."""
-WITHOUT_SEED = ("first deletion ends the grace of the second",)
-"""Guards whose loss takes so rare a schedule that 20,000 did not reach one; `make schedules` searches on. It has a unit
-test in tests/unit/flows/test_fan_outs.py.
-"""
 STEPS_ON_DYNAMODB = 60
 STEPS_OF_HYPOTHESIS = 60
 pytestmark = pytest.mark.timeout(1200)
@@ -44,7 +40,7 @@ def test_schedules_by_hypothesis_lose_no_update(random: Random) -> None:
         assert violations(world) == []
 
 
-@pytest.mark.parametrize("guard", [guard for guard in MUTATIONS if guard not in WITHOUT_SEED])
+@pytest.mark.parametrize("guard", MUTATIONS)
 def test_broken_guard_loses_an_update(guard: str) -> None:
     """Without any one of the guards, some schedule loses an update: this tests the search itself."""
     seed = known_seeds().get(guard)
@@ -56,7 +52,7 @@ def test_broken_guard_loses_an_update(guard: str) -> None:
 
 
 def test_seeds_are_known_for_existing_guards_only() -> None:
-    assert known_seeds().keys() == MUTATIONS.keys() - set(WITHOUT_SEED)
+    assert known_seeds().keys() == MUTATIONS.keys()
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -59,6 +59,19 @@ class Holding:
     last: float = math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A push that arrived.
+
+    Args:
+        phone: where.
+        at: epoch seconds.
+    """
+
+    phone: HeadlessPhone
+    at: float
+
+
 class Ledger:
     """Records a soak, and accounts for every change on every phone that was registered for the pass."""
 
@@ -68,6 +81,8 @@ class Ledger:
         """The newest template revision of which phones were notified, and since when."""
         self.extra_pushes = 0
         """Pushes to phones beyond the number of the changes of their passes and of their registrations."""
+        self.arrivals: list[Arrival] = []
+        """All pushes that arrived at phones."""
         self._holdings: dict[tuple[str, PassId], Holding] = {}
         self._ended: list[Holding] = []
         self._number = 0
@@ -121,6 +136,7 @@ class Ledger:
 
     def notified(self, phone: HeadlessPhone) -> None:
         """A push arrives at a phone."""
+        self.arrivals.append(Arrival(phone, time.time()))
         if self._owed[phone.device_library_identifier] > 0:
             self._owed[phone.device_library_identifier] -= 1
         else:
@@ -145,8 +161,8 @@ class Ledger:
         return [holding for holding in self._holdings.values() if self._is_behind(holding)]
 
     def awaited(self) -> list[Holding]:
-        """Those of `behind` that will show the newest write: it is valid, and no deletion."""
-        newest = ((holding, self.expects(holding.pass_id)) for holding in self.behind())
+        """Those of `behind` that will show the newest write: valid, no deletion, and no call was given up after it."""
+        newest = ((holding, self.expects(holding.pass_id)) for holding in self.behind() if not self.gave_up(holding))
         return [holding for holding, write in newest if write is not None and write.valid and not write.deleted]
 
     def gave_up(self, holding: Holding) -> bool:

@@ -48,7 +48,10 @@ class Load:
         population: Phones,
         http: httpx.AsyncClient,
     ) -> None:
+        self.plan = plan
         self.done: Counter[str] = Counter()
+        self.unfinished: Counter[str] = Counter()
+        """The steps that were cancelled because the soak had no more time for them."""
         self.answers: Counter[str] = Counter()
         """The answers to invalid requests by their first digit."""
         self.problems: list[str] = []
@@ -59,7 +62,6 @@ class Load:
         self.unregistered: list[tuple[HeadlessPhone, HeldPass]] = []
         """Registrations that were given up; the phone tries again later."""
         self.unremoved: list[tuple[HeadlessPhone, HeldPass]] = []
-        self._plan = plan
         self._api_url = stack.api_url
         self._apns = stack.apns_control_url
         self._stage = stage
@@ -99,7 +101,7 @@ class Load:
         await asyncio.to_thread(self._stage.puts_many, first)
         for pass_id, write in first.items():
             self._ledger.wrote(pass_id, write)
-        choice, phones = random.Random(self._plan.seed), self._plan.phones  # noqa: S311 - no secret
+        choice, phones = random.Random(self.plan.seed), self.plan.phones  # noqa: S311 - no secret
         self._phones += [HeadlessPhone({}) for _ in range(phones)]
         async with asyncio.TaskGroup() as group:
             for number, pass_id in enumerate([*self.passes, *self.passes[:POPULAR] * (phones // 2)]):
@@ -113,6 +115,9 @@ class Load:
             await self._actions[step.kind](random.Random(step.number))  # noqa: S311 - no secret
         except GaveUpError:
             self.done[f"{step.kind}: given up"] += 1
+        except asyncio.CancelledError:
+            self.unfinished[step.kind] += 1
+            raise
 
     async def finish(self) -> None:
         """Have phones register and unregister what they could not before."""
@@ -206,7 +211,8 @@ class Load:
 
     async def _add_to(self, phone: HeadlessPhone, pass_id: PassId) -> None:
         async with self._acts(phone):
-            if self._ledger.held(phone, pass_id) is not None:
+            uninstalled = phone not in self._phones  # while this waited for its turn
+            if uninstalled or self._ledger.held(phone, pass_id) is not None:
                 return
             self._ledger.adds(phone, pass_id)
             held = HeldPass(pass_id, self._stage.token(pass_id))

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.soak.load import Load
 from tests.soak.plan import Fault, Plan
 from tests.soak.stage import SoakedStage
 from tests.soak.switches import Switches
+from tests.soak.traces import Traced, traced
 
 RETRIES = Retries(attempts=5, first_delay_seconds=1.0)
 """Phones wait a fifth of the assumed time."""
@@ -28,7 +30,34 @@ AFTER_FAULT_SECONDS = 20.0
 STILL_SECONDS = 30.0
 """How long no phone may make a request until those that are behind are asked; push tasks wait less for their turn."""
 UNCHANGED_SECONDS = 6.0
+PROGRESS_SECONDS = 30.0
 TICK_SECONDS = 0.25
+NAMED = 10
+"""Number of passes on phones that a line names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the parts of a soak may take, in seconds.
+
+    One that takes longer is cancelled, and the soak fails and says what it waited for.
+
+    Args:
+        prepare: until the first phones have added their passes.
+        late: from the planned end of the load until its last step has ended.
+        settle: from the end of all faults until every phone shows everything.
+        explain: until the phones that are behind have asked.
+        quiet: until no push arrives any more.
+    """
+
+    prepare: float = 180
+    late: float = 120
+    settle: float = 300
+    explain: float = 180
+    quiet: float = 120
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -46,7 +75,8 @@ class Report:
         problems: other things that must not happen.
         pushes: pushes that arrived at phones.
         extra_pushes: those beyond the changes of a phone's passes.
-        unchanged_pushes: pushes after all items were written once more without a change.
+        unchanged: pushes after all items were written once more without a change, and announce nothing earlier.
+        late: pushes that arrived after these writes, and announce an earlier change.
         queues: messages by queue at the end.
         settle_seconds: from the end of the load until every phone showed everything.
     """
@@ -61,17 +91,23 @@ class Report:
     problems: list[str]
     pushes: int
     extra_pushes: int
-    unchanged_pushes: int
+    unchanged: list[Traced]
+    late: list[Traced]
     queues: dict[str, int]
     settle_seconds: float
 
     @property
     def passed(self) -> bool:
-        return not (self.lost or self.problems or self.unchanged_pushes or self.changes[accounts.LOST])
+        return not (self.lost or self.problems or self.unchanged or self.changes[accounts.LOST])
 
 
 async def soak(
-    stack: LocalRun, plan: Plan, *, on_progress: Callable[[str], None], still_seconds: float = STILL_SECONDS
+    stack: LocalRun,
+    plan: Plan,
+    *,
+    on_progress: Callable[[str], None],
+    still_seconds: float = STILL_SECONDS,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Report:
     """Run a plan on a local run, and leave that as it was.
 
@@ -80,13 +116,14 @@ async def soak(
         plan: what happens.
         on_progress: called with each line of progress.
         still_seconds: how long no phone may make a request until those that are behind count as that.
+        limits: how long it may take.
     """
     stack.use()
     stage, ledger, switches = await asyncio.to_thread(SoakedStage, stack), Ledger(), Switches(stack)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.callback(switches.close)
-        limits = httpx.Limits(max_connections=CONNECTIONS)
-        http = await cleanup.enter_async_context(httpx.AsyncClient(limits=limits, timeout=60, trust_env=False))
+        connections = httpx.Limits(max_connections=CONNECTIONS)
+        http = await cleanup.enter_async_context(httpx.AsyncClient(limits=connections, timeout=60, trust_env=False))
         population = await cleanup.enter_async_context(
             Phones.running(
                 [],
@@ -100,43 +137,61 @@ async def soak(
         )
         load = Load(plan, stack, stage, ledger, population, http)
         cleanup.push_async_callback(asyncio.to_thread, stage.cleans_up, load.passes)
-        run = _Run(plan, stage, ledger, population, load, switches, on_progress)
-        return await run.play(still_seconds)
+        run = Run(load, stage=stage, ledger=ledger, population=population, switches=switches, on_progress=on_progress)
+        return await run.play(still_seconds, limits)
 
 
-class _Run:
+class Run:
+    """One soak.
+
+    Args:
+        load: carries out the steps of its plan.
+        stage: the stage.
+        ledger: records what happens.
+        population: the phones.
+        switches: of the faults.
+        on_progress: called with each line of progress.
+    """
+
     def __init__(
         self,
-        plan: Plan,
+        load: Load,
+        *,
         stage: SoakedStage,
         ledger: Ledger,
         population: Phones,
-        load: Load,
         switches: Switches,
         on_progress: Callable[[str], None],
     ) -> None:
-        self._plan, self._stage, self._ledger, self._population = plan, stage, ledger, population
-        self._load, self._switches, self._say = load, switches, on_progress
+        self._load, self._plan, self._stage, self._ledger = load, load.plan, stage, ledger
+        self._population, self._switches, self._say = population, switches, on_progress
+        self._limits = DEFAULT_LIMITS
+        self._began_at = time.time()
+        self._problems: list[str] = []
         self._faulty_until = 0.0
         self._active: list[str] = []
         load.faulty = lambda: bool(self._active) or time.monotonic() < self._faulty_until
 
-    async def play(self, still_seconds: float) -> Report:
+    async def play(self, still_seconds: float, limits: Limits) -> Report:
+        """Play the plan, wait until the phones have settled, and account for every change."""
+        self._limits = limits
         await asyncio.to_thread(
             self._stage.wrong_counts
         )  # what ran before on this stage may have written registrations
-        await self._load.prepare()
-        self._say(f"plan {self._plan.digest}: {len(self._plan.steps)} steps, {len(self._plan.faults)} faults")
-        await asyncio.gather(self._switch(), self._play_load())
+        if await self._within(limits.prepare, self._load.prepare(), "the first phones had not added their passes"):
+            self._say(f"plan {self._plan.digest}: {len(self._plan.steps)} steps, {len(self._plan.faults)} faults")
+            playing = asyncio.gather(self._switch(), self._play_load())
+            await self._within(self._plan.seconds + limits.late, playing, "the load had not ended")
         await asyncio.to_thread(self._switches.end)
         started = time.monotonic()
-        settled = await self._settle(still_seconds)
+        settling = self._settle(still_seconds)
+        settled = await self._within(limits.settle, settling, "the phones had not settled")
         settle_seconds = time.monotonic() - started
-        explained, lost = await self._explain() if not settled else ({}, [])
+        explained, lost = await self._explain() if settled and self._ledger.behind() else ({}, [])
         pushes = self._population.counts.pushes
-        unchanged = await self._write_unchanged() if not lost else 0
+        after = await self._write_unchanged() if not lost and not self._problems else []
         queues = await asyncio.to_thread(self._stage.waiting)
-        problems = list(self._load.problems)
+        problems = [*self._problems, *self._load.problems]
         if queues["stream_failure"]:
             problems.append(f"{queues['stream_failure']} batches of the stream were given up")
         if wrong := await asyncio.to_thread(self._stage.wrong_counts):
@@ -152,10 +207,40 @@ class _Run:
             problems=problems,
             pushes=pushes,
             extra_pushes=self._ledger.extra_pushes,
-            unchanged_pushes=unchanged,
+            unchanged=[push for push in after if not push.earlier],
+            late=[push for push in after if push.earlier],
             queues=queues,
             settle_seconds=settle_seconds,
         )
+
+    async def _within(self, seconds: float, action: Awaitable[object], what: str) -> bool:
+        """Wait for an action, but not for longer than a limit; returns true if it ended.
+
+        Otherwise it is cancelled, and what the soak still waited for becomes one of its problems.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await action
+        except TimeoutError:
+            waits_for = await self._waits_for()
+            self._say(f"{what} after {seconds:g} s")
+            self._problems.append(f"{what} after {seconds:g} s: {waits_for}")
+            return False
+        return True
+
+    async def _waits_for(self) -> str:
+        """Say which steps, phones, passes and queues are not done."""
+        queues = await asyncio.to_thread(self._stage.waiting)
+        phones = {id(holding.phone): holding.phone for holding in self._ledger.holdings()}.values()
+        calling = [phone.device_library_identifier[:6] for phone in phones if phone.updating]
+        behind = self._ledger.awaited()
+        parts = [
+            *[f"{count} steps `{kind}`" for kind, count in self._load.unfinished.most_common()],
+            f"{len(calling)} phones make calls ({', '.join(calling[:NAMED])})",
+            f"{len(behind)} passes on phones are behind ({'; '.join(map(self._described, behind[:NAMED]))})",
+            f"messages: {', '.join(f'{role} {count}' for role, count in queues.items() if count) or 'none'}",
+        ]
+        return ", ".join(parts)
 
     # ------------------------------------------------------------ load and faults
 
@@ -180,21 +265,25 @@ class _Run:
 
     # ------------------------------------------------------------ afterwards
 
-    async def _settle(self, still_seconds: float) -> bool:
-        """Wait until every phone shows what it can show, or nothing more happens; returns true if none is behind."""
+    async def _settle(self, still_seconds: float) -> None:
+        """Wait until every phone shows what it can show, or nothing more happens."""
         await self._population.settle()
         for _ in range(5):
             with contextlib.suppress(GaveUpError):
                 await self._load.finish()
                 break
         seen, since = -1, time.monotonic()
+        said = since
         while self._ledger.awaited() or self._population.busy:
+            now = time.monotonic()
             if (shown := self._population.counts.requests) != seen:
-                seen, since = shown, time.monotonic()
-            if time.monotonic() - since > still_seconds:
+                seen, since = shown, now
+            if now - since > still_seconds:
                 break
+            if now - said > PROGRESS_SECONDS:
+                said = now
+                self._say(f"settling: {await self._waits_for()}")
             await asyncio.sleep(TICK_SECONDS)
-        return not self._ledger.behind()
 
     async def _explain(self) -> tuple[dict[int, str], list[str]]:
         """Find out why phones are behind: by what the stage knows, or by what the phone gets when it asks."""
@@ -212,9 +301,11 @@ class _Run:
         gave_up = [holding for holding in asked if self._ledger.gave_up(holding)]
         for phone in {id(holding.phone): holding.phone for holding in asked}.values():
             self._population.update(phone, PASS_TYPE_IDENTIFIER)
-        await self._population.settle()
+        waiting = "the phones that were behind had not got an answer"
+        await self._within(self._limits.explain, self._population.settle(), waiting)
         behind = {id(holding) for holding in self._ledger.behind()}
-        await asyncio.gather(*(self._refresh(holding) for holding in asked if id(holding) in behind))
+        refreshing = asyncio.gather(*(self._refresh(holding) for holding in asked if id(holding) in behind))
+        await self._within(self._limits.explain, refreshing, waiting)
         never = {id(holding) for holding in self._ledger.behind()}
         lost: list[str] = []
         for holding in asked:
@@ -232,9 +323,10 @@ class _Run:
         return explained, lost
 
     async def _refresh(self, holding: Holding) -> None:
-        held = holding.phone.passes[PASS_TYPE_IDENTIFIER][holding.pass_id.serial_number]
-        with contextlib.suppress(GaveUpError):
-            await self._population.download(holding.phone, held)
+        """Have a phone download a pass; it has none of one whose first download was cancelled."""
+        if held := holding.phone.passes.get(PASS_TYPE_IDENTIFIER, {}).get(holding.pass_id.serial_number):
+            with contextlib.suppress(GaveUpError):
+                await self._population.download(holding.phone, held)
 
     def _described(self, holding: Holding) -> str:
         newest = self._ledger.expects(holding.pass_id)
@@ -244,17 +336,27 @@ class _Run:
             f"{self._ledger.revision}"
         )
 
-    async def _write_unchanged(self) -> int:
-        """Write all items again without a change; returns how many pushes came."""
-        seen, since = self._population.counts.pushes, time.monotonic()
-        while time.monotonic() - since < UNCHANGED_SECONDS:  # until nothing is on its way
-            if (now := self._population.counts.pushes) != seen:
-                seen, since = now, time.monotonic()
-            await asyncio.sleep(TICK_SECONDS)
+    async def _write_unchanged(self) -> list[Traced]:
+        """Write all items again without a change; returns the pushes that came, and what they announce."""
+        if not await self._within(self._limits.quiet, self._quiet(), "pushes had not ended"):
+            return []
+        written_from = math.floor(time.time()) + 1  # a stream record has the time of its write in whole seconds
+        await asyncio.sleep(written_from + TICK_SECONDS - time.time())
+        seen = len(self._ledger.arrivals)
         for pass_id in self._load.passes:
             await asyncio.to_thread(self._stage.rewrites, pass_id, note="unchanged")
         await asyncio.sleep(UNCHANGED_SECONDS)
-        return self._population.counts.pushes - seen
+        arrivals = self._ledger.arrivals[seen:]
+        stage, began_at = self._stage.stage, self._began_at
+        return await asyncio.to_thread(traced, stage, arrivals, since=written_from, logged_since=began_at)
+
+    async def _quiet(self) -> None:
+        """Wait until no push has arrived for a time."""
+        seen, since = -1, time.monotonic()
+        while time.monotonic() - since < UNCHANGED_SECONDS:
+            if (now := self._population.counts.pushes) != seen:
+                seen, since = now, time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
 
 
 def _moments(faults: Iterable[Fault]) -> list[float]:

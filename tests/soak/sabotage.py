@@ -124,7 +124,7 @@ def _deploy(stack: LocalRun, code: bytes) -> None:
 def notices(report: Report) -> str:
     """Say in a few words what a soak noticed; empty if it noticed nothing."""
     found = [f"{len(report.lost)} passes on phones lost"] if report.lost else []
-    found += [f"{report.unchanged_pushes} pushes without a change"] if report.unchanged_pushes else []
+    found += [f"{len(report.unchanged)} pushes without a change"] if report.unchanged else []
     return ", ".join([*found, *report.problems[:1]])
 
 

@@ -21,7 +21,7 @@ class Switches:
     def __init__(self, stack: LocalRun) -> None:
         self._aws = stack.aws_endpoint_url + CONTROL_PATH
         self._apns = f"{stack.apns_control_url}/faults"
-        self._http = httpx.Client(trust_env=False, timeout=30)
+        self._http = httpx.Client(trust_env=False, timeout=60)
         self._skewed = False
 
     def set(self, kinds: Iterable[str]) -> None:

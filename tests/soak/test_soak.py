@@ -1,45 +1,47 @@
-"""A short soak loses no change, and a soak of a broken service does."""
+"""Two minutes of load and faults lose no change, and a soak of a broken service notices that it does.
+
+Both run on a local run of their own: nothing else may use it meanwhile, and other tests can run beside.
+"""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from infra.local.run import LocalRun
-from tests.schedules.mutations import edited
+from infra.local.run import LocalRun, local_run
 from tests.soak.plan import LOSSES, Fault, Plan
 from tests.soak.report import report_lines
 from tests.soak.run import soak
-from tests.soak.sabotage import DEFECTS
+from tests.support.leaks import observe_stack
+
+SECONDS = 120
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
-def test_plan_follows_from_seed_and_length() -> None:
-    assert Plan.of(1, seconds=60) == Plan.of(1, seconds=60)
-    assert Plan.of(1, seconds=60).digest != Plan.of(2, seconds=60).digest
-    assert Plan.of(1, seconds=60, faults=False).steps == Plan.of(1, seconds=60).steps
-    assert Plan.of(1, seconds=60, faults=False).faults == []
+@pytest.fixture(scope="module")
+def soaked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+    """A local run for soaks only."""
+    folder: Path = tmp_path_factory.mktemp("soak")
+    with local_run(folder, on_progress=lambda _: None) as running:
+        yield running
+        running.use()
+        observe_stack(running, folder)
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_defect_follows_the_code(defect: str) -> None:
-    for module, source in edited(DEFECTS[defect].edits, name=defect).items():
-        compile(source, str(module.__file__), "exec")
-
-
-@pytest.mark.timeout(400)
-def test_no_change_is_lost_under_load_and_faults(stack: LocalRun) -> None:
-    """`make soak` plays two minutes and more; this one is short."""
-    report = asyncio.run(soak(stack, Plan.of(3, seconds=20, passes=20, phones=10), on_progress=print))
+def test_no_change_is_lost_under_load_and_faults(soaked: LocalRun) -> None:
+    report = asyncio.run(soak(soaked, Plan.of(3, seconds=SECONDS), on_progress=print))
     assert report.passed, "\n".join(report_lines(report))
     assert report.changes["shown"] > 0
     assert sum(report.injected.values()) > 0
 
 
-@pytest.mark.timeout(400)
-def test_soak_notices_a_loss(stack: LocalRun) -> None:
+def test_soak_notices_a_loss(soaked: LocalRun) -> None:
     """`python -m tests.soak.sabotage` breaks the service itself in further ways."""
     plan = Plan.of(3, seconds=5, faults=False, passes=20, phones=10)
     plan = replace(plan, faults=[Fault(0, plan.seconds, *LOSSES)])
-    report = asyncio.run(soak(stack, plan, on_progress=print, still_seconds=5))
+    report = asyncio.run(soak(soaked, plan, on_progress=print, still_seconds=5))
     assert not report.passed
     assert report.lost

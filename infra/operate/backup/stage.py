@@ -18,9 +18,11 @@ from chalicelib.aws.images import PREFIX as IMAGES_PREFIX
 from chalicelib.aws.tables.registrations import COUNTED
 from chalicelib.aws.templates import unpack
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.passes.template import TemplateError
 from chalicelib.updates.events import NOTE
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
 from infra.operate.backup import file
+from infra.operate.backup.errors import BackupError
 from infra.operate.backup.file import KINDS, Contents
 from infra.operate.passes.registrations import Registrations
 from infra.operate.templates.bucket import TemplatesBucket
@@ -59,6 +61,19 @@ class RestorePlan:
     devices: int
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Result of a restore.
+
+    Args:
+        changed: number of items by kind that the stage did not have, or had with other content.
+        not_restored: a sentence for each template of the backup that is damaged or not valid.
+    """
+
+    changed: Counter[str]
+    not_restored: Sequence[str]
+
+
 OnProgress = Callable[[str, int], object]
 """Called with a kind and the number of its items that were read or written since the last call."""
 
@@ -85,26 +100,27 @@ class BackedUpStage:
         """Write all tables, templates and images into a file.
 
         Raises:
-            BackupError: the file exists already.
+            BackupError: the file exists already, or the current revision of a template is missing.
         """
         begun_at = datetime.now(UTC).isoformat(timespec="seconds")
         items = ((kind, item) for kind in KINDS for item in self._items(kind, on_progress))
         return file.write(path, stage=self._stage.name, begun_at=begun_at, items=items)
 
-    def restore(self, path: Path, *, on_progress: OnProgress, events: bool = False) -> Counter[str]:
+    def restore(self, path: Path, *, on_progress: OnProgress, events: bool = False) -> Restored:
         """Write the items of a verified file back; changes that phones have made since the backup are kept.
+
+        A template that is damaged or not valid is left out, and the passes are restored nevertheless: those that use it
+        are refused until it is pushed, as if it had never been there.
 
         Args:
             path: of the file.
             on_progress: reports progress.
             events: True to publish `pass.registered` and `pass.updated` for what is restored.
-
-        Returns:
-            The number of items by kind that the stage did not have, or had with other content.
         """
+        not_restored: list[str] = []
         write: dict[str, Callable[[Mapping[str, Any]], bool]] = {
             "versions": partial(self._restore_version, events=events),
-            "templates": self._restore_template,
+            "templates": partial(self._restore_template, not_restored=not_restored),
             "images": self._restore_image,
             "passes": partial(self._restore_pass, events=events),
             "devices": self._restore_device,
@@ -120,7 +136,7 @@ class BackedUpStage:
                     if kind == "registrations":
                         self._request_pushes(item for item, was_lost in zip(items, results, strict=True) if was_lost)
                     on_progress(kind, len(items))
-        return changed
+        return Restored(changed, sorted(not_restored))
 
     def plan(self, path: Path, *, on_progress: OnProgress) -> RestorePlan:
         """Return what restoring a verified file would do, without writing."""
@@ -178,7 +194,15 @@ class BackedUpStage:
 
     def _template_pages(self) -> Iterator[list[dict[str, Any]]]:
         for template in self._templates.list():
-            packed = self._templates.packed(template.name, template.revision)
+            try:
+                packed = self._templates.packed(template.name, template.revision)
+            except ClientError as error:
+                if aws.error_code(error) != "NoSuchKey":
+                    raise
+                raise BackupError(
+                    f"template {template.name}: its current revision is missing in the bucket, so the backup would not "
+                    "contain it; push the template again, and back up again"
+                ) from None
             yield [{"name": template.name, "revision": template.revision, "zip": packed}]
 
     def _image_pages(self) -> Iterator[list[dict[str, Any]]]:
@@ -263,11 +287,15 @@ class BackedUpStage:
         before = answer.get("Attributes", {})
         return not before or not set((passes or {}).get("SS", [])) <= set(before.get("passes", {}).get("SS", []))
 
-    def _restore_template(self, item: Mapping[str, Any]) -> bool:
-        """Restore a template unless the bucket has one of its name, which was pushed since."""
-        if self._templates.current(item["name"]) is not None:
+    def _restore_template(self, item: Mapping[str, Any], *, not_restored: list[str]) -> bool:
+        """Restore a template unless the bucket has a valid one of its name, which was pushed since."""
+        if self._templates.is_intact(item["name"]):
             return False
-        self._templates.push(item["name"], unpack(item["name"], item["zip"]), on_progress=lambda _: None)
+        try:
+            self._templates.push(item["name"], unpack(item["name"], item["zip"]), on_progress=lambda _: None)
+        except TemplateError as error:
+            not_restored.append(str(error))
+            return False
         return True
 
     def _restore_image(self, item: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 
-from chalicelib.core.numbers import MAX_DIGITS, NumberError, parse_number
+from chalicelib.core.numbers import MAX_DIGITS, MAX_SHOWN, NumberError, parse_number
 from chalicelib.passes.format.check import override_problem
 from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
 from chalicelib.passes.template import Template
@@ -70,7 +71,7 @@ class CellError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A number in a JSON text that DynamoDB cannot store, until its path is known."""
+    """A number in a JSON text that DynamoDB cannot store, or an object that is ambiguous, until its path is known."""
 
     problem: str
 
@@ -84,7 +85,7 @@ def from_json(text: str) -> Any:  # noqa: ANN401 - any JSON
     """Parse what `to_json` wrote, or any other JSON; numbers become Decimal or int.
 
     Raises:
-        CellError: the text is not JSON, or contains a number that DynamoDB cannot store.
+        CellError: the text is not JSON, or contains a number that DynamoDB cannot store, or a key twice in one object.
     """
     return _read(text, _plain)
 
@@ -197,7 +198,15 @@ def _jsonable(value: object) -> object:
 
 def _read(text: str, convert: Callable[[object], object]) -> object:
     try:
-        return convert(json.loads(text, parse_int=_whole, parse_float=_decimal, parse_constant=_constant))
+        return convert(
+            json.loads(
+                text,
+                parse_int=_whole,
+                parse_float=_decimal,
+                parse_constant=_constant,
+                object_pairs_hook=_object,
+            )
+        )
     except CellError:
         raise
     except (ValueError, RecursionError) as error:
@@ -219,6 +228,15 @@ def _decimal(text: str) -> Decimal | _Refused:
         return parse_number(text)
     except NumberError as error:
         return _Refused(str(error))
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
+    """Make an object of its members. With a key twice, it is open which value is meant (RFC 8259, section 4)."""
+    found = dict(members)
+    if len(found) == len(members):
+        return found
+    twice = next(key for key, count in Counter(key for key, _ in members).items() if count > 1)
+    return _Refused(f"has the key {twice[:MAX_SHOWN]!r} more than once")
 
 
 def _constant(name: str) -> _Refused:

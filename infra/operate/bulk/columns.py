@@ -346,11 +346,13 @@ def _check_numbers(pass_id: str, path: str, value: object) -> None:
 
 
 def _check_delete_after(item: Mapping[str, Any]) -> None:
-    """Check that delete_after is a whole number: DynamoDB ignores other values, and would never delete the item."""
+    """Check that delete_after is a time: DynamoDB ignores other values, and would never delete the item."""
     value = item.get("delete_after")
     whole = isinstance(value, int | Decimal) and not isinstance(value, bool) and value == int(value)
-    if value is not None and not whole:
-        raise ItemError(item["pass_id"], "delete_after", f"{value!r} must be a whole number: epoch seconds")
+    if value is not None and not (whole and value >= 0):
+        shown = repr(value) if isinstance(value, str) else value
+        problem = f"{shown} must be a whole number that is not negative: epoch seconds"
+        raise ItemError(item["pass_id"], "delete_after", problem)
 
 
 def _listed(names: Iterable[str]) -> str:

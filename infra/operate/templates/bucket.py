@@ -141,7 +141,7 @@ class TemplatesBucket:
         """Make files the current revision of a template.
 
         The object of the revision is written first and the pointer second, so that an interruption between the two
-        changes nothing for passes.
+        changes nothing for passes. The object of the current revision is written again if it is missing or damaged.
 
         Args:
             name: name of the template.
@@ -153,9 +153,10 @@ class TemplatesBucket:
         """
         revision = Template.parse(name, files).revision
         before = self._current(name)
-        if before != revision:
+        if before != revision or not self.is_intact(name):
             key = revision_key(name, revision)
             self._client.upload_fileobj(BytesIO(pack(files)), self._name, key, Callback=on_progress)
+        if before != revision:
             self._point_to(name, revision, after=before)
         return PushedRevision(revision, before)
 
@@ -211,6 +212,21 @@ class TemplatesBucket:
         """Return the current template; None if it was never pushed."""
         revision = self._current(name)
         return Template.parse(name, self._files(name, revision)) if revision is not None else None
+
+    def is_intact(self, name: str) -> bool:
+        """Return true if a template was pushed and its current revision is as it was pushed."""
+        revision = self._current(name)
+        if revision is None:
+            return False
+        try:
+            self._verified(name, revision)
+        except TemplateError:
+            return False
+        except ClientError as error:
+            if aws.error_code(error) != "NoSuchKey":
+                raise
+            return False
+        return True
 
     def pull(self, name: str, into: Path, *, suffix: str = SUFFIX) -> Path:
         """Write the current revision to a new folder `NAME.pass`, completely or not at all.

@@ -72,7 +72,7 @@ class CsvFile(TextFile):
                     continue
                 number += 1
                 values: dict[str, object] = {}
-                problem = record.problem or self._mismatch(record.cells or [])
+                problem = record.problem or _unreadable(record.text) or self._mismatch(record.cells or [])
                 if not problem and record.cells is not None:
                     values = {c: cell or None for c, cell in zip(self._columns, record.cells, strict=False)}
                 yield Row(number, record.line, record.text, values, problem, lines.position)
@@ -123,6 +123,11 @@ class CsvFile(TextFile):
     def _reject_line(self, line: str, reason: str, text: str) -> str:
         quoted = reason.replace('"', '""')
         return self._delimiter.join((line, f'"{quoted}"', text)) + "\n"
+
+
+def _unreadable(text: str) -> str:
+    """Return why a record cannot be what a person wrote; empty if it can."""
+    return "contains a NUL character, as in a damaged file; write the row again" if "\0" in text else ""
 
 
 @dataclass(frozen=True, slots=True)

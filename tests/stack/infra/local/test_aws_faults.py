@@ -6,6 +6,7 @@ import json
 import secrets
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ def handler(event, context):
         recorded.write(json.dumps(keys) + "\\n")
     numbers = [r["dynamodb"]["SequenceNumber"] for r, k in zip(event["Records"], keys) if k == "bad" and first]
     return {"batchItemFailures": [{"itemIdentifier": number} for number in numbers]}
+"""
+
+SLOW = """
+import os, time
+def handler(event, context):
+    with open(os.environ["RECORDED"], "a") as recorded:
+        recorded.writelines(record["body"] + "\\n" for record in event["Records"])
+    time.sleep(2.5)
+"""
+
+FRAGILE = """
+import os, time
+if os.path.exists(os.environ["RECORDED"] + ".fails"):
+    os._exit(1)
+def handler(event, context):
+    open(os.environ["RECORDED"], "a").write("begun")
+    time.sleep(2)
+    return "done"
 """
 
 
@@ -62,9 +81,6 @@ def recorded(stack: LocalRun, tmp_path: Path) -> Iterator[Path]:
     assert stack
     name, path = f"recorder-{secrets.token_hex(4)}", tmp_path / "recorded"
     path.touch()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as members:
-        members.writestr("recorder.py", RECORDER)
     dynamodb, lambdas = boto3.client("dynamodb"), boto3.client("lambda")
     table = dynamodb.create_table(
         TableName=name,
@@ -73,14 +89,7 @@ def recorded(stack: LocalRun, tmp_path: Path) -> Iterator[Path]:
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )["TableDescription"]
-    lambdas.create_function(
-        FunctionName=name,
-        Runtime="python3.11",
-        Role="arn:aws:iam::000000000000:role/recorder",
-        Handler="recorder.handler",
-        Code={"ZipFile": packed.getvalue()},
-        Environment={"Variables": {"RECORDED": str(path)}},
-    )
+    create_function(name, RECORDER, path)
     dynamodb.transact_write_items(
         TransactItems=[{"Put": {"TableName": name, "Item": {"k": {"S": key}}}} for key in ("first", "bad", "last")]
     )
@@ -94,6 +103,38 @@ def recorded(stack: LocalRun, tmp_path: Path) -> Iterator[Path]:
     eventually(lambda: deleted(lambdas, mapping["UUID"]), "the end of the mapping")
     lambdas.delete_function(FunctionName=name)
     dynamodb.delete_table(TableName=name)
+
+
+def create_function(name: str, source: str, recorded: Path) -> None:
+    """Create a function that writes to a file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as members:
+        members.writestr("recorder.py", source)
+    boto3.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/recorder",
+        Handler="recorder.handler",
+        Code={"ZipFile": packed.getvalue()},
+        Environment={"Variables": {"RECORDED": str(recorded)}},
+    )
+
+
+@pytest.fixture
+def slow_queue(stack: LocalRun, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A queue whose function takes some seconds per batch, and the file in which that records what it gets."""
+    assert stack
+    name, path = f"slow-{secrets.token_hex(4)}", tmp_path / "recorded"
+    path.touch()
+    sqs, lambdas = boto3.client("sqs"), boto3.client("lambda")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    create_function(name, SLOW, path)
+    mapping = lambdas.create_event_source_mapping(FunctionName=name, EventSourceArn=arn)
+    yield url, path
+    eventually(lambda: deleted(lambdas, mapping["UUID"]), "the end of the mapping")
+    lambdas.delete_function(FunctionName=name)
+    sqs.delete_queue(QueueUrl=url)
 
 
 def deleted(lambdas: Any, uuid: str) -> bool:  # noqa: ANN401 - boto3's
@@ -111,6 +152,47 @@ def test_stream_batch_continues_at_the_record_that_failed(recorded: Path) -> Non
 
     eventually(lambda: len(batches()) == 2, "the second delivery")
     assert batches() == [["first", "bad", "last"], ["bad", "last"]]
+
+
+def test_message_stays_hidden_while_a_function_processes_it(aws: FaultyAws, slow_queue: tuple[str, Path]) -> None:
+    """Otherwise the limit of waits would have each message processed many times on a slow machine."""
+    url, recorded = slow_queue
+    sqs = boto3.client("sqs")
+
+    def left() -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(map(int, found.values()))
+
+    with aws.suffers(message_wait_seconds=0.2):
+        sqs.send_message(QueueUrl=url, MessageBody="once")
+        eventually(lambda: not left(), "the end of the message")
+    assert recorded.read_text() == "once\n"
+
+
+@pytest.fixture
+def fragile(stack: LocalRun, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A function that takes two seconds, and the file that it writes; beside `recorded.fails` it does not start."""
+    assert stack
+    name, path = f"fragile-{secrets.token_hex(4)}", tmp_path / "recorded"
+    create_function(name, FRAGILE, path)
+    yield name, path
+    boto3.client("lambda").delete_function(FunctionName=name)
+
+
+def test_environment_that_does_not_start_ends_alone(fragile: tuple[str, Path]) -> None:
+    name, path = fragile
+
+    def called() -> dict[str, Any]:
+        answer: dict[str, Any] = boto3.client("lambda").invoke(FunctionName=name)
+        return {"error": answer.get("FunctionError"), "result": json.loads(answer["Payload"].read())}
+
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(called)
+        eventually(path.exists, "the first invocation")
+        path.with_name("recorded.fails").touch()
+        assert called()["error"]
+        assert running.result() == {"error": None, "result": "done"}
 
 
 def test_requests_of_functions_fail_and_those_of_others_do_not(

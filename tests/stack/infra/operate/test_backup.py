@@ -12,6 +12,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
+from chalicelib.aws.templates import revision_key
 from chalicelib.updates.push_tasks import RemoveRegistrations, encode
 from infra.commands import app
 from infra.local.phone import Phone
@@ -248,6 +249,41 @@ def test_templates_are_restored(second_stage: SecondStage, tmp_path: Path) -> No
     assert restored is not None
     for entry in s3.list_objects_v2(Bucket=second_stage.local.templates_bucket)["Contents"]:
         s3.delete_object(Bucket=second_stage.local.templates_bucket, Key=entry["Key"])
+
+
+def test_damaged_template_does_not_keep_passes_from_being_restored(
+    second_stage: SecondStage, pipeline: Pipeline, serial_number: str, tmp_path: Path
+) -> None:
+    """Someone has overwritten an object of the bucket. The passes of the template wait until it is pushed again."""
+    local, bucket = second_stage.local, TemplatesBucket(second_stage.stage)
+    name, path, files = f"t-{secrets.token_hex(4)}", tmp_path / "b.gz", samples.files_of("generic")
+    revision = bucket.push(name, files, on_progress=lambda _: None).revision
+    s3, key = boto3.resource("s3").Bucket(local.templates_bucket), revision_key(name, revision)
+    s3.Object(key).put(Body=b"no zip")
+    pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
+    assert infra("backup", "--to", path).exit_code == 0
+    bucket.delete(name)
+    pipeline.deletes(pass_id)
+
+    done = infra("restore", "--from", path, "--yes", "--json")
+    assert done.exit_code == 1
+    (problem,) = json.loads(done.stdout)["not_restored"]
+    assert name in problem
+    assert problem in " ".join(done.stderr.split())
+    assert str(pass_id) in {row["pass_id"] for row in rows(local, "passes")}
+
+    bucket.push(name, files, on_progress=lambda _: None)
+    s3.Object(key).put(Body=b"no zip")
+    assert bucket.push(name, files, on_progress=lambda _: None).unchanged
+    assert bucket.is_intact(name), "a push repairs the stored revision"
+    s3.Object(key).delete()
+    done = infra("backup", "--to", tmp_path / "other.gz")
+    assert done.exit_code == 1
+    assert "push the template again" in str(done.exception)
+    bucket.push(name, files, on_progress=lambda _: None)
+    assert infra("backup", "--to", tmp_path / "other.gz").exit_code == 0
+    bucket.delete(name)
+    pipeline.deletes(pass_id)
 
 
 @pytest.mark.usefixtures("second_stage")

@@ -207,20 +207,42 @@ def test_throttle_limits_beyond_the_accounts_concurrency_are_warned_about(cloud:
     cloud.says("/2016-08-19/account-settings", limits(total=10, unreserved=10))
     said: list[str] = []
     check_concurrency({}, on_progress=said.append)
-    assert "below the 800" in said[0]
-    check_concurrency({"ThrottleRate": "20", "ThrottleBurst": "8"}, on_progress=said.append)
-    assert len(said) == 1
+    assert "below the 836 of 800 calls" in said[0]
+    assert "pushes would wait, unless you reserve" in said[0]
+    cloud.says("/2016-08-19/account-settings", limits(total=1000, unreserved=1000))
+    check_concurrency({}, on_progress=said.append)
+    assert len(said) == 1, "with the default limits, phones leave the executions that push need"
+    check_concurrency({"ThrottleBurst": "665"}, on_progress=said.append)
+    assert "--set PushReservedConcurrency=16 --set PushWorkerReservedConcurrency=20" in said[1]
+    reserved = {"PushReservedConcurrency": "16", "PushWorkerReservedConcurrency": "20"}
+    check_concurrency({"ThrottleBurst": "5000", **reserved}, on_progress=said.append)
+    assert "pushes would wait" not in said[2]
+    check_concurrency({"ThrottleBurst": "500", **reserved}, on_progress=said.append)
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize(("throttle_rate", "push_rate"), [("3000", "1"), ("3000", "1500"), ("3000", ""), ("2", "")])
+def test_push_rate_that_the_gateway_can_serve_is_accepted(throttle_rate: str, push_rate: str) -> None:
+    check_push_rate({"ThrottleRate": throttle_rate, "PushRateLimit": push_rate})
 
 
 @pytest.mark.parametrize(
-    ("throttle_rate", "push_rate", "refused"),
-    [("3000", "1500", False), ("3000", "1501", True), ("3000", "", False), ("1", "", True), ("2", "0", True)],
+    ("throttle_rate", "push_rate", "arithmetic"),
+    [
+        ("3000", "1501", "so that is 3002 requests per second, but ThrottleRate lets 3000 through; .* 1 to 1500"),
+        ("500", "1000", "so that is 2000 requests per second, but ThrottleRate lets 500 through; .* 1 to 250"),
+        ("3000", "0", "of which ThrottleRate lets 3000 through; .* 1 to 1500"),
+        ("3000", "-5", "not a whole number of at least 1; .* 1 to 1500"),
+        ("3000", "1.5", "not a whole number of at least 1; .* 1 to 1500"),
+        ("3000", "²", "not a whole number of at least 1; .* 1 to 1500"),
+        ("1", "", "but ThrottleRate lets only 1 per second through; set ThrottleRate to at least 2"),
+    ],
 )
-def test_push_rate_beyond_the_gateway_is_refused(throttle_rate: str, push_rate: str, *, refused: bool) -> None:
+def test_push_rate_beyond_the_gateway_is_refused(throttle_rate: str, push_rate: str, arithmetic: str) -> None:
     """The refusal shows the arithmetic: each notified phone sends two requests."""
-    refusal = pytest.raises(DeployError, match=r"PushRateLimit .* 2 requests, .* ThrottleRate")
-    with refusal if refused else contextlib.nullcontext():
+    with pytest.raises(DeployError, match=rf"PushRateLimit {push_rate}.*{arithmetic}") as refused:
         check_push_rate({"ThrottleRate": throttle_rate, "PushRateLimit": push_rate})
+    assert "each notified phone sends 2 requests" in str(refused.value)
 
 
 def test_concurrency_that_the_stage_already_reserves_is_not_counted_again(cloud: Cloud) -> None:

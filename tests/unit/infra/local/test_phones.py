@@ -106,6 +106,26 @@ def test_refused_call_is_repeated(status: int, counted: str) -> None:
     assert (counts.requests, len(shown), counts.gave_up) == (4, 1, 0)
 
 
+def test_failed_calls_are_counted_by_status_or_error() -> None:
+    service = WebService(httpx.Response(503))
+    phone = HeadlessPhone.holding({PASS: "token"})
+
+    def break_connection() -> None:
+        if len(service.requests) == 2:
+            raise httpx.ReadError("reset")
+
+    async def run() -> Phones:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
+            phones = Phones([phone], api_url="https://a.example", http=http, on_shown=print, retries=QUICK)
+            service.on_request = break_connection
+            phones.notify(phone, TYPE)
+            await phones.settle()
+            return phones
+
+    phones = asyncio.run(run())
+    assert (phones.failures, phones.counts.failed) == ({"503": 1, "ReadError": 1}, 2)
+
+
 def test_phone_gives_up_after_its_last_attempt_until_the_next_push() -> None:
     service = WebService(*[httpx.Response(429) for _ in range(QUICK.attempts)])
     counts, shown, phone = play(service)
@@ -222,3 +242,29 @@ def test_delays_grow_whatever_the_chance(one: float, other: float) -> None:
     delays = [retries.delay_seconds(failed, chance) for failed, chance in enumerate((one, other, one), start=1)]
     assert all(earlier < later for earlier, later in pairwise(delays))
     assert 0.75 * 5 <= delays[0] <= 1.25 * 5
+
+
+def test_phones_receive_pushes_after_the_stand_in_for_apns_failed_to_answer() -> None:
+    phone = HeadlessPhone.holding({PASS: "token"})
+    delivery = {"token": phone.push_token, "topic": TYPE}
+    pages = iter([{"next": 1, "deliveries": []}, None, {"next": 2, "deliveries": [delivery]}])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"/deliveries" not in await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        elif (page := next(pages, {"next": 2, "deliveries": []})) is not None:
+            body = json.dumps(page).encode()
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode() + body)
+        writer.close()
+
+    async def run() -> None:
+        arrived = asyncio.Event()
+        async with await asyncio.start_server(answer, "127.0.0.1") as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            async with Phones.running(
+                [phone], api_url=url, apns_control_url=url, on_push=lambda _: arrived.set(), retries=QUICK
+            ):
+                await asyncio.wait_for(arrived.wait(), 10)
+
+    asyncio.run(run())

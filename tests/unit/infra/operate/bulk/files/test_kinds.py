@@ -186,6 +186,49 @@ def test_numbers_within_the_limits_are_exact(tmp_path: Path, templates: Template
     assert found.items["20"]["n"] == [Decimal("1e125"), Decimal("0.1"), 12345678901234567890]
 
 
+@pytest.mark.parametrize(
+    ("members", "path"),
+    [
+        ('"member": "Ada", "member": "Eve"', "has the key 'member' more than once"),
+        ('"fields": {"level": "Gold", "level": "Gold"}', "fields: has the key 'level' more than once"),
+        ('"fields": {"level": {"value": 1, "value": 2}}', "fields.level: has the key 'value' more than once"),
+    ],
+)
+def test_row_with_a_key_twice_is_refused(tmp_path: Path, templates: Templates, members: str, path: str) -> None:
+    lines = ['{"serial_number": "1"}', f'{{"serial_number": "2", {members}}}', '{"serial_number": "3"}']
+    found = read(file(tmp_path, "\n".join(lines), "members.jsonl"), templates)
+    assert found.refused == {2: path}
+    assert sorted(found.items) == ["1", "3"]
+
+
+def test_cell_with_a_key_twice_is_refused(tmp_path: Path, templates: Templates) -> None:
+    text = 'serial_number;member\n1;Ada\n2;{"value": "Ada", "value": "Eve"}\n'
+    found = read(file(tmp_path, text), templates)
+    assert list(found.refused) == [3]
+    assert "'fields.member': has the key 'value' more than once" in found.refused[3]
+    assert list(found.items) == ["1"]
+
+
+def test_csv_row_with_a_nul_is_refused(tmp_path: Path, templates: Templates) -> None:
+    found = read(file(tmp_path, "serial_number,member\n1,Ada\n2,A\0da\n3,Eve\n"), templates)
+    assert list(found.refused) == [3]
+    assert "NUL" in found.refused[3]
+    assert sorted(found.items) == ["1", "3"]
+
+
+@pytest.mark.parametrize("name", ["members.csv", "members.jsonl"])
+def test_negative_time_of_deletion_is_refused(tmp_path: Path, templates: Templates, name: str) -> None:
+    """DynamoDB would never delete the item."""
+    rows = {
+        "members.csv": "serial_number,delete_after\n1,1900000000\n2,-1\n",
+        "members.jsonl": '\n{"serial_number":"1","delete_after":1900000000}\n{"serial_number":"2","delete_after":-1}\n',
+    }
+    found = read(file(tmp_path, rows[name], name), templates)
+    assert list(found.refused) == [3]
+    assert "-1 must be a whole number that is not negative" in found.refused[3]
+    assert list(found.items) == ["1"]
+
+
 def test_null_is_an_absent_value_in_every_map(tmp_path: Path, templates: Templates) -> None:
     rows = [
         {"serial_number": "1", "member": None},
