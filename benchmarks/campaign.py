@@ -71,7 +71,7 @@ _SERIALIZER = TypeSerializer()
 console = Console(width=120)
 
 
-class Stage:
+class CampaignStage:
     """Tables with passes on one device each, and a push function that handles changes of them."""
 
     def __init__(self, apns: ApnsStandIn, credential: ClientCertificate, ca: str) -> None:
@@ -222,7 +222,7 @@ class Stage:
 
 
 @contextlib.contextmanager
-def a_stage() -> Iterator[Stage]:
+def a_stage() -> Iterator[CampaignStage]:
     """Start the embedded AWS and the stand-in for APNs, with a stage of a campaign."""
     folder = FOLDER / "campaign"
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,7 +245,7 @@ def a_stage() -> Iterator[Stage]:
         credential = ClientCertificate(
             certificate=chain.pass_type_certificate.read_text(), private_key=chain.pass_type_key.read_text()
         )
-        yield Stage(apns, credential, chain.root.read_text())
+        yield CampaignStage(apns, credential, chain.root.read_text())
 
 
 def measured(run: Callable[[], None]) -> tuple[float, float]:
@@ -255,7 +255,7 @@ def measured(run: Callable[[], None]) -> tuple[float, float]:
     return (time.process_time() - cpu) * 1000 / PASSES, PASSES / (time.perf_counter() - began)
 
 
-def speeds_of(stage: Stage) -> dict[int, float]:
+def speeds_of(stage: CampaignStage) -> dict[int, float]:
     """Measure the changes per second for several numbers of changes at once."""
     stage.answers_itself()
     speeds = {}

@@ -33,7 +33,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.settings import Settings
 from infra.core.phone_retries import Retries
-from infra.local.phones import Counts, HeadlessPhone, Phones, Shown
+from infra.local.phones import HeadlessPhone, PhoneCounts, Phones, Shown
 from infra.local.run import LocalRun, local_run
 from infra.local.strict.application import CONTROL_PATH
 
@@ -66,7 +66,7 @@ console = Console(width=130)
 
 
 @dataclass
-class Figures:
+class RolloutFigures:
     """The results of one change, or of one change of each pass.
 
     Args:
@@ -74,8 +74,8 @@ class Figures:
         refused: requests that were answered with 429.
         gave_up: phones that do not show the change at the end.
         first_s: seconds from the first write until a phone shows the change.
-        median_s: the same of the median phone; of all phones, also those that gave up.
-        last_s: the same of the last phone that shows it.
+        median_s: the same for the median phone; of all phones, also those that gave up.
+        last_s: the same for the last phone that shows it.
         limit_s: seconds that the bucket needs for two requests per phone.
         ratio: `last_s` to `limit_s`.
         failed: responses 5xx, and requests without a response.
@@ -86,8 +86,8 @@ class Figures:
         first_push_s: seconds from the first write to the first push.
         last_push_s: seconds from the first write to the last push.
         list_s: mean duration of a list call, as the phone sees it.
-        download_s: the same of a download.
-        refusal_s: the same of a refused call.
+        download_s: the same for a download.
+        refusal_s: the same for a refused call.
         updates: seconds at which each phone showed the change, in order.
     """
 
@@ -134,7 +134,7 @@ class FunctionCpu:
         return total
 
 
-class Bench:
+class RolloutBench:
     """A local run with passes on phones.
 
     Args:
@@ -180,8 +180,8 @@ class Bench:
         while "Item" not in await asyncio.to_thread(versions.get_item, Key=last, ConsistentRead=True):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         await asyncio.to_thread(self._register)
-        patient = Retries(attempts=20, first_delay_seconds=1, growth=1)
-        async with self._running(self._neighbours, retries=patient) as neighbours:
+        lasting = Retries(attempts=20, first_delay_seconds=1, growth=1)
+        async with self._running(self._neighbours, retries=lasting) as neighbours:
             await neighbours.register(self._neighbours)
         await self._warm_up()
 
@@ -233,7 +233,9 @@ class Bench:
             variables[RATE_VARIABLE] = str(round(devices_per_second))
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
-    async def change(self, *, shared: bool, rate: float, neighbours: bool = False) -> tuple[Figures, list[float]]:
+    async def change(
+        self, *, shared: bool, rate: float, neighbours: bool = False
+    ) -> tuple[RolloutFigures, list[float]]:
         """Change the shared pass, or the own pass of each phone, and wait until no phone does anything any more.
 
         Returns:
@@ -297,7 +299,7 @@ class Bench:
 
     def _figures(
         self,
-        counts: Counts,
+        counts: PhoneCounts,
         failures: dict[str, int],
         *,
         started: float,
@@ -305,12 +307,12 @@ class Bench:
         cpu: Mapping[str, float],
         units: Mapping[str, Any],
         pushes: Sequence[float],
-    ) -> Figures:
+    ) -> RolloutFigures:
         count = len(self.phones)
         times = sorted(at - started for at in self._shown_at.values())
         everyone = [*times, *[math.inf] * (count - len(times))]
         roles = {table: role for role, table in self._stack.tables.items()}
-        return Figures(
+        return RolloutFigures(
             phones=count,
             refused=counts.refused,
             gave_up=count - len(times),
@@ -369,7 +371,7 @@ class Bench:
 
 async def run(stack: LocalRun, *, phones: int, rate: float) -> dict[str, Any]:
     """Measure all four rollouts; returns the report."""
-    bench = Bench(stack, phones)
+    bench = RolloutBench(stack, phones)
     console.print(f"registering {phones:,} phones for {2 * phones:,} passes")
     started = time.monotonic()
     await bench.prepare()
@@ -394,7 +396,7 @@ async def run(stack: LocalRun, *, phones: int, rate: float) -> dict[str, Any]:
     return report
 
 
-def _line(figures: Figures) -> str:
+def _line(figures: RolloutFigures) -> str:
     failures = "".join(f", {count:,} x {name}" for name, count in sorted(figures.failures.items()))
     return (
         f"  last {figures.last_s:.1f} s of {figures.limit_s:.1f} s, {figures.refused:,} refused, "

@@ -1,5 +1,6 @@
 """Fixtures of all tests: one local run per session, and the participants of a test: phone, pipeline, issuer, APNs."""
 
+import gc
 import os
 import secrets
 import signal
@@ -40,6 +41,15 @@ hypothesis.settings.load_profile("passwire")
 def pytest_configure() -> None:
     """Handle Ctrl-C, which a shell makes its background processes ignore; children of the tests would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often, without what was imported and collected: saves a tenth of the unit tests' CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,7 +21,7 @@ from infra.local.processes import PROJECT
 from infra.simulation.constants import Constants, aws
 from infra.simulation.cost import cost_of
 from infra.simulation.limits import limits_of
-from infra.simulation.rollout import Result, Rollout
+from infra.simulation.rollout import Rollout, RolloutResult
 from infra.simulation.rollout import simulate as run
 
 PARAMETERS = ("ThrottleRate", "ThrottleBurst", "PushRateLimit")
@@ -91,7 +91,7 @@ def _constants(texts: list[str]) -> Constants:
     return aws(gateway_rate=rate, gateway_burst=burst, devices_per_second=devices)
 
 
-def _described(result: Result) -> dict[str, Any]:
+def _described(result: RolloutResult) -> dict[str, Any]:
     bill = cost_of(result)
     return {
         "first_s": _finite(result.first_s),
@@ -109,7 +109,7 @@ def _described(result: Result) -> dict[str, Any]:
     }
 
 
-def _timeline(result: Result, *, rows: int) -> list[dict[str, float]]:
+def _timeline(result: RolloutResult, *, rows: int) -> list[dict[str, float]]:
     """Return some moments, with the totals until then."""
     total = {"pushes": 0.0, "updated": 0.0, "refused": 0.0, "failed": 0.0, "gave_up": 0.0}
     every = max(1, math.ceil(len(result.seconds) / rows))
@@ -122,7 +122,7 @@ def _timeline(result: Result, *, rows: int) -> list[dict[str, float]]:
     return found
 
 
-def _charts(results: Mapping[str, Result]) -> list[Chart]:
+def _charts(results: Mapping[str, RolloutResult]) -> list[Chart]:
     end = max(len(result.seconds) for result in results.values())
 
     def lines(key: str) -> list[Line]:
@@ -138,7 +138,7 @@ def _charts(results: Mapping[str, Result]) -> list[Chart]:
     ]
 
 
-def _show(results: Mapping[str, Result], constants: Constants, passes: int) -> None:
+def _show(results: Mapping[str, RolloutResult], constants: Constants, passes: int) -> None:
     console = standard_output()
     for name, result in results.items():
         _show_timeline(console, name, result)
@@ -164,7 +164,7 @@ def _show(results: Mapping[str, Result], constants: Constants, passes: int) -> N
     console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")
 
 
-def _show_timeline(console: PlainConsole, name: str, result: Result) -> None:
+def _show_timeline(console: PlainConsole, name: str, result: RolloutResult) -> None:
     table = Table(f"{name}, s", "notified", "updated", "refused", "failed", "gave up", box=None)
     for column in table.columns:
         column.justify = "right"

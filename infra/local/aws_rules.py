@@ -18,7 +18,6 @@ PERMISSIONS = "tests/stack/infra/deploy/test_permissions.py::"
 OPERATIONS = "tests/stack/infra/local/test_strict_operations.py::"
 COST = "tests/stack/infra/deploy/test_cost.py::"
 DEPLOYER = "tests/stack/infra/deploy/test_deployer.py::"
-REFUSED = "tests/unit/infra/deploy/test_refused_changes.py::"
 SCRIPT = "tests/unit/infra/deploy/test_write_package.py::"
 TEMPLATE = "tests/package/test_template_rules.py::"
 
@@ -199,7 +198,7 @@ RULES = (
         (
             COST + "test_change_makes_the_requests_of_the_model",
             COST + "test_requests_log_no_more_than_the_model_assumes",
-            COST + "test_bill_includes_costs_per_request_and_per_execution_environment",
+            "tests/unit/infra/deploy/cost/test_bill.py::test_bill_includes_costs_per_request_and_per_execution_environment",
         ),
         "Prices: no run shows them.",
     ),
@@ -208,8 +207,8 @@ RULES = (
         "A new RestApi has a new address, and phones keep the address of their passes permanently.",
         "API Gateway guide; Apple, webServiceURL",
         (
-            REFUSED + "test_deleting_or_replacing_the_api_is_refused_like_a_table",
-            REFUSED + "test_changed_url_needs_confirmation_if_devices_are_registered",
+            "tests/unit/infra/deploy/test_changes.py::test_deleting_or_replacing_the_api_is_refused_like_a_table",
+            "tests/unit/infra/deploy/test_deployer.py::test_changed_url_needs_confirmation_if_devices_are_registered",
             SCRIPT + "test_script_refuses_the_changes_that_deploy_refuses_or_asks_about",
             DEPLOYER + "test_tables_and_templates_are_kept_by_destroy_and_taken_over_by_deploy",
         ),

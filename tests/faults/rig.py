@@ -45,7 +45,7 @@ from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.pacing import PushRate
 from chalicelib.updates.push_tasks import Recheck, RecheckReason
 from infra.local.run import PASS_TYPE_IDENTIFIER
-from infra.operate.pushes import Pushes
+from infra.operate.held_removals import RemovalQueue
 from infra.stage.stage import Stage
 from tests.faults.clock import Clock
 from tests.faults.delivery_rules import UNTIL_TOO_OLD, DeliveryRules
@@ -330,10 +330,10 @@ class Rig:
         refused = sorted(self.store.versions.refused(list(pass_ids)))
         self.queue.send([Recheck(pass_id, RecheckReason.REFUSED, self.clock()) for pass_id in refused])
 
-    def operator(self) -> Pushes:
+    def operator(self) -> RemovalQueue:
         """The operator's tool for held removals."""
         queues = {"held_removals": self.queues.held_removals_url, "push": self.queues.push_url}
-        return Pushes(cast("Stage", SimpleNamespace(queues=queues)))
+        return RemovalQueue(cast("Stage", SimpleNamespace(queues=queues)))
 
     def devices_of(self, pass_id: PassId) -> int:
         """Count the devices that are registered for a pass."""

@@ -111,9 +111,9 @@ class Designs:
     def is_repaired(self) -> None:
         self.broken, self._changed_at = False, self._scheduler.now
 
-    def get(self, name: str, *, max_age_seconds: float) -> Template:
+    def get(self, name: str, *, max_age_seconds: float | None = None, **_: object) -> Template:
         """Return the template, or, if a cached one is allowed, the one before its last change."""
-        found = self._scheduler.request(lambda: self._broken_to(max_age_seconds), TemplateStoreError)
+        found = self._scheduler.request(lambda: self._broken_to(max_age_seconds or 0.0), TemplateStoreError)
         if found:
             raise TemplateError(name, "pass.json", "has no such field")
         return self._template

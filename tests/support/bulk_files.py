@@ -12,7 +12,8 @@ from chalicelib.core.errors import RefusedError
 from chalicelib.passes.item import PassItem
 from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.files.kinds import open_rows
-from infra.operate.bulk.importing import Imported, Plan, import_passes
+from infra.operate.bulk.importing import Imported, import_passes
+from infra.operate.bulk.plan import ImportPlan
 from infra.stage.stage import Stage
 
 TYPE = "pass.com.example"
@@ -70,6 +71,6 @@ def read(path: Path, templates: Templates, **mapping: str) -> Read:
     return Read(items, refused)
 
 
-def imports(path: Path, table: str, folder: Path, **plan: Any) -> Imported:  # noqa: ANN401 - values of Plan
-    options = replace(Plan(Stage("test", {"PassesTableName": table}), pass_type=TYPE, template="member"), **plan)
+def imports(path: Path, table: str, folder: Path, **plan: Any) -> Imported:  # noqa: ANN401 - values of ImportPlan
+    options = replace(ImportPlan(Stage("test", {"PassesTableName": table}), pass_type=TYPE, template="member"), **plan)
     return import_passes(open_rows(path), options, Templates(folder=folder), on_rows=lambda _: None, on_progress=print)

@@ -8,7 +8,7 @@ import h2.settings
 
 from chalicelib.apns.connection import (
     Connection,
-    Event,
+    ConnectionEvent,
     Headers,
 )
 
@@ -54,9 +54,9 @@ class Peer:
         self.h2.update_settings({MAX_STREAMS: streams})
 
 
-def talk(connection: Connection, peer: Peer) -> list[Event]:
+def talk(connection: Connection, peer: Peer) -> list[ConnectionEvent]:
     """Carry bytes to and fro until neither side has more to say."""
-    events: list[Event] = []
+    events: list[ConnectionEvent] = []
     while True:
         to_peer = connection.data_to_send()
         peer.takes(to_peer)

@@ -20,13 +20,14 @@ from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.core.wallets import Wallet
-from chalicelib.flows.change import ChangeHandler, TemplateSource
+from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.http.events import queue_messages, stream_records
+from chalicelib.passes.builder import TemplateSource
 from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.attempts import with_attempts
@@ -203,7 +204,7 @@ class PushSide:
         handled = {message.number for message in messages} - {int(identifier) for identifier in failed}
         self.messages = [message for message in self.messages if message.number not in handled]
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ results
 
     def devices(self) -> set[str]:
         return {identifier.value for identifier in self.rows.devices}

@@ -42,8 +42,8 @@ class Designs:
         self.found: dict[str, Template | Exception] = {"t": self.template}
         self.looked: list[tuple[str, float]] = []
 
-    def get(self, name: str, *, max_age_seconds: float) -> Template:
-        self.looked.append((name, max_age_seconds))
+    def get(self, name: str, *, max_age_seconds: float | None = None, **_: object) -> Template:
+        self.looked.append((name, max_age_seconds or 0.0))
         found = self.found.get(name, TemplateMissingError(f"template '{name}' does not exist"))
         if isinstance(found, Exception):
             raise found
@@ -51,10 +51,10 @@ class Designs:
 
 
 class StreamSide:
-    """The push side: what it is handed, and what came of it."""
+    """The push side: what it receives, and the results."""
 
-    def __init__(self) -> None:
-        self.rows = Memory()
+    def __init__(self, rows: Memory | None = None) -> None:
+        self.rows = rows or Memory()
         self.store = self.rows.store()
         self.pushed: list[Push] = []
         self.tasks: list[PushTask] = []
@@ -113,12 +113,12 @@ class StreamSide:
     def tokens(self) -> list[str]:
         return sorted(push.push_token.value for push in self.pushed)
 
-    def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def _send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert delay_seconds >= 0
         assert until >= 0
         if self.queue_fails:
             raise QueueError("SQS does not answer")
-        self.tasks.extend(orders)
+        self.tasks.extend(tasks)
 
     def _keep(self, records: Sequence[RefusedRecord], *, at: float) -> None:
         assert at

@@ -34,7 +34,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class Visitor:
-    """Somebody with a link, and with whatever browser."""
+    """A person with a link, and any browser."""
 
     def __init__(self, service: InProcess, pipeline: Pipeline, issuer: Issuer) -> None:
         self.service = service

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from chalicelib.apns.connection import (
     Answered,
     Connection,
-    Event,
+    ConnectionEvent,
     PingAnswered,
-    Refused,
+    RequestRefused,
     Reset,
     Unprocessed,
 )
@@ -107,7 +107,7 @@ def test_events_do_not_depend_on_the_sizes_of_reads(data: st.DataObject) -> None
         peer.answers(stream, 503, b'{"reason": "Shutdown"}')
     sent = peer.h2.data_to_send()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=12)))
-    events: list[Event] = []
+    events: list[ConnectionEvent] = []
     for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         events += connection.receive(sent[start:end])
     assert [event.stream_id for event in events if isinstance(event, Answered)] == streams
@@ -200,9 +200,10 @@ def test_streams_after_goaways_last_are_unprocessed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(h2.errors.ErrorCodes.REFUSED_STREAM, Refused), (h2.errors.ErrorCodes.INTERNAL_ERROR, Reset)]
+    ("code", "kind"),
+    [(h2.errors.ErrorCodes.REFUSED_STREAM, RequestRefused), (h2.errors.ErrorCodes.INTERNAL_ERROR, Reset)],
 )
-def test_reset_code_distinguishes_refused_requests(code: int, kind: type[Event]) -> None:
+def test_reset_code_distinguishes_refused_requests(code: int, kind: type[ConnectionEvent]) -> None:
     """REFUSED_STREAM promises that nothing was done; any other code leaves it open."""
     peer = Peer()
     connection = greeted(peer)
@@ -215,7 +216,7 @@ def test_reset_code_distinguishes_refused_requests(code: int, kind: type[Event])
 
 
 def test_abandoned_request_is_reset_and_its_late_response_ignored() -> None:
-    """The peer hears that it may stop; an answer that had been under way disturbs nothing."""
+    """The peer hears that it may stop; an answer that is received after that changes nothing."""
     peer = Peer()
     connection = greeted(peer)
     given_up, kept = connection.request(b"/1", HEADERS), connection.request(b"/2", HEADERS)

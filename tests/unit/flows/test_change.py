@@ -67,18 +67,18 @@ def test_pass_of_many_devices_is_fanned_out_by_the_push_worker(side: StreamSide)
         side.holds(f"phone-{number}", "P", "Q" if number else "P")
     side.handles(side.changed("P"), side.changed("Q"))
     assert len(side.pushed) == 3
-    fan_outs = [order for order in side.tasks if isinstance(order, FanOut)]
-    assert [(order.pass_id.serial_number, order.after) for order in fan_outs] == [("P", None)]
+    fan_outs = [task for task in side.tasks if isinstance(task, FanOut)]
+    assert [(task.pass_id.serial_number, task.after) for task in fan_outs] == [("P", None)]
 
 
 def test_registrations_of_deleted_pass_are_removed(side: StreamSide) -> None:
     side.handles(side.record("P", old={}, new=None))
-    (order,) = side.tasks
+    (task,) = side.tasks
     version = side.rows.versions[PassId(TYPE, "P")]
     assert version.deleted
-    assert isinstance(order, RemoveRegistrations)
-    assert (order.pass_id, order.modified_at) == (PassId(TYPE, "P"), version.modified_at)
-    assert order.not_before >= time.time() + 890
+    assert isinstance(task, RemoveRegistrations)
+    assert (task.pass_id, task.modified_at) == (PassId(TYPE, "P"), version.modified_at)
+    assert task.not_before >= time.time() + 890
 
 
 def test_repeated_deletion_does_not_hide_a_pass_that_was_created_again(side: StreamSide) -> None:
@@ -92,8 +92,8 @@ def test_pushes_without_credential_are_queued_and_counted(side: StreamSide, caps
     side.credential_error = ConfigurationError("no certificate")
     side.holds("phone", "P")
     side.handles(side.changed("P"))
-    (order,) = side.tasks
-    assert isinstance(order, NotifyDevices)
+    (task,) = side.tasks
+    assert isinstance(task, NotifyDevices)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["Pushes"] for line in lines if line.get("Outcome") == "configuration"] == [1]
 
@@ -115,15 +115,15 @@ def test_one_id_follows_a_change_from_its_record_to_its_pushes_and_push_tasks(
         "change-1"
     }
     assert lines["devices_found"]["shown"] == [lines["pushed"]["device"]]
-    (order,) = side.tasks
-    assert isinstance(order, FanOut)
-    assert order.change == "change-1"
+    (task,) = side.tasks
+    assert isinstance(task, FanOut)
+    assert task.change == "change-1"
 
 
 def test_unexpected_error_of_pushing_queues_the_devices(side: StreamSide) -> None:
     side.holds("phone", "P")
     side.client_error = RecursionError("an answer nested 2,000 deep")
     side.handles(side.changed("P"))
-    (order,) = side.tasks
-    assert isinstance(order, NotifyDevices)
-    assert order.devices == (DeviceLibraryIdentifier("phone"),)
+    (task,) = side.tasks
+    assert isinstance(task, NotifyDevices)
+    assert task.devices == (DeviceLibraryIdentifier("phone"),)

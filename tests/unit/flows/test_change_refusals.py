@@ -4,17 +4,20 @@ import json
 import lzma
 import time
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import pytest
 
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.versions import Versions
 from chalicelib.aws.templates import TemplateMissingError, TemplateStoreError
 from chalicelib.core.errors import MAX_MESSAGE_CHARACTERS, TransientError
 from chalicelib.core.identifiers import PassId
 from chalicelib.passes.template import Template
 from chalicelib.updates.push_tasks import Recheck, RecheckReason
-from tests.schedules.memory import MemoryVersions
+from tests.schedules.memory import Memory, MemoryVersions
 from tests.support.stream_side import TYPE, StreamSide
 
 
@@ -48,9 +51,9 @@ def test_invalid_record_affects_only_its_own_pass(side: StreamSide) -> None:
     ]
     side.handles(*broken, side.changed("P"))
     assert side.tokens() == ["token-of-phone"]
-    rechecks = [order for order in side.tasks if isinstance(order, Recheck)]
-    assert [order.pass_id.serial_number for order in rechecks] == ["A", "B", "C"]
-    assert {order.reason for order in rechecks} == {RecheckReason.UNSETTLED}
+    rechecks = [task for task in side.tasks if isinstance(task, Recheck)]
+    assert [task.pass_id.serial_number for task in rechecks] == ["A", "B", "C"]
+    assert {task.reason for task in rechecks} == {RecheckReason.UNSETTLED}
     assert {refused.key for refused in side.refused} >= {"no type"}
     assert side.rows.refusals == {}
 
@@ -73,7 +76,7 @@ def test_error_of_a_template_affects_only_its_passes(side: StreamSide, error: Ex
     passes = [side.record(f"X{n}", old={}, new={"template": "broken", "fields": {"gate": str(n)}}) for n in range(3)]
     side.handles(*passes, side.changed("P"))
     assert side.tokens() == ["token-of-phone"]
-    rechecks = [order.pass_id.serial_number for order in side.tasks if isinstance(order, Recheck)]
+    rechecks = [task.pass_id.serial_number for task in side.tasks if isinstance(task, Recheck)]
     assert rechecks == ["X0", "X1", "X2"]
     assert [name for name, _ in side.designs.looked].count("broken") == 1
     assert side.refused == []
@@ -82,8 +85,8 @@ def test_error_of_a_template_affects_only_its_passes(side: StreamSide, error: Ex
 def test_batch_ends_in_time_with_slow_templates(side: StreamSide) -> None:
     """Items that could not be validated in time are rechecked."""
     side.handles(side.changed("P"), deadline=time.monotonic() + 1)
-    (order,) = side.tasks
-    assert isinstance(order, Recheck)
+    (task,) = side.tasks
+    assert isinstance(task, Recheck)
     assert PassId(TYPE, "P") not in side.rows.versions
 
 
@@ -147,12 +150,12 @@ def test_unchanged_content_is_rechecked_while_its_refusal_is_recorded(side: Stre
     side.designs.found["t"] = side.designs.template
     again = side.record("P", old={"fields": {"gate": "B"}}, new={"fields": {"gate": "B"}})
     side.handles(again)
-    (order,) = side.tasks
-    assert isinstance(order, Recheck)
-    assert (order.pass_id, order.reason) == (PassId(TYPE, "P"), RecheckReason.REFUSED)
-    del side.rows.refusals[order.pass_id]
+    (task,) = side.tasks
+    assert isinstance(task, Recheck)
+    assert (task.pass_id, task.reason) == (PassId(TYPE, "P"), RecheckReason.REFUSED)
+    del side.rows.refusals[task.pass_id]
     side.handles(again)
-    assert side.tasks == [order]
+    assert side.tasks == [task]
 
 
 def test_first_stamp_after_a_refusal_counts_as_changed_since_issue(side: StreamSide) -> None:
@@ -164,25 +167,39 @@ def test_first_stamp_after_a_refusal_counts_as_changed_since_issue(side: StreamS
     assert side.rows.versions[PassId(TYPE, "P")].changed_since_issue
 
 
-def test_batch_without_unchanged_content_reads_no_refusals(side: StreamSide, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[PassId]] = []
+@dataclass
+class CountedReads(Memory):
+    """Tables that record the passes of each request for refusals."""
 
-    def remember(_: MemoryVersions, pass_ids: Sequence[PassId]) -> set[PassId]:
-        asked.append(list(pass_ids))
-        return set()
+    requested: list[list[PassId]] = field(default_factory=list)
 
-    monkeypatch.setattr(MemoryVersions, "refused", remember)
+    def store(self) -> Store:
+        return replace(super().store(), versions=cast("Versions", CountedVersions(self)))
+
+
+@dataclass
+class CountedVersions(MemoryVersions):
+    rows: CountedReads
+
+    def refused(self, pass_ids: Collection[PassId]) -> set[PassId]:
+        self.rows.requested.append(list(pass_ids))
+        return super().refused(pass_ids)
+
+
+def test_batch_without_unchanged_content_reads_no_refusals() -> None:
+    rows = CountedReads()
+    side = StreamSide(rows)
     side.handles(side.changed("P"), side.changed("Q"))
-    assert asked == []
+    assert rows.requested == []
     side.handles(*(side.record(name, old={}, new={}) for name in ("P", "Q", "P")))
-    assert asked == [[PassId(TYPE, "P"), PassId(TYPE, "Q")]]
+    assert rows.requested == [[PassId(TYPE, "P"), PassId(TYPE, "Q")]]
 
 
 def test_template_repaired_during_a_refusal_is_noticed(side: StreamSide) -> None:
     """The refusal is written before the template is read again, so either the repair sees it or this does."""
     del side.designs.found["t"]
 
-    def repaired_meanwhile(name: str, *, max_age_seconds: float) -> Template:
+    def repaired_meanwhile(name: str, *, max_age_seconds: float | None = None, **_: object) -> Template:
         if max_age_seconds:
             raise TemplateMissingError(f"template '{name}' does not exist")
         assert PassId(TYPE, "P") in side.rows.refusals
@@ -190,9 +207,9 @@ def test_template_repaired_during_a_refusal_is_noticed(side: StreamSide) -> None
 
     side.designs.get = repaired_meanwhile  # type: ignore[method-assign]
     side.handles(side.changed("P"))
-    (order,) = side.tasks
-    assert isinstance(order, Recheck)
-    assert order.reason is RecheckReason.REFUSED
+    (task,) = side.tasks
+    assert isinstance(task, Recheck)
+    assert task.reason is RecheckReason.REFUSED
     assert side.refused == []
 
 

@@ -8,14 +8,11 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chalicelib.aws.tables.connection import StoreError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
-from infra.local.strict.limits import TokenBucket
 from tests.conftest import Issuer, Pipeline
 from tests.schedules.tables import ScratchTables
 from tests.support.caller import Caller
@@ -199,15 +196,3 @@ def test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item(
         "download, not modified": (304, 1, 1),
         "download with a wrong token": (401, 1, 1),
     }
-
-
-@given(rate=st.floats(1, 1e4), gaps=st.lists(st.floats(0, 3), max_size=60))
-def test_token_bucket_admits_its_burst_and_then_its_rate(rate: float, gaps: list[float]) -> None:
-    bucket = TokenBucket(rate=rate, burst=rate, now=0.0)
-    now = admitted = 0.0
-    for gap in gaps:
-        now += gap
-        while bucket.admits(now):
-            bucket.take(rate / 4)
-            admitted += rate / 4
-    assert admitted <= rate + rate * now + rate / 4

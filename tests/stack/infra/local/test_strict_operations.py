@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from infra.deploy.chalice.triggers import set_trigger
-from infra.deploy.change_sets import Unattended
+from infra.deploy.changes import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.package import Package

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import PassId
 from infra.core.phone_retries import Retries
-from infra.local.phones import SIGNATURE_EVERY, Counts, HeadlessPhone, Phones, Shown
+from infra.local.phones import SIGNATURE_EVERY, HeadlessPhone, PhoneCounts, Phones, Shown
 
 TYPE = "pass.com.example.phones"
 PASS = PassId(TYPE, "A 1")
@@ -58,12 +58,12 @@ class WebService:
         return httpx.Response(200, content=archive(version=self.version), headers=headers)
 
 
-def play(service: WebService, *, pushes: int = 1) -> tuple[Counts, list[Shown], HeadlessPhone]:
+def play(service: WebService, *, pushes: int = 1) -> tuple[PhoneCounts, list[Shown], HeadlessPhone]:
     """Send pushes to one phone, each after it has settled; returns what it did."""
     phone = HeadlessPhone.holding({PASS: "token"})
     shown: list[Shown] = []
 
-    async def run() -> Counts:
+    async def run() -> PhoneCounts:
         async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
             phones = Phones([phone], api_url="https://a.example/", http=http, on_shown=shown.append, retries=QUICK)
             for _ in range(pushes):

@@ -20,7 +20,7 @@ from infra.local.certificates import Portal
 PASS_TYPE, TEAM = "pass.dev.acme.boarding", "ACMETEAM01"
 PASSWORD = "correct horse battery staple"
 EXPIRED = timedelta(minutes=30)
-"""Lifetime of a certificate that has expired by now."""
+"""Lifetime of a certificate that has expired."""
 
 
 def openssl(*arguments: object) -> str:

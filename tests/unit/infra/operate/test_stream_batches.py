@@ -1,15 +1,11 @@
-"""Tests of redriving: splitting stream batches for the push function, and the tasks that return to the queue."""
+"""Tests of splitting stream batches for the push function."""
 
 import json
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.core.identifiers import PassId
-from chalicelib.updates.push_tasks import FanOut, Recheck, RecheckReason
-from infra.operate.pushes import unconditional
 from infra.operate.stream_batches import in_invocations
 
 
@@ -26,15 +22,3 @@ def test_records_are_split_into_invocations_within_the_limits(sizes: list[int]) 
     for chunk, following in pairwise(chunks):
         together = len(json.dumps({"Records": [*chunk, following[0]]}).encode())
         assert len(chunk) == 100 or together > 5_000_000, "each chunk is as large as possible"
-
-
-@pytest.mark.parametrize("reason", RecheckReason)
-def test_redriven_recheck_is_carried_out_in_any_case(reason: RecheckReason) -> None:
-    """It may have set its stamp and failed before its fan-out was queued."""
-    recheck = Recheck(PassId("pass.com.acme", "1"), reason, 1.0)
-    assert unconditional(recheck) == Recheck(recheck.pass_id, RecheckReason.UNSETTLED, 1.0)
-
-
-def test_other_redriven_tasks_are_unchanged() -> None:
-    fan_out = FanOut(PassId("pass.com.acme", "1"), None, 1.0)
-    assert unconditional(fan_out) == fan_out

@@ -89,8 +89,8 @@ def test_fan_out_that_was_sent_twice_is_carried_out_once(side: PushSide) -> None
     """SQS took a message and its answer was lost: the sender sends it again."""
     names = phones(side, MANY)
     side.changes_pass("P")
-    (order,) = side.tasks()
-    assert isinstance(order, FanOut)
+    (task,) = side.tasks()
+    assert isinstance(task, FanOut)
     side.works_off(twice=True)
     side.works_off(seconds=3600)
     assert set(side.notified()) == names
@@ -148,8 +148,8 @@ def test_long_grace_period_is_split_into_several_delays() -> None:
     side.deletes_pass("P")
     side.works_off(seconds=3 * 3600 - 1)
     assert side.devices() == names
-    (order,) = side.tasks()
-    assert isinstance(order, RemoveRegistrations)
+    (task,) = side.tasks()
+    assert isinstance(task, RemoveRegistrations)
     side.works_off(seconds=900)
     assert side.devices() == set()
 

@@ -280,7 +280,7 @@ def test_waiting_does_not_count_as_an_attempt(side: PushSide) -> None:
 
 def attempts_by_device(side: PushSide) -> dict[str, int]:
     found = [(decode(message.body), attempts_of(message.body)) for message in side.messages]
-    return {order.devices[0].value: attempts for order, attempts in found if isinstance(order, NotifyDevices)}
+    return {task.devices[0].value: attempts for task, attempts in found if isinstance(task, NotifyDevices)}
 
 
 def test_android_app_is_never_pushed_to_nor_removed(side: PushSide) -> None:
