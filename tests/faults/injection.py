@@ -3,11 +3,9 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest.mock import patch
 
 from botocore.awsrequest import AWSResponse
 
-from chalicelib.apns.outcomes import Outcome
 from tests.faults.rig import Killed, Rig
 from tests.support.aws_answers import Raw
 
@@ -56,13 +54,8 @@ def dies_at_request(rig: Rig, number: int) -> Iterator[None]:
 @contextlib.contextmanager
 def dies_after_outcomes(rig: Rig, number: int) -> Iterator[None]:
     """Kill the execution environment after a number of answers of APNs, before they are processed."""
-    push = rig.client.push
-
-    def dying(*arguments: Any, **options: Any) -> Iterator[Outcome]:  # noqa: ANN401 - Client.push's
-        for count, outcome in enumerate(push(*arguments, **options)):
-            if count == number:
-                raise Killed
-            yield outcome
-
-    with patch.object(rig.client, "push", dying):
+    rig.dies_after_outcomes = number
+    try:
         yield
+    finally:
+        rig.dies_after_outcomes = None

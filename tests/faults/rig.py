@@ -95,6 +95,7 @@ class Rig:
         self.devices_per_second = 1_000_000.0
         self.sleeps = 0
         self.dies_at_sleep = 0
+        self.dies_after_outcomes: int | None = None
         self.sends: list[tuple[float, int, float]] = []
         """The time, the number of devices and the seconds of each send."""
         self.broken_templates: dict[str, Exception] = {}
@@ -133,7 +134,11 @@ class Rig:
 
         def push(pushes: list[Push], *, deadline: float, pace: Pace) -> Iterator[Outcome]:
             self.sends.append((self.clock(), len(pushes), pace.spread_seconds))
-            yield from client.push(pushes, deadline=deadline, pace=Pace(start_until=pace.start_until))
+            outcomes = client.push(pushes, deadline=deadline, pace=Pace(start_until=pace.start_until))
+            for count, outcome in enumerate(outcomes):
+                if count == self.dies_after_outcomes:
+                    raise Killed
+                yield outcome
             self.clock.skew += pace.spread_seconds
 
         members = {"push": push, "connections": client.connections, "identity": client.identity}
