@@ -47,7 +47,6 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/event_failures.py": ("a stage's queue and archive", "tests/stack/flows/test_resent_events.py"),
     "infra/operate/events.py": ("a stage's registrations and counts", "tests/stack/flows/test_publish_events.py"),
     "infra/operate/held_removals.py": ("a stage's queue", f"{STACK}/operate/test_pushes.py"),
-    "infra/operate/keys.py": ("a stage's secrets", "tests/stack/test_rotation.py"),
     "infra/operate/pacing.py": ("it reads a stage's timelines", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/passes/registrations.py": ("a stage's table", f"{STACK}/operate/passes/test_registrations.py"),
     "infra/operate/rechecks.py": ("a stage's tables and queue", f"{STACK}/operate/test_pushes.py"),
