@@ -123,6 +123,11 @@ class Pipeline:
     template: str
     pass_type_identifier: str
 
+    @classmethod
+    def of(cls, stack: LocalRun) -> "Pipeline":
+        table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+        return cls(table, stack.template, stack.pass_type_identifier)
+
     def writes(self, serial_number: str, **attributes: object) -> PassId:
         """PutItem: replaces an existing item."""
         pass_id = PassId(self.pass_type_identifier, serial_number)
@@ -135,8 +140,7 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(stack: LocalRun) -> Pipeline:
-    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
-    return Pipeline(table, stack.template, stack.pass_type_identifier)
+    return Pipeline.of(stack)
 
 
 @pytest.fixture
@@ -176,6 +180,11 @@ class Issuer:
             headers={"Authorization": f"ApplePass {self.token(pass_id)}"},
             timeout=30,
         )
+
+    def hands(self, pass_id: PassId, phone: Phone) -> None:
+        """Issue a pass, and add it to a phone."""
+        issued = self.issues(pass_id)
+        phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
 
     def _keys(self) -> AuthenticationKeys:
         return Secrets(stage=self.stack.stage).authentication_keys()

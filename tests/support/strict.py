@@ -7,12 +7,15 @@ from typing import Any
 
 import boto3
 import httpx
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from infra.local.run import LocalRun
 from infra.local.strict.application import CONTROL_PATH
 
 HELD_SECONDS = 10
+ONE_ATTEMPT = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 
 class StrictAws:
@@ -44,7 +47,7 @@ class StrictAws:
             key: of the item, as DynamoDB's JSON.
         """
         update = {"TableName": table, "Key": key, "UpdateExpression": "REMOVE nothing"}
-        dynamodb = boto3.client("dynamodb", config=Config(retries={"total_max_attempts": 1}))
+        dynamodb = client("dynamodb")
         refusal = dynamodb.exceptions.TransactionConflictException
         with (
             ThreadPoolExecutor(1) as threads,
@@ -78,3 +81,24 @@ class StrictAws:
 
     def _put(self, values: dict[str, float]) -> None:
         httpx.put(self._url, json=values, trust_env=False).raise_for_status()
+
+
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    """Make a client that does not retry."""
+    return boto3.client(service, config=ONE_ATTEMPT)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the error code of a call that fails."""
+    with pytest.raises(ClientError) as refused:
+        call()
+    return str(refused.value.response["Error"]["Code"])
+
+
+def error_code(write: Callable[[], object]) -> str | None:
+    """Return the error code of a call that may fail, or None."""
+    try:
+        write()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return None
