@@ -103,6 +103,7 @@ def paced_and_changed_again(rig: Rig) -> None:
 
     def again(attempt: int) -> None:
         if attempt == 3:
+            rig.owes_another_push()
             rig.delivers([rig.record(pass_id, gate="B23")])
 
     rig.drains(between=again)

@@ -73,10 +73,10 @@ class Result:
     """The results of the expected pushes.
 
     Args:
-        due: devices that had to get a push.
-        delivered: devices that got one.
-        lost: devices that got no push.
-        repeated: pushes that APNs accepted beyond the first to a device.
+        due: devices that had to get a push, or more than one.
+        delivered: devices that got all of them.
+        lost: devices that got no push, or too few.
+        repeated: pushes that APNs accepted beyond those.
     """
 
     due: int
@@ -107,6 +107,7 @@ class Rig:
             intermediate=apns.chain.intermediate.read_text(),
         )
         self.due: set[str] = set()
+        self.due_again: Counter[str] = Counter()
         self.rules = DeliveryRules.of_template()
         self.queues = RigQueues(self.rules, self.clock)
         self.client = self.new_client()
@@ -344,11 +345,19 @@ class Rig:
         """Count the devices that are registered for a pass."""
         return len(self.store.registrations.page(pass_id, after=None, limit=10_000).devices)
 
+    def owes_another_push(self) -> None:
+        """Expect one more push to each device that has been notified: its pass is about to change again."""
+        self.due_again.update(self._accepted().keys() & self.due)
+
     def result(self) -> Result:
-        taken = Counter(push["token"] for push in self.apns.pushes() if push["status"] == 200)
-        notified = self.due & set(taken)
-        repeated = sum(count - 1 for token, count in taken.items() if token in self.due)
-        return Result(len(self.due), len(notified), len(self.due - notified), repeated)
+        accepted = self._accepted()
+        beyond = {token: accepted[token] - 1 - self.due_again[token] for token in self.due}
+        lost = sum(more < 0 for more in beyond.values())
+        return Result(len(self.due), len(self.due) - lost, lost, sum(more for more in beyond.values() if more > 0))
+
+    def _accepted(self) -> Counter[str]:
+        """Count the pushes that APNs accepted, by push token."""
+        return Counter(push["token"] for push in self.apns.pushes() if push["status"] == 200)
 
 
 class RigTemplates(Templates):
