@@ -6,7 +6,8 @@ botocore sends the same requests to DynamoDB, one after the other, with finished
 responses. Rounds are interleaved. CPU time is that of this process, so that the embedded AWS does not count.
 
 The embedded AWS is slower than a push function. So the changes per second are measured once more with a DynamoDB that
-answers every request after `LATENCY_SECONDS`, for several numbers of changes that wait for it at the same time.
+answers every request after `LATENCY_SECONDS`, for several numbers of changes that wait for it at the same time. From
+the CPU time of a change follows how many push functions a shard of the stream needs.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from botocore.session import get_session
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cold_start.memory import CORE_MB
 from chalicelib.apns.client import Client
 from chalicelib.apns.credentials import ClientCertificate
 from chalicelib.aws import session
@@ -46,11 +48,12 @@ from chalicelib.http.events import stream_records
 from chalicelib.settings import Settings
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.pacing import PushRate
-from infra.deploy.resources import resources
+from infra.deploy.resources import chalice_config, resources
 from infra.local.apns import ApnsStandIn
 from infra.local.certificates import KEY_ID, keep_development_chain
 from infra.local.ministack import running
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
+from infra.simulation.constants import WRITES_PER_SHARD
 from tests.support.aws_answers import Raw
 
 FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
@@ -59,6 +62,8 @@ AT_ONCE = (1, 2, 4, 8, 16, 32)
 BATCH = 100
 PASSES = 400
 ROUNDS = 5
+FACTORS = (1, 2, 4, 6, 8, 10)
+"""Values of Lambda's ParallelizationFactor, which is 10 at most (Lambda API, "CreateEventSourceMapping")."""
 PIECE = 25
 """Items of a BatchWriteItem request."""
 ROLES = ("passes", "versions", "registrations", "devices")
@@ -66,7 +71,7 @@ _SERIALIZER = TypeSerializer()
 console = Console(width=120)
 
 
-class Stage:
+class CampaignStage:
     """Tables with passes on one device each, and a push function that handles changes of them."""
 
     def __init__(self, apns: ApnsStandIn, credential: ClientCertificate, ca: str) -> None:
@@ -217,7 +222,7 @@ class Stage:
 
 
 @contextlib.contextmanager
-def a_stage() -> Iterator[Stage]:
+def a_stage() -> Iterator[CampaignStage]:
     """Start the embedded AWS and the stand-in for APNs, with a stage of a campaign."""
     folder = FOLDER / "campaign"
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +245,7 @@ def a_stage() -> Iterator[Stage]:
         credential = ClientCertificate(
             certificate=chain.pass_type_certificate.read_text(), private_key=chain.pass_type_key.read_text()
         )
-        yield Stage(apns, credential, chain.root.read_text())
+        yield CampaignStage(apns, credential, chain.root.read_text())
 
 
 def measured(run: Callable[[], None]) -> tuple[float, float]:
@@ -250,7 +255,7 @@ def measured(run: Callable[[], None]) -> tuple[float, float]:
     return (time.process_time() - cpu) * 1000 / PASSES, PASSES / (time.perf_counter() - began)
 
 
-def speeds_of(stage: Stage) -> dict[int, float]:
+def speeds_of(stage: CampaignStage) -> dict[int, float]:
     """Measure the changes per second for several numbers of changes at once."""
     stage.answers_itself()
     speeds = {}
@@ -259,6 +264,18 @@ def speeds_of(stage: Stage) -> dict[int, float]:
         stage.passwire()
         speeds[at_once] = max(measured(stage.passwire)[1] for _ in range(3))
     return speeds
+
+
+def speeds_per_shard(cpu_ms: float) -> dict[int, float]:
+    """Return the changes per second of one shard of the stream by `ParallelizationFactor`, which is the number of push
+    functions that handle a shard at the same time. Each has the share of a core that its memory gives it.
+
+    Args:
+        cpu_ms: CPU time of a change, in milliseconds.
+    """
+    memory = int(chalice_config()["lambda_functions"]["push"]["lambda_memory_size"])
+    of_one = 1000 / cpu_ms * min(1.0, memory / CORE_MB)
+    return {factor: round(min(WRITES_PER_SHARD, factor * of_one), 1) for factor in FACTORS}
 
 
 def main() -> None:
@@ -285,7 +302,18 @@ def main() -> None:
     for at_once, speed in speeds.items():
         table.add_row(str(at_once), f"{speed:.0f}")
     console.print(table)
-    written = {"unit": "ms CPU", "rounds": rounds, "median": median, "changes_per_second": speeds}
+    per_shard = speeds_per_shard(median["passwire"])
+    table = Table("ParallelizationFactor", f"changes per second of one shard, which takes {WRITES_PER_SHARD:,} writes")
+    for factor, speed in per_shard.items():
+        table.add_row(str(factor), f"{speed:.0f}")
+    console.print(table)
+    written = {
+        "unit": "ms CPU",
+        "rounds": rounds,
+        "median": median,
+        "changes_per_second": speeds,
+        "changes_per_second_of_a_shard": per_shard,
+    }
     (FOLDER / "campaign.json").write_text(json.dumps(written, indent=2) + "\n")
 
 

@@ -58,7 +58,7 @@ console = Console(width=130)
 
 
 @dataclass(frozen=True)
-class Figures:
+class FanoutFigures:
     """The results of some changes of a pass.
 
     Args:
@@ -89,7 +89,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class HeldPass:
+class WidelyHeldPass:
     """A pass and the push tokens of its holders."""
 
     pass_id: str
@@ -117,7 +117,7 @@ def _role(command: str) -> str:
     return "embedded_aws" if command.endswith(STARTER.name) else "functions"
 
 
-class Bench:
+class FanoutBench:
     """A deployed stack with passes that many devices hold."""
 
     def __init__(self, stack: LocalRun) -> None:
@@ -128,10 +128,10 @@ class Bench:
         self._put_seconds: list[float] = []
         """The durations of this program's PutItem calls, which show how long requests to the embedded DynamoDB wait."""
 
-    def issue_passes(self, holders: Sequence[int]) -> list[HeldPass]:
+    def issue_passes(self, holders: Sequence[int]) -> list[WidelyHeldPass]:
         """Issue passes, then write their registrations: one pass per number of holders."""
         held = [
-            HeldPass(
+            WidelyHeldPass(
                 f"{self._stack.pass_type_identifier}/{secrets.token_hex(8)}",
                 tuple(secrets.token_hex(32) for _ in range(count)),
             )
@@ -145,7 +145,7 @@ class Bench:
                 time.sleep(0.05)
         return self._register(held)
 
-    def _register(self, held: Iterable[HeldPass]) -> list[HeldPass]:
+    def _register(self, held: Iterable[WidelyHeldPass]) -> list[WidelyHeldPass]:
         """Write registration and device rows with BatchWriteItem; rows that are not written in time are left out."""
         rows = [(one.pass_id, token, secrets.token_hex(16)) for one in held for token in one.tokens]
         until = time.monotonic() + SEEDING_SECONDS
@@ -177,9 +177,9 @@ class Bench:
             for batch in writers.map(write, _chunks(rows, ROWS_PER_REQUEST)):
                 for pass_id, token, _ in batch:
                     done[pass_id].append(token)
-        return [HeldPass(one.pass_id, tuple(done[one.pass_id])) for one in held]
+        return [WidelyHeldPass(one.pass_id, tuple(done[one.pass_id])) for one in held]
 
-    def _write(self, held: HeldPass) -> float:
+    def _write(self, held: WidelyHeldPass) -> float:
         """Change a pass as a pipeline does; returns the time in epoch seconds."""
         self._written += 1
         written_at = time.time()
@@ -209,7 +209,7 @@ class Bench:
         )
         return [int(found[1]) / 1000 for line in lines if (found := DURATION.match(line))]
 
-    def measures(self, held: HeldPass, rounds: int, *, neighbours: Iterator[HeldPass]) -> "Measured":
+    def measures(self, held: WidelyHeldPass, rounds: int, *, neighbours: Iterator[WidelyHeldPass]) -> "PassFigures":
         """Change a pass `count` times and wait for the pushes each time; change the neighbours meanwhile."""
         latencies: list[float] = []
         last: list[float] = []
@@ -238,8 +238,8 @@ class Bench:
         used = Processes.cpu_seconds()
         due = len(held.tokens) * rounds
         cpu = {role: used[role] - before[role] for role in used}
-        return Measured(
-            Figures(
+        return PassFigures(
+            FanoutFigures(
                 rounds=rounds,
                 due=due,
                 delivered=delivered,
@@ -257,11 +257,11 @@ class Bench:
             self._neighbours(beside, since=since),
         )
 
-    def measures_alone(self, neighbours: Iterator[HeldPass]) -> "Neighbours":
+    def measures_alone(self, neighbours: Iterator[WidelyHeldPass]) -> "Neighbours":
         """Change passes that one device holds, while nothing else runs."""
         since = self._begin()
         self._apns.delete("/pushes").raise_for_status()
-        changes: list[tuple[HeldPass, float]] = []
+        changes: list[tuple[WidelyHeldPass, float]] = []
         for one in neighbours:
             changes.append((one, self._write(one)))
             time.sleep(NEIGHBOUR_EVERY_SECONDS)
@@ -277,7 +277,7 @@ class Bench:
     def _neighbours(self, latencies: Sequence[float], *, since: float) -> "Neighbours":
         return Neighbours(latencies, self._invocations(since=since), tuple(self._put_seconds))
 
-    def _wait(self, due: int, changed: "_Changes", neighbours: Iterator[HeldPass]) -> None:
+    def _wait(self, due: int, changed: "_Changes", neighbours: Iterator[WidelyHeldPass]) -> None:
         until = time.monotonic() + PATIENCE_SECONDS
         pause = 0.02 if due == 1 else NEIGHBOUR_EVERY_SECONDS
         while time.monotonic() < until:
@@ -298,14 +298,14 @@ class _Changes:
 
     def __init__(self, written_at: float) -> None:
         self.written_at = written_at
-        self.beside: list[tuple[HeldPass, float]] = []
+        self.beside: list[tuple[WidelyHeldPass, float]] = []
 
 
 @dataclass(frozen=True)
-class Measured:
+class PassFigures:
     """The figures of a pass, and of its neighbours at the same time."""
 
-    figures: Figures
+    figures: FanoutFigures
     beside: "Neighbours"
 
 
@@ -336,13 +336,13 @@ def main() -> None:
     on_progress = partial(console.print, highlight=False)
     with local_run(FOLDER / "fanout", on_progress=on_progress, parameters=UNPACED) as stack:
         stack.use()
-        bench = Bench(stack)
+        bench = FanoutBench(stack)
         started = time.monotonic()
         console.print(f"writing {sum(rounds) + 3 * NEIGHBOURS:,} registrations")
         held = bench.issue_passes([*rounds, *[1] * (3 * NEIGHBOURS)])
         console.print(f"written in {time.monotonic() - started:.0f} s")
         passes, neighbours = held[: len(rounds)], iter(held[len(rounds) :])
-        report: dict[str, Figures] = {}
+        report: dict[str, FanoutFigures] = {}
         for one, count in zip(passes[:-1], rounds.values(), strict=False):
             console.print(f"{len(one.tokens):,} registrations, {count} changes")
             report[str(len(one.tokens))] = bench.measures(one, count, neighbours=iter(())).figures
@@ -384,7 +384,7 @@ def _chunks(rows: Sequence[tuple[str, str, str]], size: int) -> list[list[tuple[
     return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
-def _print(report: dict[str, Figures], others: dict[str, Neighbours]) -> None:
+def _print(report: dict[str, FanoutFigures], others: dict[str, Neighbours]) -> None:
     table = Table(title="from the write of a pass to its pushes, in seconds", box=None)
     for heading in ("holders", "p50", "p99", "last", "pushes/s", "CPU s/10,000", "due", "delivered", "repeated"):
         table.add_column(heading, justify="right", no_wrap=True)

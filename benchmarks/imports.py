@@ -26,7 +26,8 @@ from rich.table import Table
 from chalicelib.aws.templates import Templates
 from infra.local.ministack import running
 from infra.operate.bulk.files.kinds import open_rows
-from infra.operate.bulk.importing import REQUESTS_AT_ONCE, ROWS_PER_REQUEST, Plan, import_passes
+from infra.operate.bulk.importing import REQUESTS_AT_ONCE, ROWS_PER_REQUEST, import_passes
+from infra.operate.bulk.plan import ImportPlan
 from infra.stage.stage import Stage
 
 REPOSITORY = Path(__file__).parents[1]
@@ -87,7 +88,7 @@ def loop(table: str, count: int, *, threads: int) -> dict[str, float]:
 def imported(table: str, path: Path) -> dict[str, float]:
     """Measure an import, from opening the file to its summary."""
     started = time.perf_counter()
-    plan = Plan(Stage("bench", {"PassesTableName": table}), pass_type=PASS_TYPE, template=TEMPLATE)
+    plan = ImportPlan(Stage("bench", {"PassesTableName": table}), pass_type=PASS_TYPE, template=TEMPLATE)
     done = import_passes(open_rows(path), plan, Templates(), on_rows=lambda _: None, on_progress=lambda _: None)
     seconds = time.perf_counter() - started
     status = Path("/proc/self/status").read_text()

@@ -85,7 +85,7 @@ console = Console()
 
 
 @dataclass(frozen=True)
-class Peer:
+class PassPeer:
     """A program that makes passes: its name in the report and its command, or None if its tools are not installed."""
 
     name: str
@@ -126,14 +126,14 @@ def _node(script: str) -> Callable[[], list[str] | None]:
 ALL = {
     peer.name: peer
     for peer in (
-        Peer("passwire", _ours("passwire")),
-        Peer("passwire, own image", _ours("passwire", OWN_IMAGE)),
-        Peer("rsa_limit", _ours("rsa_limit")),
-        Peer("wallet-py3k", _python("wallet_style.py", "wallet.models")),
-        Peer("py-pkpass", _python("wallet_style.py", "py_pkpass.models")),
-        Peer("edutap.wallet_apple", _python("edutap_apple.py")),
-        Peer("passkit-generator", _node("passkit_generator.mjs")),
-        Peer("pass-js", _node("pass_js.mjs")),
+        PassPeer("passwire", _ours("passwire")),
+        PassPeer("passwire, own image", _ours("passwire", OWN_IMAGE)),
+        PassPeer("rsa_limit", _ours("rsa_limit")),
+        PassPeer("wallet-py3k", _python("wallet_style.py", "wallet.models")),
+        PassPeer("py-pkpass", _python("wallet_style.py", "py_pkpass.models")),
+        PassPeer("edutap.wallet_apple", _python("edutap_apple.py")),
+        PassPeer("passkit-generator", _node("passkit_generator.mjs")),
+        PassPeer("pass-js", _node("pass_js.mjs")),
     )
 }
 

@@ -33,7 +33,7 @@ from chalicelib.aws.tables import Store
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.settings import Settings
 from infra.core.phone_retries import Retries
-from infra.local.phones import Counts, HeadlessPhone, Phones, Shown
+from infra.local.phones import HeadlessPhone, PhoneCounts, Phones, Shown
 from infra.local.run import LocalRun, local_run
 from infra.local.strict.application import CONTROL_PATH
 
@@ -66,7 +66,7 @@ console = Console(width=130)
 
 
 @dataclass
-class Figures:
+class RolloutFigures:
     """The results of one change, or of one change of each pass.
 
     Args:
@@ -74,19 +74,20 @@ class Figures:
         refused: requests that were answered with 429.
         gave_up: phones that do not show the change at the end.
         first_s: seconds from the first write until a phone shows the change.
-        median_s: the same of the median phone; of all phones, also those that gave up.
-        last_s: the same of the last phone that shows it.
+        median_s: the same for the median phone; of all phones, also those that gave up.
+        last_s: the same for the last phone that shows it.
         limit_s: seconds that the bucket needs for two requests per phone.
         ratio: `last_s` to `limit_s`.
         failed: responses 5xx, and requests without a response.
+        failures: the same by status, or by the name of the error.
         requests_per_phone: requests, also repeated ones.
         read_units_per_phone: read units of DynamoDB, by table.
         cpu_seconds_per_10000_phones: of the functions.
         first_push_s: seconds from the first write to the first push.
         last_push_s: seconds from the first write to the last push.
         list_s: mean duration of a list call, as the phone sees it.
-        download_s: the same of a download.
-        refusal_s: the same of a refused call.
+        download_s: the same for a download.
+        refusal_s: the same for a refused call.
         updates: seconds at which each phone showed the change, in order.
     """
 
@@ -99,6 +100,7 @@ class Figures:
     limit_s: float
     ratio: float
     failed: int
+    failures: dict[str, int]
     requests_per_phone: float
     read_units_per_phone: dict[str, float]
     cpu_seconds_per_10000_phones: dict[str, float]
@@ -132,7 +134,7 @@ class FunctionCpu:
         return total
 
 
-class Bench:
+class RolloutBench:
     """A local run with passes on phones.
 
     Args:
@@ -178,8 +180,8 @@ class Bench:
         while "Item" not in await asyncio.to_thread(versions.get_item, Key=last, ConsistentRead=True):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
         await asyncio.to_thread(self._register)
-        patient = Retries(attempts=20, first_delay_seconds=1, growth=1)
-        async with self._running(self._neighbours, retries=patient) as neighbours:
+        lasting = Retries(attempts=20, first_delay_seconds=1, growth=1)
+        async with self._running(self._neighbours, retries=lasting) as neighbours:
             await neighbours.register(self._neighbours)
         await self._warm_up()
 
@@ -231,7 +233,9 @@ class Bench:
             variables[RATE_VARIABLE] = str(round(devices_per_second))
             functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
-    async def change(self, *, shared: bool, rate: float, neighbours: bool = False) -> tuple[Figures, list[float]]:
+    async def change(
+        self, *, shared: bool, rate: float, neighbours: bool = False
+    ) -> tuple[RolloutFigures, list[float]]:
         """Change the shared pass, or the own pass of each phone, and wait until no phone does anything any more.
 
         Returns:
@@ -253,13 +257,13 @@ class Bench:
             if beside:
                 beside.cancel()
                 await self._neighbours_get_pushes(written)
-            counts = phones.counts
+            counts, failures = phones.counts, dict(phones.failures)
         after = self._cpu.sample()
         used = {role: after[role] - before.get(role, 0.0) for role in after}
         units = self._strict({"record_units": False}, before=True)["units"]
         arrivals = await asyncio.to_thread(self._arrivals)
         own = [at for phone in self.phones for at in arrivals.get(phone.push_token, ())]
-        figures = self._figures(counts, started=started, limit=limit, cpu=used, units=units, pushes=own)
+        figures = self._figures(counts, failures, started=started, limit=limit, cpu=used, units=units, pushes=own)
         return figures, [arrivals.get(token, [math.inf])[0] - at for token, at in written.items()]
 
     async def _finish(self, phones: Phones, *, until: float) -> None:
@@ -295,19 +299,20 @@ class Bench:
 
     def _figures(
         self,
-        counts: Counts,
+        counts: PhoneCounts,
+        failures: dict[str, int],
         *,
         started: float,
         limit: float,
         cpu: Mapping[str, float],
         units: Mapping[str, Any],
         pushes: Sequence[float],
-    ) -> Figures:
+    ) -> RolloutFigures:
         count = len(self.phones)
         times = sorted(at - started for at in self._shown_at.values())
         everyone = [*times, *[math.inf] * (count - len(times))]
         roles = {table: role for role, table in self._stack.tables.items()}
-        return Figures(
+        return RolloutFigures(
             phones=count,
             refused=counts.refused,
             gave_up=count - len(times),
@@ -317,6 +322,7 @@ class Bench:
             limit_s=_rounded(limit),
             ratio=_rounded(times[-1] / limit if times else math.inf),
             failed=counts.failed,
+            failures=failures,
             requests_per_phone=_rounded(counts.requests / count),
             read_units_per_phone={
                 roles[table]: _rounded(sum(of["read"] for of in by_key.values()) / count)
@@ -365,7 +371,7 @@ class Bench:
 
 async def run(stack: LocalRun, *, phones: int, rate: float) -> dict[str, Any]:
     """Measure all four rollouts; returns the report."""
-    bench = Bench(stack, phones)
+    bench = RolloutBench(stack, phones)
     console.print(f"registering {phones:,} phones for {2 * phones:,} passes")
     started = time.monotonic()
     await bench.prepare()
@@ -390,10 +396,11 @@ async def run(stack: LocalRun, *, phones: int, rate: float) -> dict[str, Any]:
     return report
 
 
-def _line(figures: Figures) -> str:
+def _line(figures: RolloutFigures) -> str:
+    failures = "".join(f", {count:,} x {name}" for name, count in sorted(figures.failures.items()))
     return (
         f"  last {figures.last_s:.1f} s of {figures.limit_s:.1f} s, {figures.refused:,} refused, "
-        f"{figures.gave_up:,} gave up"
+        f"{figures.gave_up:,} gave up, {figures.failed:,} failed{failures}"
     )
 
 

@@ -70,7 +70,7 @@ def configured() -> dict[str, int]:
 
 def memory_table(works: Mapping[str, Work]) -> Table:
     """Tabulate first and warm calls per size, the price at the configured size, and the smallest sufficient size."""
-    table = Table(title=f"first/warm call in ms by memory (at most {MAX_FIRST_MS:.0f} ms cold where somebody waits)")
+    table = Table(title=f"first/warm call in ms by memory (at most {MAX_FIRST_MS:.0f} ms cold where a person waits)")
     table.add_column("flow", no_wrap=True)
     for heading in (*(f"{size} MB" for size in SIZES), "peak MB", "smallest", "now", "$ per million"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from chalicelib import roots
-from chalicelib.apns.connection import Answered, Event, Headers, PingAnswered, Refused, Reset
+from chalicelib.apns.connection import Answered, ConnectionEvent, Headers, PingAnswered, RequestRefused, Reset
 from chalicelib.apns.credentials import Credential
 from chalicelib.apns.live_connection import (
     DEFAULT_TIMEOUTS,
@@ -304,7 +304,7 @@ class Client:
         self._cached_headers = ((topic, authorization, hour), tuple(headers))
         return self._cached_headers[1]
 
-    def _settle(self, event: Event, run: _Run) -> Outcome | None:
+    def _settle(self, event: ConnectionEvent, run: _Run) -> Outcome | None:
         """Return the outcome of a push after an event; None if it is sent again, or belongs to an earlier call."""
         sending = None if isinstance(event, PingAnswered) else run.open.pop(event.stream_id, None)
         if sending is None:
@@ -319,7 +319,7 @@ class Client:
             case Reset():
                 run.answered += 1
                 return Outcome(sending.push, OutcomeKind.LATER, reason="StreamReset")
-            case Refused():
+            case RequestRefused():
                 sending.refusals += 1
                 if sending.refusals >= MAX_REFUSALS:
                     return Outcome(sending.push, OutcomeKind.LATER, reason="RefusedStream")

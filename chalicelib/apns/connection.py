@@ -15,9 +15,9 @@ contains a push token (RFC 7541, section 7.1.3), and the same few index bytes.
 The peer can change the number of streams that may be open at any time (RFC 9113, section 5.1.2). Before its first
 SETTINGS it is one: APNs with token authentication allows no more until a push has succeeded.
 
-The events of requests without a response are precise, because they decide if a device gets the push twice: `Refused`
-and `Unprocessed` only if the peer promises that it did nothing (REFUSED_STREAM; above GOAWAY's last stream; RFC 9113,
-sections 8.7 and 6.8), `Reset` if it may have processed the request.
+The events of requests without a response are precise, because they decide if a device gets the push twice:
+`RequestRefused` and `Unprocessed` only if the peer promises that it did nothing (REFUSED_STREAM; above GOAWAY's last
+stream; RFC 9113, sections 8.7 and 6.8), `Reset` if it may have processed the request.
 
 A peer cannot cause unlimited memory use or work (RFC 9113, section 10.5). Unfinished responses, a header block, and
 settings are limited in bytes. Frames that do not complete a request (PING, SETTINGS, interim responses, frames for
@@ -84,7 +84,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """The peer promises that it did not process this request, so it may be sent again."""
 
     stream_id: int
@@ -109,7 +109,7 @@ class PingAnswered:
     """The peer answered a PING."""
 
 
-Event = Answered | Refused | Unprocessed | Reset | PingAnswered
+ConnectionEvent = Answered | RequestRefused | Unprocessed | Reset | PingAnswered
 
 
 class ConnectionBrokenError(Exception):
@@ -124,7 +124,7 @@ class ConnectionBrokenError(Exception):
     def __init__(self, message: str, code: h2.errors.ErrorCodes = h2.errors.ErrorCodes.PROTOCOL_ERROR) -> None:
         super().__init__(message)
         self.code = code
-        self.events: list[Event] = []
+        self.events: list[ConnectionEvent] = []
 
 
 class PeerExcessiveError(ConnectionBrokenError):
@@ -220,14 +220,14 @@ class Connection:
         self._out.clear()
         return data
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes) -> list[ConnectionEvent]:
         """Parse received bytes into events, in their order.
 
         Raises:
             ConnectionBrokenError: they are not valid HTTP/2 in this state, or exceed a limit. `data_to_send` then ends
                 with GOAWAY for the peer.
         """
-        events: list[Event] = []
+        events: list[ConnectionEvent] = []
         try:
             self._receive(data, events)
         except ConnectionBrokenError as error:
@@ -238,7 +238,7 @@ class Connection:
             raise
         return events
 
-    def _receive(self, data: bytes, events: list[Event]) -> None:
+    def _receive(self, data: bytes, events: list[ConnectionEvent]) -> None:
         if self._rest:
             data = self._rest + data
         position, end = 0, len(data)
@@ -265,7 +265,7 @@ class Connection:
             position = start + length
         self._rest = data[position:]
 
-    def _control(self, frame: bytes, events: list[Event]) -> None:
+    def _control(self, frame: bytes, events: list[ConnectionEvent]) -> None:
         """Let h2 handle a frame that concerns the connection."""
         try:
             for event in self._h2.receive_data(frame):
@@ -281,7 +281,7 @@ class Connection:
         except h2.exceptions.ProtocolError as error:
             raise ConnectionBrokenError(type(error).__name__) from error
 
-    def _headers(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+    def _headers(self, stream_id: int, flags: int, payload: bytes, events: list[ConnectionEvent]) -> None:
         if flags & _PADDED:
             payload = _unpadded(payload)
         if flags & _PRIORITY:
@@ -291,7 +291,7 @@ class Connection:
         else:
             self._block = (stream_id, flags, payload)
 
-    def _response(self, stream_id: int, flags: int, block: bytes, events: list[Event]) -> None:
+    def _response(self, stream_id: int, flags: int, block: bytes, events: list[ConnectionEvent]) -> None:
         """Decode a header block, also for a request that was given up, because it may change the dynamic table."""
         try:
             headers = self._blocks.read(block)
@@ -347,7 +347,7 @@ class Connection:
             self._kept_bytes -= response.kept_bytes
         return True
 
-    def _other(self, kind: int, flags: int, stream_id: int, payload: bytes, events: list[Event]) -> None:
+    def _other(self, kind: int, flags: int, stream_id: int, payload: bytes, events: list[ConnectionEvent]) -> None:
         if kind == _DATA:
             self._data(stream_id, flags, payload, events)
         elif kind == _RST_STREAM:
@@ -359,7 +359,7 @@ class Connection:
         elif kind == _PUSH_PROMISE:
             raise ConnectionBrokenError("the peer promises what was not asked for")
 
-    def _continuation(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+    def _continuation(self, stream_id: int, flags: int, payload: bytes, events: list[ConnectionEvent]) -> None:
         if self._block is None or self._block[0] != stream_id:
             raise ConnectionBrokenError("a header block is continued that was not begun")
         _, first_flags, block = self._block
@@ -370,7 +370,7 @@ class Connection:
             self._block = None
             self._response(stream_id, first_flags, block + payload, events)
 
-    def _data(self, stream_id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+    def _data(self, stream_id: int, flags: int, payload: bytes, events: list[ConnectionEvent]) -> None:
         self._check_known(stream_id)
         self._consumed += len(payload)
         response = self._open.get(stream_id)
@@ -386,19 +386,19 @@ class Connection:
         if flags & _END_STREAM:
             self._answer(stream_id, response, events)
 
-    def _answer(self, stream_id: int, response: _Response, events: list[Event]) -> None:
+    def _answer(self, stream_id: int, response: _Response, events: list[ConnectionEvent]) -> None:
         self._close(stream_id)
         self._fruitless_frames = 0
         events.append(Answered(stream_id, response.headers, response.body))
 
-    def _reset(self, stream_id: int, payload: bytes, events: list[Event]) -> None:
+    def _reset(self, stream_id: int, payload: bytes, events: list[ConnectionEvent]) -> None:
         self._check_known(stream_id)
         if self._close(stream_id):
             self._fruitless_frames = 0
             refused = int.from_bytes(payload, "big") == h2.errors.ErrorCodes.REFUSED_STREAM
-            events.append(Refused(stream_id) if refused else Reset(stream_id))
+            events.append(RequestRefused(stream_id) if refused else Reset(stream_id))
 
-    def _go_away(self, payload: bytes, events: list[Event]) -> None:
+    def _go_away(self, payload: bytes, events: list[ConnectionEvent]) -> None:
         self.closing = True
         last_stream = int.from_bytes(payload[:4], "big") & _MAX_STREAM_ID
         for stream_id in [stream_id for stream_id in self._open if stream_id > last_stream]:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chalicelib.apns.connection import Connection, ConnectionBrokenError, Event, PingAnswered
+from chalicelib.apns.connection import Connection, ConnectionBrokenError, ConnectionEvent, PingAnswered
 from chalicelib.apns.credentials import Credential
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
@@ -117,7 +117,7 @@ class LiveConnection:
             return False
         return answered and not self.connection.closing
 
-    def exchange(self, *, timeout: float) -> list[Event] | None:
+    def exchange(self, *, timeout: float) -> list[ConnectionEvent] | None:
         """Write pending data and read available data; wait for either for at most `timeout` seconds.
 
         Returns:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from chalicelib.aws.queue import Queue
 from chalicelib.aws.tables import Store
@@ -32,6 +32,7 @@ from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, Rechec
 from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 
 if TYPE_CHECKING:
+    from chalicelib.passes.builder import ImageSource, TemplateSource
     from chalicelib.passes.format.findings import Finding
     from chalicelib.passes.template import Template
 
@@ -61,24 +62,8 @@ class ChangeLimits:
 DEFAULT_LIMITS = ChangeLimits()
 
 
-class TemplateSource(Protocol):
-    """Source of templates (`chalicelib/aws/templates.py`)."""
-
-    def get(self, name: str, *, max_age_seconds: float) -> "Template":
-        """Return a template. Raises RefusedError if there is no valid one, TransientError if a retry may help."""
-        ...
-
-
-class ImageSource(Protocol):
-    """Source of the images of single passes (`chalicelib/aws/images.py`)."""
-
-    def validate_exist(self, keys: Iterable[str]) -> None:
-        """Check that images exist. Raises RefusedError if one does not, TransientError if a retry may help."""
-        ...
-
-
 @dataclass(slots=True)
-class Target:
+class PushTarget:
     """Devices to push to for a pass type, and the time of their first change in epoch seconds."""
 
     devices: set[DeviceLibraryIdentifier] = field(default_factory=set)
@@ -89,7 +74,7 @@ Settle = Callable[[Entry], Sequence[DeviceLibraryIdentifier] | TransientError]
 """Settles an entry and returns its devices, or the error for which the batch must be retried from there."""
 Overlap = Callable[[Settle, Sequence[Entry]], Iterable[Sequence[DeviceLibraryIdentifier] | TransientError]]
 """Settles all entries, one after the other or several at a time, and returns the results in their order."""
-Targets = defaultdict[str, Target]
+Targets = defaultdict[str, PushTarget]
 """Targets by pass type."""
 
 
@@ -114,8 +99,8 @@ class _BatchTemplates:
         deadline: monotonic seconds.
     """
 
-    source: TemplateSource
-    images: ImageSource | None
+    source: "TemplateSource"
+    images: "ImageSource | None"
     max_age_seconds: float
     deadline: float
     _read: "dict[str, Template | Exception]" = field(default_factory=dict)
@@ -175,10 +160,10 @@ class ChangeHandler:
     queue: Queue
     push_sender: PushSender
     metrics: Metrics
-    templates: TemplateSource
+    templates: "TemplateSource"
     clock: Callable[[], float]
     deletion_grace_seconds: int = DEFAULT_DELETION_GRACE_SECONDS
-    images: ImageSource | None = None
+    images: "ImageSource | None" = None
     limits: ChangeLimits = DEFAULT_LIMITS
     overlap: "Overlap" = map
 
@@ -238,7 +223,7 @@ class ChangeHandler:
                 failed.set()
                 return error
 
-        targets: Targets = defaultdict(Target)
+        targets: Targets = defaultdict(PushTarget)
         settled: list[Entry] = []
         for entry, found in zip(entries, list(self.overlap(settle, entries)), strict=True):
             if isinstance(found, TransientError):
@@ -417,8 +402,8 @@ class ChangeHandler:
             log.event("refusal_not_kept", items=len(refused), error=loggable(error))
 
     def _find_devices(self, change: PassChange, version: Version) -> Sequence[DeviceLibraryIdentifier]:
-        """Find the devices of a pass on few devices; the worker finds those of others, and of passes that were on many:
-        those have recent answers, which must have passed before the pushes (`updates/recent.py`).
+        """Find the devices of a pass on few devices. The worker finds those of other passes, and of passes that were on
+        many devices: their recent answers must have expired before the pushes (`updates/recent.py`).
         """
         limit = self.limits.narrow_devices
         if version.fanned_out:
@@ -437,7 +422,7 @@ class ChangeHandler:
         self.queue.send([task], delay_seconds=PUSH_DELAY_SECONDS)
         return ()
 
-    def _send_pushes(self, pass_type_identifier: str, target: Target, *, deadline: float) -> None:
+    def _send_pushes(self, pass_type_identifier: str, target: PushTarget, *, deadline: float) -> None:
         """Push once to each device, or queue a push task for when their slot comes."""
         devices = tuple(sorted(target.devices))
         everyone = NotifyDevices(pass_type_identifier, devices, target.changed_at, log.request_id(), lane=Lane.NARROW)

@@ -56,8 +56,8 @@ class Pacer:
             self.stops.clear()
             self.stops[now] = found
         (stops,) = self.stops.values()
-        order = stops.get(pass_type_identifier)
-        return order.stop if order is not None and order.applies_to(changed_at) else None
+        stopped = stops.get(pass_type_identifier)
+        return stopped.stop if stopped is not None and stopped.applies_to(changed_at) else None
 
     def schedule(self, lane: Lane, devices: int) -> float:
         """Take time in a lane, after everything that was scheduled there before.

@@ -450,7 +450,7 @@ def _verdict(outcome: Outcome, device: Device, evidence: SendEvidence) -> Verdic
 
 
 def remove_device(store: Store, device: Device, *, gone_at: int) -> bool:
-    """Remove a device's rows, unless it has another push token by now or registered after `gone_at`.
+    """Remove a device's rows, unless its push token has changed or it registered after `gone_at`.
 
     Args:
         device: as read before the push.

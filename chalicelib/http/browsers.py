@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from chalicelib.preview.link_pages import Device
+from chalicelib.preview.link_pages import DeviceKind
 
 MAX_HEADER_CHARACTERS = 1_000
 """Part of `Accept-Language` that is read: browsers send fewer than 200 characters."""
@@ -13,7 +13,7 @@ _IN_APP = re.compile(r"FBA[NV]|Instagram|Line/|MicroMessenger|Snapchat|LinkedInA
 """Web views that name themselves, such as that of Facebook; some of them also name Safari."""
 
 
-def device_of(user_agent: str) -> Device:
+def device_of(user_agent: str) -> DeviceKind:
     """Return the device that a `User-Agent` describes.
 
     An iPad identifies itself as a Mac unless it shows mobile pages. A web view in an app on an iPhone does not name
@@ -21,12 +21,12 @@ def device_of(user_agent: str) -> Device:
     """
     if "iPhone" in user_agent or "iPod" in user_agent:
         in_app = "Safari/" not in user_agent or _IN_APP.search(user_agent)
-        return Device.IPHONE_APP if in_app else Device.IPHONE
+        return DeviceKind.IPHONE_APP if in_app else DeviceKind.IPHONE
     if "iPad" in user_agent:
-        return Device.IPAD
+        return DeviceKind.IPAD
     if "Android" in user_agent:
-        return Device.ANDROID
-    return Device.MAC if "Macintosh" in user_agent else Device.OTHER
+        return DeviceKind.ANDROID
+    return DeviceKind.MAC if "Macintosh" in user_agent else DeviceKind.OTHER
 
 
 def preferred_languages(accept_language: str) -> Sequence[str]:

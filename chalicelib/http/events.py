@@ -12,7 +12,7 @@ from chalicelib.core.errors import loggable, shorten
 if TYPE_CHECKING:
     from chalicelib.updates.changes import InvalidRecord, StreamRecord
     from chalicelib.updates.events import UnreadableRecord
-    from chalicelib.updates.holders import RegistrationRecord, Row
+    from chalicelib.updates.holders import RegistrationRecord, StreamRow
     from chalicelib.updates.messages import InvalidMessage, QueueMessage
     from chalicelib.updates.pass_events import VersionImage, VersionRecord
 
@@ -142,11 +142,11 @@ def _version(image: Mapping[str, Any]) -> "VersionImage":
     )
 
 
-def _registration(image: Mapping[str, Any]) -> "Row":
+def _registration(image: Mapping[str, Any]) -> "StreamRow":
     from chalicelib.core.wallets import Wallet
-    from chalicelib.updates.holders import Row
+    from chalicelib.updates.holders import StreamRow
 
-    return Row(
+    return StreamRow(
         registered_at=int(image["registered_at"]["N"]),
         counted="counted" in image,
         silent=bool(_at(image, "silent", "BOOL")),

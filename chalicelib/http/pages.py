@@ -26,7 +26,7 @@ from chalicelib.settings import Settings
 
 if TYPE_CHECKING:
     from chalicelib.flows.open_link import LinkedPass, OpenedLink
-    from chalicelib.preview.link_pages import Device
+    from chalicelib.preview.link_pages import DeviceKind
 
 MAX_ARCHIVE_BYTES = 4_500_000
 """Maximum of several passes together: as base64 they fit the 6 MB that Lambda takes for a response (Lambda quotas)."""
@@ -42,13 +42,13 @@ class Wanted(Enum):
 
 def wanted(request: Request) -> Wanted:
     """Decide what to answer with."""
-    from chalicelib.preview.link_pages import Device
+    from chalicelib.preview.link_pages import DeviceKind
 
     if query_parameter(request, "image") is not None:
         return Wanted.IMAGE
     if query_parameter(request, "download") is not None:
         return Wanted.PASS
-    return Wanted.PASS if _device(request) is Device.IPHONE else Wanted.PAGE
+    return Wanted.PASS if _device(request) is DeviceKind.IPHONE else Wanted.PAGE
 
 
 def number(request: Request) -> int | None:
@@ -129,7 +129,7 @@ def _page(opened: "OpenedLink", link: str, request: Request, what: Wanted) -> Re
     return html(HTTPStatus.OK, page.html, policy=page.policy)
 
 
-def _device(request: Request) -> "Device":
+def _device(request: Request) -> "DeviceKind":
     from chalicelib.http.browsers import device_of
 
     return device_of(header(request, "user-agent") or "")

@@ -12,7 +12,7 @@ from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
 
 
-class Templates(Protocol):
+class TemplateSource(Protocol):
     """Source of templates."""
 
     def get(self, name: str, *, max_age_seconds: float | None = None, announced: str | None = None) -> Template:
@@ -26,7 +26,7 @@ class Templates(Protocol):
         """
 
 
-class Images(Protocol):
+class ImageSource(Protocol):
     """Source of the images of single passes."""
 
     def get(self, key: str) -> bytes:
@@ -58,9 +58,9 @@ class PassBuilder:
         on_invalid: called with an item that violates Apple's format and its problem, if the pass is built anyway.
     """
 
-    templates: Templates
+    templates: TemplateSource
     signer_for: Callable[[str], Signer]
-    images: Images | None = None
+    images: ImageSource | None = None
     on_invalid: Callable[[PassItem, ItemError], None] = lambda _item, _error: None
 
     def build(

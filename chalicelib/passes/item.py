@@ -86,7 +86,7 @@ class PassItem:
             ItemError: an attribute is missing or invalid.
         """
         pass_id = parse_pass_id(attributes)
-        reader = _Reader(pass_id, attributes)
+        reader = _ItemReader(pass_id, attributes)
         fields, overrides = reader.fields(), reader.mapping("overrides") or {}
         numeric_texts = reader.flat(fields, overrides)
         return cls(
@@ -153,7 +153,7 @@ def parse_authentication_token(pass_id: PassId, attributes: Mapping[str, object]
         raise ItemError(pass_id, "authentication_token", str(error)) from error
 
 
-class _Reader:
+class _ItemReader:
     """Reader of an item's attributes, one per method. A method raises ItemError if its attribute is invalid."""
 
     def __init__(self, pass_id: PassId, attributes: Mapping[str, object]) -> None:

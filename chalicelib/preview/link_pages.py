@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent
 _DEFAULT_LANGUAGE = "en"
 
 
-class Device(Enum):
+class DeviceKind(Enum):
     """Kinds of devices that differ in what the page offers."""
 
     IPHONE = "iphone"
@@ -34,12 +34,12 @@ class Device(Enum):
     @property
     def adds_passes(self) -> bool:
         """True if the browser hands a downloaded pass to Apple Wallet."""
-        return self in (Device.IPHONE, Device.MAC)
+        return self in (DeviceKind.IPHONE, DeviceKind.MAC)
 
     @property
     def is_phone(self) -> bool:
         """True if the reader cannot scan a QR code on this screen with the same device's camera."""
-        return self in (Device.IPHONE, Device.IPHONE_APP, Device.ANDROID)
+        return self in (DeviceKind.IPHONE, DeviceKind.IPHONE_APP, DeviceKind.ANDROID)
 
 
 class Notice(Enum):
@@ -66,7 +66,7 @@ class LinkPage:
 
     passes: Sequence[tuple[int, bytes]]
     preferred: Sequence[str]
-    device: Device
+    device: DeviceKind
     link: str
     expires_at: datetime
     granted: int

@@ -20,7 +20,7 @@ _PROGRAMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TicketTexts:
     """Parts of a poster event ticket.
 
     Args:

@@ -14,7 +14,7 @@ from chalicelib.preview.barcodes import BarcodePicture, barcode_picture
 from chalicelib.preview.faces import BACK_GROUPS, POSTERS, faces_of, limits_of, style_of
 from chalicelib.preview.opened import OpenedPass
 from chalicelib.preview.palette import Palette, palette_of
-from chalicelib.preview.semantic import Boarding, Event
+from chalicelib.preview.semantic import Boarding, TicketTexts
 from chalicelib.preview.values import FieldView, field_view
 from chalicelib.preview.words import direction_of, words_of
 
@@ -155,9 +155,9 @@ class View:
         return self.face in POSTERS
 
     @cached_property
-    def event(self) -> Event:
+    def event(self) -> TicketTexts:
         """Parts of a poster event ticket, from its semantic tags."""
-        return Event.of(all_tags(self.opened.content), text=self.opened.text, words=self.words)
+        return TicketTexts.of(all_tags(self.opened.content), text=self.opened.text, words=self.words)
 
     @cached_property
     def boarding(self) -> Boarding:

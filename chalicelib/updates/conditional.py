@@ -52,8 +52,8 @@ class Conditions:
         return since is not None and version.modified_at <= since
 
     def certainly_older(self, version: Version) -> bool:
-        """Tell whether the device certainly has an older version, or none: only then it can be sent this one without a
-        look at the newest. An entity tag alone does not tell which version is older.
+        """Tell whether the device certainly has an older version, or none. Only then may it get this version although
+        the newest was not read. An entity tag alone does not tell which version is older.
         """
         if self.if_none_match is None and self.if_modified_since is None:
             return True

@@ -69,7 +69,7 @@ class EventNote:
 
     @property
     def key(self) -> str:
-        """The key of its row. A later note of the same key replaces it after the stream has it."""
+        """Key of its row. A later note with the same key replaces the row; the stream has delivered it by then."""
         return f"{NOTE}{self.name} {self.subject}".rstrip()
 
 

@@ -35,7 +35,7 @@ class Cause(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StreamRow:
     """A registration in the stream.
 
     Args:
@@ -68,8 +68,8 @@ class RegistrationRecord:
     device: DeviceLibraryIdentifier
     sequence_number: str
     written_at: float
-    old: Row | None
-    new: Row | None
+    old: StreamRow | None
+    new: StreamRow | None
 
     @property
     def delta(self) -> int:
@@ -177,7 +177,7 @@ def event_of(step: Step, *, template: str, device_hash: str, cause: Cause) -> Ev
     detail: dict[str, object] = {
         **pass_fields(record.pass_id, template),
         "device": device_hash,
-        "wallet": (record.new or record.old or Row(0, counted=False)).wallet,
+        "wallet": (record.new or record.old or StreamRow(0, counted=False)).wallet,
         "holders": step.holders,
     }
     if record.new is None:

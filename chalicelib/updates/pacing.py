@@ -111,11 +111,11 @@ class Stop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StoppedPushes:
-    """The order to stop the pushes of a pass type.
+    """An operator has stopped the pushes of a pass type.
 
     Args:
         stop: what happens to them.
-        at: epoch seconds of the order.
+        at: epoch seconds at which the operator stopped them.
     """
 
     stop: Stop

@@ -102,12 +102,12 @@ class VersionRecord:
 
 
 def is_counted(record: VersionRecord, *, announced: int) -> bool:
-    """Return True if an update is counted already, in a count whose last counted stamp is `announced`."""
+    """Return True if a count, whose last counted stamp is `announced`, includes this update already."""
     return record.new.announced <= announced
 
 
 def note_event(record: VersionRecord) -> Event:
-    """Return the event that a note is."""
+    """Return the event that a note describes."""
     note = json.loads(record.new.note)
     identity = (record.key, record.sequence_number)
     return new_event(note["event"], at=record.new.noted_at, identity=identity, detail=note["detail"])

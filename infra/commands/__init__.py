@@ -114,18 +114,24 @@ def main() -> int:
     """Run the command line with the arguments of this process, and return the exit code."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries warn their developers, who pass -W
-    errors = standard_error()
     if program.name() != program.NAME and any(text.startswith(COMPLETION_OPTIONS) for text in sys.argv[1:]):
-        errors.print(f"error: shells complete a program by its name, so call it {program.NAME}, as `make install` does")
+        standard_error().print(
+            f"error: shells complete a program by its name, so call it {program.NAME}, as `make install` does"
+        )
         return INVALID
     try:
         app(standalone_mode=True, prog_name=program.name())
     except EXPECTED as error:
-        errors.print(styled("error:", "red", f" {_sentence(error)}"))
-        return INVALID if isinstance(error, InvalidValueError) else FAILED
+        return report(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+def report(error: BaseException) -> int:
+    """Print an error that is in `EXPECTED`, and return the exit code."""
+    standard_error().print(styled("error:", "red", f" {_sentence(error)}"))
+    return INVALID if isinstance(error, InvalidValueError) else FAILED
 
 
 def _sentence(error: BaseException) -> str:

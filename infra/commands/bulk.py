@@ -27,13 +27,13 @@ from infra.core.terminal import progress, standard_error, styled, write_json, wr
 from infra.operate.bulk.exporting import SECRET, export_passes
 from infra.operate.bulk.files.base import RowFile
 from infra.operate.bulk.files.kinds import KINDS, WRITTEN, kind_of, open_rows
-from infra.operate.bulk.importing import Imported, Plan, import_passes
-from infra.operate.bulk.importing import Progress as Progressed
+from infra.operate.bulk.importing import Imported, import_passes
 from infra.operate.bulk.linking import write_import_links
+from infra.operate.bulk.plan import ImportPlan, ImportProgress
 from infra.operate.bulk.survey import Survey, survey_import
 from infra.operate.passes.cli_values import read_lifetime
 from infra.operate.passes.links import Links
-from infra.operate.passes.registrations import Registrations
+from infra.operate.passes.registrations import RegistrationCounter
 from infra.operate.passes.table import require_certificate
 from infra.stage.stage import Stage
 
@@ -110,7 +110,7 @@ def import_file(  # noqa: PLR0913 - options of a command
         with console.status(f"reading {file}"):
             deployed = Stage.open(stage)
             rows = open_rows(path)
-        plan = Plan(
+        plan = ImportPlan(
             stage=deployed,
             pass_type=pass_type,
             template=template,
@@ -123,7 +123,7 @@ def import_file(  # noqa: PLR0913 - options of a command
         if dry_run:
             _print_survey(_surveyed(rows, plan, templates), as_json=as_json)
             return
-        if not yes and Registrations(deployed).has_more_than(NOTIFIED_WITHOUT_ASKING):
+        if not yes and RegistrationCounter(deployed).has_more_than(NOTIFIED_WITHOUT_ASKING):
             survey = _surveyed(rows, plan, templates)
             confirm_notification(
                 f"import {counted(survey.new, 'new pass')} and {counted(survey.changed, 'changed pass')}",
@@ -194,7 +194,7 @@ def export_file(
         )
 
 
-def _write_links(rows: RowFile, plan: Plan, templates: Templates, links: Path, lifetime: timedelta) -> None:
+def _write_links(rows: RowFile, plan: ImportPlan, templates: Templates, links: Path, lifetime: timedelta) -> None:
     sign = Links(plan.stage).signer(lifetime=lifetime)
     with (
         progress("creating links", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update,
@@ -204,17 +204,17 @@ def _write_links(rows: RowFile, plan: Plan, templates: Templates, links: Path, l
     standard_error().print(f"{counted(count, 'link')} written to {links}; anyone who has it can add the passes")
 
 
-def _surveyed(rows: RowFile, plan: Plan, templates: Templates) -> Survey:
+def _surveyed(rows: RowFile, plan: ImportPlan, templates: Templates) -> Survey:
     with progress("comparing", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update:
         return survey_import(rows, plan, templates, on_rows=lambda done: update(completed=done.position))
 
 
-def _imported(rows: RowFile, plan: Plan, templates: Templates) -> Imported:
+def _imported(rows: RowFile, plan: ImportPlan, templates: Templates) -> Imported:
     console = standard_error()
-    latest = Progressed(0, 0, 0)
+    latest = ImportProgress(0, 0, 0)
     with progress("importing", TaskProgressColumn(), TimeRemainingColumn(), total=rows.size) as update:
 
-        def on_rows(done: Progressed) -> None:
+        def on_rows(done: ImportProgress) -> None:
             nonlocal latest
             latest = done
             update(completed=done.position, description=f"{done.written:,} written, {done.rejected:,} refused")

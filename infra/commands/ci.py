@@ -9,7 +9,7 @@ import typer
 from infra.commands.confirmation import confirm
 from infra.commands.options import JsonOption, YesOption, read_value
 from infra.core.terminal import standard_error, write_json, write_line
-from infra.deploy.github import Pipeline, Target, roles_commands, written
+from infra.deploy.github import DeploymentTarget, Pipeline, roles_commands, written
 
 app = typer.Typer(name="ci", help="Deployment by a CI service: github.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def github(
         repository=repository,
         branch=branch,
         region=os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", ""),
-        targets=[read_value("--stage", Target.parse, text) for text in stages],
+        targets=[read_value("--stage", DeploymentTarget.parse, text) for text in stages],
     )
     files = {out / name: text for name, text in written(pipeline).items()}
     changed = [path for path, text in files.items() if path.exists() and path.read_text() != text]

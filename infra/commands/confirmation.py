@@ -1,4 +1,4 @@
-"""The one rule for confirmation: `--yes` agrees; a terminal is asked; without a terminal, the command is refused."""
+"""The one rule for confirmation: `--yes` agrees; at a terminal, a person is asked; otherwise the command is refused."""
 
 import typer
 

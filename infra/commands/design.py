@@ -32,7 +32,7 @@ from infra.operate.passes.images import ItemImages
 from infra.operate.passes.table import PassTable
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.folder import opened_template, write_folder
-from infra.operate.templates.preview.document import Document, Filling, Request, document_of
+from infra.operate.templates.preview.document import Document, Filling, PreviewRequest, document_of
 from infra.operate.templates.preview.screenshot import find_browser, make_png
 from infra.operate.templates.starting_points import STARTING_POINTS
 from infra.stage.stage import Stage
@@ -134,7 +134,7 @@ def preview(  # noqa: PLR0913 - options of a command
         if pass_ is not None and open_stage is not None:
             attributes = PassTable(open_stage()).state(str(read_pass(pass_))).attributes
             fillings.append(Filling(pass_, None, attributes, ItemImages(Path(), open_stage)))
-        request = Request(
+        request = PreviewRequest(
             folder=inputs.enter_context(opened_template(folder)) if folder is not None else Path(),
             fillings=fillings or [Filling("", None, {}, ItemImages(Path(), None))],
             languages=language or (),
@@ -198,7 +198,7 @@ def _changes(pairs: list[str]) -> dict[str, object]:
         raise typer.BadParameter(str(error), param_hint="--change") from None
 
 
-def _document_of_pass(request: Request, open_stage: Callable[[], Stage] | None) -> Document:
+def _document_of_pass(request: PreviewRequest, open_stage: Callable[[], Stage] | None) -> Document:
     """Draw the last filling, an existing pass, with its own template as it was last pushed."""
     assert open_stage is not None  # noqa: S101 - a pass is read from a stage
     template = str(request.fillings[-1].attributes.get("template"))
@@ -216,7 +216,7 @@ def _write(document: Document, target: Path) -> None:
     Path(file.name).replace(target)
 
 
-def _watch(request: Request, paths: list[Path]) -> None:
+def _watch(request: PreviewRequest, paths: list[Path]) -> None:
     from infra.operate.templates.preview.server import (  # noqa: PLC0415 - an import of half a second
         serve,
         version_of,

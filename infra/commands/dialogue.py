@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra.commands.confirmation import is_agreed
 from infra.core.terminal import printable, standard_error
-from infra.deploy.change_sets import Event, ResourceChange
+from infra.deploy.changes import ResourceChange, ResourceEvent
 from infra.deploy.errors import DeployError
 
 SHOWN_CHARACTERS = 60
@@ -64,7 +64,7 @@ class Terminal:
             raise DeployError(f"{question} --yes does not confirm this: run the command in a terminal without it")
         return self._is_agreed(question)
 
-    def event(self, event: Event, /) -> None:
+    def event(self, event: ResourceEvent, /) -> None:
         """Move the progress bar; print a failure on a line of its own."""
         if event.failed:
             self.on_progress(f"  {event.status} {event.logical_id} ({event.resource_type}): {event.reason}")

@@ -12,7 +12,7 @@ from infra.core.terminal import PlainConsole, progress, standard_output, styled,
 from infra.operate.doctor.checks import CHECKS
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import Severity
-from infra.operate.doctor.run import Result, is_healthy, run_checks
+from infra.operate.doctor.run import CheckResult, is_healthy, run_checks
 from infra.stage.stage import Stage
 
 COLORS = {Severity.FAULT: "red", Severity.WARNING: "yellow", None: "green"}
@@ -34,7 +34,7 @@ def doctor(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _show(stage: str, results: Sequence[Result], console: PlainConsole) -> None:
+def _show(stage: str, results: Sequence[CheckResult], console: PlainConsole) -> None:
     """Print the result of the whole, then each finding with its remedy, and each check that found nothing."""
     counts = Counter(finding.severity for result in results for finding in result.findings)
     faults, warnings = counts[Severity.FAULT], counts[Severity.WARNING]
@@ -52,7 +52,7 @@ def _show(stage: str, results: Sequence[Result], console: PlainConsole) -> None:
             console.print(styled(f"{'ok':8}", COLORS[None], f" {result.check.title}"))
 
 
-def _described(stage: str, results: Sequence[Result]) -> dict[str, object]:
+def _described(stage: str, results: Sequence[CheckResult]) -> dict[str, object]:
     return {
         "stage": stage,
         "healthy": is_healthy(results),

@@ -1,23 +1,24 @@
 """Prints findings of the template check."""
 
+from chalicelib.passes.format.findings import Level
 from infra.core.terminal import PlainConsole, styled
-from infra.operate.templates.findings import Finding, Severity
+from infra.operate.templates.findings import TemplateFinding
 
-_COLORS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+_COLORS = {Level.ERROR: "red", Level.WARNING: "yellow"}
 
 
-def show_findings(folder: str, findings: list[Finding], console: PlainConsole) -> None:
+def show_findings(folder: str, findings: list[TemplateFinding], console: PlainConsole) -> None:
     """Print findings, one per line, or that no problems were found."""
     for finding in findings:
-        console.print(styled(finding.severity.value, _COLORS[finding.severity], f": {finding}"))
+        console.print(styled(finding.level.value, _COLORS[finding.level], f": {finding}"))
     if not findings:
         console.print(f"{folder}: no problems found")
 
 
-def described(finding: Finding) -> dict[str, str]:
+def described(finding: TemplateFinding) -> dict[str, str]:
     """Return a finding for JSON."""
     return {
-        "severity": finding.severity.value,
+        "severity": finding.level.value,
         "file": finding.file,
         "path": finding.path,
         "problem": finding.problem,

@@ -2,12 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
 
@@ -17,12 +13,12 @@ from chalicelib.passes.format.findings import Finding
 from infra.commands import lazy
 from infra.commands.completion import complete_pass_types, complete_templates
 from infra.commands.confirmation import confirm, confirm_notification, counted
+from infra.commands.links import ExpiresOption, QrOption, print_link
 from infra.commands.next_steps import print_next
 from infra.commands.options import (
     JsonOption,
     LinesOption,
     NotifyYesOption,
-    OverwriteOption,
     PassArgument,
     PassTypeOption,
     StageOption,
@@ -33,25 +29,28 @@ from infra.commands.options import (
     read_pass,
     read_value,
 )
-from infra.core.files import STANDARD, check_new, output_file
 from infra.core.moments import format_moment
-from infra.core.terminal import progress, standard_error, styled, write_json, write_line, write_values
-from infra.operate.bulk.linking import write_links
+from infra.core.terminal import standard_error, styled, write_json, write_line, write_values
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.cli_values import PATHS, read_fields, read_lifetime, read_overrides, read_unset
-from infra.operate.passes.links import DownloadLink, Links
-from infra.operate.passes.qr import terminal_qr
+from infra.operate.passes.links import Links
 from infra.operate.passes.serial import new_serial_number
 from infra.operate.passes.table import PassTable, check_key
 from infra.stage.stage import Stage
 
-LINKS = "links.csv"
 MAX_PAGE_SIZE = 1000
 """Items per page if a filter is given, which may match few of them."""
 
 app = typer.Typer(
     name="pass",
-    cls=lazy.group_of({"import": "bulk.import_file", "export": "bulk.export_file", "history": "history.history"}),
+    cls=lazy.group_of(
+        {
+            "link": "links.link",
+            "import": "bulk.import_file",
+            "export": "bulk.export_file",
+            "history": "history.history",
+        }
+    ),
     help="Passes: issue, link, update, void, unvoid, show, list, delete, import, export, history.",
     no_args_is_help=True,
 )
@@ -65,8 +64,6 @@ FieldOption = Annotated[
 OverrideOption = Annotated[
     str, typer.Option("--override", metavar="JSON", help="Top-level keys of pass.json, as a JSON object.")
 ]
-ExpiresOption = Annotated[str, typer.Option("--expires", help="How long the link is valid: 15m, 12h, 7d.")]
-QrOption = Annotated[bool, typer.Option("--qr", help="Also show the link as a QR code in the terminal.")]
 KeyArgument = Annotated[
     str,
     typer.Argument(
@@ -74,20 +71,6 @@ KeyArgument = Annotated[
     ),
 ]
 ROW = "{:40} {:14} {}"
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Access to the passes of a stage."""
-
-    stage: Stage
-    table: PassTable
-    links: Links
-
-    @classmethod
-    def of(cls, stage: str) -> Self:
-        deployed = Stage.open(stage)
-        return cls(deployed, PassTable(deployed), Links(deployed))
 
 
 @app.command()
@@ -128,59 +111,16 @@ def issue(  # noqa: PLR0913 - options of a command
     pass_id = _pass_id(pass_, pass_type, serial)
     change, lifetime = _change(field, override), read_value("--expires", read_lifetime, expires)
     with standard_error().status("issuing"):
-        found = _Stage.of(stage)
-        warnings = found.table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
-        link = found.links.make([pass_id], lifetime=lifetime)
+        deployed = Stage.open(stage)
+        table = PassTable(deployed)
+        warnings = table.issue(pass_id, template=template, change=change, reuse_serial=reuse_serial)
+        link = Links(deployed).make([pass_id], lifetime=lifetime)
     _print_warnings(warnings)
-    _print_link(f"issued pass {pass_id}", [pass_id], link, qr=qr, as_json=as_json)
-    changed = next(iter(change.fields), next(iter(found.table.field_keys(template)), "KEY"))
+    print_link(f"issued pass {pass_id}", [pass_id], link, qr=qr, as_json=as_json)
+    changed = next(iter(change.fields), next(iter(table.field_keys(template)), "KEY"))
     print_next(
         "pass update", str(pass_id), "--field", f"{changed}=TEXT", "--stage", stage, purpose="to change it on phones"
     )
-
-
-@app.command()
-def link(  # noqa: PLR0913 - options of a command
-    passes: Annotated[
-        list[str] | None, typer.Argument(metavar="PASS", help="`<passTypeIdentifier>/<serialNumber>`; up to ten.")
-    ] = None,
-    expires: ExpiresOption = "7d",
-    pass_type: PassTypeOption = None,
-    output: Annotated[
-        Path | None, typer.Option(help="With --all: the CSV file to write; - for standard output.")
-    ] = None,
-    *,
-    all_: Annotated[bool, typer.Option("--all", help="A link for each pass of --type, written to --output.")] = False,
-    qr: QrOption = False,
-    overwrite: OverwriteOption = False,
-    stage: StageOption = "dev",
-    as_json: JsonOption = False,
-) -> None:
-    """Print a new download link for existing passes: one link for all of them. With --all, write one for each pass.
-
-    If --all is interrupted, run the same command again to resume.
-
-    Example: passwire pass link pass.com.acme.boarding/7K2M9Q --expires 12h --qr
-
-    Example: passwire pass link --type pass.com.acme.boarding --all --output links.csv
-    """
-    lifetime = read_value("--expires", read_lifetime, expires)
-    if all_:
-        if passes or pass_type is None or output is None or qr:
-            raise typer.BadParameter("give --type and --output with it, and neither PASS nor --qr", param_hint="--all")
-        check_new(output, overwrite=overwrite)
-        _link_all(stage, pass_type, output, lifetime, as_json=as_json)
-        return
-    if not passes or pass_type is not None or output is not None:
-        raise typer.BadParameter("give one to ten passes, or --all with --type and --output", param_hint="PASS")
-    pass_ids = [read_pass(text) for text in passes]
-    with standard_error().status("creating a link"):
-        found = _Stage.of(stage)
-        for pass_id in pass_ids:
-            found.table.validate(pass_id)
-        new_link = found.links.make(pass_ids, lifetime=lifetime)
-    done = f"pass {pass_ids[0]}" if len(pass_ids) == 1 else f"{len(pass_ids)} passes"
-    _print_link(done, pass_ids, new_link, qr=qr, as_json=as_json)
 
 
 @app.command()
@@ -238,7 +178,7 @@ def show(key: KeyArgument, stage: StageOption = "dev", *, as_json: JsonOption = 
     """
     read_value("KEY", check_key, key)
     with standard_error().status("reading the pass"):
-        state = _Stage.of(stage).table.state(key)
+        state = PassTable(Stage.open(stage)).state(key)
     shown = {
         "item": dict(state.attributes),
         "revision": state.version.revision if state.version else 0,
@@ -271,7 +211,7 @@ def list_(
     Example: passwire pass list --type pass.com.acme.boarding --limit 20 --json
     """
     start = read_value("--after", check_key, after) if after is not None else None
-    pages = _Stage.of(stage).table.pages(
+    pages = PassTable(Stage.open(stage)).pages(
         pass_type_identifier=pass_type,
         template=template,
         after=start,
@@ -316,7 +256,7 @@ def delete(
     read_value("KEY", check_key, key)
     console = standard_error()
     with console.status("reading the pass"):
-        table = _Stage.of(stage).table
+        table = PassTable(Stage.open(stage))
         state = table.state(key)
     if state.devices:
         valid = state.attributes.get("voided") is not True
@@ -343,7 +283,7 @@ def _update(done: str, pass_: str, change: ItemChange, stage: str, *, yes: bool,
     pass_id = read_pass(pass_)
     console = standard_error()
     with console.status("reading the pass"):
-        table = _Stage.of(stage).table
+        table = PassTable(Stage.open(stage))
         found = table.check_update(pass_id, change)
     _print_warnings(found.warnings)
     notified = found.devices if found.changed else 0
@@ -372,46 +312,6 @@ def _print_warnings(warnings: list[Finding]) -> None:
 
 def _devices(count: int) -> str:
     return "1 device has" if count == 1 else f"{count:,} devices have"
-
-
-def _link_all(stage: str, pass_type: str, output: Path, lifetime: timedelta, *, as_json: bool) -> None:
-    found = _Stage.of(stage)
-    with progress("creating links") as update, output_file(output, LINKS) as path:
-        count, resumed = write_links(
-            found.stage,
-            pass_type,
-            path,
-            found.links.signer(lifetime=lifetime),
-            on_links=lambda done: update(description=counted(done, "link")),
-        )
-    earlier = f", {resumed:,} of them by an interrupted run" if resumed else ""
-    warning = f"{earlier}; anyone who has it can add the passes"
-    if str(output) == STANDARD:
-        standard_error().print(f"{counted(count, 'link')} written{warning}")
-    elif as_json:
-        write_json({"links": count, "from_interrupted_run": resumed, "file": str(output)})
-    else:
-        write_line(f"{counted(count, 'link')} written to {output}{warning}")
-
-
-def _print_link(done: str, pass_ids: Sequence[PassId], link: DownloadLink, *, qr: bool, as_json: bool) -> None:
-    """Print a link. Standard output contains only the link, so that a shell can use `$(...)`."""
-    console = standard_error()
-    expires_at = format_moment(link.expires_at)
-    console.print(f"{done}; until {expires_at}, anyone with this link can download the pass:")
-    if as_json:
-        named = {"pass_id": str(pass_ids[0])} if len(pass_ids) == 1 else {"pass_ids": [str(each) for each in pass_ids]}
-        write_json({**named, "link": link.url, "expires_at": expires_at})
-    else:
-        write_line(link.url)
-    if not qr:
-        return
-    lines = terminal_qr(link.url)
-    if console.is_terminal and console.width < len(lines[0]):
-        console.print(f"the QR code needs {len(lines[0])} columns; this terminal has {console.width}")
-        return
-    for line in lines:
-        console.print(line)
 
 
 def _print_listed(item: dict[str, object], *, as_json: bool) -> None:

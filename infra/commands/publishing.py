@@ -9,7 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from chalicelib.aws.templates import KEEP_SECONDS
 from chalicelib.passes.template import Template
 from infra.core.terminal import PlainConsole, styled, write_json, write_table
-from infra.operate.pushes import Pushes
+from infra.operate.rechecks import recheck_refused
 from infra.operate.templates.bucket import PushedRevision
 from infra.operate.templates.publishing import PushPlan
 from infra.operate.templates.touch import touch, untouched
@@ -49,7 +49,7 @@ def publish(
         f"template {name}: revision {pushed.revision} "
         + ("was current already" if pushed.unchanged else "is current now")
     )
-    rechecked = _recheck_refused(Pushes(stage), name, console)
+    rechecked = _recheck_refused(stage, name, console)
     touched = None
     if rate is not None:
         console.print(f"waiting {SETTLE_SECONDS:.0f} s until all functions use it")
@@ -78,13 +78,13 @@ def warn_of_lost_fields(before: Template | None, after: Template, console: Plain
         )
 
 
-def _recheck_refused(pushes: Pushes, name: str, console: PlainConsole) -> int:
+def _recheck_refused(stage: Stage, name: str, console: PlainConsole) -> int:
     """Request a recheck of the passes that were refused because of this template.
 
     This is done even if the revision was current already: an earlier push may have been interrupted before it.
     """
     with console.status("reading refused passes") as shown:
-        count = pushes.recheck_refused(name, on_progress=lambda _: shown.update("requesting rechecks"))
+        count = recheck_refused(stage, name, on_progress=lambda _: shown.update("requesting rechecks"))
     if count:
         console.print(f"{count:,} passes whose items were refused will be rechecked")
     return count

@@ -26,9 +26,12 @@ from infra.commands.options import (
 from infra.core.moments import format_moment
 from infra.core.program import command
 from infra.core.terminal import progress, standard_error, standard_output, write_json, write_line, write_table
+from infra.operate.held_removals import Decided, HeldCount, RemovalQueue
 from infra.operate.pacing import Pacing, read_pacing, resume_pushes, stop_pushes
-from infra.operate.passes.registrations import Registrations
-from infra.operate.pushes import Decided, HeldCount, Pushes, RedrivePlan
+from infra.operate.passes.registrations import RegistrationCounter
+from infra.operate.queues import StageQueues
+from infra.operate.rechecks import changed_passes, push_again, recheck, unversioned_passes
+from infra.operate.redrive import RedrivePlan, count_dead_letters, plan_redrive, redrive_pushes
 from infra.stage.stage import Stage
 
 app = typer.Typer(name="push", help="Pushes: status, stop, resume, redrive, send, removals.", no_args_is_help=True)
@@ -56,12 +59,13 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
 
     Example: passwire push status --stage dev
     """
-    pushes = _pushes(stage)
-    queues = pushes.queues()
-    letters = pushes.dead_letters(queues)
-    pacing = read_pacing(Stage.open(stage))
+    deployed = Stage.open(stage)
+    queues = StageQueues(deployed)
+    states = queues.states()
+    letters = count_dead_letters(queues, states)
+    pacing = read_pacing(deployed)
     if as_json:
-        found = {role: asdict(state) for role, state in queues.items()}
+        found = {role: asdict(state) for role, state in states.items()}
         write_json({"queues": found, "pacing": asdict(pacing), "dead_letters": dict(letters)})
         return
     rows = [
@@ -72,7 +76,7 @@ def status(stage: StageOption = "dev", *, as_json: JsonOption = False) -> None:
             f"{state.delayed:,}",
             "-" if state.oldest_seconds is None else f"{state.oldest_seconds:,} s",
         )
-        for role, state in queues.items()
+        for role, state in states.items()
     ]
     head = ("queue", "waiting", "in flight", "delayed", "oldest")
     write_table(head, rows, numbers=head[1:])
@@ -172,9 +176,9 @@ def redrive(
     Example: passwire push redrive --stage dev
     """
     console = standard_error()
-    pushes = _pushes(stage)
+    deployed = Stage.open(stage)
     with console.status("reading the queues"):
-        plan = pushes.plan_redrive(discard_refused=discard_refused)
+        plan = plan_redrive(deployed, discard_refused=discard_refused)
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return
@@ -188,8 +192,10 @@ def redrive(
     else:
         confirm_notification(action, devices=plan.devices, yes=yes)
     with console.status("redriving") as shown:
-        done = pushes.redrive(
-            discard_refused=discard_refused, on_progress=lambda number: shown.update(f"redriving, message {number}")
+        done = redrive_pushes(
+            deployed,
+            discard_refused=discard_refused,
+            on_progress=lambda number: shown.update(f"redriving, message {number}"),
         )
     if as_json:
         write_json({**asdict(done), "kept": dict(done.kept), "devices": plan.devices})
@@ -239,12 +245,12 @@ def send(
     pass_ids = list(dict.fromkeys(map(read_pass, passes or ())))
     since = read_since(changed_since, option="--changed-since") if changed_since is not None else 0.0
     deployed = Stage.open(stage)
-    pushes = Pushes(deployed)
     with standard_error().status("counting devices"):
-        found = pushes.unversioned if lost_versions else lambda: pushes.changed_since(since)
-        keys = list(map(str, pass_ids)) or found()
-        devices = Registrations(deployed).devices(keys)
-        unheld = [key for key in keys if pass_ids and not Registrations(deployed).devices([key])]
+        keys = list(map(str, pass_ids))
+        if not keys:
+            keys = unversioned_passes(deployed) if lost_versions else changed_passes(deployed, since)
+        devices = RegistrationCounter(deployed).devices(keys)
+        unheld = [key for key in keys if pass_ids and not RegistrationCounter(deployed).devices([key])]
     if unheld:
         raise RefusedError(f"pass {unheld[0]}: no device is registered for it; nothing was sent")
     selection = counted(len(keys), "pass")
@@ -254,7 +260,7 @@ def send(
         selection += f" changed since {format_moment(since)}"
     if not dry_run:
         confirm_notification(f"push {selection}", devices=devices, yes=yes)
-        _send(pushes, pass_ids, keys)
+        _send(deployed, pass_ids, keys)
     if as_json:
         write_json({"passes": len(keys), "devices": devices, "dry_run": dry_run})
     else:
@@ -262,7 +268,7 @@ def send(
         write_line(f"{done} pushes of {selection}; {counted(devices, 'device')} to notify")
 
 
-def _send(pushes: Pushes, pass_ids: list[PassId], keys: list[str]) -> None:
+def _send(stage: Stage, pass_ids: list[PassId], keys: list[str]) -> None:
     sent = 0
     with progress("requesting pushes", total=len(keys)) as update:
 
@@ -273,10 +279,10 @@ def _send(pushes: Pushes, pass_ids: list[PassId], keys: list[str]) -> None:
 
         try:
             for pass_id in pass_ids:
-                pushes.send(pass_id)
+                push_again(stage, pass_id)
                 on_progress(1)
             if not pass_ids:
-                pushes.recheck(keys, RecheckReason.UNSETTLED, on_progress=on_progress)
+                recheck(stage, keys, RecheckReason.UNSETTLED, on_progress=on_progress)
         except BaseException:
             standard_error().print(
                 f"stopped after {sent:,} of {len(keys):,} passes; the same command begins with the first pass again"
@@ -295,7 +301,7 @@ def list_removals(context: typer.Context, stage: StageOption = "dev", *, as_json
     """
     if context.invoked_subcommand is not None:
         return
-    held = _pushes(stage).held_removals()
+    held = RemovalQueue(Stage.open(stage)).count_removals()
     if as_json:
         write_json([{**asdict(count), "oldest_change": format_moment(count.oldest_change)} for count in held])
         return
@@ -327,11 +333,11 @@ def accept(
     Example: passwire push removals accept --type pass.com.acme.boarding --stage dev
     """
     deployed = Stage.open(stage)
-    pushes = Pushes(deployed)
-    if devices := _held_devices(pushes.held_removals(), pass_type_identifier):
+    held = RemovalQueue(deployed)
+    if devices := _held_devices(held.count_removals(), pass_type_identifier):
         confirm(f"remove {counted(devices, 'device')}, which are not notified any more?", yes=yes)
     with standard_error().status("removing devices") as shown:
-        done = pushes.accept_removals(
+        done = held.accept_removals(
             Store.connect(deployed.settings),
             pass_type_identifier=pass_type_identifier,
             on_progress=lambda number: shown.update(f"removing devices, {number}"),
@@ -351,11 +357,11 @@ def discard(
 
     Example: passwire push removals discard --stage dev
     """
-    pushes = _pushes(stage)
-    devices = _held_devices(pushes.held_removals(), pass_type_identifier)
+    held = RemovalQueue(Stage.open(stage))
+    devices = _held_devices(held.count_removals(), pass_type_identifier)
     confirm_notification("discard the held removals", devices=devices, yes=yes)
     with standard_error().status("pushing again") as shown:
-        done = pushes.discard_removals(
+        done = held.discard_removals(
             pass_type_identifier=pass_type_identifier,
             on_progress=lambda number: shown.update(f"pushing again, device {number}"),
         )
@@ -389,7 +395,3 @@ def _print_decided(done: Decided, *, as_json: bool) -> None:
         f"{counted(done.removed, 'device')} removed, {done.pushed:,} to be pushed to again, "
         f"{done.unregistered:,} no longer existed"
     )
-
-
-def _pushes(stage: str) -> Pushes:
-    return Pushes(Stage.open(stage))

@@ -13,14 +13,15 @@ from infra.commands.options import JsonOption, OverwriteOption, read_value
 from infra.core.files import STANDARD, check_new
 from infra.core.plot import Chart, Line, svg
 from infra.core.terminal import PlainConsole, standard_error, standard_output, write_json, write_text
+from infra.deploy.account import check_push_rate
 from infra.deploy.cost import prices
 from infra.deploy.parameters import read_parameters
 from infra.deploy.resources import resources
 from infra.local.processes import PROJECT
 from infra.simulation.constants import Constants, aws
 from infra.simulation.cost import cost_of
-from infra.simulation.limits import REQUESTS_PER_PHONE, limits_of
-from infra.simulation.rollout import Result, Rollout
+from infra.simulation.limits import limits_of
+from infra.simulation.rollout import Rollout, RolloutResult
 from infra.simulation.rollout import simulate as run
 
 PARAMETERS = ("ThrottleRate", "ThrottleBurst", "PushRateLimit")
@@ -84,24 +85,13 @@ def _constants(texts: list[str]) -> Constants:
         raise typer.BadParameter(f"{', '.join(others)} does not affect a rollout", param_hint="--set")
     defaults = resources()["Parameters"]
     values = {name: given.get(name) or str(defaults.get(name, {}).get("Default", "")) for name in PARAMETERS}
-    try:
-        rate, burst = float(values["ThrottleRate"]), float(values["ThrottleBurst"])
-        devices = float(values["PushRateLimit"]) if values["PushRateLimit"] else float(default_push_rate(rate))
-    except ValueError:
-        raise typer.BadParameter("give numbers of at least 1", param_hint="--set") from None
-    if not (math.isfinite(rate) and math.isfinite(burst) and min(rate, burst, devices) >= 1):
-        raise typer.BadParameter("give numbers of at least 1", param_hint="--set")
-    if devices * REQUESTS_PER_PHONE > rate:
-        raise typer.BadParameter(
-            f"PushRateLimit={devices:g}: {devices:g} phones per second make {devices * REQUESTS_PER_PHONE:g} requests, "
-            f"more than ThrottleRate={rate:g}; set PushRateLimit to {rate / REQUESTS_PER_PHONE:g} at most, or raise "
-            "ThrottleRate",
-            param_hint="--set",
-        )
+    read_value("--set", check_push_rate, values)
+    rate, burst = float(values["ThrottleRate"]), float(values["ThrottleBurst"])
+    devices = float(values["PushRateLimit"] or default_push_rate(rate))
     return aws(gateway_rate=rate, gateway_burst=burst, devices_per_second=devices)
 
 
-def _described(result: Result) -> dict[str, Any]:
+def _described(result: RolloutResult) -> dict[str, Any]:
     bill = cost_of(result)
     return {
         "first_s": _finite(result.first_s),
@@ -119,7 +109,7 @@ def _described(result: Result) -> dict[str, Any]:
     }
 
 
-def _timeline(result: Result, *, rows: int) -> list[dict[str, float]]:
+def _timeline(result: RolloutResult, *, rows: int) -> list[dict[str, float]]:
     """Return some moments, with the totals until then."""
     total = {"pushes": 0.0, "updated": 0.0, "refused": 0.0, "failed": 0.0, "gave_up": 0.0}
     every = max(1, math.ceil(len(result.seconds) / rows))
@@ -132,7 +122,7 @@ def _timeline(result: Result, *, rows: int) -> list[dict[str, float]]:
     return found
 
 
-def _charts(results: Mapping[str, Result]) -> list[Chart]:
+def _charts(results: Mapping[str, RolloutResult]) -> list[Chart]:
     end = max(len(result.seconds) for result in results.values())
 
     def lines(key: str) -> list[Line]:
@@ -148,7 +138,7 @@ def _charts(results: Mapping[str, Result]) -> list[Chart]:
     ]
 
 
-def _show(results: Mapping[str, Result], constants: Constants, passes: int) -> None:
+def _show(results: Mapping[str, RolloutResult], constants: Constants, passes: int) -> None:
     console = standard_output()
     for name, result in results.items():
         _show_timeline(console, name, result)
@@ -174,7 +164,7 @@ def _show(results: Mapping[str, Result], constants: Constants, passes: int) -> N
     console.print(f"list prices of {prices.REGION}, {prices.READ_ON}; no free tier, no discount")
 
 
-def _show_timeline(console: PlainConsole, name: str, result: Result) -> None:
+def _show_timeline(console: PlainConsole, name: str, result: RolloutResult) -> None:
     table = Table(f"{name}, s", "notified", "updated", "refused", "failed", "gave up", box=None)
     for column in table.columns:
         column.justify = "right"

@@ -1,6 +1,7 @@
 """`deploy`, `diff`, `package`, `destroy`: a stage in AWS."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from infra.commands.options import (
 )
 from infra.core.terminal import standard_error, write_json, write_line, write_table, write_values
 from infra.deploy.chalice.stage import ChaliceDeployer
+from infra.deploy.changes import ResourceChange
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
@@ -81,15 +83,19 @@ def diff(
         changes = Deployer(stage, on_progress=dialogue.on_progress).diff(
             lambda: build_package(stage, Path(work)), parameters=given
         )
-    if as_json:
-        write_json([asdict(change) for change in changes])
-    elif changes:
-        for change in changes:
-            write_line(str(change))
-    else:
-        standard_error().print("nothing would change")
+    write_changes(changes, as_json=as_json)
     if changes:
         raise typer.Exit(DIFFERS)
+
+
+def write_changes(changes: Sequence[ResourceChange], *, as_json: bool) -> None:
+    """Print the changes of a deployment."""
+    if as_json:
+        write_json([asdict(change) for change in changes])
+    elif not changes:
+        standard_error().print("nothing would change")
+    for change in [] if as_json else changes:
+        write_line(str(change))
 
 
 def package(

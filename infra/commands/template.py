@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from chalicelib.aws.templates import pack, packaged_names
 from chalicelib.core.errors import RefusedError, excerpt
 from chalicelib.core.identifiers import TEMPLATE_NAME_RULE, is_template_name
+from chalicelib.passes.format.findings import Level
 from chalicelib.passes.template import Template, pass_files
 from infra.commands import lazy
 from infra.commands.completion import complete_templates
@@ -43,7 +44,7 @@ from infra.operate.certificates.nfc import check_template_certificates
 from infra.operate.certificates.stage import StageCertificates
 from infra.operate.templates.bucket import TemplatesBucket, TemplateUsedError
 from infra.operate.templates.check import check_template
-from infra.operate.templates.findings import Finding, Severity
+from infra.operate.templates.findings import TemplateFinding
 from infra.operate.templates.folder import opened_template, read_checked, template_name, zipped_folder
 from infra.operate.templates.publishing import plan_push
 from infra.operate.templates.recompress import Recompressed, recompress_images
@@ -125,7 +126,7 @@ def check(
     else:
         for folder, findings in found.items():
             show_findings(folder, findings, standard_output())
-    if any(finding.severity is Severity.ERROR for findings in found.values() for finding in findings):
+    if any(finding.level is Level.ERROR for findings in found.values() for finding in findings):
         raise typer.Exit(1)
 
 
@@ -357,7 +358,9 @@ def _can_sign_nfc(stage: str) -> dict[str, bool]:
     return {row.pass_type_identifier: row.nfc for row in rows if row.nfc is not None}
 
 
-def _findings(folder: Path, can_sign: Mapping[str, bool] | None = None) -> tuple[str, list[Finding], dict[str, bytes]]:
+def _findings(
+    folder: Path, can_sign: Mapping[str, bool] | None = None
+) -> tuple[str, list[TemplateFinding], dict[str, bytes]]:
     with opened_template(folder) as path:
         name = template_name(path)
         files, unread = read_checked(path)
@@ -365,14 +368,14 @@ def _findings(folder: Path, can_sign: Mapping[str, bool] | None = None) -> tuple
     return name, found, pass_files(files, icon=False)
 
 
-def _readable(folder: Path) -> tuple[str, list[Finding], dict[str, bytes]]:
+def _readable(folder: Path) -> tuple[str, list[TemplateFinding], dict[str, bytes]]:
     """Read a folder without errors.
 
     Raises:
         TemplateRefusedError: the template has errors.
     """
     name, findings, files = _findings(folder)
-    errors = [str(finding) for finding in findings if finding.severity is Severity.ERROR]
+    errors = [str(finding) for finding in findings if finding.level is Level.ERROR]
     if errors:
         raise TemplateRefusedError("\n  ".join([f"template {name} has errors; nothing was stored:", *errors]))
     return name, findings, files

@@ -1,5 +1,6 @@
 """Checks an AWS account and region before anything is created there."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from chalicelib.updates.pacing import REQUESTS_PER_DEVICE, default_push_rate
@@ -9,7 +10,10 @@ from infra.stage import aws
 
 SERVICES = ("apigateway", "cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "s3", "secretsmanager", "sqs")
 """The services that a stage needs, as botocore names them."""
-CONCURRENCY = ("PushReservedConcurrency", "PushWorkerReservedConcurrency")
+NEEDED = {"PushReservedConcurrency": 16, "PushWorkerReservedConcurrency": 20}
+"""The executions of the functions that push, by the parameter that reserves them: of `push`, 4 per shard
+(`ParallelizationFactor`) of a new table, which has 4 shards; of `push_worker`, its `maximum_concurrency` in app.py."""
+CONCURRENCY = tuple(NEEDED)
 MIN_UNRESERVED = 100
 """The concurrency that Lambda keeps unreserved (AWS, "Configuring reserved concurrency for a function")."""
 CALL_SECONDS = 0.1
@@ -53,12 +57,16 @@ def check_concurrency(
             f"{' and '.join(CONCURRENCY)} reserve {wanted}: set them to 0, or have AWS raise the Lambda quota "
             "'Concurrent executions'"
         )
-    needed = int(float(values["ThrottleBurst"]) + float(values["ThrottleRate"]) * CALL_SECONDS) + wanted
-    if needed > total:
+    calls = int(float(values["ThrottleBurst"]) + float(values["ThrottleRate"]) * CALL_SECONDS)
+    pushes = max(wanted, sum(NEEDED.values()))
+    if calls + pushes > total:
+        reserving = " ".join(f"--set {name}={count}" for name, count in NEEDED.items() if int(values[name]) < count)
+        waits = f" and pushes would wait, unless you reserve concurrency for them ({reserving})" if reserving else ""
         on_progress(
-            f"warning: the account's concurrency limit is {total}, below the {needed} that ThrottleRate "
-            f"{values['ThrottleRate']} and ThrottleBurst {values['ThrottleBurst']} allow: phones would get errors "
-            "(500); have AWS raise the Lambda quota 'Concurrent executions', or set lower limits"
+            f"warning: the account's concurrency limit is {total}, below the {calls + pushes} of {calls} calls that "
+            f"ThrottleRate {values['ThrottleRate']} and ThrottleBurst {values['ThrottleBurst']} allow at once and "
+            f"{pushes} executions that push: phones would get errors (500){waits}; have AWS raise the Lambda quota "
+            "'Concurrent executions', or set lower limits"
         )
 
 
@@ -69,16 +77,29 @@ def check_push_rate(parameters: Mapping[str, str]) -> None:
         parameters: the template's parameters, including those of the last deployment.
 
     Raises:
-        DeployError: the rate is 0, or the phones send more requests than the gateway lets through.
+        DeployError: the rate is not a number of at least 1, or the phones send more requests than the gateway lets
+            through.
     """
-    defaults = resources()["Parameters"]
-    throttle_rate = float(parameters.get("ThrottleRate") or defaults["ThrottleRate"]["Default"])
-    given = parameters.get("PushRateLimit") or ""
-    push_rate = int(given) if given.isdigit() else default_push_rate(throttle_rate)
-    if push_rate < 1 or push_rate * REQUESTS_PER_DEVICE > throttle_rate:
+    throttle_rate = float(parameters.get("ThrottleRate") or resources()["Parameters"]["ThrottleRate"]["Default"])
+    default, most = default_push_rate(throttle_rate), int(throttle_rate / REQUESTS_PER_DEVICE)
+    given = parameters.get("PushRateLimit") or str(default)
+    push_rate = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+    if 1 <= push_rate <= most:
+        return
+    requests = f"each notified phone sends {REQUESTS_PER_DEVICE} requests"
+    if most < 1:
         raise DeployError(
-            f"PushRateLimit {push_rate}: each notified phone sends {REQUESTS_PER_DEVICE} requests, so that is "
-            f"{push_rate * REQUESTS_PER_DEVICE} requests per second, but ThrottleRate lets {throttle_rate:g} through; "
-            f"set PushRateLimit to a number from 1 to {int(throttle_rate / REQUESTS_PER_DEVICE)}, or leave it empty "
-            f"for {default_push_rate(throttle_rate)}, which keeps a third of ThrottleRate free"
+            f"PushRateLimit {given}: {requests}, but ThrottleRate lets only {throttle_rate:g} per second through; set "
+            f"ThrottleRate to at least {REQUESTS_PER_DEVICE}"
         )
+    if push_rate:
+        problem = (
+            f"{requests}, so that is {push_rate * REQUESTS_PER_DEVICE} requests per second, but ThrottleRate lets "
+            f"{throttle_rate:g} through"
+        )
+    else:
+        problem = f"not a whole number of at least 1; {requests}, of which ThrottleRate lets {throttle_rate:g} through"
+    raise DeployError(
+        f"PushRateLimit {given}: {problem}; set PushRateLimit to a number from 1 to {most} ({throttle_rate:g} / "
+        f"{REQUESTS_PER_DEVICE}), or leave it empty for {default}, which keeps a third of ThrottleRate free"
+    )

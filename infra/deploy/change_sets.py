@@ -5,14 +5,14 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.core.program import command
+from infra.deploy.changes import ResourceChange, ResourceEvent, change_of, event_of
 from infra.deploy.errors import DeployError
 from infra.stage import aws
 from infra.stage.stage import describe_stack
@@ -20,118 +20,14 @@ from infra.stage.stage import describe_stack
 STAGE_TAG = "passwire:stage"
 """The tag of every resource of a stage, for cost allocation."""
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-RETAINED_TYPES = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
-"""Resources with data, which are kept when the stack is deleted."""
-PERMANENT_TYPES = (*RETAINED_TYPES, "AWS::ApiGateway::RestApi")
-"""Resources that a deployment must never delete or replace. A new API has a new URL, and a phone uses the old one for
-as long as it has the pass.
-"""
-ADDRESS_TYPES = ("AWS::ApiGateway::DomainName", "AWS::ApiGateway::BasePathMapping")
-"""Resources that connect a domain to the stage: without them, phones that call the domain get no updates."""
 SUCCESSES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 FIRST_POLL_SECONDS = 0.2
 LONGEST_POLL_SECONDS = 3.0
 MAX_WAIT_SECONDS = 3600.0
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-CANCELLED = ("cancelled", "canceled")
-"""In the reason of a resource that CloudFormation cancelled because another one failed."""
 QUEUE_NAME_TAKEN = ("QueueDeletedRecently", "wait 60 seconds")
 """In SQS's error about a queue of the same name that was deleted less than a minute ago."""
 CHANGED_BY_ANOTHER = ("IN_PROGRESS state", "_IN_PROGRESS", "OBSOLETE", "does not exist")
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceChange:
-    """The change of one resource in a change set.
-
-    Args:
-        action: Add, Modify, Remove, Import.
-        logical_id: the resource's name in the template.
-        resource_type: CloudFormation's type.
-        replacement: whether the resource is replaced: True, False, Conditional.
-        properties: the properties that change.
-    """
-
-    action: str
-    logical_id: str
-    resource_type: str
-    replacement: str
-    properties: tuple[str, ...]
-
-    @property
-    def loses_data(self) -> bool:
-        """True if data or the API's URL would be lost."""
-        if self.resource_type in RETAINED_TYPES:
-            return self.action == "Remove" or self.replacement != "False"
-        return self.resource_type in PERMANENT_TYPES and self._is_lost
-
-    @property
-    def loses_address(self) -> bool:
-        """True if a domain that phones call would no longer lead to the stage."""
-        return self.resource_type in ADDRESS_TYPES and self._is_lost
-
-    @property
-    def _is_lost(self) -> bool:
-        """True if the resource is certainly deleted or replaced: no property that the template sets replaces an API."""
-        return self.action == "Remove" or self.replacement == "True"
-
-    def __str__(self) -> str:
-        touched = f": {', '.join(self.properties)}" if self.properties else ""
-        replaced = " REPLACED" if self.replacement == "True" else " MAY BE LOST" if self.loses_data else ""
-        return f"{self.action:8} {self.logical_id} ({self.resource_type}){replaced}{touched}"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event of a resource during a deployment."""
-
-    logical_id: str
-    resource_type: str
-    status: str
-    reason: str
-
-    @property
-    def failed(self) -> bool:
-        """True if the resource itself failed, rather than being cancelled after another's failure."""
-        return self.status.endswith("FAILED") and not any(word in self.reason for word in CANCELLED)
-
-    def __str__(self) -> str:
-        return f"{self.logical_id} ({self.resource_type}): {self.reason or self.status}"
-
-
-class Dialogue(Protocol):
-    """Follows a deployment and makes its decisions."""
-
-    def review(self, changes: list[ResourceChange], /) -> bool:
-        """Return whether to make these changes."""
-
-    def allows(self, question: str, /) -> bool:
-        """Return whether to continue with an unusual step."""
-
-    def confirms(self, question: str, /) -> bool:
-        """Return whether to make a change after which phones get no updates. Only a person decides, no option."""
-
-    def event(self, event: Event, /) -> None:
-        """Take an event of a resource."""
-
-
-class Unattended:
-    """Makes every decision with yes and shows nothing, for tests and the local run."""
-
-    def review(self, _changes: list[ResourceChange], /) -> bool:
-        """Return True."""
-        return True
-
-    def allows(self, _question: str, /) -> bool:
-        """Return True."""
-        return True
-
-    def confirms(self, _question: str, /) -> bool:
-        """Return True."""
-        return True
-
-    def event(self, _event: Event, /) -> None:
-        """Ignore the event."""
 
 
 class ChangeSet:
@@ -273,7 +169,7 @@ class CloudStack:
             if change_set is None or not change_set.begun:
                 self._abandon(name, exists=exists)
 
-    def execute(self, change_set: ChangeSet, *, on_event: Callable[[Event], None]) -> None:
+    def execute(self, change_set: ChangeSet, *, on_event: Callable[[ResourceEvent], None]) -> None:
         """Execute a change set and follow it until it ends.
 
         Args:
@@ -296,7 +192,7 @@ class CloudStack:
         change_set.begun = True
         self._follow(self.name, known, ends=SUCCESSES, on_event=on_event)
 
-    def delete(self, *, on_event: Callable[[Event], None]) -> None:
+    def delete(self, *, on_event: Callable[[ResourceEvent], None]) -> None:
         """Delete the stack and keep its retained resources.
 
         Raises:
@@ -324,7 +220,7 @@ class CloudStack:
                 raise DeployError(f"CloudFormation refuses these changes of stack {self.name}: {named or reason}")
             if described["Status"] == "CREATE_COMPLETE":
                 break
-        found = [_change(change["ResourceChange"]) for change in self._all_changes(name, described)]
+        found = [change_of(change["ResourceChange"]) for change in self._all_changes(name, described)]
         lost = [change for change in found if change.loses_data]
         if lost:
             raise DeployError(
@@ -353,16 +249,18 @@ class CloudStack:
                     raise
                 # credentials for `diff` alone: the next deployment uses the empty stack
 
-    def _follow(self, stack: str, known: set[str], *, ends: Iterable[str], on_event: Callable[[Event], None]) -> None:
+    def _follow(
+        self, stack: str, known: set[str], *, ends: Iterable[str], on_event: Callable[[ResourceEvent], None]
+    ) -> None:
         """Report each event until the stack reaches a final status.
 
         Raises:
             DeployError: the final status is not one of `ends`.
         """
-        first_failure: Event | None = None
+        first_failure: ResourceEvent | None = None
         for status in _polled(lambda: self._status(stack), self.name):
             for raw in self._new_events(stack, known):
-                event = _event(raw)
+                event = event_of(raw)
                 if first_failure is None and event.failed and event.logical_id != self.name:
                     first_failure = event
                 on_event(event)
@@ -371,11 +269,11 @@ class CloudStack:
             if not status.endswith("_IN_PROGRESS"):
                 raise DeployError(_ended_badly(self.name, status, first_failure or self._refused_resource(stack)))
 
-    def _refused_resource(self, stack: str) -> Event | None:
+    def _refused_resource(self, stack: str) -> ResourceEvent | None:
         """Return the first resource that CloudFormation refused before it began; the stack's events lack it."""
         return next(iter(self._validation_errors(StackName=stack)), None)
 
-    def _validation_errors(self, **what: str) -> list[Event]:
+    def _validation_errors(self, **what: str) -> list[ResourceEvent]:
         """Return the resources that CloudFormation refused before it began (AWS, "Validate stack deployments").
 
         Args:
@@ -385,7 +283,7 @@ class CloudStack:
         with contextlib.suppress(ClientError):  # deploying does not need this permission
             failed = self._client.describe_events(**what, Filters={"FailedEvents": True})["OperationEvents"]
         return [
-            Event(
+            ResourceEvent(
                 logical_id=event.get("LogicalResourceId", ""),
                 resource_type=event.get("ResourceType", ""),
                 status="VALIDATION_FAILED",
@@ -428,7 +326,7 @@ def _polled(call: Callable[[], Any], name: str) -> Iterator[Any]:
     )
 
 
-def _ended_badly(name: str, status: str, cause: Event | None) -> str:
+def _ended_badly(name: str, status: str, cause: ResourceEvent | None) -> str:
     why = (
         f"{cause.logical_id} ({cause.resource_type}) failed first: {cause.reason or cause.status}"
         if cause
@@ -438,24 +336,3 @@ def _ended_badly(name: str, status: str, cause: Event | None) -> str:
         why += "; SQS releases a queue's name 60 seconds after its deletion: wait a minute, then run the command again"
     undone = "was rolled back" if "ROLLBACK_COMPLETE" in status else "could not be changed"
     return f"stack {name} {undone} ({status}); {why}"
-
-
-def _event(raw: Mapping[str, Any]) -> Event:
-    return Event(
-        logical_id=raw["LogicalResourceId"],
-        resource_type=raw["ResourceType"],
-        status=raw["ResourceStatus"],
-        reason=raw.get("ResourceStatusReason", ""),
-    )
-
-
-def _change(raw: Mapping[str, Any]) -> ResourceChange:
-    targets = [detail.get("Target", {}) for detail in raw.get("Details", [])]
-    touched = {target.get("Name") or target.get("Attribute", "") for target in targets}
-    return ResourceChange(
-        action=raw["Action"],
-        logical_id=raw["LogicalResourceId"],
-        resource_type=raw["ResourceType"],
-        replacement=raw.get("Replacement") or "False",
-        properties=tuple(sorted(touched - {""})),
-    )

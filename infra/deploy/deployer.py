@@ -11,7 +11,8 @@ from infra.core.program import command
 from infra.deploy.account import CONCURRENCY, check_concurrency, check_push_rate, check_region
 from infra.deploy.bucket import DeployBucket
 from infra.deploy.chalice.data_stack import API_ID
-from infra.deploy.change_sets import RETAINED_TYPES, ChangeSet, CloudStack, Dialogue, ResourceChange
+from infra.deploy.change_sets import ChangeSet, CloudStack
+from infra.deploy.changes import RETAINED_TYPES, Dialogue, ResourceChange
 from infra.deploy.errors import DeployError
 from infra.deploy.gateway_logs import ensure_gateway_may_log
 from infra.deploy.git import read_checkout

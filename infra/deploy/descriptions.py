@@ -25,7 +25,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "PushReservedConcurrency": "Reserved concurrency of the push function; 0 reserves none.",
     "PushWorkerReservedConcurrency": "Reserved concurrency of the push worker; 0 reserves none.",
     "RateLimitPerIp": "Requests of one IP address per five minutes, enforced by AWS WAF; 0 creates no web ACL.",
-    "TablesKeyArn": "ARN of a KMS key of yours that encrypts the tables; empty for DynamoDB's own key.",
+    "TablesKeyArn": "ARN of your own KMS key, which encrypts the tables; empty for DynamoDB's own key.",
     "DownloadEvents": "Whether each download of a pass by a device is an event (`pass.downloaded`).",
     "Tracing": "Whether AWS X-Ray traces the API and the functions.",
     "RunbookUrl": "URL of the runbook page that alarm texts link to; the alarm's name in lower case is the anchor.",

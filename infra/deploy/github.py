@@ -36,14 +36,14 @@ ACTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DeploymentTarget:
     """A stage and the account that it is deployed to."""
 
     stage: str
     account: str
 
     @classmethod
-    def parse(cls, text: str) -> "Target":
+    def parse(cls, text: str) -> "DeploymentTarget":
         """Read `STAGE=ACCOUNT`.
 
         Raises:
@@ -77,7 +77,7 @@ class Pipeline:
     repository: str
     branch: str
     region: str
-    targets: Sequence[Target]
+    targets: Sequence[DeploymentTarget]
 
     def __post_init__(self) -> None:
         for name, value, form, example in (
@@ -234,7 +234,7 @@ check:
 """
 
 
-def _diff(pipeline: Pipeline, target: Target) -> str:
+def _diff(pipeline: Pipeline, target: DeploymentTarget) -> str:
     return f"""\
 diff-{target.stage}:
   # GitHub gives no token to pull requests from forks.
@@ -255,7 +255,7 @@ diff-{target.stage}:
 """
 
 
-def _deploy(pipeline: Pipeline, target: Target, *, after: str) -> str:
+def _deploy(pipeline: Pipeline, target: DeploymentTarget, *, after: str) -> str:
     return f"""\
 deploy-{target.stage}:
   if: github.event_name == 'push'

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from infra.deploy.change_sets import RETAINED_TYPES
+from infra.deploy.changes import RETAINED_TYPES
 
 BODY_LIMIT_BYTES = 51_200
 """CloudFormation's limit for a template in a request; a larger template is read from a bucket."""

@@ -10,7 +10,8 @@ from chalicelib.core.secret_forms import SecretNames
 from infra.core.files import PathError, check_new
 from infra.deploy.bill_of_materials import bill_of_materials
 from infra.deploy.bucket import DeployBucket
-from infra.deploy.change_sets import ADDRESS_TYPES, CAPABILITIES, PERMANENT_TYPES, RETAINED_TYPES, STAGE_TAG
+from infra.deploy.change_sets import CAPABILITIES, STAGE_TAG
+from infra.deploy.changes import ADDRESS_TYPES, PERMANENT_TYPES, RETAINED_TYPES
 from infra.deploy.package import Package
 from infra.deploy.template import StageLocation, with_code, with_retained_names
 from infra.stage.stage import stack_name

@@ -81,7 +81,7 @@ class AuthorityServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, authority: Authority) -> None:
-        super().__init__((LOOPBACK, 0), _Handler)
+        super().__init__((LOOPBACK, 0), _AuthorityHandler)
         self.authority = authority
         self._path = f"/{secrets.token_urlsafe(16)}"
         """No other program of this machine knows it, nor does a page in a browser."""
@@ -104,7 +104,7 @@ class AuthorityServer(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _AuthorityHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server = cast("AuthorityServer", self.server)
         pass_type_identifier = server.pass_type_of(self.path)

@@ -1,6 +1,6 @@
 """Starts ministack with one function replaced, its streams kept over a restart, alarms evaluated as by AWS, AWS's
-refusals and faults added, and certificates issued on demand. It runs on ministack's Python, and of this project it
-imports `metric_alarms.py`, `strict/`, `aws_faults.py` and `issuing_aws.py`.
+refusals and faults added, functions started in turn, and certificates issued on demand. It runs on ministack's Python,
+and of this project it imports `metric_alarms.py`, `strict/`, `aws_faults.py` and `issuing_aws.py`.
 
 A Query of ministack parses its key condition again for every row of the partition, on every page: with 100,000 rows
 that takes 4 seconds per page, in which nothing else is answered. With the replacement, a condition on the partition key
@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -141,7 +142,24 @@ def add_archives() -> None:
     provisioners._RESOURCE_HANDLERS["AWS::Events::Archive"] = {"create": create, "delete": delete}  # noqa: SLF001
 
 
+def start_environments_in_turn() -> None:
+    """Start no more execution environments of a function at the same time than the machine has cores.
+
+    AWS gives each of them CPU time of its own. Here, when many phones call at once, dozens would start at the same
+    time, and until then the functions' requests to ministack would get no answer in time.
+    """
+    spawn = lambda_runtime.Worker._spawn  # noqa: SLF001 - it has no public name
+    turns: dict[str, threading.Semaphore] = {}
+
+    def spawn_in_turn(worker: Any) -> None:  # noqa: ANN401 - ministack has no types
+        with turns.setdefault(worker.func_name, threading.Semaphore(os.cpu_count() or 1)):
+            spawn(worker)
+
+    lambda_runtime.Worker._spawn = spawn_in_turn  # noqa: SLF001 - as above
+
+
 add_archives()
+start_environments_in_turn()
 keep_stream_records()
 load("metric_alarms").MetricAlarms(cloudwatch).install()
 if STRICT in os.environ:

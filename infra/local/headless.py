@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.core.identifiers import PassId
-from infra.local.phones import Counts, HeadlessPhone, Phones, Shown
+from infra.local.phones import HeadlessPhone, PhoneCounts, Phones, Shown
 from infra.local.run import LocalRun
 from infra.stage import aws
 from infra.stage.stage import Stage
@@ -27,7 +27,7 @@ TICK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HeadlessReport:
     """Result for all phones.
 
     Args:
@@ -42,7 +42,7 @@ class Report:
     register_seconds: float
     shown: int
     latencies: Sequence[float]
-    counts: Counts
+    counts: PhoneCounts
 
     @property
     def lost(self) -> int:
@@ -55,7 +55,7 @@ class Report:
         return self.latencies[index] if index < len(self.latencies) else None
 
 
-def measure(stack: LocalRun, count: int, *, on_progress: Callable[[str], None]) -> Report:
+def measure(stack: LocalRun, count: int, *, on_progress: Callable[[str], None]) -> HeadlessReport:
     """Register phones, change their pass, and wait until all show it or no more do.
 
     Args:
@@ -81,7 +81,7 @@ async def _measure(
     pass_id: PassId,
     count: int,
     on_progress: Callable[[str], None],
-) -> Report:
+) -> HeadlessReport:
     def write(gate: str) -> float:
         item = {"pass_id": str(pass_id), "template": stack.template, "fields": {FIELD: gate}}
         passes.put_item(Item=item)
@@ -113,7 +113,7 @@ async def _measure(
         on_progress(f"changed {pass_id}")
         await _until_quiet(shown_at, count, on_progress)
         latencies = sorted(at - written_at for at in shown_at.values())
-        return Report(count, register_seconds, len(shown_at), latencies, population.counts)
+        return HeadlessReport(count, register_seconds, len(shown_at), latencies, population.counts)
 
 
 async def _until_quiet(shown_at: dict[str, float], count: int, on_progress: Callable[[str], None]) -> None:

@@ -44,7 +44,7 @@ class PhoneEvent:
 
     Args:
         kind: open, register, unregister, list, download, verify or log.
-        text: what came of it, in a few words.
+        text: the result, in a few words.
         ok: False if it failed.
         request: the request and the status of its answer, without secrets; empty if there was none.
         seconds: how long it took.

@@ -14,6 +14,7 @@ import random
 import secrets
 import time
 import zipfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,8 +29,12 @@ from infra.core.phone_retries import Retries
 from infra.local.verification import PassError, verify_manifest, verify_pass
 
 POLL_SECONDS = 0.05
-CONNECTIONS = 256
-"""Requests of all phones at the same time; others wait for a connection. Each of them is a file descriptor."""
+CONNECTIONS = 64
+"""Requests of all phones at the same time; others wait for their turn. Each of them is a file descriptor.
+
+They must not wait in httpx's pool of connections: it compares every request that waits with every connection each time
+that a response ends, which took minutes of CPU for 3,000 phones.
+"""
 REQUEST_TIMEOUT_SECONDS = 60.0
 """iOS's default (Apple, `URLSessionConfiguration.timeoutIntervalForRequest`)."""
 SECONDS = "passwire_seconds"
@@ -39,7 +44,7 @@ SIGNATURE_EVERY = 50
 
 
 @dataclass(slots=True)
-class HeldPass:
+class PhonePass:
     """A pass on a phone.
 
     Args:
@@ -67,7 +72,7 @@ class HeadlessPhone:
         gave_up_at: when it gave up a call of its last update, epoch seconds; 0 if it did not.
     """
 
-    passes: dict[str, dict[str, HeldPass]]
+    passes: dict[str, dict[str, PhonePass]]
     push_token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     device_library_identifier: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     tags: dict[str, str] = field(default_factory=dict)
@@ -84,12 +89,12 @@ class HeadlessPhone:
         return phone
 
     def adds(self, pass_id: PassId, authentication_token: str) -> None:
-        held = HeldPass(pass_id, authentication_token)
+        held = PhonePass(pass_id, authentication_token)
         self.passes.setdefault(pass_id.pass_type_identifier, {})[pass_id.serial_number] = held
 
 
 @dataclass(slots=True)
-class Counts:
+class PhoneCounts:
     """Counts of all phones.
 
     Args:
@@ -152,6 +157,7 @@ class Phones:
         on_shown: called for each pass that a phone replaces.
         retries: how failed calls are repeated.
         on_push: called for each push that arrives at a phone.
+        connections: the number of requests of all phones at the same time.
     """
 
     def __init__(
@@ -163,8 +169,12 @@ class Phones:
         on_shown: Callable[[Shown], object],
         retries: Retries,
         on_push: Callable[[HeadlessPhone], object] = lambda _: None,
+        connections: int = CONNECTIONS,
     ) -> None:
-        self.counts = Counts()
+        self.counts = PhoneCounts()
+        self._turns = asyncio.Semaphore(connections)
+        self.failures: Counter[str] = Counter()
+        """Parts of `counts.failed`, by status, or by the name of the error of a request without a response."""
         self._phones = {phone.push_token: phone for phone in phones}
         self._api_url = api_url.rstrip("/")
         self._http = http
@@ -198,11 +208,17 @@ class Phones:
             retries: how failed calls are repeated.
             connections: the number of requests of all phones at the same time.
         """
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS, pool=None)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
+        timeout = httpx.Timeout(REQUEST_TIMEOUT_SECONDS)
         async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as http:
             population = cls(
-                phones, api_url=api_url, http=http, on_shown=on_shown, on_push=on_push, retries=retries or Retries()
+                phones,
+                api_url=api_url,
+                http=http,
+                on_shown=on_shown,
+                on_push=on_push,
+                retries=retries or Retries(),
+                connections=connections,
             )
             after = (await population._deliveries(apns_control_url, 1 << 62))["next"]  # earlier pushes are not theirs
             receiving = asyncio.create_task(population._receive(apns_control_url, after))
@@ -226,7 +242,7 @@ class Phones:
         """
         turns = asyncio.Semaphore(at_once)
 
-        async def register_one(phone: HeadlessPhone, held: HeldPass) -> None:
+        async def register_one(phone: HeadlessPhone, held: PhonePass) -> None:
             async with turns:
                 await self.register_pass(phone, held)
 
@@ -236,7 +252,7 @@ class Phones:
                     for held in passes.values():
                         group.create_task(register_one(phone, held))
 
-    async def register_pass(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def register_pass(self, phone: HeadlessPhone, held: PhonePass) -> None:
         """Register one pass of a phone, which becomes part of the population.
 
         Raises:
@@ -246,7 +262,7 @@ class Phones:
         body = {"pushToken": phone.push_token}
         await self._call("POST", self._registration(phone, held.pass_id), headers=_authorization(held), json=body)
 
-    async def unregister(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def unregister(self, phone: HeadlessPhone, held: PhonePass) -> None:
         """Delete the registration of a pass that a phone has removed.
 
         Raises:
@@ -254,7 +270,7 @@ class Phones:
         """
         await self._call("DELETE", self._registration(phone, held.pass_id), headers=_authorization(held))
 
-    async def download(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def download(self, phone: HeadlessPhone, held: PhonePass) -> None:
         """Download a pass, as a person does who adds it or pulls its back down.
 
         Raises:
@@ -263,7 +279,7 @@ class Phones:
         await self._download(phone, held)
 
     def notify(self, phone: HeadlessPhone, pass_type_identifier: str) -> None:
-        """Have a phone receive a push, on which it updates its passes of a type."""
+        """Have a phone receive a push, after which it updates its passes of a type."""
         self.counts.pushes += 1
         self._on_push(phone)
         self.update(phone, pass_type_identifier)
@@ -337,7 +353,7 @@ class Phones:
         phone.tags[pass_type_identifier] = str(page["lastUpdated"])
         return [str(serial_number) for serial_number in page["serialNumbers"]]
 
-    async def _download(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def _download(self, phone: HeadlessPhone, held: PhonePass) -> None:
         validator = {} if held.last_modified is None else {"If-Modified-Since": held.last_modified}
         pass_id = held.pass_id
         path = f"/v1/passes/{_quoted(pass_id.pass_type_identifier)}/{_quoted(pass_id.serial_number)}"
@@ -360,15 +376,18 @@ class Phones:
             self.counts.requests += 1
             started = time.perf_counter()
             try:
-                response = await self._http.request(method, self._api_url + path, **options)
-            except httpx.TransportError:
+                async with self._turns:
+                    response = await self._http.request(method, self._api_url + path, **options)
+            except httpx.TransportError as error:
                 self.counts.failed += 1
+                self.failures[type(error).__name__] += 1
             else:
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self.counts.refused += 1
                     self.counts.refused_seconds += time.perf_counter() - started
                 elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     self.counts.failed += 1
+                    self.failures[str(response.status_code)] += 1
                 elif response.is_success or response.status_code == HTTPStatus.NOT_MODIFIED:
                     response.extensions[SECONDS] = time.perf_counter() - started
                     return response
@@ -404,5 +423,5 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def _authorization(held: HeldPass) -> dict[str, str]:
+def _authorization(held: PhonePass) -> dict[str, str]:
     return {"Authorization": f"ApplePass {held.authentication_token}"}

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from infra.deploy.change_sets import Unattended
+from infra.deploy.changes import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.gateway_logs import ensure_gateway_may_log
 from infra.local.apns import ApnsStandIn
@@ -253,7 +253,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file at once, so that no reader finds unfinished of it."""
+    """Write a file at once, so that no reader finds it unfinished."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(content, indent=2) + "\n")
     unfinished.rename(path)

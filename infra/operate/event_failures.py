@@ -11,7 +11,7 @@ from typing import Any
 from chalicelib.aws.event_bus import EventBus
 from chalicelib.core.errors import PasswireError
 from chalicelib.updates.events import Event
-from infra.operate.pushes import received
+from infra.operate.queues import received
 from infra.operate.stream_batches import StreamBatchError, process_batch
 from infra.stage import aws
 from infra.stage.stage import Stage

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.tables import Store
-from chalicelib.aws.tables.counts import DAY, INDEX, REMOVAL, TOTAL, Kind
+from chalicelib.aws.tables.counts import DAY, INDEX, REMOVAL, TOTAL, CountKind
 from chalicelib.aws.tables.registrations import COUNTED
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
@@ -58,7 +58,7 @@ def count_earlier_registrations(stage: Stage, *, on_progress: Callable[[int], ob
                 ExpressionAttributeValues={":counted": {"N": str(COUNTED)}},
             )
         except ClientError as error:
-            if aws.error_code(error) != "ConditionalCheckFailedException":
+            if aws.error_code(error) != aws.CONDITION_FAILED:
                 raise
             return False
         return True
@@ -116,7 +116,7 @@ def _correct_totals(stage: Stage, store: Store, settle_seconds: float) -> int:
     return sum(store.counts.correct_total(kind, seen=seen, holders=right) for kind, (seen, right) in same.items())
 
 
-def wrong_totals(stage: Stage, *, settle_seconds: float = SETTLE_SECONDS) -> dict[Kind, tuple[int, int]]:
+def wrong_totals(stage: Stage, *, settle_seconds: float = SETTLE_SECONDS) -> dict[CountKind, tuple[int, int]]:
     """Compare the totals of pass types and templates with the counts of their passes; reads the whole table of counts.
 
     Args:
@@ -137,12 +137,12 @@ def wrong_totals(stage: Stage, *, settle_seconds: float = SETTLE_SECONDS) -> dic
     return {kind: both for kind, both in _differing_totals(stage, store).items() if first.get(kind) == both}
 
 
-def _differing_totals(stage: Stage, store: Store) -> dict[Kind, tuple[int, int]]:
-    sums: Counter[Kind] = Counter()
+def _differing_totals(stage: Stage, store: Store) -> dict[CountKind, tuple[int, int]]:
+    sums: Counter[CountKind] = Counter()
     for pass_id, template, holders in _counted_passes(stage):
         sums[pass_id.pass_type_identifier, template] += holders
     kinds = sorted({*store.counts.kinds(), *sums})
-    totals: dict[Kind, int] = {}
+    totals: dict[CountKind, int] = {}
     for start in range(0, len(kinds), KINDS_PER_REQUEST):
         totals |= store.counts.totals(kinds[start : start + KINDS_PER_REQUEST])
     return {kind: (totals[kind], sums[kind]) for kind in kinds if totals[kind] != sums[kind]}

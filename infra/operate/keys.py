@@ -76,15 +76,9 @@ class StageKeys:
         Raises:
             KeysError: the stage has `MAX_KEYS` keys, or a key was added within this second.
         """
-        keys, now = self._read(), self._clock()
-        key_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}"
-        if len(keys.keys) >= MAX_KEYS:
-            raise KeysError(f"the stage has {MAX_KEYS} authentication keys; revoke one whose passes are no longer used")
-        if keys.get(key_id) is not None:
-            raise KeysError(f"key {key_id} was added within this second; there is nothing left to rotate")
-        added = AuthenticationKey(key_id, secrets.token_bytes(KEY_BYTES), issues_from=now + DELAY_SECONDS)
-        put_authentication_keys(self._stage, replace(keys, keys=(*keys.keys, added)))
-        return next(status for status in self.status() if status.key_id == key_id)
+        keys, added = with_new_key(self._read(), secrets.token_bytes(KEY_BYTES), now=self._clock())
+        put_authentication_keys(self._stage, keys)
+        return next(status for status in self.status() if status.key_id == added.key_id)
 
     def revoke(self, key_id: str, *, only_links: bool) -> None:
         """Revoke a key: the passes and links that were issued with it are refused within `KEEP_SECONDS`.
@@ -96,23 +90,49 @@ class StageKeys:
         Raises:
             KeysError: there is no such key, or no other one for new passes or links.
         """
-        keys = self._read()
-        key = keys.get(key_id)
-        if key is None:
-            raise KeysError(f"the stage has no authentication key {key_id}; it has {', '.join(_ids(keys))}")
-        others = tuple(other for other in keys.keys if other is not key)
-        if not any(other.links for other in others):
-            raise KeysError(f"key {key_id} is the only one for new passes and links; rotate first, then revoke it")
-        kept = (*others, replace(key, links=False)) if only_links else others
-        put_authentication_keys(self._stage, AuthenticationKeys(tuple(sorted(kept, key=_age))))
+        put_authentication_keys(self._stage, without_key(self._read(), key_id, only_links=only_links))
 
     def _read(self) -> AuthenticationKeys:
         return Secrets(stage=self._stage, clock=self._clock).authentication_keys()
 
 
-def _ids(keys: AuthenticationKeys) -> list[str]:
-    return [key.key_id for key in keys.keys]
+def with_new_key(
+    keys: AuthenticationKeys, secret: bytes, *, now: float
+) -> tuple[AuthenticationKeys, AuthenticationKey]:
+    """Add a key, which is named after the time and issues after `DELAY_SECONDS`.
+
+    Args:
+        keys: of the stage.
+        secret: of the new key.
+        now: epoch seconds.
+
+    Returns:
+        All keys, and the new one.
+
+    Raises:
+        KeysError: there are `MAX_KEYS` keys, or a key was added within this second.
+    """
+    key_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}"
+    if len(keys.keys) >= MAX_KEYS:
+        raise KeysError(f"the stage has {MAX_KEYS} authentication keys; revoke one whose passes are no longer used")
+    if keys.get(key_id) is not None:
+        raise KeysError(f"key {key_id} was added within this second; there is nothing left to rotate")
+    added = AuthenticationKey(key_id, secret, issues_from=now + DELAY_SECONDS)
+    return replace(keys, keys=(*keys.keys, added)), added
 
 
-def _age(key: AuthenticationKey) -> float:
-    return key.issues_from
+def without_key(keys: AuthenticationKeys, key_id: str, *, only_links: bool) -> AuthenticationKeys:
+    """Remove a key, or only its links, from those of a stage. The remaining keys are in the order of their age.
+
+    Raises:
+        KeysError: there is no such key, or no other one for new passes or links.
+    """
+    key = keys.get(key_id)
+    if key is None:
+        known = ", ".join(other.key_id for other in keys.keys)
+        raise KeysError(f"the stage has no authentication key {key_id}; it has {known}")
+    others = tuple(other for other in keys.keys if other is not key)
+    if not any(other.links for other in others):
+        raise KeysError(f"key {key_id} is the only one for new passes and links; rotate first, then revoke it")
+    kept = (*others, replace(key, links=False)) if only_links else others
+    return AuthenticationKeys(tuple(sorted(kept, key=lambda kept_key: kept_key.issues_from)))

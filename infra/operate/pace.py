@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-class Pace:
+class RateLimit:
     """Limits an activity to a rate, without a burst after a delay.
 
     Args:

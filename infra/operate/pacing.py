@@ -133,9 +133,9 @@ def stop_pushes(stage: Stage, pass_type_identifier: str, stop: Stop) -> None:
     )
     stops.update_item(
         Key={"pass_id": STOPS_ROW},
-        UpdateExpression="SET stops.#type = :order",
+        UpdateExpression="SET stops.#type = :stop",
         ExpressionAttributeNames={"#type": pass_type_identifier},
-        ExpressionAttributeValues={":order": {"stop": stop.value, "at": int(time())}},
+        ExpressionAttributeValues={":stop": {"stop": stop.value, "at": int(time())}},
     )
 
 

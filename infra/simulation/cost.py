@@ -11,10 +11,10 @@ from infra.deploy.cost.flows import (
     listing,
 )
 from infra.deploy.resources import chalice_config
-from infra.simulation.rollout import Result
+from infra.simulation.rollout import RolloutResult
 
 
-def cost_of(result: Result) -> list[BillLine]:
+def cost_of(result: RolloutResult) -> list[BillLine]:
     """Return the bill of one rollout.
 
     Requests that the gateway refuses are free of charge (re:Post, "Pricing clarification for api gateway"); those that

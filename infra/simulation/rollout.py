@@ -62,15 +62,15 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RolloutResult:
     """The outcome of a rollout.
 
     Args:
         rollout: what changed.
         seconds: the timeline.
         first_s: seconds from the first write until a phone shows the change; infinite if no phone does.
-        median_s: the same of the median of all phones; infinite if half of them gave up.
-        last_s: the same of the last phone that shows it.
+        median_s: the same for the median of all phones; infinite if half of them gave up.
+        last_s: the same for the last phone that shows it.
         refused: requests answered with 429.
         failed: requests answered with 500 or 503.
         gave_up: phones that gave up.
@@ -152,7 +152,7 @@ class _Events:
 
 
 @dataclass
-class _State:
+class _RolloutState:
     """The phones and the service at one tick."""
 
     constants: Constants
@@ -181,15 +181,15 @@ class _State:
         return bool(self.constants.cache_seconds) and widely_held and rollout.passes <= MAX_PASSES
 
     def advance(self, tick: int) -> None:
-        """Fill the buckets, and end the calls that are answered by now."""
+        """Fill the buckets, and end the calls that have been answered."""
         for bucket in (self.gateway, self.new_environments, self.version_row, self.item_row):
             bucket.fill()
         self.busy = max(0.0, self.busy - self.ending.pop(tick, 0.0))
 
 
-def simulate(rollout: Rollout, constants: Constants) -> Result:
+def simulate(rollout: Rollout, constants: Constants) -> RolloutResult:
     """Simulate a rollout until each phone shows the change or has given up."""
-    state = _State(constants, rollout)
+    state = _RolloutState(constants, rollout)
     pushes = _pushes(rollout, constants)
     timeline: list[Second] = []
     served = [0.0, 0.0]
@@ -217,7 +217,7 @@ def simulate(rollout: Rollout, constants: Constants) -> Result:
             last = now
         second.environments = state.busy
         tick += 1
-    return Result(
+    return RolloutResult(
         rollout=rollout,
         seconds=tuple(timeline),
         first_s=first,
@@ -246,7 +246,7 @@ def _pushes(rollout: Rollout, constants: Constants) -> _Events:
     return events
 
 
-def _serve(state: _State, tick: int, second: Second, served: list[float]) -> float:
+def _serve(state: _RolloutState, tick: int, second: Second, served: list[float]) -> float:
     """Serve the calls of a tick; returns the number of phones that gave up."""
     constants = state.constants
     state.advance(tick)
@@ -271,7 +271,7 @@ def _serve(state: _State, tick: int, second: Second, served: list[float]) -> flo
     return gave_up
 
 
-def _start(state: _State, wanted: float) -> tuple[float, float]:
+def _start(state: _RolloutState, wanted: float) -> tuple[float, float]:
     """Find execution environments for calls; returns the share of calls that get one, and the share of new ones."""
     if not wanted:
         return 1.0, 0.0
@@ -282,7 +282,7 @@ def _start(state: _State, wanted: float) -> tuple[float, float]:
     return (warm + new) / wanted, new / (warm + new) if new else 0.0
 
 
-def _read_rows(state: _State, calls: list[float]) -> list[float]:
+def _read_rows(state: _RolloutState, calls: list[float]) -> list[float]:
     """Read the version row and the item of the pass; returns the share of each call that can.
 
     Each environment has recent versions of its own. So every environment that was started reads the rows again for
@@ -307,7 +307,7 @@ def _read_rows(state: _State, calls: list[float]) -> list[float]:
     return shares
 
 
-def _answer(state: _State, tick: int, call: int, kind: Call, *, phones: float, cold: float) -> None:
+def _answer(state: _RolloutState, tick: int, call: int, kind: Call, *, phones: float, cold: float) -> None:
     """Have phones receive the answer of a call, and then make the next one, or show the pass."""
     constants = state.constants
     for part, seconds in (
@@ -324,7 +324,7 @@ def _answer(state: _State, tick: int, call: int, kind: Call, *, phones: float, c
                 state.shown[arrival] += part
 
 
-def _repeat(state: _State, tick: int, call: int, attempt: int, phones: float) -> float:
+def _repeat(state: _RolloutState, tick: int, call: int, attempt: int, phones: float) -> float:
     """Have phones repeat a call later; returns their number if that was the last attempt."""
     retries = state.constants.retries
     if not phones:

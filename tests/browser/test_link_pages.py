@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from chalicelib.preview.link_pages import Device, LinkPage, Notice, notice_page
+from chalicelib.preview.link_pages import DeviceKind, LinkPage, Notice, notice_page
 from tests.support import samples
 from tests.support.browser import DESKTOP, PHONE, OpenPage, keep
 
@@ -15,7 +15,7 @@ NARROW = {"width": 320, "height": 640}
 """A window of 640 x 1280 at a zoom of 200 %; also WCAG 2.2's width for reflow (1.4.10)."""
 
 
-def html_of(device: Device, language: str = "en", *, passes: int = 1) -> str:
+def html_of(device: DeviceKind, language: str = "en", *, passes: int = 1) -> str:
     raw = [samples.build(samples.files_of(style)) for style in ("boardingPass", "generic", "eventTicket")[:passes]]
     return (
         LinkPage(
@@ -46,15 +46,15 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize(
     ("device", "language", "passes"),
     [
-        (Device.MAC, "en", 1),
-        (Device.MAC, "de", 3),
-        (Device.ANDROID, "ar", 2),
-        (Device.IPHONE_APP, "ja", 1),
-        (Device.OTHER, "fr", 1),
+        (DeviceKind.MAC, "en", 1),
+        (DeviceKind.MAC, "de", 3),
+        (DeviceKind.ANDROID, "ar", 2),
+        (DeviceKind.IPHONE_APP, "ja", 1),
+        (DeviceKind.OTHER, "fr", 1),
     ],
 )
 def test_page_has_no_serious_accessibility_finding(
-    open_page: OpenPage, device: Device, language: str, passes: int, scheme: str
+    open_page: OpenPage, device: DeviceKind, language: str, passes: int, scheme: str
 ) -> None:
     page = open_page(PHONE if device.is_phone else DESKTOP, color_scheme=scheme)
     page.set_content(html_of(device, language, passes=passes))
@@ -69,8 +69,8 @@ def test_notice_has_no_serious_accessibility_finding(open_page: OpenPage, notice
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("device", Device)
-def test_page_fits_a_narrow_window(open_page: OpenPage, device: Device) -> None:
+@pytest.mark.parametrize("device", DeviceKind)
+def test_page_fits_a_narrow_window(open_page: OpenPage, device: DeviceKind) -> None:
     page = open_page(NARROW)
     page.set_content(html_of(device, "de", passes=2))
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -78,7 +78,7 @@ def test_page_fits_a_narrow_window(open_page: OpenPage, device: Device) -> None:
 
 def test_buttons_are_reached_by_keyboard_and_have_names(open_page: OpenPage) -> None:
     page = open_page(DESKTOP)
-    page.set_content(html_of(Device.MAC, passes=2))
+    page.set_content(html_of(DeviceKind.MAC, passes=2))
     for name in ("Add to Apple Wallet: Train ticket", "Add to Apple Wallet: Membership"):
         link = page.get_by_role("link", name=name)
         expect(link).to_be_visible()
@@ -91,7 +91,7 @@ def test_buttons_are_reached_by_keyboard_and_have_names(open_page: OpenPage) -> 
 
 def test_main_action_works_without_scripts(open_page: OpenPage) -> None:
     page = open_page(DESKTOP, java_script_enabled=False)
-    page.set_content(html_of(Device.MAC))
+    page.set_content(html_of(DeviceKind.MAC))
     expect(page.get_by_role("link", name="Add to Apple Wallet")).to_have_attribute("href", "?download=1")
     expect(page.get_by_role("img", name="QR code with the address of this page")).to_be_visible()
     expect(page.get_by_text("until 2026-12-02 16:20 UTC")).to_be_visible()
@@ -101,5 +101,5 @@ def test_page_requests_nothing_from_another_host(open_page: OpenPage) -> None:
     page = open_page(DESKTOP)
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
-    page.set_content(html_of(Device.MAC, passes=3), wait_until="networkidle")
+    page.set_content(html_of(DeviceKind.MAC, passes=3), wait_until="networkidle")
     assert [url for url in requested if not url.startswith(("data:", "about:"))] == []

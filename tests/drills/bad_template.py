@@ -27,7 +27,7 @@ from infra.core.terminal import write_text
 from infra.local.phones import HeadlessPhone, Phones, Shown
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun, local_run
-from infra.operate.pushes import Pushes
+from infra.operate.rechecks import refused_passes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage import aws
 from infra.stage.stage import Stage
@@ -147,7 +147,7 @@ class Drill:
             raise RuntimeError(done.output)
 
     def _refused(self) -> int:
-        return len(Pushes(Stage.open(self.stack.stage)).refused(self.name))
+        return len(refused_passes(Stage.open(self.stack.stage), self.name))
 
     @contextlib.contextmanager
     def _cleaned_up(self, pass_ids: Sequence[PassId]) -> Iterator[None]:

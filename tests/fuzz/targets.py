@@ -66,7 +66,7 @@ MAX_ROWS = 2_000
 
 
 @dataclass(frozen=True)
-class Target:
+class FuzzTarget:
     """A target.
 
     Args:
@@ -115,10 +115,8 @@ def app() -> MemoryApp:
 def templates() -> Templates:
     designs = folder() / "templates"
     shutil.rmtree(designs, ignore_errors=True)
-    (designs / "member.pass").mkdir(parents=True)
-    for path, data in samples.files_of("generic").items():
-        (designs / "member.pass" / path).write_bytes(data)
-    return Templates(folder=designs)
+    designs.mkdir(parents=True)
+    return Templates(folder=samples.member_templates(designs))
 
 
 def run_paths(data: bytes) -> None:
@@ -385,35 +383,35 @@ def run_requests(data: bytes) -> None:
     json.dumps(answer)
 
 
-TARGETS: Mapping[str, Target] = {
-    "requests": Target(run_requests, max_bytes=20_000),
-    "paths": Target(run_paths, (RefusedError,)),
-    "tags": Target(run_tags),
-    "dates": Target(run_dates, (MomentError,)),
-    "headers": Target(run_headers, (UnauthorizedError,)),
-    "bodies": Target(run_bodies, (PersonalizationError,), max_bytes=8192),
-    "links": Target(run_links, (RefusedError,)),
-    "apns_responses": Target(run_apns_responses, max_bytes=16_384),
-    "http2_frames": Target(run_http2_frames, max_bytes=65_536),
-    "header_blocks": Target(run_header_blocks, (HeaderBlockError,), max_bytes=16_384),
-    "stream_records": Target(run_stream_records, max_bytes=16_384),
-    "registration_records": Target(run_registration_records),
-    "queue_messages": Target(run_queue_messages),
-    "items": Target(run_items, (RefusedError,), max_bytes=16_384),
-    "templates": Target(run_templates, (TemplateError,), max_bytes=16_384),
-    "strings": Target(run_strings, (StringsError,), max_bytes=16_384),
-    "zips": Target(run_zips, max_bytes=65_536),
-    "zip_names": Target(run_zip_names),
-    "png": Target(run_png, (PngError,), max_bytes=65_536, cpu_seconds=10.0),
-    "certificates": Target(
+TARGETS: Mapping[str, FuzzTarget] = {
+    "requests": FuzzTarget(run_requests, max_bytes=20_000),
+    "paths": FuzzTarget(run_paths, (RefusedError,)),
+    "tags": FuzzTarget(run_tags),
+    "dates": FuzzTarget(run_dates, (MomentError,)),
+    "headers": FuzzTarget(run_headers, (UnauthorizedError,)),
+    "bodies": FuzzTarget(run_bodies, (PersonalizationError,), max_bytes=8192),
+    "links": FuzzTarget(run_links, (RefusedError,)),
+    "apns_responses": FuzzTarget(run_apns_responses, max_bytes=16_384),
+    "http2_frames": FuzzTarget(run_http2_frames, max_bytes=65_536),
+    "header_blocks": FuzzTarget(run_header_blocks, (HeaderBlockError,), max_bytes=16_384),
+    "stream_records": FuzzTarget(run_stream_records, max_bytes=16_384),
+    "registration_records": FuzzTarget(run_registration_records),
+    "queue_messages": FuzzTarget(run_queue_messages),
+    "items": FuzzTarget(run_items, (RefusedError,), max_bytes=16_384),
+    "templates": FuzzTarget(run_templates, (TemplateError,), max_bytes=16_384),
+    "strings": FuzzTarget(run_strings, (StringsError,), max_bytes=16_384),
+    "zips": FuzzTarget(run_zips, max_bytes=65_536),
+    "zip_names": FuzzTarget(run_zip_names),
+    "png": FuzzTarget(run_png, (PngError,), max_bytes=65_536, cpu_seconds=10.0),
+    "certificates": FuzzTarget(
         run_certificates, (CertificateError, ConfigurationError), max_bytes=16_384, cpu_seconds=10.0
     ),
-    "import_csv": Target(run_import(".csv"), (RefusedError,), max_bytes=16_384),
-    "import_jsonl": Target(run_import(".jsonl"), (RefusedError,), max_bytes=16_384),
-    "import_xlsx": Target(run_import(".xlsx"), (RefusedError,), max_bytes=65_536, cpu_seconds=5.0),
-    "import_parquet": Target(run_import(".parquet"), (RefusedError,), max_bytes=65_536),
-    "stored": Target(run_stored, (TemplateError,)),
-    "backup": Target(run_backup, (BackupError,), max_bytes=16_384),
+    "import_csv": FuzzTarget(run_import(".csv"), (RefusedError,), max_bytes=16_384),
+    "import_jsonl": FuzzTarget(run_import(".jsonl"), (RefusedError,), max_bytes=16_384),
+    "import_xlsx": FuzzTarget(run_import(".xlsx"), (RefusedError,), max_bytes=65_536, cpu_seconds=5.0),
+    "import_parquet": FuzzTarget(run_import(".parquet"), (RefusedError,), max_bytes=65_536),
+    "stored": FuzzTarget(run_stored, (TemplateError,)),
+    "backup": FuzzTarget(run_backup, (BackupError,), max_bytes=16_384),
 }
 
 

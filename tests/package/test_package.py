@@ -47,7 +47,7 @@ def slim(package: Package) -> Path:
 
 @pytest.fixture(scope="module")
 def for_arm64(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Packaged for the other architecture, by somebody else on another day: another folder, dates and umask."""
+    """Packaged for the other architecture, by another person on another day: another folder, dates and umask."""
     folder = tmp_path_factory.mktemp("arm64")
     project = folder / "checkout"
     project.mkdir()

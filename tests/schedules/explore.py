@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from unittest.mock import patch
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.telemetry import log
+from tests.schedules.conditions import violations
 from tests.schedules.memory import Memory
 from tests.schedules.mutations import FOCUS, MUTATIONS, broken
 from tests.schedules.rates import Focus
@@ -33,7 +33,7 @@ SEEDS = Path(__file__).with_name("seeds.json")
 @contextmanager
 def silent() -> Iterator[None]:
     """Write no log lines: they take longer than everything else."""
-    with patch.object(log, "event", lambda *_, **__: None):
+    with log.written_by(lambda _: None):
         yield
 
 
@@ -64,7 +64,7 @@ def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
             patches.enter_context(broken(guard))
         for seed in seeds:
             world = schedule_in_memory(Random(seed), focus=FOCUS.get(guard or ""))  # noqa: S311 - a schedule, no secret
-            if wrong := world.lost() + world.too_fast() + world.denied:
+            if wrong := violations(world):
                 return seed, wrong[0]
     return None
 

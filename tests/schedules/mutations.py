@@ -190,8 +190,8 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
         Edit(send_pushes, "if row.updated_at > gone_at:", "if False:"),
     ),
     "registrations removed though the pass is back": (
+        # It is back, and its stamp is still to come.
         Edit(push_worker, "if self.store.passes.for_authorization(task.pass_id) is not None:", "if False:"),
-        Edit(push_worker, "if task.modified_at is not None and announced > task.modified_at:", "if False:"),
     ),
     "registrations removed without grace": (Edit(change, "grace = self.deletion_grace_seconds", "grace = 0"),),
     "first deletion ends the grace of the second": (
@@ -322,6 +322,10 @@ MUTATIONS: Mapping[str, tuple[Edit, ...]] = {
     "pushes of a fan-out not delayed": (
         Edit(change, "self.queue.send([task], delay_seconds=PUSH_DELAY_SECONDS)", "self.queue.send([task])"),
     ),
+    "pass that was on many devices pushed to at once": (
+        # The push function notifies the few devices that are left, without the delay of a fan-out.
+        Edit(change, "        if version.fanned_out:\n            return self._fan_out(change, version)\n", ""),
+    ),
     "narrow passes kept as well": (
         Edit(recent, "return version is not None and version.fanned_out and not", "return version is not None and not"),
     ),
@@ -356,6 +360,9 @@ FOCUS: Mapping[str, Focus] = {
     "an unnecessary recheck counts as done": Focus.REPAIRS,
     "failed downloads forgotten": Focus.REPAIRS,
     "a request for a recheck relied on for long": Focus.REPAIRS,
+    "first deletion ends the grace of the second": Focus.RELOADS,
+    "registrations removed though the pass is back": Focus.RELOADS,
+    "registrations removed without grace": Focus.RELOADS,
     "list calls trust a recent version that is not later": Focus.RUSH,
     "304 from a recent version": Focus.RUSH,
     "pushes of a fan-out not delayed": Focus.RUSH,

@@ -19,6 +19,8 @@ class Focus(Enum):
     """Phones that come back at once, for a pass that changes again within a second (`updates/recent.py`)."""
     REPAIRS = auto()
     """Refused items, failed downloads, and the rechecks that settle them."""
+    RELOADS = auto()
+    """A pass that is deleted and loaded again, more than once within the grace period of its first deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def choose(random: Random, focus: Focus | None = None) -> Rates:
         skew=random.choice([0.0, SKEW_SECONDS]),
         push=random.choice([0.2, 1.0, 1000.0]),
     )
-    match focus or random.choice([Focus.ANYTHING, Focus.ANYTHING, Focus.RUSH, Focus.REPAIRS]):
+    match focus or random.choice([Focus.ANYTHING, Focus.ANYTHING, Focus.RUSH, Focus.REPAIRS, Focus.RELOADS]):
         case Focus.RUSH:
             return replace(
                 rates,
@@ -173,6 +175,29 @@ def choose(random: Random, focus: Focus | None = None) -> Rates:
                 jump=random.choice([0.0, 0.04]),
                 repair=random.choice([0.05, 0.2]),
                 certificate=random.choice([0.0, 0.05]),
+                lose_timelines=0.0,
+                push=1000.0,
+            )
+        case Focus.RELOADS:
+            return replace(
+                rates,
+                prepared=True,
+                phones=random.choice([1, 2]),
+                passes=1,
+                write=0.0,
+                add=0.2,
+                linger=1,
+                deliver=0.5,
+                rare=random.choice([0.0, 0.0, 0.01]),
+                delete=random.choice([0.05, 0.1]),
+                personalize=0.0,
+                fail=0.0,
+                stall=0.0,
+                jump=random.choice([0.02, 0.04]),
+                skip=random.choice([0.0, 0.02]),
+                pace=random.choice([0.1, 1.0]),
+                repair=0.0,
+                certificate=0.0,
                 lose_timelines=0.0,
                 push=1000.0,
             )

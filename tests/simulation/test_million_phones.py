@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from infra.simulation.constants import Constants, aws
-from infra.simulation.rollout import Result, Rollout, simulate
+from infra.simulation.rollout import Rollout, RolloutResult, simulate
 
 DEFAULT = aws(gateway_rate=3000, gateway_burst=500, devices_per_second=1000)
 LARGE = aws(gateway_rate=10_000, gateway_burst=5000, devices_per_second=5000)
@@ -39,7 +39,7 @@ def test_unpaced_rollout_is_refused_and_given_up_by_most_phones() -> None:
     assert math.isinf(result.median_s)
 
 
-def last_of_shared(stage: Constants, devices_per_second: float) -> Result:
+def last_of_shared(stage: Constants, devices_per_second: float) -> RolloutResult:
     constants = replace(stage, devices_per_second=devices_per_second, lane_share=1.0)
     return simulate(Rollout(200_000, 1, paced=True), constants)
 

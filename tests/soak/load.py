@@ -12,7 +12,7 @@ import httpx
 
 from chalicelib.core.identifiers import PassId
 from infra.commands.publishing import SETTLE_SECONDS
-from infra.local.phones import GaveUpError, HeadlessPhone, HeldPass, Phones
+from infra.local.phones import GaveUpError, HeadlessPhone, PhonePass, Phones
 from infra.local.run import PASS_TYPE_IDENTIFIER, LocalRun
 from tests.soak import ledger as accounts
 from tests.soak.ledger import Ledger, Write
@@ -59,9 +59,9 @@ class Load:
         """Returns true if something fails now, or did shortly before."""
         run = secrets.token_hex(3).upper()
         self.passes = [PassId(PASS_TYPE_IDENTIFIER, f"SOAK-{run}-{number:02d}") for number in range(plan.passes)]
-        self.unregistered: list[tuple[HeadlessPhone, HeldPass]] = []
+        self.unregistered: list[tuple[HeadlessPhone, PhonePass]] = []
         """Registrations that were given up; the phone tries again later."""
-        self.unremoved: list[tuple[HeadlessPhone, HeldPass]] = []
+        self.unremoved: list[tuple[HeadlessPhone, PhonePass]] = []
         self._api_url = stack.api_url
         self._apns = stack.apns_control_url
         self._stage = stage
@@ -184,16 +184,16 @@ class Load:
     def _phone(self, choice: random.Random) -> HeadlessPhone | None:
         return choice.choice(self._phones) if self._phones else None
 
-    def _held(self, choice: random.Random) -> tuple[HeadlessPhone, HeldPass] | None:
+    def _held(self, choice: random.Random) -> tuple[HeadlessPhone, PhonePass] | None:
         phone = self._phone(choice)
         held = list(phone.passes.get(PASS_TYPE_IDENTIFIER, {}).values()) if phone else []
         return (phone, choice.choice(held)) if phone and held else None
 
-    async def _register(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def _register(self, phone: HeadlessPhone, held: PhonePass) -> None:
         self._ledger.registers(phone)
         await self._population.register_pass(phone, held)
 
-    async def _try_to_register(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def _try_to_register(self, phone: HeadlessPhone, held: PhonePass) -> None:
         try:
             await self._register(phone, held)
         except GaveUpError:
@@ -215,7 +215,7 @@ class Load:
             if uninstalled or self._ledger.held(phone, pass_id) is not None:
                 return
             self._ledger.adds(phone, pass_id)
-            held = HeldPass(pass_id, self._stage.token(pass_id))
+            held = PhonePass(pass_id, self._stage.token(pass_id))
             try:
                 await self._population.download(phone, held)
             except GaveUpError:
@@ -263,7 +263,7 @@ class Load:
             await self._population.download(*found)
 
     async def _uninstall(self, choice: random.Random) -> None:
-        """The device disappears without a word: APNs answers 410 from now on."""
+        """The device disappears without unregistering: APNs answers 410 from now on."""
         if (phone := self._phone(choice)) is None:
             return
         async with self._acts(phone):

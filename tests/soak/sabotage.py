@@ -57,7 +57,7 @@ DEFECTS: Mapping[str, Defect] = {
                 "        version = stamp(\n",
                 "        if not deleted and not change.first_issue:\n"
                 "            page = self.store.registrations.page(change.pass_id, after=None, limit=100)\n"
-                "            early = Target(set(page.devices), change.written_at)\n"
+                "            early = PushTarget(set(page.devices), change.written_at)\n"
                 "            kind, until = change.pass_id.pass_type_identifier, time.monotonic() + 5\n"
                 "            self._send_pushes(kind, early, deadline=until)\n"
                 "            time.sleep(3)\n"

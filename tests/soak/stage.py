@@ -13,7 +13,8 @@ from infra.local.authority import Authority
 from infra.local.certificates import keep_development_chain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun
 from infra.operate.events import correct_counts
-from infra.operate.pushes import Pushes
+from infra.operate.queues import StageQueues
+from infra.operate.rechecks import recheck_refused, refused_passes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.touch import touch, untouched
 from infra.stage import aws
@@ -90,7 +91,7 @@ class SoakedStage:
 
     def refused(self) -> set[str]:
         """The passes whose refusal is recorded."""
-        return set(Pushes(self.stage).refused(TEMPLATE))
+        return set(refused_passes(self.stage, TEMPLATE))
 
     # ------------------------------------------------------------ templates and secrets
 
@@ -103,7 +104,7 @@ class SoakedStage:
             content["boardingPass"]["headerFields"] = []
         files = {**self._files, "pass.json": json.dumps(content).encode()}
         self._bucket.push(TEMPLATE, files, on_progress=lambda _: None)
-        Pushes(self.stage).recheck_refused(TEMPLATE, on_progress=lambda _: None)
+        recheck_refused(self.stage, TEMPLATE, on_progress=lambda _: None)
         return self.revision
 
     def touches(self) -> None:
@@ -134,8 +135,8 @@ class SoakedStage:
 
     def waiting(self) -> dict[str, int]:
         """Count the messages of the queues by role."""
-        queues = Pushes(self.stage).queues()
-        return {role: state.waiting + state.in_flight + state.delayed for role, state in queues.items()}
+        states = StageQueues(self.stage).states()
+        return {role: state.waiting + state.in_flight + state.delayed for role, state in states.items()}
 
     def wrong_counts(self) -> int:
         """Compare the counts of holders with a full scan of the registrations; returns how many were wrong."""

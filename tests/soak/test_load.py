@@ -8,7 +8,7 @@ from typing import cast
 import httpx
 
 from chalicelib.core.identifiers import PassId
-from infra.local.phones import HeadlessPhone, HeldPass, Phones
+from infra.local.phones import HeadlessPhone, PhonePass, Phones
 from infra.local.run import LocalRun
 from tests.soak.ledger import Ledger, Write
 from tests.soak.load import Load
@@ -39,11 +39,11 @@ class QuietPhones(Phones):
     def __init__(self) -> None:
         self.registered: list[HeadlessPhone] = []
 
-    async def download(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def download(self, phone: HeadlessPhone, held: PhonePass) -> None:
         assert phone
         assert held
 
-    async def register_pass(self, phone: HeadlessPhone, held: HeldPass) -> None:
+    async def register_pass(self, phone: HeadlessPhone, held: PhonePass) -> None:
         assert held
         self.registered.append(phone)
 

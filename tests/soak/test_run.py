@@ -9,7 +9,7 @@ from typing import cast
 import httpx
 
 from chalicelib.core.identifiers import PassId
-from infra.local.phones import Counts, HeadlessPhone, Phones
+from infra.local.phones import HeadlessPhone, PhoneCounts, Phones
 from infra.local.run import LocalRun
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load
@@ -54,7 +54,7 @@ class SettledPhones(Phones):
     """Phones that make no calls."""
 
     def __init__(self) -> None:
-        self.counts = Counts()
+        self.counts = PhoneCounts()
 
     @property
     def busy(self) -> bool:

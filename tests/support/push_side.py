@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,13 +20,14 @@ from chalicelib.aws.queue import Queue
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.core.wallets import Wallet
-from chalicelib.flows.change import ChangeHandler, TemplateSource
+from chalicelib.flows.change import ChangeHandler
 from chalicelib.flows.pace import Pacer
 from chalicelib.flows.push_worker import PushWorker
 from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.register import Registrar
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.http.events import queue_messages, stream_records
+from chalicelib.passes.builder import TemplateSource
 from chalicelib.passes.template import Template
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.attempts import with_attempts
@@ -87,6 +89,10 @@ class PushSide:
     messages: list[Message] = field(default_factory=list)
     dies_after_pushes: int | None = None
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
+    skews: Iterator[float] = field(default_factory=lambda: repeat(0.0))
+    """Seconds by which the clock of each invocation's machine is ahead."""
+    skew: float = 0.0
+    pushed_at: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = self.rows.store()
@@ -112,7 +118,8 @@ class PushSide:
         self.registrar = Registrar(self.store, KEYS, queue)
 
     def clock(self) -> float:
-        return self.now
+        """The clock of the machine that runs the current invocation."""
+        return self.now + self.skew
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -160,6 +167,7 @@ class PushSide:
         self.handles(self.record(serial_number, old=False))
 
     def handles(self, *records: Mapping[str, Any]) -> None:
+        self.skew = next(self.skews)
         assert self.changes.handle(stream_records({"Records": records}), deadline=time.monotonic() + 60) == []
 
     def works_off(self, *, seconds: float = PUSH_DELAY_SECONDS, twice: bool = False) -> None:
@@ -191,11 +199,12 @@ class PushSide:
             }
             for message in messages
         ]
+        self.skew = next(self.skews)
         failed = self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
         handled = {message.number for message in messages} - {int(identifier) for identifier in failed}
         self.messages = [message for message in self.messages if message.number not in handled]
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ results
 
     def devices(self) -> set[str]:
         return {identifier.value for identifier in self.rows.devices}
@@ -245,6 +254,7 @@ class PushSide:
             answer = self.everything or self.answers.get(device, Answer())
             kind = kind_of(answer.status, answer.reason or "")
             self.pushed.append((device, kind.value))
+            self.pushed_at.append(self.now)
             if kind is OutcomeKind.DELIVERED:
                 yield Outcome(push, kind, status=200)
             else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from infra.deploy.change_sets import Unattended
+from infra.deploy.changes import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.package import Package
 from infra.local.certificates import KEY_ID

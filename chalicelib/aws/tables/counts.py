@@ -29,7 +29,7 @@ TOTAL, DAY, REMOVAL = "total:", "day:", "removal:"
 INDEX = "index"
 """Row with the names of all totals, so that they are read without a scan."""
 
-Kind = tuple[str, str]
+CountKind = tuple[str, str]
 """Pass type identifier and template."""
 
 
@@ -146,7 +146,7 @@ class Counts:
 
         return not self._tables.transact_write(write)
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[CountKind]:
         """Read the pass types and templates that have totals, in one request.
 
         Raises:
@@ -156,7 +156,7 @@ class Counts:
         names = rows[0].get("kinds", {}).get("SS", []) if rows else []
         return sorted((name.partition("/")[0], name.partition("/")[2]) for name in names)
 
-    def totals(self, kinds: Sequence[Kind]) -> dict[Kind, int]:
+    def totals(self, kinds: Sequence[CountKind]) -> dict[CountKind, int]:
         """Read the holders of up to 100 pass types and templates.
 
         Raises:
@@ -165,7 +165,7 @@ class Counts:
         found = {item["id"]["S"]: item for item in self._get([total_key(kind) for kind in kinds])}
         return {kind: _number(found.get(total_key(kind), {}), "holders") for kind in kinds}
 
-    def days(self, days: Sequence[str], kind: Kind) -> dict[str, tuple[int, int, int]]:
+    def days(self, days: Sequence[str], kind: CountKind) -> dict[str, tuple[int, int, int]]:
         """Read how many were added, removed and updated on up to 100 days, such as `2026-11-26`.
 
         Raises:
@@ -177,7 +177,7 @@ class Counts:
             day: (_number(row, "added"), _number(row, "removed"), _number(row, "updated")) for day, row in rows.items()
         }
 
-    def correct_total(self, kind: Kind, *, seen: int, holders: int) -> bool:
+    def correct_total(self, kind: CountKind, *, seen: int, holders: int) -> bool:
         """Set the holders of a pass type and template; False, without a write, if the total is no longer as seen.
 
         Raises:
@@ -229,12 +229,12 @@ def removal_key(device: DeviceLibraryIdentifier, pass_id: PassId | None = None) 
     return REMOVAL + hashlib.sha256(text.encode()).hexdigest()
 
 
-def total_key(kind: Kind) -> str:
+def total_key(kind: CountKind) -> str:
     """Return the key of the total of a pass type and template."""
     return f"{TOTAL}{kind[0]}/{kind[1]}"
 
 
-def day_key(day: str, kind: Kind) -> str:
+def day_key(day: str, kind: CountKind) -> str:
     """Return the key of a day of a pass type and template."""
     return f"{DAY}{day}:{kind[0]}/{kind[1]}"
 

@@ -80,8 +80,8 @@ class Timelines:
         response = self._tables.call("GetItem", {"TableName": table, "Key": {"pass_id": {"S": STOPS_ROW}}})
         stopped = response.get("Item", {}).get("stops", {}).get("M", {})
         return {
-            pass_type_identifier: StoppedPushes(Stop(order["M"]["stop"]["S"]), float(order["M"]["at"]["N"]))
-            for pass_type_identifier, order in stopped.items()
+            pass_type_identifier: StoppedPushes(Stop(row["M"]["stop"]["S"]), float(row["M"]["at"]["N"]))
+            for pass_type_identifier, row in stopped.items()
         }
 
     def _name_fan_out(self, action: str, pass_id: PassId) -> None:

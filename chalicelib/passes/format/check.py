@@ -74,8 +74,7 @@ FIELDS_SHOWN: Mapping[str, tuple[tuple[tuple[str, ...], int, str], ...]] = {
     ),
 }
 """Groups by style, with the number of their fields that phones show together, and the source."""
-_OLD = "WWDC24, session 10108"
-_NEW = "Apple, Creating a poster generic pass"
+_POSTER_SOURCE = "Apple, Creating a poster generic pass"
 MAX_FIELDS_IN_ROW = 4
 BOARDING_TAGS = (
     "airlineCode",
@@ -443,7 +442,9 @@ def _check_schemes(
         lacks += [] if "primaryLogo" in images else ["primaryLogo"]
         if lacks:
             report.warning(
-                POSTER_GENERIC, f"requires the images {' and '.join(lacks)}, which are missing; add them", _NEW
+                POSTER_GENERIC,
+                f"requires the images {' and '.join(lacks)}, which are missing; add them",
+                _POSTER_SOURCE,
             )
     schemes = content.get("preferredStyleSchemes")
     if not isinstance(schemes, list):

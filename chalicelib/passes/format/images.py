@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 
 SCALES = (1, 2, 3)
-IMAGE_SUFFIXES = (".png", ".pdf")
-"""pass-builder accepts and prefers PDF. It is not confirmed that phones draw it."""
 OTHER_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".gif", ".webp", ".heic", ".svg")
 """Suffixes of image formats that designers export and Wallet does not show."""
 LANGUAGE_PATTERN = r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*"
@@ -25,6 +23,7 @@ PERSONALIZATION_LOGO = "personalizationLogo"
 TOOLING_JSON = "tooling.json"
 """Settings of Pass Designer; not part of a pass."""
 _NAME = r"(?P<stem>[^/@]+)(@(?P<scale>[23])x)?\.(png|pdf)"
+"""pass-builder accepts and prefers PDF. It is not confirmed that phones draw it."""
 
 
 IMAGE_KEY_PATTERN = r"[0-9a-f]{64}"

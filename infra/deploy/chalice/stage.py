@@ -25,7 +25,8 @@ from infra.deploy.chalice.data_stack import (
     environment,
     function_names,
 )
-from infra.deploy.change_sets import STAGE_TAG, Dialogue
+from infra.deploy.change_sets import STAGE_TAG
+from infra.deploy.changes import Dialogue
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.expressions import Document, filled_in, replaced

@@ -38,7 +38,8 @@ def set_trigger(
     own: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Set the properties that differ, and return whether any did. A mapping of our own is created if it is missing.
+    """Set the properties that differ, and return whether any did. A missing mapping is created if
+    Chalice does not create it.
 
     Args:
         function_name: the name of the function.

@@ -50,10 +50,6 @@ class Flow:
     messages: int = 0
     events: int = 0
 
-    @property
-    def request_count(self) -> int:
-        return sum(self.requests.values())
-
 
 REGISTER = Flow({"GetItem": 2, "TransactWriteItems": 1}, read_units=2, write_units=4, milliseconds=60, logged_bytes=800)
 REPEAT = Flow({"GetItem": 2, "TransactWriteItems": 2}, read_units=2, write_units=8, milliseconds=80, logged_bytes=800)

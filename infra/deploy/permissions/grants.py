@@ -65,14 +65,19 @@ def arn(service: str, resource: str, *, region: str = "${AWS::Region}", account:
 
 def merged(grants: Iterable[Grant]) -> list[Grant]:
     """Return the grants with one entry for the same resources and condition."""
-    found: dict[str, Grant] = {}
+    found: dict[str, list[Grant]] = {}
     for grant in grants:
         where = json.dumps([sorted(grant.resources), grant.condition], sort_keys=True)
-        known = found.get(where, grant)
-        reason = "; ".join(dict.fromkeys(text for text in (known.reason, grant.reason) if text))
-        actions = tuple(sorted({*known.actions, *grant.actions}))
-        found[where] = Grant(actions, grant.resources, reason, grant.condition)
-    return list(found.values())
+        found.setdefault(where, []).append(grant)
+    return [
+        Grant(
+            tuple(sorted({action for grant in alike for action in grant.actions})),
+            alike[0].resources,
+            "; ".join(dict.fromkeys(grant.reason for grant in alike if grant.reason)),
+            alike[0].condition,
+        )
+        for alike in found.values()
+    ]
 
 
 def policies(grants: Sequence[Grant]) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from urllib.parse import unquote_to_bytes
 
-from infra.local.apns.header_blocks import HeaderBlockError, RequestBlocks
+from infra.local.apns.header_blocks import InvalidBlockError, RequestBlocks
 from infra.local.apns.rules import DEVICE_PATH, MAX_PAYLOAD_BYTES, Rules, wrong_body, wrong_path
 from infra.local.apns.values import DELIVERED, NO_FAULTS, Faults, Headers, ProgrammedAnswer, ReceivedPush, State
 
@@ -32,7 +32,7 @@ WINDOW_BYTES = 1 << 24
 INITIAL_WINDOW_BYTES = 65535
 
 
-class Kind(IntEnum):
+class FrameType(IntEnum):
     """Frames (RFC 9113, section 6)."""
 
     DATA = 0
@@ -62,7 +62,7 @@ _ID_PREFIX = b"%08X-%04X-4%03X-8%03X-" % struct.unpack(">LHHH", os.urandom(6) + 
 _ids = itertools.count(1)
 
 
-class Ending(Enum):
+class ConnectionEnd(Enum):
     """How a connection ends after its output is written."""
 
     CLOSE = auto()
@@ -102,7 +102,7 @@ class StandInConnection:
         self._state = state
         self._rules = rules
         self._trusted = trusted
-        self.ending: Ending | None = None
+        self.ending: ConnectionEnd | None = None
         """Set when the connection must not be read any more."""
         self.silent = False
         self._out = bytearray()
@@ -123,7 +123,7 @@ class StandInConnection:
         self._announced_limit = self._limit = self._allowed_now()
         self._unconfirmed: deque[int] = deque([self._limit])
         self._out += _settings(MAX_CONCURRENT_STREAMS, self._limit)
-        self._out += _frame(Kind.WINDOW_UPDATE, 0, 0, (WINDOW_BYTES - INITIAL_WINDOW_BYTES).to_bytes(4, "big"))
+        self._out += _frame(FrameType.WINDOW_UPDATE, 0, 0, (WINDOW_BYTES - INITIAL_WINDOW_BYTES).to_bytes(4, "big"))
 
     @property
     def due(self) -> float | None:
@@ -146,7 +146,7 @@ class StandInConnection:
         """Apply the current faults."""
         self.silent = self.silent or self._state.faults.black_hole
         if self._state.faults.down:
-            self.ending = Ending.RESET
+            self.ending = ConnectionEnd.RESET
         allowed = self._allowed_now()
         if allowed != self._announced_limit:
             self._announced_limit = allowed
@@ -166,8 +166,8 @@ class StandInConnection:
         try:
             self._frames(self._input + data if self._input else data, now)
         except _ProtocolError as error:
-            self._out += _frame(Kind.GOAWAY, 0, 0, struct.pack(">LL", self._last_stream, error.args[0]))
-            self.ending = Ending.CLOSE
+            self._out += _frame(FrameType.GOAWAY, 0, 0, struct.pack(">LL", self._last_stream, error.args[0]))
+            self.ending = ConnectionEnd.CLOSE
         if self._answers:
             delayed = _DelayedAnswers(
                 now + self._state.faults.latency_ms / 1000, bytes(self._answers), self._answered_streams
@@ -176,7 +176,7 @@ class StandInConnection:
             self._answered_streams = []
             self._delayed.append(delayed)
         if self._consumed > WINDOW_BYTES // 2:
-            self._out += _frame(Kind.WINDOW_UPDATE, 0, 0, self._consumed.to_bytes(4, "big"))
+            self._out += _frame(FrameType.WINDOW_UPDATE, 0, 0, self._consumed.to_bytes(4, "big"))
             self._consumed = 0
         self.react()
 
@@ -195,7 +195,7 @@ class StandInConnection:
                 break
             position = start + length
             payload = data[start:position]
-            if kind == 0:  # Kind.DATA; the attribute look-up per frame would take a tenth of the time
+            if kind == 0:  # FrameType.DATA; the attribute look-up per frame would take a tenth of the time
                 self._data(stream_id, flags, payload, now)
             elif kind == 1:
                 self._headers(stream_id, flags, payload, now)
@@ -237,7 +237,7 @@ class StandInConnection:
     def _request(self, stream_id: int, flags: int, block: bytes, now: float) -> None:
         try:
             path, headers = self._blocks.read_request(block)
-        except HeaderBlockError:
+        except InvalidBlockError:
             raise _ProtocolError(COMPRESSION_ERROR) from None
         if stream_id in self._requests:  # trailers, which are ignored
             self._push(stream_id, self._requests.pop(stream_id), now)
@@ -248,7 +248,7 @@ class StandInConnection:
         state = self._state
         if len(self._open) >= self._limit:
             state.excess_streams += 1
-            self._out += _frame(Kind.RST_STREAM, 0, stream_id, REFUSED_STREAM.to_bytes(4, "big"))
+            self._out += _frame(FrameType.RST_STREAM, 0, stream_id, REFUSED_STREAM.to_bytes(4, "big"))
             return
         self._open.add(stream_id)
         state.peak_streams = max(state.peak_streams, len(self._open))
@@ -260,21 +260,21 @@ class StandInConnection:
 
     def _other(self, kind: int, flags: int, stream_id: int, payload: bytes, now: float) -> None:
         match kind:
-            case Kind.CONTINUATION:
+            case FrameType.CONTINUATION:
                 self._continue(stream_id, flags, payload, now)
-            case Kind.RST_STREAM:
+            case FrameType.RST_STREAM:
                 self._requests.pop(stream_id, None)
                 self._open.discard(stream_id)
-            case Kind.SETTINGS if flags & ACK:
+            case FrameType.SETTINGS if flags & ACK:
                 if self._unconfirmed:
                     self._limit = max(self._unconfirmed.popleft(), *self._unconfirmed, 0)
-            case Kind.SETTINGS:
-                self._out += _frame(Kind.SETTINGS, ACK, 0, b"")
-            case Kind.PING if not flags & ACK:
-                self._out += _frame(Kind.PING, ACK, 0, payload)
-            case Kind.GOAWAY:
-                self.ending = Ending.CLOSE
-            case Kind.WINDOW_UPDATE if stream_id == 0:
+            case FrameType.SETTINGS:
+                self._out += _frame(FrameType.SETTINGS, ACK, 0, b"")
+            case FrameType.PING if not flags & ACK:
+                self._out += _frame(FrameType.PING, ACK, 0, payload)
+            case FrameType.GOAWAY:
+                self.ending = ConnectionEnd.CLOSE
+            case FrameType.WINDOW_UPDATE if stream_id == 0:
                 self._window += int.from_bytes(payload, "big")
                 self._release()
 
@@ -332,30 +332,30 @@ class StandInConnection:
             seconds = b"%d" % answer.retry_after
             block += b"\x00\x0bretry-after" + bytes([len(seconds)]) + seconds
         body = answer.body
-        self._answers += _frame(Kind.HEADERS, END_HEADERS | (0 if body else END_STREAM), stream_id, block)
+        self._answers += _frame(FrameType.HEADERS, END_HEADERS | (0 if body else END_STREAM), stream_id, block)
         if not body:
             return
         if self._window >= len(body) and not self._waiting_bodies:
             self._window -= len(body)
-            self._answers += _frame(Kind.DATA, END_STREAM, stream_id, body)
+            self._answers += _frame(FrameType.DATA, END_STREAM, stream_id, body)
         else:
-            self._waiting_bodies.append(_frame(Kind.DATA, END_STREAM, stream_id, body))
+            self._waiting_bodies.append(_frame(FrameType.DATA, END_STREAM, stream_id, body))
 
     def _reset(self, stream_id: int, code: int) -> None:
         self._open.discard(stream_id)
-        self._out += _frame(Kind.RST_STREAM, 0, stream_id, code.to_bytes(4, "big"))
+        self._out += _frame(FrameType.RST_STREAM, 0, stream_id, code.to_bytes(4, "big"))
 
     def _apply_ending_faults(self, faults: Faults, stream_id: int) -> None:
         """Apply the faults that end a connection after a number of pushes."""
         if faults.goaway_after and self._pushes == faults.goaway_after:
             reason = b'{"reason":"Shutdown"}'
-            self._answers += _frame(Kind.GOAWAY, 0, 0, struct.pack(">LL", stream_id, NO_ERROR) + reason)
-            self.ending = Ending.CLOSE
+            self._answers += _frame(FrameType.GOAWAY, 0, 0, struct.pack(">LL", stream_id, NO_ERROR) + reason)
+            self.ending = ConnectionEnd.CLOSE
         elif faults.reset_after and self._pushes >= faults.reset_after:
-            self.ending = Ending.RESET
+            self.ending = ConnectionEnd.RESET
         elif faults.garbage_after and self._pushes >= faults.garbage_after:
             self._answers += b"\xff" * 64
-            self.ending = Ending.CLOSE
+            self.ending = ConnectionEnd.CLOSE
 
     def _allowed_now(self) -> int:
         limit = self._state.faults.max_streams
@@ -377,7 +377,7 @@ def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
 
 
 def _settings(name: int, value: int) -> bytes:
-    return _frame(Kind.SETTINGS, 0, 0, struct.pack(">HL", name, value))
+    return _frame(FrameType.SETTINGS, 0, 0, struct.pack(">HL", name, value))
 
 
 def _unpadded(payload: bytes) -> bytes:

@@ -30,7 +30,7 @@ _encode_huffman = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode
 _decode_huffman = lru_cache(maxsize=1 << 17)(decode_huffman)
 
 
-class HeaderBlockError(Exception):
+class InvalidBlockError(Exception):
     """A header block is invalid, which ends the connection (RFC 9113, section 4.3)."""
 
 
@@ -58,7 +58,7 @@ class RequestBlocks:
             block differs from an earlier one only in its path.
 
         Raises:
-            HeaderBlockError: the block is invalid.
+            InvalidBlockError: the block is invalid.
         """
         for shape in self._shapes:
             if block.startswith(shape.before) and block.endswith(shape.after):
@@ -73,7 +73,7 @@ class RequestBlocks:
         try:
             fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
         except (HPACKError, IndexError) as error:
-            raise HeaderBlockError(f"invalid header block: {error}") from error
+            raise InvalidBlockError(f"invalid header block: {error}") from error
         paths = [value for name, value in fields if name == _PATH]
         headers = tuple(field for field in fields if field[0] != _PATH)
         if (table.maxsize, list(table.dynamic_entries)) != (size, entries):

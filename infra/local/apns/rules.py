@@ -26,7 +26,7 @@ ALWAYS = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HeaderCheck:
     """The result of checking headers.
 
     Args:
@@ -51,9 +51,9 @@ class Rules:
     def __init__(self, *, topics: frozenset[bytes] | None, provider_keys: Mapping[str, str]) -> None:
         self._topics = topics
         self._provider_keys = provider_keys
-        self._cached: dict[Headers, Verdict] = {}
+        self._cached: dict[Headers, HeaderCheck] = {}
 
-    def verdict(self, headers: Headers, now: float) -> Verdict:
+    def verdict(self, headers: Headers, now: float) -> HeaderCheck:
         """Check all headers except `:path`; `now` is in epoch seconds."""
         cached = self._cached.get(headers)
         if cached is not None and now < cached.until:
@@ -62,7 +62,7 @@ class Rules:
             self._cached.clear()
         by_name = dict(headers)
         apns_id = by_name.get(b"apns-id", b"")
-        verdict = Verdict(
+        verdict = HeaderCheck(
             _wrong_request(by_name, count=len(headers)) or self._wrong_sender(by_name, now),
             apns_id if _is_uuid(apns_id) else None,
             ALWAYS if self._topics is not None else now + CACHE_SECONDS,

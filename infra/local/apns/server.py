@@ -11,7 +11,7 @@ import time
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from infra.local.apns.connection import Ending, StandInConnection
+from infra.local.apns.connection import ConnectionEnd, StandInConnection
 from infra.local.apns.rules import Rules
 from infra.local.apns.values import State
 
@@ -98,7 +98,7 @@ class _Conversation:
         more = False
         while True:
             self._write()
-            if connection.ending is Ending.RESET:
+            if connection.ending is ConnectionEnd.RESET:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
                 return
             if connection.ending and connection.due is None and not self._unsent:

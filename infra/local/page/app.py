@@ -30,7 +30,7 @@ from infra.local.page.guard import Guard
 from infra.local.page.handle import PHONES_FILE
 from infra.local.page.items import Items, describe_changes, new_pass_id
 from infra.local.page.live import Live
-from infra.local.page.phones import Phones, PhonesError
+from infra.local.page.phones import PagePhones, PhonesError
 from infra.local.page.shown_phone import PassKey, Screen
 from infra.local.page.views import FOLDER, Drawings, environment
 from infra.local.phone import PhoneEvent
@@ -60,7 +60,7 @@ class _PageApp:
     def __init__(self, description: Mapping[str, Any], folder: Path) -> None:
         self._description = description
         self._live = Live(secrets.token_hex(8))
-        self._phones = Phones(folder / PHONES_FILE, self._live.publish)
+        self._phones = PagePhones(folder / PHONES_FILE, self._live.publish)
         self._faults = StandInFaults(description["apns_control_url"])
         self._stage = Stage.open(description["stage"])
         self._items = Items(self._stage)
@@ -150,7 +150,7 @@ class _PageApp:
         return self._item_values(request.query_params.get("pass", ""))
 
     def _item_values(self, wanted: str) -> dict[str, Any]:
-        """Return the values of the form; without a wish, that of the first pass."""
+        """Return the values of the form for the wanted pass, or for the first one if no pass is wanted."""
         pass_ids = self._items.pass_ids()
         chosen = wanted or next(iter(pass_ids), "")
         form, problem = None, ""

@@ -47,7 +47,7 @@ class Happening:
     event: PhoneEvent
 
 
-class Phones:
+class PagePhones:
     """All phones of the page.
 
     Args:

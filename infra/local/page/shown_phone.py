@@ -82,11 +82,6 @@ class ShownPhone:
     def name(self) -> str:
         return f"iPhone {self.number}"
 
-    @property
-    def shown_pass(self) -> InstalledPass | None:
-        """The pass that Wallet shows."""
-        return self.phone.passes.get(self.selected) if self.selected is not None else None
-
 
 def read_phones(file: Path) -> list[ShownPhone]:
     """Return the saved phones; none if the file is missing or damaged."""

@@ -10,7 +10,7 @@ from .dynamodb import DynamoDb
 from .functions import Concurrency, EventSourceMappings
 from .gateway import Gateway
 from .limits import Json, Limits, Module, Response, TokenBucket, json_error
-from .names import ChangeSets, Queues, Secrets
+from .names import ChangeSets, FreedSecretNames, Queues
 
 CONTROL_PATH = "/_passwire/strict"
 
@@ -30,7 +30,9 @@ class Strict:
         self.dynamodb = DynamoDb(limits, services["dynamodb"], handlers["dynamodb"])
         handlers["dynamodb"] = self.dynamodb.handle
         handlers["lambda"] = EventSourceMappings(limits, handlers["lambda"]).handle
-        handlers["secretsmanager"] = Secrets(limits, services["secretsmanager"], handlers["secretsmanager"]).handle
+        handlers["secretsmanager"] = FreedSecretNames(
+            limits, services["secretsmanager"], handlers["secretsmanager"]
+        ).handle
         self._logs = handlers["logs"]
         handlers["logs"] = self._read_logs
         Concurrency(limits, services["lambda_svc"]).install()

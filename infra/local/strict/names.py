@@ -12,7 +12,7 @@ EARLY_VALIDATION = (
 )
 
 
-class Secrets:
+class FreedSecretNames:
     """Refuses the name of a deleted secret for a time."""
 
     def __init__(self, limits: Limits, module: Module, inner: Handler) -> None:

@@ -24,7 +24,7 @@ from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
 from infra.operate.backup import file
 from infra.operate.backup.errors import BackupError
 from infra.operate.backup.file import KINDS, Contents
-from infra.operate.passes.registrations import Registrations
+from infra.operate.passes.registrations import RegistrationCounter
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.stage import aws
 from infra.stage.aws import retry_conflicts
@@ -162,7 +162,7 @@ class BackedUpStage:
                     devices.add(device)
             on_progress("registrations", len(items))
         changed = len(different) - new
-        registered = Registrations(self._stage).devices(different)
+        registered = RegistrationCounter(self._stage).devices(different)
         return RestorePlan(new, changed, unchanged, lost, registered + len(devices))
 
     def _stored(
@@ -332,7 +332,7 @@ class BackedUpStage:
         try:
             self._dynamodb.update_item(**request)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if aws.error_code(error) != aws.CONDITION_FAILED:
                 raise
             return False
         return True

@@ -70,7 +70,7 @@ class CellError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class _Unusable:
     """A number in a JSON text that DynamoDB cannot store, or an object that is ambiguous, until its path is known."""
 
     problem: str
@@ -213,34 +213,34 @@ def _read(text: str, convert: Callable[[object], object]) -> object:
         raise CellError(f"is not JSON: {error}") from None
 
 
-def _whole(text: str) -> int | _Refused:
+def _whole(text: str) -> int | _Unusable:
     if len(text) <= MAX_DIGITS:
         return int(text)
     found = _decimal(text)
-    return found if isinstance(found, _Refused) else int(found)
+    return found if isinstance(found, _Unusable) else int(found)
 
 
-def _decimal(text: str) -> Decimal | _Refused:
+def _decimal(text: str) -> Decimal | _Unusable:
     """Parse a number that matches JSON's grammar; short numbers without an exponent are never out of range."""
     if len(text) <= MAX_DIGITS and "e" not in text and "E" not in text:
         return Decimal(text)
     try:
         return parse_number(text)
     except NumberError as error:
-        return _Refused(str(error))
+        return _Unusable(str(error))
 
 
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any] | _Unusable:
     """Make an object of its members. With a key twice, it is open which value is meant (RFC 8259, section 4)."""
     found = dict(members)
     if len(found) == len(members):
         return found
     twice = next(key for key, count in Counter(key for key, _ in members).items() if count > 1)
-    return _Refused(f"has the key {twice[:MAX_SHOWN]!r} more than once")
+    return _Unusable(f"has the key {twice[:MAX_SHOWN]!r} more than once")
 
 
-def _constant(name: str) -> _Refused:
-    return _Refused(f"{name} is not a JSON number")
+def _constant(name: str) -> _Unusable:
+    return _Unusable(f"{name} is not a JSON number")
 
 
 def _number(text: str) -> Decimal:
@@ -263,7 +263,7 @@ def _plain(value: object) -> object:
 def _members(value: object, convert: Callable[[object], object]) -> object:
     """Convert the members of a value; errors contain the path of the member."""
     match value:
-        case _Refused(problem):
+        case _Unusable(problem):
             raise CellError(problem)
         case dict():
             return {

@@ -12,28 +12,27 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.templates import Templates
 from chalicelib.core.attributes import plain_item
-from chalicelib.core.errors import ConfigurationError, RefusedError, TransientError
-from infra.core.private_files import open_private
+from chalicelib.core.errors import TransientError
 from infra.operate.bulk.cells import to_dynamodb
 from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.files.base import Row, RowFile
 from infra.operate.bulk.journal import Journal, Settled
-from infra.operate.pace import Pace
-from infra.operate.passes.images import ImageUploads
+from infra.operate.bulk.plan import ImportPlan, ImportProgress, columns_of, item_of
+from infra.operate.bulk.rejects import RejectFile
+from infra.operate.pace import RateLimit
 from infra.stage import aws
 from infra.stage.aws import explain
-from infra.stage.stage import Stage
 
 ROWS_PER_REQUEST = 25
 """AWS, "BatchWriteItem"."""
@@ -50,21 +49,6 @@ THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "R
 
 class ImportStoppedError(TransientError):
     """An import stopped; its progress is recorded, and the same command resumes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Progress of an import.
-
-    Args:
-        position: how far the file is read; at most `RowFile.size`.
-        written: number of rows written.
-        rejected: number of rows refused.
-    """
-
-    position: int
-    written: int
-    rejected: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +74,8 @@ class Imported:
         return self.written / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Options of an import.
-
-    Args:
-        stage: the stage; its name becomes part of the journal's name.
-        pass_type: pass type of rows that contain only a serial number.
-        template: template of rows that name none.
-        mapping: targets by column, for columns whose names do not say what they are (`columns.py`).
-        rate: maximum number of rows per second; None for no limit.
-        check_pass_type: raises an error if passes of a type cannot be signed.
-        side_files: path beside which the journal and the reject file are written, if not beside the imported file.
-    """
-
-    stage: Stage
-    pass_type: str | None = None
-    template: str | None = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    rate: float | None = None
-    check_pass_type: Callable[[str], None] = lambda _: None
-    side_files: Path | None = None
-
-    @property
-    def table_name(self) -> str:
-        return self.stage.table("passes")
-
-
 @dataclass(slots=True)
-class _Batch:
+class _RowBatch:
     """Rows that are recorded together: items to write, the number already written, and refused rows."""
 
     first: int = 0
@@ -135,10 +92,10 @@ class _Batch:
 
 def import_passes(
     file: RowFile,
-    plan: Plan,
+    plan: ImportPlan,
     templates: Templates,
     *,
-    on_rows: Callable[[Progress], object],
+    on_rows: Callable[[ImportProgress], object],
     on_progress: Callable[[str], object],
 ) -> Imported:
     """Write a file's rows as pass items; each replaces an existing item, as any pipeline's PutItem does.
@@ -168,49 +125,13 @@ def import_passes(
             )
         elif journal.rows:
             on_progress(f"resuming after {journal.rows:,} rows of an interrupted import")
-        rejects = beside.with_name(f"{beside.stem}.rejected{file.rejects_suffix}")
-        return _Import(file, plan, columns, journal, rejects, on_rows).run()
-
-
-def columns_of(file: RowFile, plan: Plan, templates: Templates, *, upload: bool = True) -> Columns:
-    """Return how the columns of a file become attributes of passes.
-
-    Args:
-        file: the rows.
-        plan: options.
-        templates: templates of the stage.
-        upload: files of images are uploaded; otherwise only checked.
-
-    Raises:
-        ColumnsError: the columns cannot become passes.
-        ConfigurationError: passes of the plan's type cannot be signed.
-    """
-    if plan.pass_type is not None:
-        plan.check_pass_type(plan.pass_type)
-    uploads = None
-    if "TemplatesBucketName" in plan.stage.outputs:
-        uploads = ImageUploads(plan.stage, file.path.parent, dry_run=not upload)
-    columns = Columns(
-        mapping=plan.mapping,
-        pass_type=plan.pass_type,
-        template=plan.template,
-        templates=templates,
-        cells=file.cells,
-        image_key=uploads.key_of if uploads else None,
-        check_pass_type=plan.check_pass_type,
-    )
-    columns.take(file.columns)
-    return columns
-
-
-def item_of(row: Row, columns: Columns) -> tuple[dict[str, Any] | None, str]:
-    """Return a row's item, or None and the reason why the row is refused."""
-    if row.problem:
-        return None, row.problem
-    try:
-        return columns.item(row.values), ""
-    except (RefusedError, ConfigurationError) as error:
-        return None, str(error)
+        rejects = RejectFile(
+            beside.with_name(f"{beside.stem}.rejected{file.rejects_suffix}"),
+            header=file.rejects_header(),
+            recorded_bytes=journal.rejects_size,
+        )
+        with rejects:
+            return _Import(file, plan, columns, journal, rejects, on_rows).run()
 
 
 class _Import:
@@ -219,15 +140,14 @@ class _Import:
     def __init__(
         self,
         file: RowFile,
-        plan: Plan,
+        plan: ImportPlan,
         columns: Columns,
         journal: Journal,
-        rejects: Path,
-        on_rows: Callable[[Progress], object],
+        rejects: RejectFile,
+        on_rows: Callable[[ImportProgress], object],
     ) -> None:
         self._file, self._plan, self._columns, self._journal = file, plan, columns, journal
-        self._rejects_path, self._on_rows = rejects, on_rows
-        self._rejects: BinaryIO | None = None
+        self._rejects, self._on_rows = rejects, on_rows
         self._skipped = 0
         self._already_written = 0
         self._in_doubt = MAX_ROWS_IN_DOUBT if journal.resumed else 0
@@ -242,13 +162,12 @@ class _Import:
         self._client = aws.client("dynamodb", config=config)
         pace = plan.rate or float("inf")
         self._rows_per_request = int(min(max(pace, 1), ROWS_PER_REQUEST))
-        self._pace = Pace(pace)
+        self._pace = RateLimit(pace)
 
     def run(self) -> Imported:
         started = time.monotonic()
         before = self._journal.written
-        self._open_rejects()
-        unfinished: dict[Future[list[tuple[Row, str]]], _Batch] = {}
+        unfinished: dict[Future[list[tuple[Row, str]]], _RowBatch] = {}
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             try:
                 for batch in self._batches():
@@ -268,23 +187,20 @@ class _Import:
                     self._record_finished(unfinished)
             except BaseException:
                 self._stop.set()
-                self._truncate_rejects()
+                self._rejects.truncate(self._journal.rejects_size)
                 self._record_successful(unfinished)
                 raise
-            finally:
-                if self._rejects is not None:
-                    self._rejects.close()
         self._journal.remove()
         return Imported(
             written=self._journal.written - before - self._already_written,
             skipped=self._skipped + self._already_written,
             rejected=self._journal.rejected,
             seconds=time.monotonic() - started,
-            rejects=self._rejects_path if self._journal.rejected else None,
+            rejects=self._rejects.path if self._journal.rejected else None,
         )
 
-    def _batches(self) -> Iterator[_Batch]:
-        batch = _Batch()
+    def _batches(self) -> Iterator[_RowBatch]:
+        batch = _RowBatch()
         for row in self._file.rows():
             if self._journal.is_settled(row.number):
                 self._skipped += 1
@@ -295,12 +211,12 @@ class _Import:
             else:
                 if item["pass_id"] in batch.items:  # BatchWriteItem refuses two writes of one item
                     yield batch
-                    batch = _Batch()
+                    batch = _RowBatch()
                 batch.items[item["pass_id"]] = (row, item)
             batch.add(row)
             if len(batch.items) == self._rows_per_request or batch.last - batch.first >= MAX_ROWS_OF_BATCH:
                 yield batch
-                batch = _Batch()
+                batch = _RowBatch()
         if batch.first:
             yield batch
 
@@ -314,7 +230,7 @@ class _Import:
         except (TypeError, ArithmeticError) as error:
             return None, f"has a value that DynamoDB cannot store: {error}"
 
-    def _skip_written_items(self, batch: _Batch) -> None:
+    def _skip_written_items(self, batch: _RowBatch) -> None:
         """Remove items that the interrupted run wrote without recording it, from the first batches of a resumed run.
 
         Raises:
@@ -345,7 +261,7 @@ class _Import:
                 answer = self._client.batch_write_item(RequestItems={self._plan.table_name: requests})
                 left = answer.get("UnprocessedItems", {}).get(self._plan.table_name, [])
             except ClientError as error:
-                code = error.response["Error"]["Code"]
+                code = aws.error_code(error)
                 if code == "ValidationException" and len(rows) > 1:  # one row is invalid, and none was written
                     return [refusal for row in rows for refusal in self._write([row])]
                 if code == "ValidationException":
@@ -361,7 +277,7 @@ class _Import:
                 raise ImportStoppedError("another request failed")
         return []
 
-    def _record_finished(self, unfinished: dict[Future[list[tuple[Row, str]]], _Batch]) -> None:
+    def _record_finished(self, unfinished: dict[Future[list[tuple[Row, str]]], _RowBatch]) -> None:
         """Wait until a request has finished; remove and record those that have.
 
         Raises:
@@ -375,44 +291,20 @@ class _Import:
                 raise ImportStoppedError(self._stopped(error)) from error
             self._record(batch, refused)
 
-    def _record_successful(self, unfinished: dict[Future[list[tuple[Row, str]]], _Batch]) -> None:
+    def _record_successful(self, unfinished: dict[Future[list[tuple[Row, str]]], _RowBatch]) -> None:
         wait(unfinished)
         for future, batch in unfinished.items():
             if future.exception() is None:
                 self._record(batch, future.result())
 
-    def _record(self, batch: _Batch, refused: list[tuple[Row, str]]) -> None:
+    def _record(self, batch: _RowBatch, refused: list[tuple[Row, str]]) -> None:
         """Write refused rows to the reject file, then record them: unrecorded rows are truncated by the next run."""
         rejected = batch.rejected + refused
         for row, reason in sorted(rejected, key=lambda entry: entry[0].number):
-            self._reject(self._file.rejected(row, reason, token_columns=self._columns.token_columns))
-        size = 0
-        if self._rejects is not None:
-            self._rejects.flush()
-            size = self._rejects.tell()
+            self._rejects.add(self._file.rejected(row, reason, token_columns=self._columns.token_columns))
         written = batch.already_written + len(batch.items) - len(refused)
-        self._journal.record(Settled(batch.first, batch.last, written, len(rejected), size))
-        self._on_rows(Progress(batch.position, self._journal.written, self._journal.rejected))
-
-    def _open_rejects(self) -> None:
-        """Open the reject file of an interrupted run, or delete one that does not belong to this import."""
-        if not self._journal.rejects_size:
-            self._rejects_path.unlink(missing_ok=True)
-            return
-        self._rejects = open_private(self._rejects_path, "ab")
-        self._truncate_rejects()
-
-    def _truncate_rejects(self) -> None:
-        """Remove unrecorded rows from the reject file."""
-        if self._rejects is not None:
-            self._rejects.flush()
-            self._rejects.truncate(self._journal.rejects_size)
-
-    def _reject(self, text: str) -> None:
-        if self._rejects is None:
-            self._rejects = open_private(self._rejects_path, "ab")
-            self._rejects.write(self._file.rejects_header().encode())
-        self._rejects.write(text.encode())
+        self._journal.record(Settled(batch.first, batch.last, written, len(rejected), self._rejects.size()))
+        self._on_rows(ImportProgress(batch.position, self._journal.written, self._journal.rejected))
 
     def _stopped(self, error: Exception) -> str:
         reason = explain(error) if isinstance(error, BotoCoreError | ClientError) else str(error)
@@ -427,6 +319,6 @@ def backoff_seconds(attempt: int) -> float:
     return random.uniform(0, min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**attempt))  # noqa: S311 - no secret
 
 
-def _overlaps(batch: _Batch, others: Iterable[_Batch]) -> bool:
+def _overlaps(batch: _RowBatch, others: Iterable[_RowBatch]) -> bool:
     """Return True if another batch contains a pass of this one."""
     return any(not batch.items.keys().isdisjoint(other.items) for other in others)

@@ -14,7 +14,7 @@ from chalicelib.core.identifiers import PassId
 from infra.core.private_files import open_private
 from infra.operate.bulk.cells import to_json
 from infra.operate.bulk.files.base import RowFile
-from infra.operate.bulk.importing import Plan, columns_of, item_of
+from infra.operate.bulk.plan import ImportPlan, columns_of, item_of
 from infra.operate.passes.links import DownloadLink
 from infra.stage import aws
 from infra.stage.stage import Stage
@@ -25,7 +25,7 @@ COLUMNS = ("pass_id", LINK)
 
 
 def write_import_links(
-    file: RowFile, plan: Plan, templates: Templates, target: Path, sign: Sign, *, on_rows: Callable[[int], object]
+    file: RowFile, plan: ImportPlan, templates: Templates, target: Path, sign: Sign, *, on_rows: Callable[[int], object]
 ) -> int:
     """Write the accepted rows of an imported file with a column `link`; authentication tokens are left out.
 

@@ -11,8 +11,8 @@ from chalicelib.core.attributes import plain_item
 from chalicelib.core.errors import RefusedError
 from chalicelib.passes.item import PassItem
 from infra.operate.bulk.files.base import RowFile
-from infra.operate.bulk.importing import Plan, Progress, columns_of, item_of
-from infra.operate.passes.registrations import Registrations
+from infra.operate.bulk.plan import ImportPlan, ImportProgress, columns_of, item_of
+from infra.operate.passes.registrations import RegistrationCounter
 from infra.stage import aws
 
 READ_AT_ONCE = 100
@@ -44,7 +44,7 @@ class Survey:
 class _Comparison:
     """Compares items with those in the table, a request at a time."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ImportPlan) -> None:
         self.survey = Survey()
         self.changed: set[str] = set()
         self._table = plan.table_name
@@ -80,7 +80,9 @@ class _Comparison:
         return found
 
 
-def survey_import(file: RowFile, plan: Plan, templates: Templates, *, on_rows: Callable[[Progress], object]) -> Survey:
+def survey_import(
+    file: RowFile, plan: ImportPlan, templates: Templates, *, on_rows: Callable[[ImportProgress], object]
+) -> Survey:
     """Return what importing a file would do, without writing.
 
     Args:
@@ -105,9 +107,9 @@ def survey_import(file: RowFile, plan: Plan, templates: Templates, *, on_rows: C
             survey.rejected += 1
             if len(survey.refusals) < SHOWN_REFUSALS:
                 survey.refusals.append(f"line {row.line}: {reason}")
-        on_rows(Progress(row.position, accepted, survey.rejected))
+        on_rows(ImportProgress(row.position, accepted, survey.rejected))
     comparison.finish()
-    survey.devices = Registrations(plan.stage).devices(comparison.changed)
+    survey.devices = RegistrationCounter(plan.stage).devices(comparison.changed)
     return survey
 
 

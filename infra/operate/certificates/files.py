@@ -98,7 +98,7 @@ def read(paths: Iterable[Path], *, password: Password, apns_key_id: str | None =
         for path in paths:
             with opened(path) as file:
                 data = _text_as_utf8(file.read(MAX_BYTES))
-            reader = _Reader(STANDARD_INPUT if str(path) == STANDARD else path.name, found, password, apns_key_id)
+            reader = _FileReader(STANDARD_INPUT if str(path) == STANDARD else path.name, found, password, apns_key_id)
             blocks = list(PEM_BLOCK.finditer(data))
             for block in blocks:
                 reader.pem(block[1], block[0], block[2])
@@ -108,7 +108,7 @@ def read(paths: Iterable[Path], *, password: Password, apns_key_id: str | None =
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _FileReader:
     """Reads one file.
 
     Args:

@@ -9,7 +9,7 @@ certificates by edutap.pass_builder). Apple documents neither, so one of them is
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.x509 import Certificate
 from cryptography.x509.oid import NameOID, ObjectIdentifier
@@ -17,10 +17,11 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from chalicelib.aws import templates as stored
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.errors import RefusedError
+from chalicelib.passes.builder import TemplateSource
 from chalicelib.passes.format.images import PERSONALIZATION_JSON
 from chalicelib.passes.item import PassItem
 from chalicelib.passes.template import Template
-from infra.operate.templates.findings import Finding, error, warning
+from infra.operate.templates.findings import TemplateFinding, error, warning
 from infra.stage import aws
 from infra.stage.stage import Stage
 
@@ -34,13 +35,6 @@ REMEDY = (
 SOURCE = "Apple, Pass.NFC"
 EXAMINED_PASSES = 1_000
 """Number of pass items that are read: each read costs money, and a stage may have millions."""
-
-
-class Templates(Protocol):
-    """Source of templates."""
-
-    def get(self, name: str) -> Template:
-        """Return a template; raises RefusedError if it does not exist or is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ def part_with_nfc(content: Mapping[str, Any], files: Iterable[str]) -> str | Non
 
 
 def find_refused_passes(
-    items: Iterable[Mapping[str, object]], templates: Templates, can_sign: Mapping[str, bool]
+    items: Iterable[Mapping[str, object]], templates: TemplateSource, can_sign: Mapping[str, bool]
 ) -> list[RefusedPasses]:
     """Find passes that need an NFC certificate and whose pass type does not have one.
 
@@ -117,7 +111,7 @@ def find_refused_passes(
     return [RefusedPasses(*key, example, count) for key, (example, count) in sorted(found.items())]
 
 
-def check_template_certificates(files: Mapping[str, bytes], can_sign: Mapping[str, bool]) -> Iterator[Finding]:
+def check_template_certificates(files: Mapping[str, bytes], can_sign: Mapping[str, bool]) -> Iterator[TemplateFinding]:
     """Check that a stage can sign the passes of a template: an error if no pass type can, a warning if some cannot.
 
     Args:

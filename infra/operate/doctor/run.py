@@ -22,7 +22,7 @@ EXPLAINED = (PasswireError, httpx.HTTPError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CheckResult:
     """Result of one check.
 
     Args:
@@ -41,10 +41,10 @@ class Result:
 def run_checks(
     doctor: DoctorContext,
     *,
-    on_progress: Callable[[Result], object],
+    on_progress: Callable[[CheckResult], object],
     checks: Sequence[Check] = CHECKS,
     timeout: float = TIMEOUT_SECONDS,
-) -> list[Result]:
+) -> list[CheckResult]:
     """Run checks.
 
     Args:
@@ -56,8 +56,8 @@ def run_checks(
     Returns:
         The results in the order of the checks, with one finding per cause.
     """
-    results: dict[str, Result] = {}
-    ended: queue.SimpleQueue[Result] = queue.SimpleQueue()
+    results: dict[str, CheckResult] = {}
+    ended: queue.SimpleQueue[CheckResult] = queue.SimpleQueue()
     for check in checks:
         # A daemon thread: a check that hangs must not keep the process from ending.
         threading.Thread(target=lambda c: ended.put(_run_check(c, doctor)), args=(check,), daemon=True).start()
@@ -75,12 +75,12 @@ def run_checks(
                 f"{check.name}: not finished after {timeout:g} s",
                 "run the doctor again; if it happens again, look at the AWS Health Dashboard",
             )
-            results[check.name] = Result(check, (hangs,), timeout)
+            results[check.name] = CheckResult(check, (hangs,), timeout)
             on_progress(results[check.name])
     return without_repetitions([results[check.name] for check in checks])
 
 
-def without_repetitions(results: Sequence[Result]) -> list[Result]:
+def without_repetitions(results: Sequence[CheckResult]) -> list[CheckResult]:
     """Keep the first finding of each cause, and of an alarm only what no check has found by itself.
 
     A cause that keeps several checks from running is reported once, with the names of these checks.
@@ -108,7 +108,7 @@ def without_repetitions(results: Sequence[Result]) -> list[Result]:
     return merged
 
 
-def is_healthy(results: Sequence[Result]) -> bool:
+def is_healthy(results: Sequence[CheckResult]) -> bool:
     """Return True if no check found a fault; warnings do not count."""
     return not any(finding.severity is Severity.FAULT for result in results for finding in result.findings)
 
@@ -117,7 +117,7 @@ def _unchecked(names: Sequence[str], cause: str) -> str:
     return f"{', '.join(names)}: could not be checked: {cause}"
 
 
-def _run_check(check: Check, doctor: DoctorContext) -> Result:
+def _run_check(check: Check, doctor: DoctorContext) -> CheckResult:
     started = time.monotonic()
     findings: list[DoctorFinding] = []
     try:
@@ -130,4 +130,4 @@ def _run_check(check: Check, doctor: DoctorContext) -> Result:
         findings.append(
             fault(f"{check.name}: failed with {type(error).__name__}", "this is a bug in the doctor: report it")
         )
-    return Result(check, tuple(findings), time.monotonic() - started)
+    return CheckResult(check, tuple(findings), time.monotonic() - started)

@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.images import PREFIX, Images
 from chalicelib.core.errors import RefusedError
+from chalicelib.passes.format.findings import Level
 from chalicelib.passes.format.images import IMAGE_KEY_PATTERN, image_name
 from infra.core.files import STANDARD_INPUT
-from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import MAX_TEMPLATE_BYTES
 from infra.operate.templates.images import check_image
 from infra.stage import aws
@@ -77,7 +77,7 @@ class ImageUploads:
         try:
             self._client.head_object(Bucket=self._bucket, Key=PREFIX + key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            if aws.error_code(error) in aws.NOT_FOUND_CODES:
                 return False
             raise
         return True
@@ -156,6 +156,6 @@ def _validated(path: Path, data: bytes) -> bytes:
         )
     stem, scale = image_name(path.name) or (path.name, 1)
     for finding in check_image(path.name, stem, scale, data):
-        if finding.severity is Severity.ERROR:
+        if finding.level is Level.ERROR:
             raise ImageRefusedError(f"image {path}: {finding.problem}")
     return data

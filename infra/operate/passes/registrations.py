@@ -15,8 +15,8 @@ QUERIED_PASSES = 500
 """With more passes than this, the registrations table is read from its beginning: a page of it has about 6,000 rows."""
 
 
-class Registrations:
-    """The registrations of a deployed stage.
+class RegistrationCounter:
+    """Counts the registrations of a deployed stage.
 
     Args:
         stage: the stage.

@@ -340,4 +340,4 @@ def _missing(key: object) -> PassMissingError:
 
 
 def _condition_failed(error: ClientError) -> bool:
-    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")
+    return aws.error_code(error) == aws.CONDITION_FAILED

@@ -342,7 +342,7 @@ class TemplatesBucket:
         try:
             body: bytes = self._client.get_object(Bucket=self._name, Key=pointer_key(name))["Body"].read()
         except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
+            if aws.error_code(error) == "NoSuchKey":
                 return b""
             raise
         return body

@@ -10,6 +10,7 @@ from typing import Any
 
 from chalicelib.passes.format import findings as format_findings
 from chalicelib.passes.format.check import check_pass, fields_of, find_unwritable
+from chalicelib.passes.format.findings import Level
 from chalicelib.passes.format.images import (
     OTHER_IMAGE_SUFFIXES,
     PASS_JSON,
@@ -24,11 +25,11 @@ from chalicelib.passes.format.images import (
 from chalicelib.passes.format.keys import PERSONALIZATION, STYLES
 from chalicelib.passes.strings import StringsError, parse_strings
 from chalicelib.passes.template import MADE_FOR_EACH_PASS, Template, TemplateError
-from infra.operate.templates.findings import Finding, Severity, error, warning
+from infra.operate.templates.findings import TemplateFinding, error, warning
 from infra.operate.templates.images import check_images
 
 
-def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
+def check_template(name: str, files: dict[str, bytes]) -> list[TemplateFinding]:
     """Check a template's files.
 
     Args:
@@ -53,7 +54,7 @@ def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
     strings, unread = _read_strings(files)
     findings += [*unread, *_check_strings(strings), *_check_change_messages(content, strings)]
     findings += check_images(files, styles=[style for style in STYLES if style in content])
-    if not any(finding.file == PASS_JSON and finding.severity is Severity.ERROR for finding in findings):
+    if not any(finding.file == PASS_JSON and finding.level is Level.ERROR for finding in findings):
         try:
             Template.parse(name, files)
         except TemplateError as problem:
@@ -61,11 +62,11 @@ def check_template(name: str, files: dict[str, bytes]) -> list[Finding]:
     return findings
 
 
-def _of_file(file: str, found: list[format_findings.Finding]) -> list[Finding]:
-    return [Finding(Severity(each.level.value), file, each.path, each.problem, each.source) for each in found]
+def _of_file(file: str, found: list[format_findings.Finding]) -> list[TemplateFinding]:
+    return [TemplateFinding(each.level, file, each.path, each.problem, each.source) for each in found]
 
 
-def _check_personalization(asked: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_personalization(asked: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[TemplateFinding]:
     report = format_findings.Report(suggestions=1)
     PERSONALIZATION.check(asked, "", report)
     yield from _of_file(PERSONALIZATION_JSON, [*find_unwritable(asked, ""), *report.findings])
@@ -86,8 +87,8 @@ def _check_personalization(asked: Mapping[str, Any], content: Mapping[str, Any])
         )
 
 
-def _read_json(files: Mapping[str, bytes], path: str) -> tuple[dict[str, Any] | None, list[Finding]]:
-    findings: list[Finding] = []
+def _read_json(files: Mapping[str, bytes], path: str) -> tuple[dict[str, Any] | None, list[TemplateFinding]]:
+    findings: list[TemplateFinding] = []
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = [key for key, count in Counter(key for key, _ in members).items() if count > 1]
@@ -108,7 +109,7 @@ def _read_json(files: Mapping[str, bytes], path: str) -> tuple[dict[str, Any] | 
     return content, findings
 
 
-def _check_paths(files: Mapping[str, bytes]) -> Iterator[Finding]:
+def _check_paths(files: Mapping[str, bytes]) -> Iterator[TemplateFinding]:
     for path in sorted(files):
         folder, _, name = path.rpartition("/")
         if path in MADE_FOR_EACH_PASS:
@@ -127,10 +128,10 @@ def _check_paths(files: Mapping[str, bytes]) -> Iterator[Finding]:
             yield warning(path, "", "is left out: a pass contains only pass.json, PNGs and xx.lproj folders")
 
 
-def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]], list[Finding]]:
+def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]], list[TemplateFinding]]:
     """Return the texts by the path of their language file, and findings about unreadable files."""
     strings: dict[str, dict[str, str]] = {}
-    findings: list[Finding] = []
+    findings: list[TemplateFinding] = []
     for path in sorted(files):
         if is_pass_file(path) and path.endswith(f"/{STRINGS}"):
             try:
@@ -140,7 +141,7 @@ def _read_strings(files: Mapping[str, bytes]) -> tuple[dict[str, dict[str, str]]
     return strings, findings
 
 
-def _check_strings(strings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+def _check_strings(strings: Mapping[str, Mapping[str, str]]) -> Iterator[TemplateFinding]:
     """Find texts that only some languages have; phones show their keys in the other languages."""
     everywhere = {key for texts in strings.values() for key in texts}
     for path, texts in strings.items():
@@ -151,7 +152,9 @@ def _check_strings(strings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding
             )
 
 
-def _check_change_messages(content: Mapping[str, Any], strings: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+def _check_change_messages(
+    content: Mapping[str, Any], strings: Mapping[str, Mapping[str, str]]
+) -> Iterator[TemplateFinding]:
     for path, _, _, member in fields_of(content):
         message = member.get("changeMessage")
         if not isinstance(message, str):

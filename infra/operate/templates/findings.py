@@ -1,29 +1,23 @@
 """Findings of the template check: location, problem and remedy."""
 
 from dataclasses import dataclass
-from enum import Enum
 
-
-class Severity(Enum):
-    """An error prevents passes of the template; a warning does not."""
-
-    ERROR = "error"
-    WARNING = "warning"
+from chalicelib.passes.format.findings import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TemplateFinding:
     """One problem of a template.
 
     Args:
-        severity: an error prevents the template from being stored.
+        level: an error prevents the template from being stored.
         file: path within the folder; empty for the whole folder.
         path: path within a JSON file, such as `generic.backFields[0].value`; empty for the whole file.
         problem: what is wrong and what to do, in a sentence.
         source: the page or tool that the rule comes from; may be empty.
     """
 
-    severity: Severity
+    level: Level
     file: str
     path: str
     problem: str
@@ -34,9 +28,9 @@ class Finding:
         return f"{text} ({self.source})" if self.source else text
 
 
-def error(file: str, path: str, problem: str, source: str = "") -> Finding:
-    return Finding(Severity.ERROR, file, path, problem, source)
+def error(file: str, path: str, problem: str, source: str = "") -> TemplateFinding:
+    return TemplateFinding(Level.ERROR, file, path, problem, source)
 
 
-def warning(file: str, path: str, problem: str, source: str = "") -> Finding:
-    return Finding(Severity.WARNING, file, path, problem, source)
+def warning(file: str, path: str, problem: str, source: str = "") -> TemplateFinding:
+    return TemplateFinding(Level.WARNING, file, path, problem, source)

@@ -22,7 +22,7 @@ from chalicelib.passes.format.images import is_pass_file
 from chalicelib.passes.template import MADE_FOR_EACH_PASS
 from infra.core.errors import InvalidValueError
 from infra.core.files import STANDARD, STANDARD_INPUT
-from infra.operate.templates.findings import Finding, error, warning
+from infra.operate.templates.findings import TemplateFinding, error, warning
 
 MAX_TEMPLATE_BYTES = 4_000_000
 """A function's response has at most 6 MB (AWS, "Lambda quotas"), and base64 makes a binary one a third larger."""
@@ -133,7 +133,7 @@ def opened_template(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
+def read_checked(folder: Path) -> tuple[dict[str, bytes], list[TemplateFinding]]:
     """Read the files of a template.
 
     Args:
@@ -168,9 +168,11 @@ def read_checked(folder: Path) -> tuple[dict[str, bytes], list[Finding]]:
         raise FolderError(f"{folder}: cannot be read as a zip: {problem}") from None
 
 
-def _read(members: Iterator[_Member | None], archive: zipfile.ZipFile | None) -> tuple[dict[str, bytes], list[Finding]]:
+def _read(
+    members: Iterator[_Member | None], archive: zipfile.ZipFile | None
+) -> tuple[dict[str, bytes], list[TemplateFinding]]:
     files: dict[str, bytes] = {}
-    findings: list[Finding] = []
+    findings: list[TemplateFinding] = []
     hidden: set[str] = set()
     total = 0
     for member in members:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Collection, Iterator
 
 from chalicelib.passes.format.images import IMAGES, OTHER_IMAGE_SUFFIXES, image_name, is_pass_file
-from infra.operate.templates.findings import Finding, error, warning
+from infra.operate.templates.findings import TemplateFinding, error, warning
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
@@ -61,7 +61,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield kind, content
 
 
-def check_images(files: dict[str, bytes], *, styles: Collection[str]) -> Iterator[Finding]:
+def check_images(files: dict[str, bytes], *, styles: Collection[str]) -> Iterator[TemplateFinding]:
     """Check the images of a template, in the order of their paths.
 
     Args:
@@ -79,7 +79,7 @@ def check_images(files: dict[str, bytes], *, styles: Collection[str]) -> Iterato
         stem, scale = found
         is_pdf = name.endswith(".pdf")
         scales.setdefault((folder, stem), set()).update(_ALL_SCALES if is_pdf else {scale})
-        yield from (_check_pdf(path, files[path]) if is_pdf else _check_png(path, stem, scale, files[path]))
+        yield from (_check_pdf(path, files[path]) if is_pdf else check_image(path, stem, scale, files[path]))
         yield from _check_place(path, stem, styles)
     if not any(stem == "icon" for _, stem in scales):
         yield error(
@@ -94,7 +94,7 @@ def check_images(files: dict[str, bytes], *, styles: Collection[str]) -> Iterato
                 yield warning(f"{other}.png", "", "is hidden by strip.png on an eventTicket; keep one of them", _GUIDE)
 
 
-def _check_scales(scales: dict[tuple[str, str], set[int]]) -> Iterator[Finding]:
+def _check_scales(scales: dict[tuple[str, str], set[int]]) -> Iterator[TemplateFinding]:
     for (folder, stem), available in scales.items():
         path = f"{folder}/{stem}.png".lstrip("/")
         lacks = [f"{stem}@{scale}x.png" for scale in (2, 3) if scale not in available]
@@ -108,7 +108,7 @@ def _check_scales(scales: dict[tuple[str, str], set[int]]) -> Iterator[Finding]:
             yield warning(path, "", "has other scales than in another language; use the same in each", _DOC)
 
 
-def check_image(path: str, stem: str, scale: int, data: bytes) -> Iterator[Finding]:
+def check_image(path: str, stem: str, scale: int, data: bytes) -> Iterator[TemplateFinding]:
     """Check one PNG.
 
     Args:
@@ -117,10 +117,6 @@ def check_image(path: str, stem: str, scale: int, data: bytes) -> Iterator[Findi
         scale: 1, 2 or 3.
         data: content of the file.
     """
-    return _check_png(path, stem, scale, data)
-
-
-def _check_png(path: str, stem: str, scale: int, data: bytes) -> Iterator[Finding]:
     try:
         width, height = png_size(data)
     except PngError as problem:
@@ -137,7 +133,7 @@ def _check_png(path: str, stem: str, scale: int, data: bytes) -> Iterator[Findin
         )
 
 
-def _check_pdf(path: str, data: bytes) -> Iterator[Finding]:
+def _check_pdf(path: str, data: bytes) -> Iterator[TemplateFinding]:
     if not data.startswith(_PDF):
         yield error(path, "", "is not a valid PDF; export it again, best as PNG")
     else:
@@ -149,7 +145,7 @@ def _check_pdf(path: str, data: bytes) -> Iterator[Finding]:
         )
 
 
-def _check_place(path: str, stem: str, styles: Collection[str]) -> Iterator[Finding]:
+def _check_place(path: str, stem: str, styles: Collection[str]) -> Iterator[TemplateFinding]:
     place = IMAGES.get(stem)
     if place is None:
         yield warning(path, "", f"is not an image that Wallet shows; it shows {', '.join(IMAGES)}")

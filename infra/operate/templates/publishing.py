@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from infra.operate.passes.registrations import Registrations
-from infra.operate.pushes import Pushes
+from infra.operate.passes.registrations import RegistrationCounter
+from infra.operate.rechecks import refused_passes
 from infra.operate.templates.bucket import TemplatesBucket
 from infra.operate.templates.touch import untouched
 from infra.stage.stage import Stage
@@ -38,12 +38,12 @@ def plan_push(stage: Stage, name: str, revision: str, *, notify: bool) -> PushPl
         notify: all passes of the template would be touched.
     """
     current = TemplatesBucket(stage).current(name)
-    refused = Pushes(stage).refused(name)
+    refused = refused_passes(stage, name)
     touched = [key for page in untouched(stage, template=name, revision=revision) for key in page] if notify else []
     return PushPlan(
         revision=revision,
         before=current.revision if current else None,
         rechecked=len(refused),
         touched=len(touched),
-        devices=Registrations(stage).devices({*refused, *touched}),
+        devices=RegistrationCounter(stage).devices({*refused, *touched}),
     )

@@ -11,7 +11,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.operate.pace import Pace
+from infra.operate.pace import RateLimit
 from infra.stage import aws
 from infra.stage.aws import retry_conflicts
 from infra.stage.stage import Stage
@@ -93,13 +93,13 @@ def touch(
         try:
             table.update_item(Key={"pass_id": pass_id}, **request)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if aws.error_code(error) != aws.CONDITION_FAILED:
                 raise
             return 0
         return 1
 
     total = 0
-    pace = Pace(rate)
+    pace = RateLimit(rate)
     burst = max(1, min(WRITERS, round(rate * BURST_SECONDS)))
     with ThreadPoolExecutor(WRITERS) as writers:
         for page in pages:

@@ -46,13 +46,13 @@ def test_push_tasks_of_one_change_share_a_message_group(url: str) -> None:
         (FanOut(PASS_ID, None, 12.5, "x" * 129), None),
         (RemoveRegistrations(PASS_ID), None),
     ]
-    Queue(push_queue_url=url, dead_letter_queue_url=url).send([order for order, _ in grouped])
-    assert sorted(received(url), key=str) == sorted(((encode(order), group) for order, group in grouped), key=str)
+    Queue(push_queue_url=url, dead_letter_queue_url=url).send([task for task, _ in grouped])
+    assert sorted(received(url), key=str) == sorted(((encode(task), group) for task, group in grouped), key=str)
 
 
 def test_many_and_long_push_tasks_arrive_once(url: str) -> None:
     """Ten messages and 256 KiB are what one request takes."""
     long = tuple(DeviceLibraryIdentifier(f"{number:0>250}") for number in range(500))
-    orders = [NotifyDevices(PASS_ID.pass_type_identifier, long, float(number), "many") for number in range(23)]
-    Queue(push_queue_url=url, dead_letter_queue_url=url).send(orders)
-    assert sorted(received(url)) == sorted((encode(order), "many") for order in orders)
+    tasks = [NotifyDevices(PASS_ID.pass_type_identifier, long, float(number), "many") for number in range(23)]
+    Queue(push_queue_url=url, dead_letter_queue_url=url).send(tasks)
+    assert sorted(received(url)) == sorted((encode(task), "many") for task in tasks)

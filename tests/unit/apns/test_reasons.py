@@ -1,4 +1,4 @@
-"""Each answer that APNs can give comes to what the table says, through a real connection."""
+"""Tests that each answer of APNs has the outcome that the table states, through a real connection."""
 
 import re
 

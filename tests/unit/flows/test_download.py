@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from chalicelib.aws.clocks import Clocks
 from chalicelib.core.authentication import AuthenticationKey, AuthenticationKeys
@@ -108,7 +108,7 @@ def test_changed_pass_is_sent_again(service: Service) -> None:
 
 def test_pass_without_stamp_is_older_than_any_later_stamp(service: Service) -> None:
     first = service.downloads().validators
-    service.is_stamped(NOW - 20)  # a stamp that was under way during the download
+    service.is_stamped(NOW - 20)  # a stamp that was being written during the download
     assert service.downloads(conditions=Conditions(if_modified_since=first.last_modified)).pkpass is not None
 
 

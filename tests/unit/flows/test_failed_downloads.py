@@ -91,7 +91,7 @@ class Api:
 
     @property
     def rechecks(self) -> list[Recheck]:
-        return [order for order, _ in self.sent if isinstance(order, Recheck)]
+        return [task for task, _ in self.sent if isinstance(task, Recheck)]
 
     def _make(self, item: PassItem, **_: object) -> bytes:
         assert item.pass_id == PASS
@@ -109,11 +109,11 @@ class Api:
         for key in self.missing_images.intersection(keys):
             raise ImageMissingError(f"image {key}: this stage does not have it")
 
-    def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def _send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert until == 0
         if self.queue_fails:
             raise QueueError("SQS does not answer")
-        self.sent += [(order, delay_seconds) for order in orders]
+        self.sent += [(task, delay_seconds) for task in tasks]
 
 
 @pytest.fixture

@@ -3,12 +3,24 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate, cycle
 
 import pytest
 
 from chalicelib.aws.tables.connection import StoreError
-from chalicelib.core.identifiers import PassId
-from chalicelib.updates.pacing import HORIZON_SECONDS, LANE_SHARE, STOPS_SECONDS, Stop, StoppedPushes
+from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
+from chalicelib.flows.listing import Lister
+from chalicelib.updates.pacing import (
+    HORIZON_SECONDS,
+    LANE_SHARE,
+    LATENESS_SECONDS,
+    SEND_SECONDS,
+    STOPS_SECONDS,
+    Lane,
+    Stop,
+    StoppedPushes,
+)
+from chalicelib.updates.protocol import Tag, window_seconds
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, decode, encode
 from tests.support.push_side import TYPE, Answer, PushSide
 
@@ -167,6 +179,41 @@ def test_lower_rate_counts_from_the_next_send(side: PushSide) -> None:
     assert side.messages == []
 
 
+def test_clocks_a_second_apart_lose_no_push_and_exceed_the_rate_by_no_more_than_that(side: PushSide) -> None:
+    """Each invocation runs on a machine whose clock is up to half a second ahead or behind."""
+    side.skews = cycle((0.5, -0.5, 0.0, -0.5, 0.5))
+    names = has_wide_pass(side)
+    side.holds("other", "Q")
+    side.changes_pass("P")
+    side.works_off(seconds=10)
+    side.changes_pass("Q")
+    seconds_until_notified(side, names | {"other"})
+    side.works_off(seconds=3600)
+    assert Counter(side.notified()) == dict.fromkeys(names | {"other"}, 1)
+    assert side.messages == []
+    assert most_at_once(side.pushed_at, RATE) <= LATENESS_SECONDS + 1
+
+
+def most_at_once(times: list[float], rate: float) -> float:
+    """Return the longest time by which pushes were ahead of the rate, in any period, less one send."""
+    ahead = [number / rate - at for number, at in enumerate(times)]
+    return max(now - least for now, least in zip(ahead, accumulate(ahead, min), strict=True)) - SEND_SECONDS
+
+
+def test_deleted_row_of_the_timelines_loses_no_push(side: PushSide) -> None:
+    """Sends that were scheduled become due earlier, and the stage's time still limits it."""
+    names = has_wide_pass(side)
+    side.changes_pass("P")
+    for _ in range(5):
+        side.works_off(seconds=7)
+        side.rows.timelines.clear()
+    seconds_until_notified(side, names)
+    side.works_off(seconds=3600)
+    assert Counter(side.notified()) == dict.fromkeys(names, 1)
+    assert side.messages == []
+    assert most_at_once(side.pushed_at, RATE) <= LATENESS_SECONDS + 5 * Lane.NARROW.patience_seconds
+
+
 def test_push_tasks_of_an_older_version_are_paced_by_their_size() -> None:
     """They name no lane and no slot."""
     side = PushSide(devices_per_second=1000.0)
@@ -183,6 +230,10 @@ def test_push_tasks_of_an_older_version_are_paced_by_their_size() -> None:
 def test_stopped_pushes_are_dropped_and_later_changes_are_pushed(side: PushSide) -> None:
     """Phones find the dropped change at their next request."""
     names = has_wide_pass(side)
+    side.now += 60  # the registrations are older than the phones' tags
+    tags = {name: lists(side, name, None) for name in names}
+    assert not any(lists(side, name, tag) for name, tag in tags.items())
+    side.now += 60
     side.changes_pass("P")
     side.works_off(seconds=10)
     notified = len(side.notified())
@@ -190,11 +241,22 @@ def test_stopped_pushes_are_dropped_and_later_changes_are_pushed(side: PushSide)
     side.works_off(seconds=3600)
     assert side.messages == []
     assert len(side.notified()) <= notified + RATE * STOPS_SECONDS
+    assert all(lists(side, name, tag) for name, tag in tags.items() if name not in side.notified())
+    assert len(set(side.notified())) < WIDE
     side.holds("other", "Q")
     side.changes_pass("Q")
     assert side.notified()[-1] == "other"
     side.changes_pass("P")
     seconds_until_notified(side, names)
+
+
+def lists(side: PushSide, name: str, tag: Tag | None) -> Tag | None:
+    """Have a phone make a list call; returns its new tag, or None if nothing changed since the given one."""
+    lister = Lister(side.store, window_seconds=window_seconds(push_timeout_seconds=20))
+    listing = lister.list_changed(
+        device=DeviceLibraryIdentifier(name), pass_type_identifier=TYPE, tag=tag, now=side.now
+    )
+    return listing.last_updated if listing else None
 
 
 def test_kept_pushes_are_sent_once_they_are_resumed(side: PushSide) -> None:

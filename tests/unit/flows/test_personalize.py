@@ -13,7 +13,7 @@ from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.authorize import UnauthorizedError
 from chalicelib.flows.personalize import REFUSAL_SECONDS, Personalizer
-from chalicelib.passes.builder import PassBuilder, Templates
+from chalicelib.passes.builder import PassBuilder, TemplateSource
 from chalicelib.passes.personalization import (
     AlreadyPersonalizedError,
     NotPersonalizableError,
@@ -62,7 +62,7 @@ class Stage:
 
     def personalizer(self, authorization: PersonalizeAuthorization = PersonalizeAuthorization.OPTIONAL) -> Personalizer:
         signer = samples.signer_of(self.chain)
-        builder = PassBuilder(cast("Templates", BothTemplates()), lambda _: signer)
+        builder = PassBuilder(cast("TemplateSource", BothTemplates()), lambda _: signer)
         return Personalizer(
             self.rows.store(), KEYS, builder, authorization, Metrics("test"), clock=self.clock, sleep=self.sleep
         )

@@ -1,14 +1,17 @@
-"""A pass is looked at again: what it comes to, what is pushed, and what makes it unnecessary. Tables are in memory."""
+"""Tests of rechecks: their results, what is pushed, and what makes them unnecessary. Tables are in memory."""
 
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from chalicelib.aws.queue import Queue, QueueError
+from chalicelib.aws.tables import Store
+from chalicelib.aws.tables.versions import Versions
 from chalicelib.aws.templates import TemplateStoreError
 from chalicelib.core.errors import ConfigurationError, RefusedError
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
@@ -22,7 +25,7 @@ from chalicelib.passes.item import ItemError, PassItem
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.pacing import PushRate
-from chalicelib.updates.protocol import RecheckStamp, Refusal, Tag
+from chalicelib.updates.protocol import RecheckStamp, Refusal, Tag, Version
 from chalicelib.updates.push_tasks import (
     FanOut,
     NotifyDevices,
@@ -33,7 +36,7 @@ from chalicelib.updates.push_tasks import (
     encode,
 )
 from chalicelib.updates.recent import PUSH_DELAY_SECONDS
-from tests.schedules.memory import Memory
+from tests.schedules.memory import Memory, MemoryVersions
 
 PASS = PassId("pass.com.example", "P")
 UNLIMITED = PushRate(1_000_000)
@@ -42,11 +45,11 @@ PUSH_TIMEOUT = 20.0
 
 
 class Worker:
-    """The push worker: the messages that it is handed, and what came of them."""
+    """The push worker: the messages that it receives, and their results."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Memory | None = None) -> None:
         self.now = NOW
-        self.rows = Memory()
+        self.rows = rows or Memory()
         self.sent: list[PushTask] = []
         self.buried: list[str] = []
         self.refused: list[RefusedRecord] = []
@@ -57,7 +60,6 @@ class Worker:
         self.queue_fails = False
         self.dead_letters_fail = False
         self.built_from: list[float] = []
-        self.before_stamp: Callable[[], None] = lambda: None
         store = self.rows.store()
         queue = cast(
             "Queue",
@@ -84,22 +86,22 @@ class Worker:
     def asks(self, reason: RecheckReason = RecheckReason.UNSETTLED, *, at: float = NOW) -> Recheck:
         return Recheck(PASS, reason, at, "change-1")
 
-    def gets(self, *orders: PushTask | str, receives: int = 1, first: int = 1) -> list[str]:
+    def gets(self, *tasks: PushTask | str, receives: int = 1, first: int = 1) -> list[str]:
         """Messages in one batch; the ids of those that must come again."""
         records = [
             {
                 "messageId": f"m{number}",
                 "receiptHandle": f"r{number}",
                 "attributes": {"ApproximateReceiveCount": str(receives)},
-                "body": order if isinstance(order, str) else encode(order),
+                "body": task if isinstance(task, str) else encode(task),
             }
-            for number, order in enumerate(orders, first)
+            for number, task in enumerate(tasks, first)
         ]
         return self.push_worker.handle(queue_messages({"Records": records}), deadline=time.monotonic() + 60)
 
     @property
     def fan_outs(self) -> list[PassId]:
-        return [order.pass_id for order in self.sent if isinstance(order, FanOut)]
+        return [task.pass_id for task in self.sent if isinstance(task, FanOut)]
 
     def _make(self, item: PassItem, *, template_age_seconds: float, strict: bool, **_: object) -> bytes:
         assert item.pass_id == PASS
@@ -115,13 +117,13 @@ class Worker:
     def _no_client(self, _: str) -> Any:  # noqa: ANN401
         raise RecursionError("an answer nested 2,000 deep")
 
-    def _send(self, orders: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
+    def _send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0) -> None:
         assert delay_seconds >= 0
         assert until >= 0
         if self.queue_fails:
             raise QueueError("SQS does not answer")
-        self.sent.extend(orders)
-        self.delays.extend(delay_seconds for _ in orders)
+        self.sent.extend(tasks)
+        self.delays.extend(delay_seconds for _ in tasks)
 
     def _refuse(self, records: Sequence[RefusedRecord], *, at: float) -> None:
         assert at == self.now
@@ -292,23 +294,39 @@ def test_rechecks_of_one_pass_lead_to_one_fan_out(worker: Worker) -> None:
     assert worker.fan_outs == [PASS]
 
 
-def test_stamp_that_exceeds_the_window_is_set_again(worker: Worker) -> None:
-    """A tag that was handed out while it was under way is later than the first, and earlier than the second."""
-    worker.has()
-    put = worker.rows.store().versions
+@dataclass
+class SlowStamps(Memory):
+    """Tables in which something happens before each stamp is written."""
+
+    before_stamp: Callable[[], None] = lambda: None
+
+    def store(self) -> Store:
+        return replace(super().store(), versions=cast("Versions", SlowVersions(self)))
+
+
+@dataclass
+class SlowVersions(MemoryVersions):
+    rows: SlowStamps
+
+    def stamp_at(self, pass_id: PassId, **stamp: Any) -> Version | None:  # noqa: ANN401 - those of MemoryVersions
+        self.rows.before_stamp()
+        return super().stamp_at(pass_id, **stamp)
+
+
+def test_stamp_that_exceeds_the_window_is_set_again() -> None:
+    """A tag that was issued while it was being written is later than the first, and earlier than the second."""
     slow = [PUSH_TIMEOUT + 10]
-    original = type(put).stamp_at
 
-    def stamp_at(self: Any, pass_id: PassId, **stamp: Any) -> Any:  # noqa: ANN401
-        worker.now += slow.pop() if slow else 0
-        return original(self, pass_id, **stamp)
+    def wait() -> None:
+        slowly.now += slow.pop() if slow else 0
 
-    with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(type(put), "stamp_at", stamp_at)
-        worker.gets(worker.asks())
-    tag = Tag.at(worker.now, window_seconds=25)
-    assert worker.rows.versions[PASS].modified_at > tag.seconds
-    assert worker.fan_outs == [PASS]
+    slowly = Worker(SlowStamps(before_stamp=wait))
+    slowly.has()
+    slowly.gets(slowly.asks())
+    assert slow == []
+    tag = Tag.at(slowly.now, window_seconds=25)
+    assert slowly.rows.versions[PASS].modified_at > tag.seconds
+    assert slowly.fan_outs == [PASS]
 
 
 def test_template_repaired_during_a_refusal_is_noticed(worker: Worker) -> None:

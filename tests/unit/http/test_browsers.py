@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.http.browsers import device_of, preferred_languages
-from chalicelib.preview.link_pages import Device
+from chalicelib.preview.link_pages import DeviceKind
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 IPHONE = f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {WEBKIT}"
@@ -15,28 +15,28 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0"
 @pytest.mark.parametrize(
     ("user_agent", "device"),
     [
-        (f"{IPHONE} Version/18.5 Mobile/15E148 Safari/604.1", Device.IPHONE),
-        (f"{IPHONE} CriOS/140.0 Mobile/15E148 Safari/604.1", Device.IPHONE),
-        (f"{IPHONE} FxiOS/142.0 Mobile/15E148 Safari/605.1.15", Device.IPHONE),
-        (f"{IPHONE} Mobile/15E148", Device.IPHONE_APP),
-        (f"{IPHONE} Mobile/15E148 Instagram 390.0.0.28 (iPhone14,5; iOS 18_5)", Device.IPHONE_APP),
-        (f"{IPHONE} Mobile/22F76 [FBAN/FBIOS;FBAV/519.0.0.60]", Device.IPHONE_APP),
-        (f"{IPHONE} Mobile/15E148 Safari Line/15.10.1", Device.IPHONE_APP),
-        (f"{IPHONE} Version/18.5 Mobile/15E148 Safari/604.1 MicroMessenger/8.0", Device.IPHONE_APP),
+        (f"{IPHONE} Version/18.5 Mobile/15E148 Safari/604.1", DeviceKind.IPHONE),
+        (f"{IPHONE} CriOS/140.0 Mobile/15E148 Safari/604.1", DeviceKind.IPHONE),
+        (f"{IPHONE} FxiOS/142.0 Mobile/15E148 Safari/605.1.15", DeviceKind.IPHONE),
+        (f"{IPHONE} Mobile/15E148", DeviceKind.IPHONE_APP),
+        (f"{IPHONE} Mobile/15E148 Instagram 390.0.0.28 (iPhone14,5; iOS 18_5)", DeviceKind.IPHONE_APP),
+        (f"{IPHONE} Mobile/22F76 [FBAN/FBIOS;FBAV/519.0.0.60]", DeviceKind.IPHONE_APP),
+        (f"{IPHONE} Mobile/15E148 Safari Line/15.10.1", DeviceKind.IPHONE_APP),
+        (f"{IPHONE} Version/18.5 Mobile/15E148 Safari/604.1 MicroMessenger/8.0", DeviceKind.IPHONE_APP),
         (
             f"Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) {WEBKIT} Version/18.5 Mobile/15E148 Safari/604.1",
-            Device.IPAD,
+            DeviceKind.IPAD,
         ),
-        (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Version/18.5 Safari/605.1.15", Device.MAC),
-        (f"Mozilla/5.0 (Linux; Android 10; K) {CHROME} Mobile Safari/537.36", Device.ANDROID),
-        (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} Safari/537.36", Device.OTHER),
-        (f"Mozilla/5.0 (X11; Linux x86_64) {CHROME} Safari/537.36", Device.OTHER),
-        ("facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)", Device.OTHER),
-        ("Amazon CloudFront", Device.OTHER),
-        ("", Device.OTHER),
+        (f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Version/18.5 Safari/605.1.15", DeviceKind.MAC),
+        (f"Mozilla/5.0 (Linux; Android 10; K) {CHROME} Mobile Safari/537.36", DeviceKind.ANDROID),
+        (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {CHROME} Safari/537.36", DeviceKind.OTHER),
+        (f"Mozilla/5.0 (X11; Linux x86_64) {CHROME} Safari/537.36", DeviceKind.OTHER),
+        ("facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)", DeviceKind.OTHER),
+        ("Amazon CloudFront", DeviceKind.OTHER),
+        ("", DeviceKind.OTHER),
     ],
 )
-def test_device_of_a_user_agent(user_agent: str, device: Device) -> None:
+def test_device_of_a_user_agent(user_agent: str, device: DeviceKind) -> None:
     assert device_of(user_agent) is device
 
 

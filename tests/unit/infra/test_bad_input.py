@@ -1,6 +1,6 @@
 """Commands that cannot run say why in one sentence, and change nothing."""
 
-import subprocess
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
 from infra.local.processes import PROJECT
 from tests.support.aws_stand_in import ENVIRONMENT, answering, aws_environment, refusing
-from tests.support.command_line import infra
+from tests.support.command_line import run_here
+from tests.support.git import git
 
 DENIED = (
     "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: cloudformation:DescribeStacks on resource: "
@@ -82,20 +83,15 @@ def test_refusal_by_aws_names_the_action_or_the_code(
         assert sentence in says("outputs", "--stage", "dev")
 
 
-def test_unknown_parameter_error_lists_the_parameters() -> None:
-    done = infra("deploy", "--stage", "dev", "--yes", "--set", "WebServiceURL=https://x")
-    assert done.returncode == 2
-    assert "WebServiceUrl" in done.stderr
+def test_unknown_parameter_error_lists_the_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here("deploy", "--stage", "dev", "--yes", "--set", "WebServiceURL=https://x") == 2
+    assert "WebServiceUrl" in capsys.readouterr().err
 
 
-def test_deploy_without_terminal_needs_yes() -> None:
-    done = infra("deploy", "--stage", "dev")
-    assert done.returncode == 2
-    assert "--yes" in done.stderr
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
+def test_deploy_without_terminal_needs_yes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert run_here("deploy", "--stage", "dev") == 2
+    assert "--yes" in capsys.readouterr().err
 
 
 def test_uncommitted_changes_are_in_the_name_of_the_checkout(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from chalicelib.passes.format.schema import item_schema
 from chalicelib.passes.item import ItemError, PassItem

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from chalicelib.preview.barcodes import qr_code
-from chalicelib.preview.link_pages import Device, LinkPage, Notice, link_image, notice_page, open_pass
+from chalicelib.preview.link_pages import DeviceKind, LinkPage, Notice, link_image, notice_page, open_pass
 from chalicelib.preview.link_words import languages, link_words
 from chalicelib.preview.opened import OpenedPass
 from tests.support import samples
@@ -22,7 +22,7 @@ def pkpass(files: dict[str, bytes] | None = None, **changes: object) -> bytes:
 
 def page_of(
     *passes: bytes,
-    device: Device = Device.MAC,
+    device: DeviceKind = DeviceKind.MAC,
     preferred: tuple[str, ...] = ("en",),
     granted: int | None = None,
     too_large: bool = False,
@@ -59,16 +59,16 @@ def test_page_shows_the_pass_its_issuer_and_the_time_of_expiry() -> None:
 @pytest.mark.parametrize(
     ("device", "offers", "hint", "has_qr_code"),
     [
-        (Device.MAC, "Add to Apple Wallet", None, True),
-        (Device.IPHONE, "Add to Apple Wallet", None, False),
-        (Device.IPHONE_APP, None, "Open this page in Safari", False),
-        (Device.IPAD, None, "iPad has no Apple Wallet", True),
-        (Device.ANDROID, "Download the pass", "WalletPasses or Pass2U Wallet", False),
-        (Device.OTHER, "Download the pass", None, True),
+        (DeviceKind.MAC, "Add to Apple Wallet", None, True),
+        (DeviceKind.IPHONE, "Add to Apple Wallet", None, False),
+        (DeviceKind.IPHONE_APP, None, "Open this page in Safari", False),
+        (DeviceKind.IPAD, None, "iPad has no Apple Wallet", True),
+        (DeviceKind.ANDROID, "Download the pass", "WalletPasses or Pass2U Wallet", False),
+        (DeviceKind.OTHER, "Download the pass", None, True),
     ],
 )
 def test_page_offers_what_the_device_can_do(
-    device: Device, offers: str | None, hint: str | None, *, has_qr_code: bool
+    device: DeviceKind, offers: str | None, hint: str | None, *, has_qr_code: bool
 ) -> None:
     page = page_of(device=device)
     text = text_of(page)
@@ -80,8 +80,8 @@ def test_page_offers_what_the_device_can_do(
 
 
 def test_page_in_an_app_shows_the_address_to_copy() -> None:
-    assert LINK in text_of(page_of(device=Device.IPHONE_APP))
-    assert LINK not in text_of(page_of(device=Device.MAC))
+    assert LINK in text_of(page_of(device=DeviceKind.IPHONE_APP))
+    assert LINK not in text_of(page_of(device=DeviceKind.MAC))
 
 
 def test_page_of_several_passes_has_a_named_button_for_each() -> None:
@@ -161,7 +161,7 @@ def test_text_of_a_pass_never_becomes_markup(text: str, language: str) -> None:
     def tags(value: str) -> list[str]:
         fields = [{"key": "a", "label": value, "value": value}]
         raw = pkpass(generic={"primaryFields": fields}, description=value, organizationName=value)
-        return page_of(raw, raw, preferred=(language,), device=Device.ANDROID)[0].tags
+        return page_of(raw, raw, preferred=(language,), device=DeviceKind.ANDROID)[0].tags
 
     assert tags(text) == tags("harmless")
 

@@ -1,6 +1,6 @@
 """Tests of the faces that are composed of semantic tags."""
 
-from chalicelib.preview.semantic import Boarding, Event
+from chalicelib.preview.semantic import Boarding, TicketTexts
 from chalicelib.preview.words import words_of
 from tests.support.samples import BOARDING_TAGS, EVENT_TAGS
 
@@ -9,8 +9,8 @@ def text(value: object) -> str:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def event(**changes: object) -> Event:
-    return Event.of({**EVENT_TAGS, **changes}, text=text, words=words_of("en"))
+def event(**changes: object) -> TicketTexts:
+    return TicketTexts.of({**EVENT_TAGS, **changes}, text=text, words=words_of("en"))
 
 
 def boarding(**changes: object) -> Boarding:

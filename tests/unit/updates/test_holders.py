@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 
 from chalicelib.core.identifiers import MAX_PASS_ID_BYTES, DeviceLibraryIdentifier, PassId
 from chalicelib.updates.holders import (
@@ -14,8 +14,8 @@ from chalicelib.updates.holders import (
     PassCount,
     RegistrationRecord,
     Removal,
-    Row,
     Step,
+    StreamRow,
     cause_of,
     count,
     event_of,
@@ -25,11 +25,11 @@ from chalicelib.updates.holders import (
 SCHEMAS = Path(__file__).parents[3] / "docs" / "reference" / "events"
 PASS = PassId("pass.com.example", "1")
 PHONE = DeviceLibraryIdentifier("phone")
-COUNTED = Row(100, counted=True)
-OLD = Row(100, counted=False)
+COUNTED = StreamRow(100, counted=True)
+OLD = StreamRow(100, counted=False)
 
 
-def record(number: int, old: Row | None, new: Row | None, *, device: str = "phone") -> RegistrationRecord:
+def record(number: int, old: StreamRow | None, new: StreamRow | None, *, device: str = "phone") -> RegistrationRecord:
     return RegistrationRecord(PASS, DeviceLibraryIdentifier(device), str(number), 1_700_000_000.0, old, new)
 
 
@@ -102,9 +102,9 @@ def test_event_names_the_pass_and_the_hash_of_the_device() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(COUNTED, COUNTED), (OLD, COUNTED), (None, Row(1, counted=True, silent=True))]
+    ("old", "new"), [(COUNTED, COUNTED), (OLD, COUNTED), (None, StreamRow(1, counted=True, silent=True))]
 )
-def test_repeated_and_restored_registrations_are_not_events(old: Row | None, new: Row) -> None:
+def test_repeated_and_restored_registrations_are_not_events(old: StreamRow | None, new: StreamRow) -> None:
     (step,) = count(PassCount(), [record(1, old, new)], template="t").steps
     assert event(step) is None
 
@@ -157,5 +157,5 @@ def test_detail_is_valid_by_its_schema(*, removed: bool) -> None:
     found = event_of(step, template="", device_hash="0123456789ab", cause=Cause.PASS_DELETED)
     assert found is not None
     schema = json.loads((SCHEMAS / f"{found.name}.json").read_text())
-    Draft202012Validator.check_schema(schema)
+    meta.validate(schema)
     Draft202012Validator(schema).validate(dict(found.detail))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.updates.events import EventNote
@@ -137,5 +137,5 @@ def test_note_is_an_event_that_is_valid_by_its_schema(note: EventNote) -> None:
 
 def validate(name: str, detail: object) -> None:
     schema = json.loads((SCHEMAS / f"{name}.json").read_text())
-    Draft202012Validator.check_schema(schema)
+    meta.validate(schema)
     Draft202012Validator(schema).validate(detail)

@@ -8,6 +8,7 @@ from typing import Any
 
 from chalicelib.aws.templates import PACKAGED, SUFFIX, packaged_names
 from chalicelib.core.errors import ConfigurationError, RefusedError
+from chalicelib.passes.format.findings import Level
 from infra.core.program import command
 from infra.deploy.monitoring import PUSH_QUEUE_AGE_SECONDS, STREAM_AGE_MILLISECONDS
 from infra.deploy.resources import resources
@@ -15,7 +16,6 @@ from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
 from infra.operate.events import wrong_totals
 from infra.operate.templates.check import check_template
-from infra.operate.templates.findings import Severity
 from infra.operate.templates.folder import read_checked
 
 SETTLE_SECONDS = 3.0
@@ -207,7 +207,7 @@ def templates(doctor: DoctorContext) -> Iterator[DoctorFinding]:
             except RefusedError as error:
                 yield fault(str(error), doctor.command("template push", f"{name}{SUFFIX}"))
                 continue
-        errors = [f for f in (*unread, *check_template(name, files)) if f.severity is Severity.ERROR]
+        errors = [f for f in (*unread, *check_template(name, files)) if f.level is Level.ERROR]
         if errors:
             more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
             yield fault(

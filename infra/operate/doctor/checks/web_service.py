@@ -17,6 +17,7 @@ from chalicelib.http.api import DOCTOR_AGENT
 from chalicelib.http.responses import PKPASS
 from infra.operate.doctor.context import DoctorContext, is_loopback
 from infra.operate.doctor.findings import DoctorFinding, fault, warning
+from infra.stage.aws import error_code
 
 TIMEOUT_SECONDS = 29.0
 """How long API Gateway waits for a function (AWS, "Amazon API Gateway quotas")."""
@@ -134,7 +135,7 @@ def _find_other_stage(doctor: DoctorContext, url: str) -> Iterator[DoctorFinding
     try:
         mappings = gateway.get_base_path_mappings(domainName=host).get("items", [])
     except ClientError as error:
-        if error.response["Error"]["Code"] != "NotFoundException":
+        if error_code(error) != "NotFoundException":
             raise
         yield warning(
             f"passes contain {url}, which is not a domain of API Gateway in this account and region",

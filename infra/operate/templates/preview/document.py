@@ -9,10 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chalicelib.core.errors import RefusedError
+from chalicelib.passes.format.findings import Level
 from chalicelib.preview import Card, cards_of, notification_html, script, source_of, stylesheet
 from chalicelib.preview.palette import contrast
 from infra.operate.passes.images import ItemImages
-from infra.operate.templates.findings import Finding, Severity, warning
+from infra.operate.templates.findings import TemplateFinding, warning
 from infra.operate.templates.preview.sample import Design, Sample, changed, fill, read_item
 
 _FOLDER = Path(__file__).parent
@@ -47,7 +48,7 @@ class Filling:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PreviewRequest:
     """A preview to draw.
 
     Args:
@@ -82,7 +83,7 @@ class Document:
     name: str
     html: str
     policy: str
-    findings: Sequence[Finding]
+    findings: Sequence[TemplateFinding]
     width: int
 
 
@@ -100,11 +101,11 @@ class _Section:
     """A sample in all languages."""
 
     title: str
-    findings: Sequence[Finding]
+    findings: Sequence[TemplateFinding]
     columns: Sequence[_Column]
 
 
-def document_of(request: Request, *, version: str = "") -> Document:
+def document_of(request: PreviewRequest, *, version: str = "") -> Document:
     """Draw a preview.
 
     Args:
@@ -147,12 +148,12 @@ def document_of(request: Request, *, version: str = "") -> Document:
     return Document(design.name, html, policy, found, MARGIN + across * max(1, columns) * COLUMN_WIDTH + PROBLEMS_WIDTH)
 
 
-def _section(design: Design, filling: Filling, request: Request) -> _Section:
+def _section(design: Design, filling: Filling, request: PreviewRequest) -> _Section:
     try:
         attributes = filling.read()
     except RefusedError as problem:
         empty = fill(design, filling.title, {}, filling.images)
-        findings = [Finding(Severity.ERROR, "", "", str(problem)), *empty.findings]
+        findings = [TemplateFinding(Level.ERROR, "", "", str(problem)), *empty.findings]
         return _Section(filling.title, findings, _columns(empty, None, request))
     sample = fill(design, filling.title, attributes, filling.images)
     if not request.change:
@@ -162,7 +163,7 @@ def _section(design: Design, filling: Filling, request: Request) -> _Section:
     return _Section(sample.title, findings, _columns(after, sample, request))
 
 
-def _columns(sample: Sample, before: Sample | None, request: Request) -> list[_Column]:
+def _columns(sample: Sample, before: Sample | None, request: PreviewRequest) -> list[_Column]:
     columns = []
     for language in request.languages or sample.languages:
         opened = sample.opened(language)
@@ -171,7 +172,7 @@ def _columns(sample: Sample, before: Sample | None, request: Request) -> list[_C
     return columns
 
 
-def _remarks(cards: Sequence[Card]) -> Iterator[Finding]:
+def _remarks(cards: Sequence[Card]) -> Iterator[TemplateFinding]:
     for card in cards:
         for path in card.surplus:
             yield warning(
@@ -189,13 +190,13 @@ def _remarks(cards: Sequence[Card]) -> Iterator[Finding]:
                 )
 
 
-def _count(findings: Sequence[Finding]) -> str:
+def _count(findings: Sequence[TemplateFinding]) -> str:
     """Return the number of errors and warnings in words."""
-    counts = [(sum(each.severity is severity for each in findings), severity.value) for severity in Severity]
+    counts = [(sum(each.level is level for each in findings), level.value) for level in Level]
     return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count) or "no problems"
 
 
-def _unique(findings: Iterator[Finding]) -> list[Finding]:
+def _unique(findings: Iterator[TemplateFinding]) -> list[TemplateFinding]:
     return list(dict.fromkeys(findings))
 
 

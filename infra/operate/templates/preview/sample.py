@@ -19,7 +19,7 @@ from infra.operate.bulk.cells import CellError, from_plain_json
 from infra.operate.passes.change import ItemChange
 from infra.operate.passes.images import ItemImages
 from infra.operate.templates.check import check_template
-from infra.operate.templates.findings import Finding, error, warning
+from infra.operate.templates.findings import TemplateFinding, error, warning
 from infra.operate.templates.folder import read_checked, template_name
 from infra.operate.templates.images import PngError, png_size
 
@@ -44,7 +44,7 @@ class Design:
     name: str
     content: Mapping[str, Any]
     files: Mapping[str, bytes]
-    findings: Sequence[Finding]
+    findings: Sequence[TemplateFinding]
 
     @classmethod
     def read(cls, folder: Path) -> "Design":
@@ -84,7 +84,7 @@ class Sample:
     title: str
     content: Mapping[str, Any]
     files: Mapping[str, bytes]
-    findings: Sequence[Finding]
+    findings: Sequence[TemplateFinding]
 
     def opened(self, language: str) -> OpenedPass:
         """Return the pass as a person sees it."""

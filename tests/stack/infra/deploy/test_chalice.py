@@ -17,7 +17,7 @@ import pytest
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.identifiers import PassId
 from infra.deploy.chalice.stage import TRIGGERS, ChaliceDeployer
-from infra.deploy.change_sets import Unattended
+from infra.deploy.changes import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.resources import resources

@@ -19,7 +19,8 @@ import pytest
 
 from infra.commands import main
 from infra.deploy.bucket import CODE_VERSIONS, DeployBucket
-from infra.deploy.change_sets import CloudStack, Event, ResourceChange, Unattended
+from infra.deploy.change_sets import CloudStack
+from infra.deploy.changes import ResourceChange, ResourceEvent, Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.git import read_checkout
@@ -39,7 +40,7 @@ PASS = {"pass_id": {"S": "pass.com.acme.boarding/kept"}}
 class Watched(Unattended):
     """A dialogue that agrees and remembers."""
 
-    def __init__(self, on_event: Callable[[Event], None] = lambda _: None) -> None:
+    def __init__(self, on_event: Callable[[ResourceEvent], None] = lambda _: None) -> None:
         self.reviewed: list[ResourceChange] = []
         self.questions: list[str] = []
         self._on_event = on_event
@@ -52,7 +53,7 @@ class Watched(Unattended):
         self.questions.append(question)
         return True
 
-    def event(self, event: Event, /) -> None:
+    def event(self, event: ResourceEvent, /) -> None:
         self._on_event(event)
 
 
@@ -104,9 +105,8 @@ Commands = Callable[..., Ended]
 
 
 @pytest.fixture
-def commands(package: Package, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
-    """`python -m infra` in this process, which packages but once."""
-    monkeypatch.setattr("infra.commands.stack.build_package", lambda *_: package)
+def commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    """`python -m infra` in this process."""
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr("sys.argv", ["infra", *arguments])
@@ -270,12 +270,9 @@ def test_domain_is_set_by_parameters_and_losing_a_table_is_refused(
     assert [one["ChangeSetName"] for one in left if one["ExecutionStatus"] == "AVAILABLE"] == []
 
 
-def test_diff_shows_changes_and_removes_its_change_set(stage: StageUnderTest, commands: Commands) -> None:
-    done = commands("diff", "--stage", stage.name, "--json")
-    assert done.code == 3, done.err
-    assert {"PassesTable", "Push", "RestAPI", "AccessLogGroup"} <= {
-        change["logical_id"] for change in json.loads(done.out)
-    }
+def test_diff_finds_changes_and_removes_its_change_set(stage: StageUnderTest) -> None:
+    changes = stage.deployer.diff(lambda: stage.package, parameters={})
+    assert {"PassesTable", "Push", "RestAPI", "AccessLogGroup"} <= {change.logical_id for change in changes}
     assert stage.status is None
     assert tables_of(stage) == []
 
@@ -297,7 +294,7 @@ def test_declined_or_interrupted_deployment_changes_nothing(stage: StageUnderTes
 
 
 def test_interruption_reports_that_cloudformation_continues(stage: StageUnderTest) -> None:
-    def interrupt(_: Event) -> None:
+    def interrupt(_: ResourceEvent) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -307,7 +304,7 @@ def test_interruption_reports_that_cloudformation_continues(stage: StageUnderTes
 
 
 class Slow(Watched):
-    """Somebody thinks over the changes while another deploys."""
+    """A person reviews the changes while another deploys."""
 
     def __init__(self, meanwhile: Callable[[], object]) -> None:
         super().__init__()

@@ -2,12 +2,12 @@
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import boto3
 import httpx
@@ -21,11 +21,12 @@ from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
-from tests.support.strict import StrictAws
+from tests.support.strict import StrictAws, client
 
 pytestmark = pytest.mark.timeout(300)
 ROLES = ("push", "push_worker")
 LONGEST_SECONDS = 60
+RETRY_SECONDS = 0.05
 BUSY = f"""
 import os, time
 def handler(event, context):
@@ -65,19 +66,31 @@ class BusyFunction:
             self._lambda.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
 
     @contextmanager
-    def running(self, times: int) -> Iterator[None]:
-        """Run it so many times at once while the context lasts."""
-        flags = [self._folder / f"{self._name}-{number}" for number in range(times)]
-        with ThreadPoolExecutor(times) as threads:
+    def running(self, times: int, *, wanted: int = 0) -> Iterator[None]:
+        """Run it at once while the context lasts.
+
+        Args:
+            times: number of executions that are running when the context begins.
+            wanted: number of executions that are tried until then and later, again and again, as phones do.
+        """
+        flags = [self._folder / f"{self._name}-{number}" for number in range(max(times, wanted))]
+        with ThreadPoolExecutor(len(flags)) as threads:
             for flag in flags:
                 flag.touch()
-                threads.submit(self.invoke, flag)
+                threads.submit(self._invoke_until_it_starts, flag)
             try:
-                eventually(lambda: all(_started(flag).exists() for flag in flags), "every execution")
+                eventually(lambda: sum(_started(flag).exists() for flag in flags) >= times, f"{times} executions")
                 yield
             finally:
                 for flag in flags:
                     flag.unlink()
+
+    def _invoke_until_it_starts(self, flag: Path) -> None:
+        while flag.exists():
+            with suppress(self._lambda.exceptions.TooManyRequestsException):
+                self.invoke(flag)
+                return
+            time.sleep(RETRY_SECONDS)
 
     def invoke(self, flag: Path) -> None:
         payload = json.dumps({"while": str(flag), "started": str(_started(flag))})
@@ -117,11 +130,6 @@ def fan_out(stack: LocalRun, tmp_path: Path) -> Iterator[BusyFunction]:
     function.delete()
 
 
-@pytest.fixture
-def strict(stack: LocalRun) -> StrictAws:
-    return StrictAws(stack)
-
-
 @contextmanager
 def reserved(stack: LocalRun, concurrency: int) -> Iterator[None]:
     """Reserve concurrency for the functions that push, as the stack's parameters and `finish` do."""
@@ -138,10 +146,10 @@ def _reserve(stack: LocalRun, concurrency: int) -> None:
 
 
 def is_throttled(stack: LocalRun, role: str) -> bool:
-    client: Any = boto3.client("lambda", config=Config(retries={"total_max_attempts": 1}))
+    functions = client("lambda")
     try:
-        client.invoke(FunctionName=stack.functions[role], Payload=json.dumps({"Records": []}))
-    except client.exceptions.TooManyRequestsException:
+        functions.invoke(FunctionName=stack.functions[role], Payload=json.dumps({"Records": []}))
+    except functions.exceptions.TooManyRequestsException:
         return True
     return False
 
@@ -155,10 +163,10 @@ def test_burst_of_api_requests_leaves_pushes_their_reserved_concurrency(
     phone: Phone,
     apns: Apns,
 ) -> None:
-    """With 2 of 4 reserved, the burst takes the other 2: the API answers 500, and a change still reaches the phone."""
+    """With 2 of 4 reserved, the burst wants 4 and gets 2: the API answers 500, and a change still reaches the phone."""
     pass_id = pipeline.writes("CONCURRENCY-1", fields={"gate": "A1"})
     phone.adds(issuer.issues(pass_id).content)
-    with reserved(stack, 1), strict.limits(account_concurrency=4), burst.running(2):
+    with reserved(stack, 1), strict.limits(account_concurrency=4), burst.running(2, wanted=4):
         assert burst.is_throttled
         assert httpx.post(f"{stack.api_url}/v1/log", json={"logs": []}, timeout=30).status_code == 500
         assert not is_throttled(stack, "push_worker")

@@ -70,6 +70,11 @@ def test_higher_rate_makes_the_rollout_shorter(tmp_path: Path) -> None:
         (("--phones", 10, "--set", "ThrottleRate=0"), "at least 1"),
         (("--phones", 10, "--set", "ThrottleRate=many"), "at least 1"),
         (("--phones", 10, "--set", "ThrottleRate=nan"), "at least 1"),
+        (("--phones", 10, "--set", "PushRateLimit=0"), "2 requests, of which ThrottleRate lets 3000 through"),
+        (("--phones", 10, "--set", "PushRateLimit=1501"), "3002 requests per second, but ThrottleRate lets 3000"),
+        (("--phones", 10, "--set", "PushRateLimit=few"), "set PushRateLimit to a number from 1 to 1500 (3000 / 2)"),
+        (("--phones", 10, "--set", "ThrottleRate=1"), "set ThrottleRate to at least 2"),
+        (("--phones", 10, "--set", "ThrottleBurst=2.5"), "a whole number of at least 1"),
         (("--phones", 10, "--set", "Tracing=on"), "Tracing does not affect a rollout"),
     ],
 )

@@ -1,6 +1,5 @@
 """Nothing that came from outside acts on the terminal: no escape sequence, no markup, no turned text."""
 
-import io
 import json
 import sys
 import unicodedata
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from chalicelib.core.errors import RefusedError
-from infra.commands import main
+from infra.commands import main, report
 from infra.commands.dialogue import Terminal
 from infra.core.terminal import (
     PlainConsole,
@@ -26,6 +25,7 @@ from infra.core.terminal import (
     write_values,
 )
 from infra.operate.logs import LogLine
+from tests.support.command_line import Keyboard
 
 EVIL = "\x1b]0;title\x07\x1b[2J[red]red[/red]\x9b31m\u202egnp.exe\u2066 :warning: \r\x08\x7f\u2028end"
 """A window's title, a cleared screen, markup, a C1 sequence, turned text, an emoji's name, a line written over."""
@@ -107,14 +107,8 @@ def test_lines_of_a_traceback_stay_lines() -> None:
     assert LogLine(0, "api", "Traceback:\n  File x\n\x1b[1mE").readable.splitlines()[1:] == ["  File x", r"\x1b[1mE"]
 
 
-def test_an_error_is_harmless_whatever_it_quotes(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuses(**_: object) -> None:
-        raise RefusedError(f"{EVIL}\nsecond line")
-
-    monkeypatch.setattr("infra.commands.app", refuses)
-    assert main() == 1
+def test_an_error_is_harmless_whatever_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(RefusedError(f"{EVIL}\nsecond line")) == 1
     shown = capsys.readouterr().err
     assert is_harmless(shown)
     assert holds_all(shown)
@@ -167,13 +161,6 @@ def test_cells_and_values_are_harmless(capsys: pytest.CaptureFixture[str]) -> No
     shown = capsys.readouterr().out
     assert is_harmless(shown)
     assert shown.count(r"\x1b[2J[red]") == 3
-
-
-class Keyboard(io.StringIO):
-    """Standard input at a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def test_what_a_deployment_shows_and_asks_is_harmless(

@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it has no types
 
 from infra.core.errors import InvalidValueError
-from infra.deploy.github import ISSUER, ROLES, WORKFLOW, Pipeline, Target, role_name, roles_template, workflow
+from infra.deploy.github import ISSUER, ROLES, WORKFLOW, DeploymentTarget, Pipeline, role_name, roles_template, workflow
 from infra.deploy.permissions.commands import DIFF, DOCTOR, deployer_grants
 from infra.deploy.permissions.grants import MANAGED_POLICY_CHARACTERS, policies, size
 from infra.deploy.permissions.resources import ROLES as ROLES_OF_STAGE
@@ -23,7 +23,11 @@ PIPELINE = Pipeline(
     repository="acme/passes",
     branch="main",
     region="eu-central-1",
-    targets=[Target("dev", "1" * 12), Target("staging", "2" * 12), Target("prod", "3" * 12)],
+    targets=[
+        DeploymentTarget("dev", "1" * 12),
+        DeploymentTarget("staging", "2" * 12),
+        DeploymentTarget("prod", "3" * 12),
+    ],
 )
 ARGUMENTS = ("--repository", "acme/passes", "--stage", "dev=111122223333", "--region", "eu-central-1")
 READ_ONLY = re.compile(r"\w+:(Get|BatchGet|List|Describe|Query|Scan)")
@@ -147,7 +151,7 @@ def test_deployer_cannot_change_its_own_role() -> None:
 
 @pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
 def test_role_arn_is_in_the_partition_of_the_region(region: str, partition: str) -> None:
-    assert Target("dev", "1" * 12).role("diff", region).startswith(f"arn:{partition}:iam::")
+    assert DeploymentTarget("dev", "1" * 12).role("diff", region).startswith(f"arn:{partition}:iam::")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_role_arn_is_in_the_partition_of_the_region(region: str, partition: str)
         ({"branch": 'main"]'}, "branch"),
         ({"region": ""}, "region ''"),
         ({"targets": []}, "give each stage once"),
-        ({"targets": [Target("dev", "1" * 12)] * 2}, "give each stage once"),
+        ({"targets": [DeploymentTarget("dev", "1" * 12)] * 2}, "give each stage once"),
     ],
 )
 def test_invalid_value_is_refused(change: dict[str, Any], message: str) -> None:
@@ -170,7 +174,7 @@ def test_invalid_value_is_refused(change: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("text", ["dev", "dev=1234", "=111122223333", "Dev=111122223333", "deploy=111122223333"])
 def test_invalid_stage_is_refused(text: str) -> None:
     with pytest.raises((InvalidValueError, StageError), match="stage"):
-        Target.parse(text)
+        DeploymentTarget.parse(text)
 
 
 def test_command_writes_both_files_and_replaces_others_only_with_yes(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.deploy.change_sets import Unattended
+from infra.deploy.changes import Unattended
 from infra.deploy.deployer import Deployer
 from infra.deploy.errors import DeployError
 from infra.deploy.package import Package

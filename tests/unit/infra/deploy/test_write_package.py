@@ -6,7 +6,7 @@ from typing import Any
 import jmespath  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from infra.deploy.change_sets import ADDRESS_TYPES, PERMANENT_TYPES, ResourceChange
+from infra.deploy.changes import ADDRESS_TYPES, PERMANENT_TYPES, ResourceChange
 from infra.deploy.write_package import LOST
 
 KINDS = (*PERMANENT_TYPES, *ADDRESS_TYPES, "AWS::SQS::Queue")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from infra.local.headless import Report
-from infra.local.phones import Counts
+from infra.local.headless import HeadlessReport
+from infra.local.phones import PhoneCounts
 
 
-def report(phones: int, latencies: list[float]) -> Report:
-    return Report(phones, register_seconds=1.0, shown=len(latencies), latencies=latencies, counts=Counts())
+def report(phones: int, latencies: list[float]) -> HeadlessReport:
+    return HeadlessReport(phones, register_seconds=1.0, shown=len(latencies), latencies=latencies, counts=PhoneCounts())
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.5, 2.0), (0.75, 3.0), (1.0, 4.0), (0.0, 1.0)])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chalicelib.core.identifiers import PassId
 from infra.core.phone_retries import Retries
-from infra.local.phones import SIGNATURE_EVERY, Counts, HeadlessPhone, Phones, Shown
+from infra.local.phones import SIGNATURE_EVERY, HeadlessPhone, PhoneCounts, Phones, Shown
 
 TYPE = "pass.com.example.phones"
 PASS = PassId(TYPE, "A 1")
@@ -58,12 +58,12 @@ class WebService:
         return httpx.Response(200, content=archive(version=self.version), headers=headers)
 
 
-def play(service: WebService, *, pushes: int = 1) -> tuple[Counts, list[Shown], HeadlessPhone]:
+def play(service: WebService, *, pushes: int = 1) -> tuple[PhoneCounts, list[Shown], HeadlessPhone]:
     """Send pushes to one phone, each after it has settled; returns what it did."""
     phone = HeadlessPhone.holding({PASS: "token"})
     shown: list[Shown] = []
 
-    async def run() -> Counts:
+    async def run() -> PhoneCounts:
         async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
             phones = Phones([phone], api_url="https://a.example/", http=http, on_shown=shown.append, retries=QUICK)
             for _ in range(pushes):
@@ -104,6 +104,26 @@ def test_refused_call_is_repeated(status: int, counted: str) -> None:
     counts, shown, _ = play(WebService(httpx.Response(status), httpx.Response(status)))
     assert getattr(counts, counted) == 2
     assert (counts.requests, len(shown), counts.gave_up) == (4, 1, 0)
+
+
+def test_failed_calls_are_counted_by_status_or_error() -> None:
+    service = WebService(httpx.Response(503))
+    phone = HeadlessPhone.holding({PASS: "token"})
+
+    def break_connection() -> None:
+        if len(service.requests) == 2:
+            raise httpx.ReadError("reset")
+
+    async def run() -> Phones:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(service)) as http:
+            phones = Phones([phone], api_url="https://a.example", http=http, on_shown=print, retries=QUICK)
+            service.on_request = break_connection
+            phones.notify(phone, TYPE)
+            await phones.settle()
+            return phones
+
+    phones = asyncio.run(run())
+    assert (phones.failures, phones.counts.failed) == ({"503": 1, "ReadError": 1}, 2)
 
 
 def test_phone_gives_up_after_its_last_attempt_until_the_next_push() -> None:

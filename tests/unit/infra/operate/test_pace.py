@@ -1,6 +1,6 @@
 """Tests of limiting a rate."""
 
-from infra.operate.pace import Pace
+from infra.operate.pace import RateLimit
 
 
 class Time:
@@ -16,8 +16,8 @@ class Time:
         self.now += seconds
 
 
-def paced(time: Time, rate: float) -> Pace:
-    return Pace(rate, timer=time, sleep=time.sleep)
+def paced(time: Time, rate: float) -> RateLimit:
+    return RateLimit(rate, timer=time, sleep=time.sleep)
 
 
 def test_units_are_limited_to_the_rate() -> None:

@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 
 from infra.core.phone_retries import Retries
 from infra.simulation.constants import Constants, aws
-from infra.simulation.limits import limits_of
 from infra.simulation.rollout import Rollout, simulate
 
 DEFAULT = aws(gateway_rate=3000, gateway_burst=500, devices_per_second=1000)
-LARGE = aws(gateway_rate=10_000, gateway_burst=5000, devices_per_second=5000)
 WARM = 5
 """Seconds after which execution environments are warm."""
 
@@ -60,15 +58,6 @@ def test_no_more_requests_are_served_than_the_limits_allow(rollout: Rollout, sta
     if not stage.cache_seconds:
         units = result.served[0] * stage.listing.version_units + result.served[1] * stage.download.version_units
         assert units <= stage.partition_read_units * rollout.passes * (duration + 2)
-
-
-def test_limits_name_the_phones_per_second_of_each_part() -> None:
-    def found(constants: Constants) -> dict[str, float]:
-        return {limit.what: limit.phones_per_second for limit in limits_of(constants, passes=1)}
-
-    parts = {"gateway": 5000, "Lambda, API": 9000}
-    assert found(replace(LARGE, cache_seconds=0)) == {**parts, "version row of a pass": 1500, "item of a pass": 3000}
-    assert found(LARGE) == {**parts, "version row of a pass": 15_000, "item of a pass": 30_000}
 
 
 def test_recent_versions_do_not_help_a_rollout_of_many_passes() -> None:

@@ -127,3 +127,9 @@ def test_named_profile_takes_precedence_over_keys_of_the_environment(
         assert Session().get_credentials().access_key == "of-work"
     assert Session().get_credentials().access_key == "of-environment"
     assert "AWS_PROFILE" not in os.environ
+
+
+def test_refused_head_request_names_the_iam_action() -> None:
+    """The response has no body, so that AWS does not name the action."""
+    error = ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
+    assert "s3:ListBucket" in aws.explain(error)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 
 from chalicelib.aws.templates import Templates
 from chalicelib.passes.format.keys import FIELD_KEYS, OVERRIDABLE_KEYS, RESERVED, SEMANTIC_TAGS, STYLES
@@ -47,7 +47,7 @@ def is_valid(attributes: dict[str, Any]) -> bool:
 
 
 def test_schema_is_valid_json_schema() -> None:
-    Draft202012Validator.check_schema(item_schema())
+    meta.validate(item_schema())
     assert json.loads(json.dumps(item_schema())) == item_schema()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.core.identifiers import PassId
 from infra.local.run import LocalRun
-from infra.operate.passes.registrations import QUERIED_PASSES, Registrations
+from infra.operate.passes.registrations import QUERIED_PASSES, RegistrationCounter
 from infra.stage.stage import Stage
 from tests.conftest import Pipeline
 from tests.support import samples
@@ -40,7 +40,7 @@ def popular(stack: LocalRun, pipeline: Pipeline, serial_number: str) -> Iterator
 
 
 def test_each_device_counts_once_however_many_passes_are_counted(stack: LocalRun, popular: PassId) -> None:
-    registrations = Registrations(Stage.open(stack.stage))
+    registrations = RegistrationCounter(Stage.open(stack.stage))
     assert registrations.devices([]) == 0
     assert registrations.devices([str(popular)]) == CROWD
     assert registrations.devices([str(popular), "pass.x/none"]) == CROWD

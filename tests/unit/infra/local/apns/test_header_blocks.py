@@ -7,7 +7,7 @@ from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.local.apns.header_blocks import HeaderBlockError, RequestBlocks
+from infra.local.apns.header_blocks import InvalidBlockError, RequestBlocks
 
 Field = tuple[bytes, bytes]
 NAMES = [b":path", b":method", b"apns-topic", b"authorization", b"x" * 40]
@@ -64,5 +64,5 @@ def test_headers_that_stay_the_same_are_decoded_once(*, huffman: bool) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused_with_one_error(block: bytes) -> None:
-    with contextlib.suppress(HeaderBlockError):
+    with contextlib.suppress(InvalidBlockError):
         RequestBlocks().read_request(block)

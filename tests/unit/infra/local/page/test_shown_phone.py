@@ -36,7 +36,7 @@ def test_saved_phone_is_restored(tmp_path: Path) -> None:
     assert read.phone.push_token == shown.phone.push_token
     assert read.phone.device_library_identifier == shown.phone.device_library_identifier
     assert (read.phone.language, read.phone.tags) == ("de", {KEY[0]: "17"})
-    assert read.shown_pass == shown.phone.passes[KEY]
+    assert (read.selected, read.phone.passes[KEY]) == (KEY, shown.phone.passes[KEY])
     assert read.waiting.take(1_900_000_000) == {KEY[0]: 2}
 
 

@@ -7,11 +7,10 @@ import pytest
 
 from chalicelib.aws.templates import Templates
 from infra.operate.bulk.files.kinds import open_rows
-from infra.operate.bulk.importing import MAX_BACKOFF_SECONDS, Plan, backoff_seconds, import_passes
+from infra.operate.bulk.importing import MAX_BACKOFF_SECONDS, backoff_seconds, import_passes
+from infra.operate.bulk.plan import ImportPlan
 from infra.stage.stage import Stage
-from tests.unit.infra.operate.bulk.files.test_kinds import TOKEN, TYPE, file, read, templates
-
-__all__ = ["templates"]
+from tests.support.bulk_files import TOKEN, TYPE, file, read
 
 
 def test_delay_between_attempts_is_random_and_bounded() -> None:
@@ -26,7 +25,7 @@ def rejects_of(path: Path, templates: Templates, monkeypatch: pytest.MonkeyPatch
     """Import a file of which all rows are refused; return the reject file."""
     for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "eu-central-1")
-    plan = Plan(Stage("test", {"PassesTableName": "nowhere"}), pass_type=TYPE, template="member", mapping=mapping)
+    plan = ImportPlan(Stage("test", {"PassesTableName": "nowhere"}), pass_type=TYPE, template="member", mapping=mapping)
     done = import_passes(open_rows(path), plan, templates, on_rows=lambda _: None, on_progress=print)
     assert done.written == 0
     assert done.rejects is not None

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from chalicelib.passes.format.findings import Level
 from chalicelib.passes.template import Template, TemplateError
 from infra.local.certificates import Portal
 from infra.operate.certificates.nfc import can_sign_nfc, check_template_certificates, find_refused_passes
-from infra.operate.templates.findings import Severity
 from tests.support import samples
 
 NFC = {"message": "1", "encryptionPublicKey": "x"}
@@ -20,8 +20,8 @@ FILES = {
 }
 
 
-class Templates:
-    def get(self, name: str) -> Template:
+class MemoryTemplates:
+    def get(self, name: str, **_: object) -> Template:
         if name not in FILES:
             raise TemplateError(name, "", "is missing")
         return Template.parse(name, FILES[name])
@@ -52,7 +52,7 @@ def test_passes_that_need_an_nfc_certificate_are_found() -> None:
         item(10, "missing"),
         {"pass_id": "invalid"},
     ]
-    found = find_refused_passes(items, Templates(), {"pass.plain": False, "pass.nfc": True})
+    found = find_refused_passes(items, MemoryTemplates(), {"pass.plain": False, "pass.nfc": True})
     assert [(each.template, each.part, each.example, each.count) for each in found] == [
         ("join", "personalization.json", "pass.plain/6", 1),
         ("plain", "nfc", "pass.plain/4", 1),
@@ -67,19 +67,19 @@ def test_passes_that_need_an_nfc_certificate_are_found() -> None:
 @pytest.mark.parametrize(
     ("template", "can_sign", "expected"),
     [
-        ("tap", {"pass.a": False}, (Severity.ERROR, "pass.json", "nfc")),
-        ("tap", {"pass.a": False, "pass.b": True}, (Severity.WARNING, "pass.json", "nfc")),
-        ("join", {"pass.a": False}, (Severity.ERROR, "personalization.json", "")),
+        ("tap", {"pass.a": False}, (Level.ERROR, "pass.json", "nfc")),
+        ("tap", {"pass.a": False, "pass.b": True}, (Level.WARNING, "pass.json", "nfc")),
+        ("join", {"pass.a": False}, (Level.ERROR, "personalization.json", "")),
         ("tap", {"pass.a": True}, None),
         ("tap", {}, None),
         ("plain", {"pass.a": False}, None),
     ],
 )
 def test_template_is_checked_against_the_certificates_of_a_stage(
-    template: str, can_sign: dict[str, bool], expected: tuple[Severity, str, str] | None
+    template: str, can_sign: dict[str, bool], expected: tuple[Level, str, str] | None
 ) -> None:
     found = list(check_template_certificates(FILES[template], can_sign))
-    assert [(each.severity, each.file, each.path) for each in found] == ([expected] if expected else [])
+    assert [(each.level, each.file, each.path) for each in found] == ([expected] if expected else [])
     assert all("pass.a" in each.problem and "contact/passkit" in each.problem for each in found)
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from infra.operate.doctor.checks import Check
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, alarm_cause, fault, warning
-from infra.operate.doctor.run import Result, is_healthy, run_checks
+from infra.operate.doctor.run import CheckResult, is_healthy, run_checks
 from infra.stage.stage import Stage
 
 Find = Callable[[DoctorContext], Iterator[DoctorFinding]]
@@ -31,13 +31,13 @@ def check(name: str, *findings: DoctorFinding, error: Exception | None = None) -
     return Check(name, "", find)
 
 
-def found(results: list[Result]) -> list[list[str]]:
+def found(results: list[CheckResult]) -> list[list[str]]:
     return [[finding.found for finding in result.findings] for result in results]
 
 
 def test_results_are_in_the_order_of_the_checks(doctor: DoctorContext) -> None:
     checks = [check("one", fault("broken", "repair")), check("two"), check("three", warning("old", "renew"))]
-    seen: list[Result] = []
+    seen: list[CheckResult] = []
     results = run_checks(doctor, checks=checks, on_progress=seen.append)
     assert found(results) == [["broken"], [], ["old"]]
     assert {result.check.name for result in seen} == {"one", "two", "three"}
@@ -77,7 +77,7 @@ def test_only_faults_make_a_stage_unhealthy(doctor: DoctorContext) -> None:
     assert not is_healthy(run_checks(doctor, checks=checks, on_progress=lambda _: None))
 
 
-def run(doctor: DoctorContext, *checks: Check) -> list[Result]:
+def run(doctor: DoctorContext, *checks: Check) -> list[CheckResult]:
     return run_checks(doctor, checks=checks, on_progress=lambda _: None)
 
 

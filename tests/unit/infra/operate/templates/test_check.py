@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.aws.templates import PACKAGED
+from chalicelib.passes.format.findings import Level
 from chalicelib.passes.format.keys import PASS_KEYS
 from infra.operate.templates.check import check_template
-from infra.operate.templates.findings import Finding, Severity
-from infra.operate.templates.folder import MAX_TEMPLATE_BYTES, FolderError, read_checked, template_name
-from infra.operate.templates.images import PngError, png_size
+from infra.operate.templates.findings import TemplateFinding
+from infra.operate.templates.folder import read_checked
 from tests.support import samples
 from tests.support.every_key import EVERY_KEY
 
 
 @pytest.mark.parametrize("style", samples.STYLES)
-def test_a_template_of_every_style_is_taken_without_a_word(style: str) -> None:
+def test_valid_template_of_every_style_has_no_findings(style: str) -> None:
     found = [str(finding) for finding in check_template("sample", samples.files_of(style))]
     if style == "posterGeneric":  # the sample has what phones before iOS 27, and no phone, show
         assert [each.split(":")[1] for each in found] == [" posterGeneric", " posterGeneric.secondaryFields"]
@@ -28,12 +28,12 @@ def test_a_template_of_every_style_is_taken_without_a_word(style: str) -> None:
 
 
 @pytest.mark.parametrize("folder", sorted(PACKAGED.glob("*.pass")), ids=lambda folder: str(folder.name))
-def test_the_packaged_templates_are_without_fault(folder: Path) -> None:
+def test_packaged_templates_have_no_findings(folder: Path) -> None:
     files, unread = read_checked(folder)
     assert [*unread, *check_template(folder.stem, files)] == []
 
 
-def one(findings: list[Finding]) -> Finding:
+def one(findings: list[TemplateFinding]) -> TemplateFinding:
     assert len(findings) == 1, [str(finding) for finding in findings]
     return findings[0]
 
@@ -149,7 +149,7 @@ ERRORS: dict[str, tuple[dict[str, bytes], str]] = {
 
 @pytest.mark.parametrize(("files", "message"), ERRORS.values(), ids=ERRORS.keys())
 def test_error_names_its_place_and_problem(files: dict[str, bytes], message: str) -> None:
-    finding = one([finding for finding in check_template("sample", files) if finding.severity is Severity.ERROR])
+    finding = one([finding for finding in check_template("sample", files) if finding.level is Level.ERROR])
     assert message in str(finding)
 
 
@@ -195,7 +195,7 @@ WARNINGS: dict[str, tuple[dict[str, bytes], str]] = {
 @pytest.mark.parametrize(("files", "message"), WARNINGS.values(), ids=WARNINGS.keys())
 def test_problem_that_phones_tolerate_is_a_warning(files: dict[str, bytes], message: str) -> None:
     findings = check_template("sample", files)
-    assert {finding.severity for finding in findings} == {Severity.WARNING}
+    assert {finding.level for finding in findings} == {Level.WARNING}
     assert any(message in str(finding) for finding in findings), [str(finding) for finding in findings]
 
 
@@ -210,48 +210,6 @@ def test_unknown_key_is_reported_beside_errors() -> None:
 def test_strings_are_read_in_every_encoding() -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
         assert check_template("sample", {**changed(), "en.lproj/pass.strings": '"a" = "ä";'.encode(encoding)}) == []
-
-
-def test_links_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
-    folder = tmp_path / "sample.pass"
-    folder.mkdir()
-    (tmp_path / "secret.txt").write_text("secret")
-    (folder / "link.png").symlink_to(tmp_path / "secret.txt")
-    (folder / "en.lproj").symlink_to(tmp_path)
-    (folder / ".DS_Store").write_text("x")
-    (folder / "pass.json").write_text("{}")
-    with (folder / "huge.png").open("wb") as huge:
-        huge.truncate(50_000_000)
-    files, findings = read_checked(folder)
-    assert files == {"pass.json": b"{}"}
-    assert [str(finding) for finding in findings if finding.severity is Severity.WARNING] == [
-        ".DS_Store: is hidden and is left out of passes"
-    ]
-    assert [str(finding) for finding in findings if finding.severity is Severity.ERROR] == [
-        "en.lproj: is a symbolic link; put the file itself there",
-        f"huge.png: has 50,000,000 bytes; a whole pass may have {MAX_TEMPLATE_BYTES:,}, use a smaller file",
-        "link.png: is a symbolic link; put the file itself there",
-    ]
-
-
-def test_total_size_of_a_folder_is_limited(tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(bytes(MAX_TEMPLATE_BYTES // 2))
-    assert "shrink its images" in str(one(read_checked(tmp_path)[1]))
-
-
-@pytest.mark.parametrize("name", ["boarding", "boarding.pass.zip", "missing.pass", ".pass"])
-def test_path_that_is_not_a_template_folder_is_refused(tmp_path: Path, name: str) -> None:
-    if name != "missing.pass":
-        (tmp_path / name).mkdir()
-    with pytest.raises(FolderError, match="not a template"):
-        template_name(tmp_path / name)
-
-
-@given(st.binary() | st.integers(0, len(PNG) - 1).map(lambda end: PNG[:end]))
-def test_only_a_complete_png_is_accepted(data: bytes) -> None:
-    with pytest.raises(PngError):
-        png_size(data)
 
 
 JSON = st.recursive(

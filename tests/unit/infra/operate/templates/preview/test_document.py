@@ -8,7 +8,7 @@ import pytest
 
 from infra.operate.passes.images import ItemImages
 from infra.operate.templates.folder import FolderError, write_folder
-from infra.operate.templates.preview.document import Document, Filling, Request, document_of
+from infra.operate.templates.preview.document import Document, Filling, PreviewRequest, document_of
 from infra.operate.templates.starting_points import STARTING_POINTS
 from tests.support import samples
 
@@ -23,7 +23,7 @@ def folder_of(tmp_path: Path, files: dict[str, bytes]) -> Path:
 
 def document(tmp_path: Path, files: dict[str, bytes], **options: object) -> Document:
     request = {"folder": folder_of(tmp_path, files), "fillings": [NOTHING], **options}
-    return document_of(Request(**request))  # type: ignore[arg-type]  # options of a test
+    return document_of(PreviewRequest(**request))  # type: ignore[arg-type]  # options of a test
 
 
 def listed(document: Document) -> str:
@@ -64,7 +64,7 @@ def test_one_unreadable_item_does_not_hide_the_others(tmp_path: Path) -> None:
 def test_item_is_read_again_for_each_page(tmp_path: Path) -> None:
     path = tmp_path / "item.json"
     folder = folder_of(tmp_path, STARTING_POINTS["generic"].files())
-    request = Request(folder, [Filling("", path, {}, ItemImages(tmp_path, None))])
+    request = PreviewRequest(folder, [Filling("", path, {}, ItemImages(tmp_path, None))])
     for name in ("Grace", "Mary"):
         path.write_text(json.dumps({"fields": {"member": name}}))
         assert name in document_of(request).html
@@ -76,7 +76,7 @@ def test_policy_allows_only_the_parts_of_the_page(tmp_path: Path) -> None:
     assert "unsafe" not in shown.policy
     assert shown.policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
     assert "connect-src 'none'" in shown.policy
-    request = Request(tmp_path / "sample.pass", [NOTHING])
+    request = PreviewRequest(tmp_path / "sample.pass", [NOTHING])
     watched = document_of(request, version="v1")
     assert "connect-src 'self'" in watched.policy
     assert 'data-version="v1"' in watched.html
@@ -84,4 +84,4 @@ def test_policy_allows_only_the_parts_of_the_page(tmp_path: Path) -> None:
 
 def test_path_without_a_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="not a template"):
-        document_of(Request(tmp_path / "missing.pass", [NOTHING]))
+        document_of(PreviewRequest(tmp_path / "missing.pass", [NOTHING]))

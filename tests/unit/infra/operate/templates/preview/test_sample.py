@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chalicelib.core.errors import RefusedError
+from chalicelib.passes.format.findings import Level
 from infra.operate.passes.images import ItemImages
-from infra.operate.templates.findings import Severity
 from infra.operate.templates.preview.sample import Design, Sample, changed, fill, read_item
 from tests.support import samples
 
@@ -32,7 +32,7 @@ def filled(of: Design, **attributes: object) -> Sample:
 def test_pass_json_without_a_value_gives_an_empty_design(tmp_path: Path, raw: bytes) -> None:
     read = design(tmp_path, {**samples.files_of("coupon"), "pass.json": raw})
     assert read.content in ({}, {"coupon": None})
-    assert any(finding.severity is Severity.ERROR for finding in read.findings)
+    assert any(finding.level is Level.ERROR for finding in read.findings)
     assert filled(read).opened("en").images["logo"]
 
 
@@ -63,7 +63,7 @@ def test_item_fills_the_design(tmp_path: Path) -> None:
 )
 def test_invalid_item_shows_the_design_and_the_reason(tmp_path: Path, attributes: dict[str, Any]) -> None:
     sample = filled(design(tmp_path, samples.files_of("generic")), **attributes)
-    assert [finding.severity for finding in sample.findings] == [Severity.ERROR]
+    assert [finding.level for finding in sample.findings] == [Level.ERROR]
     assert sample.content["generic"]["primaryFields"][0]["value"] == "Grace Hopper"
     assert sample.content["barcodes"][0]["message"] == "PREVIEW-1"
 
