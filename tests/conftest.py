@@ -24,6 +24,7 @@ from infra.local.phone import Phone
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
 from infra.stage.local import DESCRIPTION
 from tests.support.eventually import Apns
+from tests.support.shared_package import shared_package, with_package
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -60,8 +61,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("stack")
+def local_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package of a local run, as an earlier start leaves it; to build one takes 8 s of CPU."""
+    own = tmp_path_factory.getbasetemp()
+    return shared_package(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
+@pytest.fixture(scope="session")
+def stack_folder(tmp_path_factory: pytest.TempPathFactory, local_package: Path) -> Path:
+    return with_package(local_package, tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +123,11 @@ class Pipeline:
     template: str
     pass_type_identifier: str
 
+    @classmethod
+    def of(cls, stack: LocalRun) -> "Pipeline":
+        table = boto3.resource("dynamodb").Table(stack.tables["passes"])
+        return cls(table, stack.template, stack.pass_type_identifier)
+
     def writes(self, serial_number: str, **attributes: object) -> PassId:
         """PutItem: replaces an existing item."""
         pass_id = PassId(self.pass_type_identifier, serial_number)
@@ -127,8 +140,7 @@ class Pipeline:
 
 @pytest.fixture
 def pipeline(stack: LocalRun) -> Pipeline:
-    table = boto3.resource("dynamodb").Table(stack.tables["passes"])
-    return Pipeline(table, stack.template, stack.pass_type_identifier)
+    return Pipeline.of(stack)
 
 
 @pytest.fixture
@@ -168,6 +180,11 @@ class Issuer:
             headers={"Authorization": f"ApplePass {self.token(pass_id)}"},
             timeout=30,
         )
+
+    def hands(self, pass_id: PassId, phone: Phone) -> None:
+        """Issue a pass, and add it to a phone."""
+        issued = self.issues(pass_id)
+        phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
 
     def _keys(self) -> AuthenticationKeys:
         return Secrets(stage=self.stack.stage).authentication_keys()

@@ -11,6 +11,8 @@ from infra.core.terminal import write_text
 
 RIG = "tests/faults/test_faults.py::test_no_push_is_lost_through"
 STRICT = "tests/stack/infra/local/test_strict_aws.py::"
+DYNAMODB = "tests/stack/infra/local/test_strict_dynamodb.py::"
+GATEWAY = "tests/stack/infra/local/test_strict_gateway.py::"
 CONCURRENCY = "tests/stack/infra/local/test_strict_concurrency.py::"
 PERMISSIONS = "tests/stack/infra/deploy/test_permissions.py::"
 OPERATIONS = "tests/stack/infra/local/test_strict_operations.py::"
@@ -85,9 +87,9 @@ RULES = (
         "botocore does not retry it.",
         "DynamoDB guide, Transaction conflict handling",
         (
-            STRICT + "test_single_item_write_is_refused_while_a_transaction_holds_the_item",
-            STRICT + "test_phone_that_removes_several_passes_at_once_is_never_refused",
-            STRICT + "test_store_retries_a_single_item_write_that_met_a_transaction",
+            DYNAMODB + "test_single_item_write_is_refused_while_a_transaction_holds_the_item",
+            DYNAMODB + "test_phone_that_removes_several_passes_at_once_is_never_refused",
+            DYNAMODB + "test_store_retries_a_single_item_write_that_met_a_transaction",
             OPERATIONS + "test_pass_is_changed_and_deleted_while_a_transaction_holds_it",
         ),
         "BatchWriteItem is not refused: AWS names no conflict for it with TransactWriteItems.",
@@ -130,9 +132,9 @@ RULES = (
         "A partition, and so one item, takes 3,000 read units and 1,000 write units per second.",
         "DynamoDB guide, bp-partition-key-design",
         (
-            STRICT + "test_one_partition_key_takes_so_many_units_per_second",
-            STRICT + "test_store_answers_transient_error_when_a_partition_is_throttled",
-            STRICT + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
+            DYNAMODB + "test_one_partition_key_takes_so_many_units_per_second",
+            DYNAMODB + "test_store_answers_transient_error_when_a_partition_is_throttled",
+            DYNAMODB + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
             TEMPLATE + "test_alarms_watch_dynamodb_throttling",
         ),
         "Burst capacity and the splitting of busy partitions, which give more; Scan; a Query counts by its answer.",
@@ -184,8 +186,8 @@ RULES = (
         "TransactGetItems costs twice the units of the same GetItems.",
         "DynamoDB guide, read and write units",
         (
-            STRICT + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
-            STRICT + "test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item",
+            DYNAMODB + "test_each_call_takes_the_units_that_it_must_of_the_rows_that_many_phones_share",
+            DYNAMODB + "test_token_of_the_item_costs_one_unit_more_and_tells_nothing_of_the_item",
             "tests/schedules/test_schedules.py::test_broken_guard_loses_an_update",
         ),
     ),
@@ -238,9 +240,9 @@ RULES = (
         "requests per second, 5,000 at once).",
         "API Gateway guide, api-gateway-request-throttling",
         (
-            STRICT + "test_api_answers_429_above_the_rate_of_its_stage",
-            STRICT + "test_method_with_a_rate_of_its_own_does_not_use_that_of_the_stage",
-            STRICT + "test_api_answers_429_above_the_rate_of_the_account",
+            GATEWAY + "test_api_answers_429_above_the_rate_of_its_stage",
+            GATEWAY + "test_method_with_a_rate_of_its_own_does_not_use_that_of_the_stage",
+            GATEWAY + "test_api_answers_429_above_the_rate_of_the_account",
         ),
         "AWS limits as a target, not as a guarantee. Methods without a limit of their own share that of the stage; AWS "
         "may give it to each of them.",
@@ -291,7 +293,7 @@ RULES = (
         "refused items",
         "A batch of a stream is delivered again as a whole, with the records that were refused already.",
         "Lambda guide, services-dynamodb-errors",
-        ("tests/unit/flows/test_change.py::test_retried_batch_sends_each_refusal_once",),
+        ("tests/unit/flows/test_change_refusals.py::test_retried_batch_sends_each_refusal_once",),
     ),
     Rule(
         "permissions",

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -19,6 +18,7 @@ from infra.operate.templates.preview.screenshot import BrowserMissingError, find
 from infra.operate.templates.starting_points import STARTING_POINTS
 from tests.browser.pictures import pixels
 from tests.support.browser import DESKTOP, PHONE, SIZES, OpenPage, keep
+from tests.support.command_line import COMMAND
 
 HOSTILE = "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 EVERY_SIZE = pytest.mark.parametrize("size", SIZES)
@@ -198,7 +198,7 @@ def test_png_shows_the_whole_page(folder: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def watched(folder: Path) -> Iterator[str]:
     """`template preview --watch` of the folder: its URL."""
-    command = [sys.executable, "-m", "infra", "template", "preview", str(folder), "--watch", "--language", "en"]
+    command = [*COMMAND, "template", "preview", str(folder), "--watch", "--language", "en"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=PROJECT
     ) as process:

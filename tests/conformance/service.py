@@ -8,10 +8,12 @@ Nothing of `chalicelib` is imported here. Any implementation of Apple's web serv
 Without them, `CONFORMANCE_LOCAL_JSON` names the description of a local run (`make up`), which has a table too.
 """
 
+import io
 import json
 import os
 import secrets
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,3 +192,8 @@ def eventually(condition: Callable[[], T], what: str) -> T:
             return result
         time.sleep(0.1)
     pytest.fail(f"{what} did not come within {PATIENCE_SECONDS:.0f} s")
+
+
+def pass_json(response: httpx.Response) -> dict[str, object]:
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        return dict(json.loads(archive.read("pass.json")))

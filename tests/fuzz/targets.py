@@ -115,10 +115,8 @@ def app() -> MemoryApp:
 def templates() -> Templates:
     designs = folder() / "templates"
     shutil.rmtree(designs, ignore_errors=True)
-    (designs / "member.pass").mkdir(parents=True)
-    for path, data in samples.files_of("generic").items():
-        (designs / "member.pass" / path).write_bytes(data)
-    return Templates(folder=designs)
+    designs.mkdir(parents=True)
+    return Templates(folder=samples.member_templates(designs))
 
 
 def run_paths(data: bytes) -> None:

@@ -18,6 +18,7 @@ from random import Random
 
 from chalicelib.core.identifiers import PassId
 from chalicelib.telemetry import log
+from tests.schedules.conditions import violations
 from tests.schedules.memory import Memory
 from tests.schedules.mutations import FOCUS, MUTATIONS, broken
 from tests.schedules.rates import Focus
@@ -63,7 +64,7 @@ def first_loss(seeds: range, guard: str | None = None) -> Loss | None:
             patches.enter_context(broken(guard))
         for seed in seeds:
             world = schedule_in_memory(Random(seed), focus=FOCUS.get(guard or ""))  # noqa: S311 - a schedule, no secret
-            if wrong := world.lost() + world.too_fast() + world.denied:
+            if wrong := violations(world):
                 return seed, wrong[0]
     return None
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.local.run import LocalRun
+from tests.schedules.conditions import violations
 from tests.schedules.explore import first_loss, known_seeds, schedule_in_memory, silent
 from tests.schedules.mutations import MUTATIONS
 from tests.schedules.tables import ScratchTables
@@ -36,9 +37,7 @@ def test_schedules_by_hypothesis_lose_no_update(random: Random) -> None:
     """Hypothesis makes the decisions, and can shrink them to a short counterexample."""
     with silent():
         world = schedule_in_memory(random, steps=STEPS_OF_HYPOTHESIS)
-        assert world.lost() == []
-        assert world.too_fast() == []
-        assert world.denied == []
+        assert violations(world) == []
 
 
 @pytest.mark.parametrize("guard", MUTATIONS)
@@ -68,6 +67,4 @@ def play_on_dynamodb(seed: int) -> None:
     with ScratchTables() as tables, silent():
         world = World(Random(seed), tables.store(), tables.write)  # noqa: S311 - not a secret
         world.run(STEPS_ON_DYNAMODB)
-        assert world.lost() == []
-        assert world.too_fast() == []
-        assert world.denied == []
+        assert violations(world) == []

@@ -15,6 +15,7 @@ from tests.soak.plan import LOSSES, Fault, Plan
 from tests.soak.report import report_lines
 from tests.soak.run import soak
 from tests.support.leaks import observe_stack
+from tests.support.shared_package import with_package
 
 SECONDS = 120
 
@@ -22,9 +23,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def soaked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
+def soaked(tmp_path_factory: pytest.TempPathFactory, local_package: Path) -> Iterator[LocalRun]:
     """A local run for soaks only."""
-    folder: Path = tmp_path_factory.mktemp("soak")
+    folder = with_package(local_package, tmp_path_factory.mktemp("soak"))
     with local_run(folder, on_progress=lambda _: None) as running:
         yield running
         running.use()

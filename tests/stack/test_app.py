@@ -1,81 +1,16 @@
 """Requests in the form of AWS's gateway, and the number of DynamoDB requests that each makes."""
 
-import json
 import secrets
 from collections.abc import Mapping
-from urllib.parse import quote
 
 import pytest
 
-from chalicelib.core.identifiers import PassId
 from infra.deploy.cost import flows
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
+from tests.support.caller import JSON, Caller
 from tests.support.in_process import DOMAIN, Answer, InProcess
-
-DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
-REGISTRATION = DEVICE + "/{serial_number}"
-PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
-LINK = "/p/{token}"
-JSON = {"Content-Type": "application/json"}
-
-
-class Caller:
-    """A client of the device API, with or without a valid token."""
-
-    def __init__(self, service: InProcess, pipeline: Pipeline, issuer: Issuer) -> None:
-        self.service = service
-        self.device = secrets.token_hex(16)
-        self.push_token = secrets.token_hex(32)
-        self.pass_type_identifier = pipeline.pass_type_identifier
-        self._pipeline = pipeline
-        self._issuer = issuer
-        self.tokens: dict[str, str] = {}
-
-    def gets_a_pass(self, serial_number: str | None = None) -> str:
-        """Write an item; returns its serial number."""
-        serial_number = serial_number or secrets.token_hex(8)
-        self.tokens[serial_number] = self._issuer.token(self._pipeline.writes(serial_number))
-        return serial_number
-
-    def registers(self, serial_number: str) -> Answer:
-        body = json.dumps({"pushToken": self.push_token}).encode()
-        return self._calls("POST", REGISTRATION, self.device, serial_number=serial_number, headers=JSON, body=body)
-
-    def unregisters(self, serial_number: str) -> Answer:
-        return self._calls("DELETE", REGISTRATION, self.device, serial_number=serial_number)
-
-    def lists(self, tag: str | None = None) -> Answer:
-        query = f"passesUpdatedSince={quote(tag)}" if tag is not None else ""
-        return self.service.calls("GET", DEVICE, self.device, self.pass_type_identifier, query=query)
-
-    def downloads(self, serial_number: str, **headers: str) -> Answer:
-        return self._calls("GET", PASS, serial_number=serial_number, headers=headers)
-
-    def opens(self, serial_number: str, *, query: str = "download") -> Answer:
-        """Open a download link."""
-        token = self._issuer.link_token(PassId(self.pass_type_identifier, serial_number))
-        return self.service.calls("GET", LINK, token, query=query)
-
-    def _calls(
-        self,
-        method: str,
-        route: str,
-        *devices: str,
-        serial_number: str,
-        headers: dict[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Answer:
-        token = self.tokens.get(serial_number, "0" * 32)
-        return self.service.calls(
-            method,
-            route,
-            *devices,
-            self.pass_type_identifier,
-            quote(serial_number, safe=""),
-            headers={"Authorization": f"ApplePass {token}", **(headers or {})},
-            body=body,
-        )
+from tests.support.routes import DEVICE, LINK, PASS
 
 
 @pytest.fixture

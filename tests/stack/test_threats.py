@@ -19,11 +19,8 @@ from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import eventually
 from tests.support.in_process import DOMAIN, Answer, InProcess
 from tests.support.leaks import Leaks, observe_stack
+from tests.support.routes import DEVICE, LINK, PASS, REGISTRATION
 
-DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
-REGISTRATION = DEVICE + "/{serial_number}"
-PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
-LINK = "/p/{token}"
 EVIL = "evil.example"
 FORGED = {
     "Host": EVIL,

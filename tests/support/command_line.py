@@ -1,5 +1,6 @@
 """Runs commands of the command line: as another program does, or in this process."""
 
+import io
 import os
 import pty
 import signal
@@ -44,6 +45,13 @@ def interrupt(process: subprocess.Popen[Any]) -> None:
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(10)
+
+
+class Keyboard(io.StringIO):
+    """Standard input at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class AtTerminal:

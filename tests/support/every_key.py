@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tests.support.format_checks import P256_KEY
+
 EVERY_KEY: dict[str, Any] = {
     "formatVersion": 1,
     "description": "Ticket",
@@ -62,7 +64,7 @@ EVERY_KEY: dict[str, Any] = {
     "groupingIdentifier": "trip",
     "nfc": {
         "message": "x",
-        "encryptionPublicKey": "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgACf9if+rM8ESQjpEUsD0G6k4hXK1suPnlkFwBqyqAlihc=",
+        "encryptionPublicKey": P256_KEY,
         "requiresAuthentication": True,
     },
     "relevantDates": [

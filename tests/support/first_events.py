@@ -14,16 +14,13 @@ from boto3.dynamodb.types import TypeSerializer
 
 from chalicelib.aws.secrets import Secrets
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.core.links import PATH, Link, sign_link
+from chalicelib.core.links import Link, sign_link
 from chalicelib.updates.push_tasks import NotifyDevices, encode, in_chunks
 from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from tests.support.in_process import gateway_event
+from tests.support.routes import DEVICE, LINK, PASS, REGISTRATION
 
-DEVICE = "/v1/devices/{device_library_identifier}/registrations/{pass_type_identifier}"
-REGISTRATION = DEVICE + "/{serial_number}"
-PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"
-LINK = PATH + "{token}"
 EVERY_DAY = {
     "version": "0",
     "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",

@@ -5,6 +5,7 @@ import struct
 import zlib
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from chalicelib.core.identifiers import AuthenticationToken
@@ -15,6 +16,7 @@ from chalicelib.passes.template import Template
 from infra.local.certificates import DevelopmentChain
 
 PASS_TYPE_IDENTIFIER = "pass.dev.passwire.boarding"
+OTHER_TYPE = "pass.com.example.other"
 TOKEN = AuthenticationToken("1.sample-token-of-a-pass")
 WEB_SERVICE_URL = "https://passes.example.com/api"
 COMMON: dict[str, Any] = {
@@ -225,3 +227,11 @@ def build(files: dict[str, bytes], signer: Signer | None = None, **attributes: o
     return template.archive.with_pass(
         rendered, sign=(lambda manifest: signer.sign(manifest, at=now)) if signer else (lambda _: b"unsigned")
     )
+
+
+def member_templates(folder: Path) -> Path:
+    """Write the template `member` into a folder: `visits` is a number, `since` a date, the other fields are text."""
+    (folder / "member.pass").mkdir()
+    for path, data in files_of("generic").items():
+        (folder / "member.pass" / path).write_bytes(data)
+    return folder

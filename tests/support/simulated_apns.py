@@ -16,6 +16,8 @@ from infra.local.certificates import KEY_ID, DevelopmentChain
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
 
 PATIENCE_SECONDS = 20.0
+DELIVERED = (200, None)
+"""The status and reason of a push that APNs accepted."""
 
 
 class ApnsForTests:
@@ -101,3 +103,8 @@ def send(client: Client, what: Iterable[Push], *, seconds: float = PATIENCE_SECO
 def reasons(outcomes: Iterable[Outcome]) -> Counter[tuple[int | None, str | None]]:
     """Count the outcomes by status and reason."""
     return Counter((outcome.status, outcome.reason) for outcome in outcomes)
+
+
+def delivered(outcomes: Iterable[Outcome]) -> int:
+    """Count the pushes that APNs accepted."""
+    return reasons(outcomes)[DELIVERED]

@@ -1,19 +1,21 @@
 """Sets and reads the limits of the embedded AWS (`infra/local/strict/`)."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
 import httpx
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from infra.local.run import LocalRun
 from infra.local.strict.application import CONTROL_PATH
 
 HELD_SECONDS = 10
+ONE_ATTEMPT = Config(retries={"total_max_attempts": 1, "mode": "standard"})
 
 
 class StrictAws:
@@ -45,22 +47,19 @@ class StrictAws:
             key: of the item, as DynamoDB's JSON.
         """
         update = {"TableName": table, "Key": key, "UpdateExpression": "REMOVE nothing"}
-        dynamodb = boto3.client("dynamodb", config=Config(retries={"total_max_attempts": 1}))
+        dynamodb = client("dynamodb")
         refusal = dynamodb.exceptions.TransactionConflictException
-        with ThreadPoolExecutor(2) as threads:
-            with self.limits(transaction_seconds=HELD_SECONDS):
-                transaction = threads.submit(dynamodb.transact_write_items, TransactItems=[{"Update": update}])
-                while not self._conflicts():
-                    with contextlib.suppress(refusal):
-                        dynamodb.update_item(**update)
-                probes = self._conflicts()
-                called = threads.submit(call)
-                while self._conflicts() == probes and not called.done():
-                    time.sleep(0.01)
-                refused = self._conflicts() > probes
-            called.result()
+        with (
+            ThreadPoolExecutor(1) as threads,
+            self.limits(transaction_seconds=HELD_SECONDS, transaction_refusals=2),
+        ):
+            transaction = threads.submit(dynamodb.transact_write_items, TransactItems=[{"Update": update}])
+            while not self._conflicts():  # the transaction has not begun
+                with contextlib.suppress(refusal):
+                    dynamodb.update_item(**update)
+            call()
             transaction.result()
-        assert refused, "the call did not conflict with the transaction"
+            assert self._conflicts() > 1, "the call did not conflict with the transaction"
 
     def _conflicts(self) -> int:
         return self.refused().get("TransactionConflictException", 0)
@@ -82,3 +81,24 @@ class StrictAws:
 
     def _put(self, values: dict[str, float]) -> None:
         httpx.put(self._url, json=values, trust_env=False).raise_for_status()
+
+
+def client(service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    """Make a client that does not retry."""
+    return boto3.client(service, config=ONE_ATTEMPT)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the error code of a call that fails."""
+    with pytest.raises(ClientError) as refused:
+        call()
+    return str(refused.value.response["Error"]["Code"])
+
+
+def error_code(write: Callable[[], object]) -> str | None:
+    """Return the error code of a call that may fail, or None."""
+    try:
+        write()
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return None

@@ -9,19 +9,11 @@ from app import app
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.settings import PathParameters, Settings
 from infra.deploy.resources import resources
+from tests.support.complete_settings import COMPLETE
 
 PROJECT = Path(__file__).parents[2]
 RESOURCES = resources()
 STACK_VARIABLES = RESOURCES["Globals"]["Function"]["Environment"]["Variables"]
-COMPLETE = {
-    "PASSWIRE_STAGE": "test",
-    "PASSWIRE_PASSES_TABLE": "passes",
-    "PASSWIRE_VERSIONS_TABLE": "versions",
-    "PASSWIRE_REGISTRATIONS_TABLE": "registrations",
-    "PASSWIRE_DEVICES_TABLE": "devices",
-    "PASSWIRE_PUSH_QUEUE_URL": "https://queue",
-    "PASSWIRE_DEAD_LETTER_QUEUE_URL": "https://dead-letters",
-}
 
 
 def test_settings_have_defaults() -> None:

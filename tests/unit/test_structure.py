@@ -51,8 +51,8 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "infra/operate/passes/registrations.py": ("a stage's table", f"{STACK}/operate/passes/test_registrations.py"),
     "infra/operate/rechecks.py": ("a stage's tables and queue", f"{STACK}/operate/test_pushes.py"),
     "infra/operate/redrive.py": ("a stage's queues", f"{STACK}/operate/test_pushes.py"),
-    "infra/operate/templates/publishing.py": ("a stage's tables", f"{STACK}/operate/templates/test_commands.py"),
-    "infra/operate/templates/touch.py": ("a stage's table", f"{STACK}/operate/templates/test_commands.py"),
+    "infra/operate/templates/publishing.py": ("a stage's tables", f"{STACK}/operate/templates/test_push.py"),
+    "infra/operate/templates/touch.py": ("a stage's table", f"{STACK}/operate/templates/test_touch.py"),
     "infra/stage/errors.py": ("an exception", "tests/unit/infra/stage/test_stage.py"),
 }
 """Modules, and folders for all of their modules, without a unit test of their own: the reason, and what tests them."""

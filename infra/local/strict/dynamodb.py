@@ -12,6 +12,7 @@ READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
 MAX_BUCKETS = 10_000
 LONGEST_SLEEP_SECONDS = 0.02
+CONFLICT = "TransactionConflictException"
 ItemKey = tuple[str, str, str]
 """Table, partition key and sort key."""
 
@@ -131,8 +132,8 @@ class DynamoDb:
     async def _write(self, data: Json, carry_out: Callable[..., Awaitable[Response]]) -> Response:
         key = self._key(data["TableName"], data.get("Item") or data["Key"])
         if key in self._held:
-            self._count("TransactionConflictException")
-            return self._error("TransactionConflictException", "Transaction is ongoing for the item")
+            self._count(CONFLICT)
+            return self._error(CONFLICT, "Transaction is ongoing for the item")
         if not self._admits(key, "write"):
             return self._throttled(data["TableName"], "Write")
         before = self._write_units(key)
@@ -152,13 +153,20 @@ class DynamoDb:
             return refusal
         with self._holding(keys, token):
             started = time.monotonic()  # the limit may be lowered meanwhile
-            while (left := self._limits.transaction_seconds + started - time.monotonic()) > 0:  # noqa: ASYNC110 - as above
+            while (left := self._limits.transaction_seconds + started - time.monotonic()) > 0:
+                if self._refused_enough:
+                    break
                 await asyncio.sleep(min(left, LONGEST_SLEEP_SECONDS))
             before = [self._write_units(key) for key in keys]
             response = await carry_out()
         for key, units in zip(keys, before, strict=True):
             self._take(key, "write", 2 * max(units, self._write_units(key)))
         return response
+
+    @property
+    def _refused_enough(self) -> bool:
+        most = self._limits.transaction_refusals
+        return 0 < most <= self.refused.get(CONFLICT, 0)
 
     async def _transact_get(self, data: Json, carry_out: Callable[..., Awaitable[Response]]) -> Response:
         keys = [self._key(member["Get"]["TableName"], member["Get"]["Key"]) for member in data["TransactItems"]]

@@ -23,6 +23,8 @@ class Limits:
         read_units_per_second: per partition key (AWS: 3,000).
         write_units_per_second: per partition key (AWS: 1,000).
         transaction_seconds: how long a TransactWriteItems holds its items.
+        transaction_refusals: how many single writes are refused because of transactions until transactions hold their
+            items no longer.
         settling_seconds: how long an event source mapping is Creating or Updating (AWS: tens of seconds).
         queue_name_seconds: how long the name of a deleted queue is not free (AWS: 60).
         secret_name_seconds: how long the name of a secret that was deleted by force is not free (AWS: not documented).
@@ -39,6 +41,7 @@ class Limits:
     read_units_per_second: float = 3000
     write_units_per_second: float = 1000
     transaction_seconds: float = 0.002
+    transaction_refusals: int = 0
     settling_seconds: float = 3
     queue_name_seconds: float = 3
     secret_name_seconds: float = 2

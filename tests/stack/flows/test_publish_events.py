@@ -3,7 +3,6 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -22,13 +21,6 @@ from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
 from tests.support.in_process import InProcess
 from tests.support.subscriber import Subscriber
-
-
-@pytest.fixture
-def subscriber(stack: LocalRun) -> Iterator[Subscriber]:
-    subscriber = Subscriber(Stage.open(stack.stage).output("EventBusName"))
-    yield subscriber
-    subscriber.close()
 
 
 @pytest.fixture

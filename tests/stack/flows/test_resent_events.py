@@ -3,10 +3,8 @@
 import json
 import secrets
 import time
-from collections.abc import Iterator
 
 import boto3
-import pytest
 from typer.testing import CliRunner, Result
 
 from chalicelib.aws.queue import Queue
@@ -16,13 +14,6 @@ from infra.commands import app
 from infra.local.run import LocalRun
 from infra.stage.stage import Stage
 from tests.support.subscriber import Subscriber
-
-
-@pytest.fixture
-def subscriber(stack: LocalRun) -> Iterator[Subscriber]:
-    subscriber = Subscriber(Stage.open(stack.stage).output("EventBusName"))
-    yield subscriber
-    subscriber.close()
 
 
 def events(*arguments: str) -> Result:

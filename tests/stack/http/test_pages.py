@@ -14,9 +14,9 @@ from infra.local.phone import SAFARI, InstalledPass
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.in_process import DOMAIN, Answer, InProcess
+from tests.support.routes import LINK
 from tests.support.scanner import drawn
 
-LINK = "/p/{token}"
 MAC = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 "
     "Safari/605.1.15"

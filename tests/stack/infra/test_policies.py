@@ -31,9 +31,10 @@ from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
-from tests.support.first_events import DEVICE, EVERY_DAY, LINK, PASS, REGISTRATION, registration_event
+from tests.support.first_events import EVERY_DAY, registration_event
 from tests.support.in_process import InProcess
 from tests.support.permissions import LAMBDAS_OWN, WITHOUT_RESOURCE, functions, granted, recording
+from tests.support.routes import DEVICE, LINK, PASS, REGISTRATION
 
 pytestmark = pytest.mark.timeout(300)
 JSON = {"Content-Type": "application/json"}

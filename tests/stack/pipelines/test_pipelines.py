@@ -83,8 +83,7 @@ def story(
 ) -> Iterator[Story]:
     os.environ["PASSWIRE_PASSES_TABLE"] = stack.tables["passes"]
     pass_id = pipeline.writes(serial_number, fields={"gate": "A7"})
-    issued = issuer.issues(pass_id)
-    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
+    issuer.hands(pass_id, phone)
     yield Story(stack, phone, apns, pass_id)
     pipeline.deletes(pass_id)
 

@@ -18,8 +18,8 @@ from chalicelib.http.errors import BadRequestError, TooLargeError
 from chalicelib.settings import PathParameters, Settings
 from chalicelib.updates.conditional import validators_of
 from chalicelib.updates.protocol import Tag, Version
+from tests.support.complete_settings import COMPLETE
 from tests.support.in_process import DOMAIN, gateway_event
-from tests.unit.test_settings import COMPLETE
 
 SETTINGS = Settings.from_environment(COMPLETE)
 PASS = "/v1/passes/{pass_type_identifier}/{serial_number}"

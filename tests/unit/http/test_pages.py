@@ -15,8 +15,8 @@ from chalicelib.http.responses import PKPASS, PKPASSES
 from chalicelib.settings import Settings
 from chalicelib.updates.conditional import validators_of
 from chalicelib.updates.protocol import Version
+from tests.support.complete_settings import COMPLETE
 from tests.support.in_process import gateway_event
-from tests.unit.test_settings import COMPLETE
 
 IPHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 "

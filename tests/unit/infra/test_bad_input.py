@@ -1,7 +1,6 @@
 """Commands that cannot run say why in one sentence, and change nothing."""
 
 import io
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from infra.deploy.git import read_checkout
 from infra.local.processes import PROJECT
 from tests.support.aws_stand_in import ENVIRONMENT, answering, aws_environment, refusing
 from tests.support.command_line import run_here
+from tests.support.git import git
 
 DENIED = (
     "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: cloudformation:DescribeStacks on resource: "
@@ -92,10 +92,6 @@ def test_deploy_without_terminal_needs_yes(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert run_here("deploy", "--stage", "dev") == 2
     assert "--yes" in capsys.readouterr().err
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
 
 
 def test_uncommitted_changes_are_in_the_name_of_the_checkout(tmp_path: Path) -> None:

@@ -13,11 +13,10 @@ from chalicelib.core.errors import ConfigurationError
 from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template
-from infra.local.certificates import DevelopmentChain, make_development_chain
+from infra.local.certificates import DevelopmentChain
 from tests.support import samples
 
 NOW = datetime.now(UTC)
-OTHER_TYPE = "pass.com.example.other"
 PERSONALIZATION = {
     "personalization.json": json.dumps({"requiredPersonalizationFields": [], "description": "Join"}).encode(),
     "personalizationLogo.png": samples.png(150, 40),
@@ -37,19 +36,6 @@ class SampleTemplates:
         return Template.parse(name, {**samples.files_of("coupon"), **PERSONALIZATION})
 
 
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
-    """Certificates of another team's pass type."""
-    return make_development_chain(
-        tmp_path_factory.mktemp("other"), pass_type_identifier=OTHER_TYPE, team_identifier="OTHERTEAM1"
-    )
-
-
-@pytest.fixture(scope="module")
-def signer(chain: DevelopmentChain) -> Signer:
-    return samples.signer_of(chain)
-
-
 def build(
     builder: PassBuilder, pass_type_identifier: str = samples.PASS_TYPE_IDENTIFIER, *, personalized: bool = False
 ) -> dict[str, bytes]:
@@ -66,9 +52,12 @@ def build(
 
 
 def test_passes_are_signed_with_the_certificate_of_their_type(other: DevelopmentChain, signer: Signer) -> None:
-    signers = {samples.PASS_TYPE_IDENTIFIER: signer, OTHER_TYPE: samples.signer_of(other)}
+    signers = {samples.PASS_TYPE_IDENTIFIER: signer, samples.OTHER_TYPE: samples.signer_of(other)}
     builder = PassBuilder(templates=SampleTemplates(), signer_for=signers.__getitem__)
-    for pass_type_identifier, team in ((samples.PASS_TYPE_IDENTIFIER, "DEVTEAM001"), (OTHER_TYPE, "OTHERTEAM1")):
+    for pass_type_identifier, team in (
+        (samples.PASS_TYPE_IDENTIFIER, "DEVTEAM001"),
+        (samples.OTHER_TYPE, "OTHERTEAM1"),
+    ):
         members = build(builder, pass_type_identifier)
         names = [c.subject.rfc4514_string() for c in pkcs7.load_der_pkcs7_certificates(members["signature"])]
         assert any(pass_type_identifier in name for name in names)

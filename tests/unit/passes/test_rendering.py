@@ -9,26 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.passes.format.keys import RESERVED
-from chalicelib.passes.item import ItemError, PassItem
-from chalicelib.passes.rendering import render, validate
+from chalicelib.passes.item import ItemError
+from chalicelib.passes.rendering import validate
 from chalicelib.passes.template import Template
 from tests.support import samples
 
 BOARDING = Template.parse("sample", samples.files_of("boardingPass"))
 
 
-def rendered(template: Template, item: PassItem) -> bytes:
-    return render(
-        template,
-        item,
-        web_service_url=samples.WEB_SERVICE_URL,
-        authentication_token=samples.TOKEN,
-        team_identifier="DEVTEAM001",
-    )
-
-
 def content(template: Template = BOARDING, **attributes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a pipeline writes
-    result: dict[str, Any] = json.loads(rendered(template, samples.item(**attributes)))
+    result: dict[str, Any] = json.loads(samples.rendered(template, samples.item(**attributes)))
     return result
 
 
@@ -202,8 +192,8 @@ def test_equal_items_have_equal_bytes_in_any_order_of_their_maps(
     backward = samples.item(
         serial_number, fields=dict(reversed(fields.items())), overrides=dict(reversed(overrides.items()))
     )
-    once = rendered(BOARDING, forward)
-    assert once == rendered(BOARDING, forward) == rendered(BOARDING, backward)
+    once = samples.rendered(BOARDING, forward)
+    assert once == samples.rendered(BOARDING, forward) == samples.rendered(BOARDING, backward)
     assert BOARDING.content == before
 
 

@@ -18,24 +18,10 @@ from hypothesis import strategies as st
 from chalicelib.core.errors import ConfigurationError
 from chalicelib.passes.personalization import PersonalizationToken
 from chalicelib.passes.signing import Signer
-from infra.local.certificates import DevelopmentChain, make_development_chain
+from infra.local.certificates import DevelopmentChain
 from tests.support import samples
 
 NOW = datetime.now(UTC)
-OTHER_TYPE = "pass.com.example.other"
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> DevelopmentChain:
-    """Certificates of another team's pass type, from another intermediate with the same name: another generation."""
-    return make_development_chain(
-        tmp_path_factory.mktemp("other"), pass_type_identifier=OTHER_TYPE, team_identifier="OTHERTEAM1"
-    )
-
-
-@pytest.fixture(scope="module")
-def signer(chain: DevelopmentChain) -> Signer:
-    return samples.signer_of(chain)
 
 
 @pytest.mark.parametrize("tool", ["smime", "cms"])

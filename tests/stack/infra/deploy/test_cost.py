@@ -15,7 +15,7 @@ from chalicelib.updates.push_tasks import NotifyDevices
 from infra.deploy.cost.flows import DOWNLOAD, REGISTER, UNREGISTER, Flow, change, listing
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
-from tests.stack.test_app import Caller
+from tests.support.caller import Caller
 from tests.support.in_process import Answer, InProcess
 
 

@@ -25,10 +25,11 @@ from infra.local.processes import PROJECT, free_port
 from infra.local.run import LocalRun, local_run
 from infra.operate.passes.links import Links
 from infra.stage.stage import Stage
+from tests.support.command_line import COMMAND
 from tests.support.eventually import eventually
+from tests.support.shared_package import with_package
 
 ISSUED = "created a development certificate for pass type pass.com.acme.tickets"
-COMMAND = [sys.executable, "-m", "infra"]
 START_SECONDS = 60
 
 
@@ -57,8 +58,8 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    run = Up(tmp_path / "local")
+def up(tmp_path: Path, local_package: Path) -> Iterator[Up]:
+    run = Up(with_package(local_package, tmp_path / "local"))
     yield run
     if run.process.poll() is None:
         run.process.terminate()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import boto3
 import httpx
@@ -22,7 +21,7 @@ from infra.local.phone import Phone
 from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.eventually import Apns, eventually
-from tests.support.strict import StrictAws
+from tests.support.strict import StrictAws, client
 
 pytestmark = pytest.mark.timeout(300)
 ROLES = ("push", "push_worker")
@@ -131,11 +130,6 @@ def fan_out(stack: LocalRun, tmp_path: Path) -> Iterator[BusyFunction]:
     function.delete()
 
 
-@pytest.fixture
-def strict(stack: LocalRun) -> StrictAws:
-    return StrictAws(stack)
-
-
 @contextmanager
 def reserved(stack: LocalRun, concurrency: int) -> Iterator[None]:
     """Reserve concurrency for the functions that push, as the stack's parameters and `finish` do."""
@@ -152,10 +146,10 @@ def _reserve(stack: LocalRun, concurrency: int) -> None:
 
 
 def is_throttled(stack: LocalRun, role: str) -> bool:
-    client: Any = boto3.client("lambda", config=Config(retries={"total_max_attempts": 1}))
+    functions = client("lambda")
     try:
-        client.invoke(FunctionName=stack.functions[role], Payload=json.dumps({"Records": []}))
-    except client.exceptions.TooManyRequestsException:
+        functions.invoke(FunctionName=stack.functions[role], Payload=json.dumps({"Records": []}))
+    except functions.exceptions.TooManyRequestsException:
         return True
     return False
 

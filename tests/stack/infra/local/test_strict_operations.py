@@ -3,7 +3,6 @@
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import boto3
 import pytest
@@ -19,26 +18,13 @@ from infra.operate.passes.table import PassTable
 from infra.stage.secrets import ensure_authentication_keys
 from infra.stage.stage import Stage
 from tests.conftest import Pipeline
-from tests.stack.infra.operate.test_pushes import newest_record
 from tests.support.command_line import infra
+from tests.support.streams import newest_record
 from tests.support.strict import StrictAws
 
 pytestmark = pytest.mark.timeout(300)
 ITEM_BYTES = 390_000
 MORE_THAN_AN_INVOCATION_TAKES = 18
-
-
-@pytest.fixture
-def strict(stack: LocalRun) -> StrictAws:
-    return StrictAws(stack)
-
-
-@pytest.fixture
-def package(stack: LocalRun, stack_folder: Path) -> Package:
-    """The package of the session's local run."""
-    assert stack
-    folder = stack_folder / "package"
-    return Package(template=json.loads((folder / "sam.json").read_text()), zip_file=folder / "functions.zip")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import re
 import secrets
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chalicelib.aws.templates import revision_key
-from chalicelib.core.identifiers import PassId
 from chalicelib.updates.push_tasks import RemoveRegistrations, encode
 from infra.commands import app
 from infra.local.phone import Phone
@@ -25,6 +23,7 @@ from infra.operate.backup.stage import BackedUpStage
 from infra.operate.templates.bucket import TemplatesBucket
 from tests.conftest import Issuer, Pipeline
 from tests.support import samples
+from tests.support.command_line import COMMAND
 from tests.support.eventually import Apns, eventually
 from tests.support.second_stage import STAGE, SecondStage
 
@@ -46,18 +45,12 @@ def local(second_stage: SecondStage) -> LocalRun:
 
 @pytest.fixture
 def pipeline(local: LocalRun) -> Pipeline:
-    table = boto3.resource("dynamodb").Table(local.tables["passes"])
-    return Pipeline(table, local.template, local.pass_type_identifier)
+    return Pipeline.of(local)
 
 
 @pytest.fixture
 def issuer(local: LocalRun) -> Issuer:
     return Issuer(local)
-
-
-def adds(phone: Phone, issuer: Issuer, pass_id: PassId) -> None:
-    issued = issuer.issues(pass_id)
-    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
 
 
 def rows(local: LocalRun, role: str) -> list[Item]:
@@ -99,7 +92,7 @@ def test_restore_writes_lost_data_and_notifies_phones(
 ) -> None:
     """The phone has seen later content, a later Last-Modified and a later tag than the backup contains."""
     pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
-    adds(phone, issuer, pass_id)
+    issuer.hands(pass_id, phone)
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: len(apns.pushes_to(phone)) == 1, "the push before the backup")
     phone.receives_push(pipeline.pass_type_identifier)
@@ -140,7 +133,7 @@ def test_registrations_that_are_being_removed_are_restored(
 ) -> None:
     """The push task that removes them runs during the restore: it finds the pass and keeps its registrations."""
     pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
-    adds(phone, issuer, pass_id)
+    issuer.hands(pass_id, phone)
     stage, queue = BackedUpStage(second_stage.stage), second_stage.local.queues["push"]
     stage.back_up(tmp_path / "b.gz", on_progress=lambda *_: None)
     lose_everything(second_stage.local)
@@ -332,15 +325,14 @@ def test_dry_run_counts_what_a_restore_would_write_and_notify(
     wipe(local, "passes")
     eventually(lambda: not rows(local, "registrations"), "the removal of other tests' registrations")
     pass_ids = [pipeline.writes(f"D-{secrets.token_hex(4)}", fields={"gate": "A1"}) for _ in range(3)]
-    adds(phone, issuer, pass_ids[0])
-    command = [sys.executable, "-m", "infra"]
-    written = subprocess.check_output([*command, "backup", "--stage", STAGE, "--to", "-"], cwd=PROJECT)
+    issuer.hands(pass_ids[0], phone)
+    written = subprocess.check_output([*COMMAND, "backup", "--stage", STAGE, "--to", "-"], cwd=PROJECT)
     path = tmp_path / "b.gz"
     path.write_bytes(written)
     assert file.verify(path).counts["passes"] == 3
     pipeline.writes(pass_ids[0].serial_number, fields={"gate": "B2"})
     pipeline.deletes(pass_ids[1])
-    restoring = [*command, "restore", "--stage", STAGE, "--from", "-", "--dry-run", "--json"]
+    restoring = [*COMMAND, "restore", "--stage", STAGE, "--from", "-", "--dry-run", "--json"]
     plan = json.loads(subprocess.run(restoring, input=written, cwd=PROJECT, capture_output=True, check=True).stdout)
     assert {name: plan[name] for name in ("new", "changed", "unchanged", "devices")} == {
         "new": 1, "changed": 1, "unchanged": 1, "devices": 1,
@@ -372,7 +364,7 @@ def test_impossible_backups_and_restores_are_refused_in_a_sentence(tmp_path: Pat
 @pytest.mark.usefixtures("second_stage")
 def test_full_disk_is_reported_in_a_sentence(tmp_path: Path) -> None:
     """A file size limit of zero makes every write fail, as a full disk does."""
-    command = [sys.executable, "-m", "infra", "backup", "--stage", STAGE, "--to", str(tmp_path / "b.gz")]
+    command = [*COMMAND, "backup", "--stage", STAGE, "--to", str(tmp_path / "b.gz")]
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *command],
         cwd=PROJECT,

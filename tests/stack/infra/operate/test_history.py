@@ -3,7 +3,6 @@
 import json
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from infra.local.run import LocalRun
 from infra.operate.history import Entry, History
 from infra.stage.stage import Stage
 from tests.conftest import Issuer, Pipeline
+from tests.support.command_line import COMMAND
 from tests.support.eventually import Apns, eventually
 
 
@@ -70,7 +70,7 @@ def test_history_contains_all_events_from_issue_to_removal(
         "removed the pass",
     )
     eventually(lambda: in_order(descriptions(history, pass_id), *expected), "the history")
-    command = [sys.executable, "-m", "infra", "pass", "history", str(pass_id), "--stage", stack.stage]
+    command = [*COMMAND, "pass", "history", str(pass_id), "--stage", stack.stage]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert in_order(done.stdout.splitlines(), *expected), done.stdout
     assert "acceptance does not mean delivery" in done.stdout

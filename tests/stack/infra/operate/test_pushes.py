@@ -21,6 +21,7 @@ from infra.local.run import LocalRun
 from tests.conftest import Issuer, Pipeline
 from tests.support.command_line import infra
 from tests.support.eventually import Apns, eventually
+from tests.support.streams import newest_record
 
 
 def status() -> dict[str, Any]:
@@ -188,24 +189,6 @@ def test_discarding_keeps_the_devices_and_pushes_to_them(
     assert is_registered(stack, holder)
     eventually(lambda: apns.pushes_to(holder), "the push that was kept")
     assert infra("push", "removals", "--stage", "local").stderr == "no removals are held\n"
-
-
-def newest_record(stack: LocalRun) -> dict[str, object]:
-    """Return the position of the newest record, in the form in which Lambda reports a given-up batch."""
-    streams = boto3.client("dynamodbstreams")
-    arn = boto3.client("dynamodb").describe_table(TableName=stack.tables["passes"])["Table"]["LatestStreamArn"]
-    shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-    found: list[tuple[int, str, str]] = []
-    for shard in shards:
-        iterator = streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        while iterator and (page := streams.get_records(ShardIterator=iterator))["Records"]:
-            numbers = [record["dynamodb"]["SequenceNumber"] for record in page["Records"]]
-            found += [(int(number), number, shard["ShardId"]) for number in numbers]
-            iterator = page.get("NextShardIterator")
-    _, number, shard_id = max(found)
-    return {"streamArn": arn, "shardId": shard_id, "startSequenceNumber": number, "endSequenceNumber": number}
 
 
 def test_push_by_hand_reaches_every_device(apns: Apns, holder: Phone, pipeline: Pipeline, serial_number: str) -> None:

@@ -39,13 +39,7 @@ def local(second_stage: SecondStage) -> LocalRun:
 
 @pytest.fixture
 def pipeline(local: LocalRun) -> Pipeline:
-    table = boto3.resource("dynamodb").Table(local.tables["passes"])
-    return Pipeline(table, local.template, local.pass_type_identifier)
-
-
-def adds(phone: Phone, issuer: Issuer, pass_id: PassId) -> None:
-    issued = issuer.issues(pass_id)
-    phone.adds(issued.content, last_modified=issued.headers.get("Last-Modified"))
+    return Pipeline.of(local)
 
 
 def gate(phone: Phone) -> str:
@@ -79,7 +73,7 @@ def test_lost_versions_are_made_again(
 ) -> None:
     """The phone was off for a change before the loss, which nothing remembers but the item."""
     pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
-    adds(phone, Issuer(local), pass_id)
+    Issuer(local).hands(pass_id, phone)
     knows_everything(local, phone, pass_id)
     pipeline.writes(serial_number, fields={"gate": "B2"})
     eventually(lambda: len(apns.pushes_to(phone)) == 1, "the push")
@@ -158,7 +152,7 @@ def test_deleted_registrations_table_is_restored_from_a_backup(
 ) -> None:
     """A pass changes while the table is away: the change waits, and its phone is notified after the restore."""
     pass_id = pipeline.writes(serial_number, fields={"gate": "A1"})
-    adds(phone, Issuer(local), pass_id)
+    Issuer(local).hands(pass_id, phone)
     knows_everything(local, phone, pass_id)
     infra("backup", "--to", tmp_path / "backup.jsonl.gz")
 
@@ -186,7 +180,7 @@ def test_new_stage_takes_over_from_a_backup_while_phones_continue(
     old = Pipeline(boto3.resource("dynamodb").Table(stack.tables["passes"]), stack.template, stack.pass_type_identifier)
     new = Pipeline(boto3.resource("dynamodb").Table(local.tables["passes"]), local.template, local.pass_type_identifier)
     pass_id = old.writes(serial_number, fields={"gate": "A1"})
-    adds(phone, Issuer(stack), pass_id)
+    Issuer(stack).hands(pass_id, phone)
     secrets = boto3.client("secretsmanager")
     names = [SecretNames(stage).authentication_keys for stage in (stack.stage, STAGE)]
     keys = [secrets.get_secret_value(SecretId=name)["SecretString"] for name in names]

@@ -7,13 +7,7 @@ import pytest
 import typer
 
 from infra.commands.confirmation import DeclinedError, confirm, confirm_notification, counted, require_answer
-
-
-class Keyboard(io.StringIO):
-    """Standard input at a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.support.command_line import Keyboard
 
 
 def types(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

@@ -1,6 +1,5 @@
 """Nothing that came from outside acts on the terminal: no escape sequence, no markup, no turned text."""
 
-import io
 import json
 import sys
 import unicodedata
@@ -26,6 +25,7 @@ from infra.core.terminal import (
     write_values,
 )
 from infra.operate.logs import LogLine
+from tests.support.command_line import Keyboard
 
 EVIL = "\x1b]0;title\x07\x1b[2J[red]red[/red]\x9b31m\u202egnp.exe\u2066 :warning: \r\x08\x7f\u2028end"
 """A window's title, a cleared screen, markup, a C1 sequence, turned text, an emoji's name, a line written over."""
@@ -161,13 +161,6 @@ def test_cells_and_values_are_harmless(capsys: pytest.CaptureFixture[str]) -> No
     shown = capsys.readouterr().out
     assert is_harmless(shown)
     assert shown.count(r"\x1b[2J[red]") == 3
-
-
-class Keyboard(io.StringIO):
-    """Standard input at a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def test_what_a_deployment_shows_and_asks_is_harmless(

@@ -1,13 +1,9 @@
 """The state of a checkout."""
 
-import subprocess
 from pathlib import Path
 
 from infra.deploy.git import UNKNOWN, Checkout, read_checkout
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True)
+from tests.support.git import git
 
 
 def test_folder_without_git_is_unknown_and_clean(tmp_path: Path) -> None:

@@ -1,63 +1,16 @@
-"""Tests of the checks of Apple's format: which values are errors, warnings or neither."""
+"""The checks of Apple's format, for all keys of a pass but fields and semantic tags: errors, warnings or neither."""
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.passes.format.check import MAX_DEPTH, check_item, check_pass, find_unwritable
-from chalicelib.passes.format.findings import MAX_FINDINGS, Finding, Level
-from chalicelib.passes.format.keys import PASS_KEYS, SEMANTIC_TAGS
-
-Content = dict[str, Any]
-P256_KEY = "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgACf9if+rM8ESQjpEUsD0G6k4hXK1suPnlkFwBqyqAlihc="
-BOARDING_SEMANTICS: Content = {
-    "airlineCode": "PW",
-    "flightNumber": 104,
-    "departureAirportCode": "SFO",
-    "departureCityName": "San Francisco",
-    "departureLocationTimeZone": "America/Los_Angeles",
-    "destinationAirportCode": "JFK",
-    "destinationCityName": "New York",
-    "destinationLocationTimeZone": "America/New_York",
-    "originalArrivalDate": "2026-12-24T23:30:00-05:00",
-    "originalBoardingDate": "2026-12-24T14:30:00-08:00",
-    "originalDepartureDate": "2026-12-24T15:00:00-08:00",
-    "passengerName": {"givenName": "Ada", "familyName": "Lovelace"},
-}
-EVENT_SEMANTICS: Content = {"eventName": "x", "venueName": "x", "venueRegionName": "x", "venueRoom": "x"}
-
-
-def a_pass(style: str = "storeCard", /, **keys: object) -> Content:
-    groups: Content = {"primaryFields": [{"key": "a", "value": "x"}]}
-    if style == "boardingPass":
-        groups["transitType"] = "PKTransitTypeAir"
-    return {"formatVersion": 1, "description": "d", "organizationName": "o", style: groups, **keys}
-
-
-def with_field(style: str = "generic", group: str = "secondaryFields", /, **field: object) -> Content:
-    return a_pass(style, **{style: {group: [{"key": "a", "value": "x", **field}]}})
-
-
-def of_level(findings: list[Finding], level: Level) -> list[str]:
-    return [str(finding) for finding in findings if finding.level is level]
-
-
-def errors(content: Mapping[str, Any]) -> list[str]:
-    return of_level(check_pass(content), Level.ERROR)
-
-
-def warnings(content: Mapping[str, Any]) -> list[str]:
-    assert errors(content) == []
-    return of_level(check_pass(content), Level.WARNING)
-
-
-def tags(**tags: object) -> Content:
-    return a_pass(semantics=tags)
+from chalicelib.passes.format.findings import MAX_FINDINGS, Level
+from chalicelib.passes.format.keys import PASS_KEYS
+from tests.support.format_checks import P256_KEY, Content, a_pass, errors, of_level, tags, warnings, with_field
 
 
 @pytest.mark.parametrize("text", ["rgb(1,2,3)", "RGB( 1 , 2,3 )", "  rgb(255, 0, 0)  ", "rgb(001, 2, 3)"], ids=repr)
@@ -125,130 +78,6 @@ def test_fraction_of_a_second_is_an_error_at_the_top_level_and_a_warning_in_sema
 def test_invalid_date_is_an_error_everywhere(text: object) -> None:
     assert errors(a_pass(relevantDate=text))
     assert errors(tags(eventEndDate=text))
-
-
-FIELD_ERRORS: dict[str, tuple[dict[str, object], str]] = {
-    "alignment": ({"textAlignment": "center"}, "a.textAlignment"),
-    "detector": ({"dataDetectorTypes": ["phone"]}, "a.dataDetectorTypes[0]"),
-    "detectors as text": ({"dataDetectorTypes": "PKDataDetectorTypeLink"}, "a.dataDetectorTypes"),
-    "row": ({"row": 7}, "a.row"),
-    "row as text": ({"row": "1"}, "a.row"),
-    "row as bool": ({"row": True}, "a.row"),
-    "date style": ({"dateStyle": "short"}, "a.dateStyle"),
-    "number style": ({"numberStyle": "PKNumberStyleCurrency"}, "a.numberStyle"),
-    "currency": ({"currencyCode": "euro"}, "a.currencyCode"),
-    "label": ({"label": 5}, "a.label"),
-    "flag": ({"isRelative": "true"}, "a.isRelative"),
-    "semantics": ({"semantics": {"eventType": "PKEventTypeParty"}}, "a.semantics.eventType"),
-}
-
-
-@pytest.mark.parametrize(("field", "path"), FIELD_ERRORS.values(), ids=FIELD_ERRORS.keys())
-def test_invalid_value_of_a_field_is_the_same_error_in_a_template_and_in_an_item(
-    field: dict[str, object], path: str
-) -> None:
-    in_template = errors(with_field(value=1, **field))
-    (in_item,) = of_level(check_item({}, {"a": field}, {}), Level.ERROR)
-    assert in_item.startswith(f"fields.{path}: ")
-    assert in_item.removeprefix("fields.a") in [
-        error.removeprefix("generic.secondaryFields[0]") for error in in_template
-    ]
-
-
-def test_all_problems_of_a_field_are_reported() -> None:
-    field = {"value": "B22", "textAlignment": "center", "dataDetectorTypes": ["phone"], "row": 7}
-    paths = [finding.path for finding in check_item({}, {"gate": field}, {})]
-    assert paths == ["fields.gate.textAlignment", "fields.gate.dataDetectorTypes[0]", "fields.gate.row"]
-
-
-@pytest.mark.parametrize(
-    ("value", "styles", "message"),
-    [
-        ("x", {"currencyCode": "EUR"}, "must be a number"),
-        ("10", {"numberStyle": "PKNumberStyleDecimal"}, "must be a number"),
-        ("10 EUR", {"currencyCode": "EUR"}, "must be a number"),
-        ("x", {"dateStyle": "PKDateStyleShort"}, "must be a date"),
-        (5, {"timeStyle": "PKDateStyleShort"}, "must be a date"),
-        (
-            5,
-            {"timeStyle": "PKDateStyleShort", "numberStyle": "PKNumberStyleDecimal"},
-            "styles of a date and of a number",
-        ),
-        ([], {}, "must be a text or a number"),
-        (True, {}, "must be a text or a number"),
-        ({}, {}, "must be a text or a number"),
-    ],
-)
-def test_value_must_have_the_type_of_its_style(value: object, styles: dict[str, object], message: str) -> None:
-    assert any(message in error for error in errors(with_field(value=value, **styles)))
-
-
-@pytest.mark.parametrize(
-    ("style", "group", "field"),
-    [
-        ("generic", "primaryFields", {"textAlignment": "PKTextAlignmentLeft"}),
-        ("generic", "backFields", {"textAlignment": "PKTextAlignmentLeft"}),
-        ("generic", "auxiliaryFields", {"row": 1}),
-        ("eventTicket", "secondaryFields", {"row": 0}),
-    ],
-)
-def test_key_without_an_effect_in_its_group_gives_a_warning(style: str, group: str, field: dict[str, object]) -> None:
-    assert "remove it" in warnings(with_field(style, group, **field))[0]
-
-
-def test_currency_value_in_quotes_gives_a_warning_because_apples_sample_has_one() -> None:
-    (warning,) = warnings(with_field(value="10", currencyCode="USD"))
-    assert "should be a number, without quotes" in warning
-
-
-@pytest.mark.parametrize(
-    ("html", "message"),
-    [
-        ("<a href='https://a.example/?a=1&amp;b=2'>x</a> &lt; y", ""),
-        ("<b>x</b>", "has the tags b;"),
-        ("<a href='https://a.example/?a=1&b=2'>x</a>", "write &amp;"),
-        ("a < b & c", ""),
-    ],
-)
-def test_html_that_phones_do_not_show_gives_a_warning(html: str, message: str) -> None:
-    found = warnings(with_field(attributedValue=html))
-    assert (found == []) if not message else (len(found) == 1 and message in found[0]), found
-    in_item = check_item({}, {"a": {"attributedValue": html}}, {})
-    assert [finding.problem for finding in in_item] == [w.split(": ", 1)[1].rsplit(" (", 1)[0] for w in found]
-
-
-def fields(count: int, start: int = 0) -> list[Content]:
-    return [{"key": f"k{number}", "value": "x"} for number in range(start, start + count)]
-
-
-@pytest.mark.parametrize(
-    ("style", "groups", "path"),
-    [
-        ("boardingPass", {"headerFields": 4, "transitType": 0}, "boardingPass.headerFields"),
-        ("boardingPass", {"auxiliaryFields": 6, "transitType": 0}, "boardingPass.auxiliaryFields"),
-        ("coupon", {"secondaryFields": 3, "auxiliaryFields": 2}, "coupon.secondaryFields"),
-        ("storeCard", {"primaryFields": 2}, "storeCard.primaryFields"),
-        ("generic", {"auxiliaryFields": 5}, "generic.auxiliaryFields"),
-        ("eventTicket", {"auxiliaryFields": 5}, "eventTicket.auxiliaryFields"),
-        ("generic", {"footerFields": 1}, "generic.footerFields"),
-        ("coupon", {"additionalInfoFields": 1}, "coupon.additionalInfoFields"),
-    ],
-)
-def test_fields_that_phones_do_not_show_give_a_warning(style: str, groups: dict[str, int], path: str) -> None:
-    content: Content = {
-        group: fields(count, 10 * number) for number, (group, count) in enumerate(groups.items()) if count
-    }
-    if "transitType" in groups:
-        content["transitType"] = "PKTransitTypeAir"
-    (warning,) = warnings(a_pass(style, **{style: content}))
-    assert warning.startswith(f"{path}: ")
-
-
-def test_square_barcode_leaves_less_space_on_a_generic_pass() -> None:
-    content = {"secondaryFields": fields(3), "auxiliaryFields": fields(2, 5)}
-    assert check_pass(a_pass("generic", generic=content)) == []
-    square = a_pass("generic", generic=content, barcodes=[{"format": "PKBarcodeFormatQR"}])
-    assert "5 fields together; phones show 4" in warnings(square)[0]
 
 
 @pytest.mark.parametrize("count", [10, 11])
@@ -356,114 +185,6 @@ def test_value_that_phones_leave_out_or_show_in_another_way_gives_a_warning(
     assert any(message in warning for warning in found), found
 
 
-TAG_ERRORS: dict[str, object] = {
-    "flightNumber": "LH1",
-    "duration": "60",
-    "seats": {"seatNumber": "1"},
-    "totalPrice": "12.50",
-    "balance": {"amount": 12.5, "currencyCode": "EUR"},
-    "passengerName": "Ada",
-    "departureLocation": {"latitude": 1},
-    "wifiAccess": [{"ssid": "x"}],
-    "silenceRequested": "yes",
-    "eventType": "concert",
-    "performerNames": "The Engines",
-    "departureGate": 22,
-    "airplay": {"airPlayDeviceGroupToken": "x"},
-    "eventStartDateInfo": {"date": "soon"},
-    "departureLocationSecurityPrograms": "PKTransitSecurityProgramOSS",
-}
-
-
-@pytest.mark.parametrize(("tag", "value"), TAG_ERRORS.items(), ids=TAG_ERRORS.keys())
-def test_tag_of_another_type_is_an_error_in_templates_items_and_fields(tag: str, value: object) -> None:
-    assert errors(tags(**{tag: value}))[0].startswith(f"semantics.{tag}")
-    assert errors(with_field(semantics={tag: value}))[0].startswith(f"generic.secondaryFields[0].semantics.{tag}")
-    (of_item,) = check_item({"semantics": {tag: value}}, {}, {})
-    assert of_item.path.startswith(f"overrides.semantics.{tag}")
-    assert of_item.source
-
-
-@given(st.sampled_from(sorted(SEMANTIC_TAGS)), st.sampled_from([None, 5, 1.5, True, "x", [], {}, [[]], [{}], [5]]))
-def test_tag_accepts_one_json_type_alone(tag: str, value: object) -> None:
-    samples: list[object] = [5, True, "x", [], {}]
-    types = {type(v) for v in samples if not of_level(check_item({"semantics": {tag: v}}, {}, {}), Level.ERROR)}
-    assert len(types) <= 1
-    assert check_item({"semantics": {tag: value}}, {}, {}) is not None
-
-
-def test_two_spellings_of_a_tag_give_a_warning_when_they_differ() -> None:
-    assert check_pass(tags(departureAirportTimeZone="Europe/Berlin")) == []
-    both = {"departureLocationTimeZone": "Europe/Berlin", "departureAirportTimeZone": "Europe/Berlin"}
-    assert check_pass(tags(**both)) == []
-    assert check_pass(tags(loungePlaceIDs=["I1"], airlineLoungePlaceID="I1")) == []
-    differing = {**both, "departureAirportTimeZone": "Europe/London"}
-    assert "differs from departureLocationTimeZone" in warnings(tags(**differing))[0]
-    assert "differs from loungePlaceIDs" in warnings(tags(loungePlaceIDs=["I1", "I2"], airlineLoungePlaceID="I1"))[0]
-
-
-SCHEMES = ["semanticBoardingPass", "boardingPass"]
-
-
-def test_semantic_boarding_pass_with_all_tags_has_no_findings() -> None:
-    assert check_pass(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=BOARDING_SEMANTICS)) == []
-
-
-@pytest.mark.parametrize("tag", BOARDING_SEMANTICS)
-def test_missing_tag_of_a_semantic_boarding_pass_is_named(tag: str) -> None:
-    semantics = {name: value for name, value in BOARDING_SEMANTICS.items() if name != tag}
-    (warning,) = warnings(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=semantics))
-    assert f"semanticBoardingPass requires {tag};" in warning
-
-
-def test_tags_in_fields_and_in_the_other_spelling_count() -> None:
-    semantics = dict(BOARDING_SEMANTICS)
-    field = {"key": "a", "value": "x", "semantics": {"airlineCode": semantics.pop("airlineCode")}}
-    semantics["departureAirportTimeZone"] = semantics.pop("departureLocationTimeZone")
-    style = {"primaryFields": [field], "transitType": "PKTransitTypeAir"}
-    assert (
-        check_pass(a_pass("boardingPass", boardingPass=style, preferredStyleSchemes=SCHEMES, semantics=semantics)) == []
-    )
-
-
-def test_semantic_boarding_pass_requires_a_written_name_and_air_transit() -> None:
-    semantics = {**BOARDING_SEMANTICS, "passengerName": {"phoneticRepresentation": "x"}}
-    style = {"transitType": "PKTransitTypeTrain"}
-    (warning,) = warnings(
-        a_pass("boardingPass", boardingPass=style, preferredStyleSchemes=SCHEMES, semantics=semantics)
-    )
-    assert "passengerName.givenName or familyName, boardingPass.transitType PKTransitTypeAir" in warning
-
-
-@pytest.mark.parametrize(
-    ("semantics", "images", "nfc", "lacks"),
-    [
-        (EVENT_SEMANTICS, ["artwork"], True, ""),
-        ({**EVENT_SEMANTICS, "venueRoom": ""}, ["artwork"], True, "venueRoom;"),
-        (EVENT_SEMANTICS, ["background"], False, "nfc, or barcodes since iOS 27;"),
-        (EVENT_SEMANTICS, ["strip"], True, "the image artwork or background;"),
-        (
-            {**EVENT_SEMANTICS, "eventType": "PKEventTypeSports"},
-            ["artwork"],
-            True,
-            "awayTeamAbbreviation, homeTeamAbbreviation;",
-        ),
-        ({**EVENT_SEMANTICS, "eventType": "PKEventTypeLivePerformance"}, ["artwork"], True, "performerNames;"),
-    ],
-)
-def test_missing_part_of_a_poster_event_ticket_is_named(
-    semantics: Content,
-    images: list[str],
-    nfc: bool,  # noqa: FBT001 - a parameter of the table
-    lacks: str,
-) -> None:
-    content = a_pass("eventTicket", preferredStyleSchemes=["posterEventTicket", "eventTicket"], semantics=semantics)
-    if nfc:
-        content["nfc"] = {"message": "x", "encryptionPublicKey": P256_KEY}
-    found = [str(finding) for finding in check_pass(content, images=images)]
-    assert found == [] if not lacks else (len(found) == 1 and f"requires {lacks}" in found[0]), found
-
-
 @pytest.mark.parametrize("text", ["\ud83c", "a\udc00b"])
 def test_half_a_character_is_an_error_at_any_path(text: str) -> None:
     for content, path in (
@@ -549,15 +270,6 @@ def test_deprecated_barcode_that_cannot_be_drawn_is_an_error_unless_there_are_ot
     assert level in [finding.level.value for finding in check_pass(a_pass(**wrong, **beside))]
 
 
-def test_empty_event_ticket_and_a_poster_without_images_give_a_warning() -> None:
-    content = a_pass(
-        "eventTicket", eventTicket={}, preferredStyleSchemes=["posterEventTicket"], semantics=EVENT_SEMANTICS
-    )
-    assert any("an empty ticket" in warning for warning in warnings(content))
-    poster = [str(finding) for finding in check_pass(a_pass("posterGeneric"), images=["icon", "background"])]
-    assert any("the images primaryLogo" in finding for finding in poster)
-
-
 def test_item_can_remove_only_keys_that_apple_does_not_require() -> None:
     assert [finding.path for finding in check_item({"description": None, "logoText": None}, {}, {})] == [
         "overrides.description"
@@ -605,10 +317,3 @@ def test_any_content_gives_printable_findings_and_no_exception(content: Content,
     findings = [*check_pass(content), *check_item(content, {"a": field}, content), *find_unwritable(content, "")]
     for finding in findings:
         assert str(finding).isprintable()
-
-
-@pytest.mark.parametrize("schemes", [True, 1, "posterEventTicket", {"posterEventTicket": 1}])
-def test_schemes_of_another_type_are_an_error_beside_upcoming_passes(schemes: object) -> None:
-    """They raise no exception where other keys depend on them."""
-    found = errors(a_pass(preferredStyleSchemes=schemes, upcomingPassInformation=[]))
-    assert any(error.startswith("preferredStyleSchemes: ") for error in found)

@@ -5,7 +5,6 @@ import os
 import secrets
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -20,10 +19,8 @@ from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from infra.operate.bulk.exporting import Exported, export_passes
 from infra.stage.stage import Stage
-from tests.stack.infra.operate.bulk.test_import import TYPE, folder, imports, table
-from tests.unit.infra.operate.bulk.test_exporting import FORMATS
-
-__all__ = ["folder", "table"]
+from tests.support.bulk_files import FORMATS, TYPE, imports
+from tests.support.command_line import COMMAND
 
 
 def fill(table: str, items: dict[str, dict[str, Any]]) -> None:
@@ -132,7 +129,7 @@ def test_command_writes_all_passes_and_warns_of_missing_tokens(stack: LocalRun, 
     pass_id = f"{stack.pass_type_identifier}/{secrets.token_hex(4)}"
     item = {"pass_id": pass_id, "template": "boarding", "fields": {"gate": "B22"}}
     passes.put_item(Item={**item, "authentication_token": "0123456789abcdef"})
-    command = [sys.executable, "-m", "infra", "pass", "export", str(tmp_path / "a.jsonl"), "--stage", stack.stage]
+    command = [*COMMAND, "pass", "export", str(tmp_path / "a.jsonl"), "--stage", stack.stage]
     done = subprocess.run([*command, "--json"], cwd=PROJECT, capture_output=True, text=True, check=True)
     passes.delete_item(Key={"pass_id": pass_id})
     report = json.loads(done.stdout)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,52 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from chalicelib.aws.templates import Templates
 from chalicelib.core.errors import RefusedError
 from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
-from infra.operate.bulk.files.kinds import open_rows
-from infra.operate.bulk.importing import Imported, ImportStoppedError, import_passes
+from infra.operate.bulk.importing import ImportStoppedError
 from infra.operate.bulk.journal import ImportRunsError, Journal
-from infra.operate.bulk.plan import ImportPlan
-from infra.stage.stage import Stage
-from tests.support import samples
-from tests.support.command_line import infra
+from tests.support.bulk_files import TYPE, imports
+from tests.support.command_line import COMMAND, infra
 from tests.support.wire import Wire
 
-TYPE = "pass.com.example"
 RUN = """
 import sys
 from pathlib import Path
-from tests.stack.infra.operate.bulk.test_import import imports
+from tests.support.bulk_files import imports
 print(imports(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])))
 """
-
-
-@pytest.fixture
-def table(stack: LocalRun) -> Iterator[str]:
-    """A passes table for one test, without a stream, so that no function reacts to its changes."""
-    client = boto3.client("dynamodb")
-    name = f"import-{secrets.token_hex(4)}"
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "pass_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pass_id", "KeyType": "HASH"}],
-    )
-    assert stack
-    yield name
-    client.delete_table(TableName=name)
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template `member`: `visits` is a number, `since` a date, `member` and `level` are text."""
-    made: Path = tmp_path_factory.mktemp("templates")
-    (made / "member.pass").mkdir()
-    for path, data in samples.files_of("generic").items():
-        (made / "member.pass" / path).write_bytes(data)
-    return made
 
 
 @pytest.fixture
@@ -77,11 +45,6 @@ def wire(stack: LocalRun) -> Iterator[Wire]:
     yield found
     os.environ["AWS_ENDPOINT_URL"] = stack.aws_endpoint_url
     found.close()
-
-
-def imports(path: Path, table: str, folder: Path, **plan: Any) -> Imported:  # noqa: ANN401 - values of ImportPlan
-    options = replace(ImportPlan(Stage("test", {"PassesTableName": table}), pass_type=TYPE, template="member"), **plan)
-    return import_passes(open_rows(path), options, Templates(folder=folder), on_rows=lambda _: None, on_progress=print)
 
 
 def items_of(table: str) -> dict[str, dict[str, Any]]:
@@ -379,7 +342,7 @@ def test_ctrl_c_ends_an_import_with_130_and_the_same_command_resumes_it(stack: L
     command = ["pass", "import", boarding, "--stage", stack.stage, "--type", stack.pass_type_identifier]
     command += ["--template", "boarding", "--map", "Gate=gate"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "infra", *map(str, command), "--rate", "1"],
+        [*COMMAND, *map(str, command), "--rate", "1"],
         cwd=PROJECT,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,14 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.aws.templates import Templates
-from chalicelib.passes.item import PassItem
 from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.exporting import Exported, write_passes
 from infra.operate.bulk.files.base import FileError
 from infra.operate.bulk.files.kinds import open_rows
-from tests.unit.infra.operate.bulk.files.test_kinds import TYPE, templates
+from tests.support.bulk_files import FORMATS, TYPE
 
-__all__ = ["templates"]
 SERIAL_NUMBERS = ("1", "Ä/2", '"3"')
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
     ["", "12", "-0.5", "1e3", "{}", '{"value": 1}', "[1]", '"', 'a"b', "a,b;c\td", "a\r\nb", "\r", " x ", "true", "NaN"]
@@ -61,20 +59,6 @@ ITEMS = st.fixed_dictionaries(
         "own": OWN_ATTRIBUTES,
         "template_revision": st.just("abc"),
     },
-)
-
-
-def unchanged(item: dict[str, Any]) -> object:
-    return item
-
-
-def as_pass(item: dict[str, Any]) -> object:
-    """Return what a pass shows of an item: a cell's value may be read back as `{"value": ...}`; all else is exact."""
-    return PassItem.parse(item), {name: value for name, value in item.items() if name != "fields"}
-
-
-FORMATS = pytest.mark.parametrize(
-    ("suffix", "normalize"), [("jsonl", unchanged), ("csv", as_pass), ("parquet", as_pass)]
 )
 
 

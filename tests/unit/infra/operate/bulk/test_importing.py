@@ -10,9 +10,7 @@ from infra.operate.bulk.files.kinds import open_rows
 from infra.operate.bulk.importing import MAX_BACKOFF_SECONDS, backoff_seconds, import_passes
 from infra.operate.bulk.plan import ImportPlan
 from infra.stage.stage import Stage
-from tests.unit.infra.operate.bulk.files.test_kinds import TOKEN, TYPE, file, read, templates
-
-__all__ = ["templates"]
+from tests.support.bulk_files import TOKEN, TYPE, file, read
 
 
 def test_delay_between_attempts_is_random_and_bounded() -> None:

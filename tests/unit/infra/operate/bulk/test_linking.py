@@ -13,9 +13,7 @@ from infra.operate.bulk.linking import write_import_links
 from infra.operate.bulk.plan import ImportPlan
 from infra.operate.passes.links import DownloadLink
 from infra.stage.stage import Stage
-from tests.unit.infra.operate.bulk.files.test_kinds import TOKEN, TYPE, file, templates
-
-__all__ = ["templates"]
+from tests.support.bulk_files import TOKEN, TYPE, file
 
 
 def sign(pass_ids: Sequence[PassId]) -> DownloadLink:

@@ -9,9 +9,7 @@ from chalicelib.core.errors import ConfigurationError
 from infra.operate.bulk.files.kinds import open_rows
 from infra.operate.bulk.plan import ImportPlan, columns_of, item_of
 from infra.stage.stage import Stage
-from tests.unit.infra.operate.bulk.files.test_kinds import TYPE, file, templates
-
-__all__ = ["templates"]
+from tests.support.bulk_files import TYPE, file
 
 STAGE = Stage("test", {"PassesTableName": "t"})
 

@@ -4,11 +4,8 @@ import codecs
 import json
 import sys
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -17,59 +14,8 @@ import pytest
 
 from chalicelib.aws.templates import Templates
 from chalicelib.core.errors import RefusedError
-from infra.operate.bulk.columns import Columns
 from infra.operate.bulk.files.kinds import open_rows
-from tests.support import samples
-
-TYPE = "pass.com.example"
-TOKEN = "tokentokentokentoken"
-
-
-@dataclass(frozen=True)
-class Read:
-    """Result of reading a file: items by serial number, and reasons of refused rows by line."""
-
-    items: Mapping[str, Any]
-    refused: Mapping[int, str]
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        return {serial_number: item.get("fields", {}) for serial_number, item in self.items.items()}
-
-
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
-    """The template `member`, whose field `visits` is a number, and whose fields `member` and `level` are text."""
-    folder: Path = tmp_path_factory.mktemp("templates")
-    (folder / "member.pass").mkdir()
-    for path, data in samples.files_of("generic").items():
-        (folder / "member.pass" / path).write_bytes(data)
-    return Templates(folder=folder)
-
-
-def read(path: Path, templates: Templates, **mapping: str) -> Read:
-    rows = open_rows(path)
-    columns = Columns(mapping=mapping, pass_type=TYPE, template="member", templates=templates, cells=rows.cells)
-    columns.take(rows.columns)
-    items: dict[str, Any] = {}
-    refused: dict[int, str] = {}
-    for row in rows.rows():
-        if row.problem:
-            refused[row.line] = row.problem
-            continue
-        try:
-            item = columns.item(row.values)
-        except RefusedError as error:
-            refused[row.line] = str(error)
-        else:
-            items[item["pass_id"].removeprefix(f"{TYPE}/")] = item
-    return Read(items, refused)
-
-
-def file(tmp_path: Path, content: bytes | str, name: str = "members.csv") -> Path:
-    path = tmp_path / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
+from tests.support.bulk_files import TYPE, file, read
 
 
 @pytest.mark.parametrize(

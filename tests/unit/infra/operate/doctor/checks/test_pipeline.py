@@ -12,7 +12,7 @@ from infra.operate.doctor.checks.pipeline import functions, lag, mappings, table
 from infra.operate.doctor.context import DoctorContext
 from infra.operate.doctor.findings import DoctorFinding, Severity
 from infra.stage.stage import Stage
-from tests.unit.test_settings import COMPLETE
+from tests.support.complete_settings import COMPLETE
 
 FUNCTIONS = ("api", "push", "push_worker", "publish_events", "check_certificates")
 QUEUES = ("push", "dead_letter", "stream_failure", "held_removals", "event_failure")
