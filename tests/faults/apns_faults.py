@@ -25,7 +25,7 @@ def apns_down_for_an_hour(rig: Rig) -> None:
         if rig.queues.longest_wait_seconds > HOUR:
             rig.apns.recovers()
 
-    rig.drains(between=later)
+    rig.runs_push_worker(between=later)
 
 
 def apns_down_for_a_day(rig: Rig) -> None:
@@ -38,7 +38,7 @@ def apns_down_for_a_day(rig: Rig) -> None:
         if rig.queues.longest_wait_seconds > DAY:
             rig.apns.recovers()
 
-    rig.drains(between=later)
+    rig.runs_push_worker(between=later)
 
 
 def apns_takes_one_push_at_a_time(rig: Rig) -> None:
@@ -53,19 +53,19 @@ def apns_takes_one_push_at_a_time(rig: Rig) -> None:
             rig.apns.answers(Push(PushToken(left.pop()), PASS_TYPE_IDENTIFIER), status=200)
 
     one_more(0)
-    rig.drains(between=one_more)
+    rig.runs_push_worker(between=one_more)
 
 
 def every_tenth_stream_reset(rig: Rig) -> None:
     rig.apns.suffers(reset_stream_every=10)
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def goaway_every_300_pushes(rig: Rig) -> None:
     rig.apns.suffers(goaway_after=300)
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def frozen_environment(rig: Rig) -> None:
@@ -76,14 +76,14 @@ def frozen_environment(rig: Rig) -> None:
     time.sleep(0.2)  # the stand-in silences its open connections a little later
     rig.apns.recovers()
     rig.delivers([rig.record(rig.has_a_pass("Q", devices=FEW))])
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def credential_rejected_until_corrected(rig: Rig) -> None:
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     rig.apns.suffers(answer={"status": 403, "reason": "InvalidProviderToken"})
     rig.delivers([record])
-    rig.drains(between=lambda attempt: rig.apns.recovers() if attempt == 3 else None)
+    rig.runs_push_worker(between=lambda attempt: rig.apns.recovers() if attempt == 3 else None)
 
 
 def certificate_refused_until_replaced(rig: Rig) -> None:
@@ -102,7 +102,7 @@ def certificate_refused_until_replaced(rig: Rig) -> None:
         if attempt == 3:
             rig.client = good
 
-    rig.drains(between=replaced)
+    rig.runs_push_worker(between=replaced)
 
 
 def provider_token_expired(rig: Rig) -> None:
@@ -112,7 +112,7 @@ def provider_token_expired(rig: Rig) -> None:
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     rig.delivers([record])
     skew[0] = 0.0
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def every_token_refused_and_discarded(rig: Rig) -> None:
@@ -120,13 +120,13 @@ def every_token_refused_and_discarded(rig: Rig) -> None:
     pass_id = rig.has_a_pass("P", devices=50)
     rig.apns.suffers(answer={"status": 400, "reason": "BadDeviceToken"})
     rig.delivers([rig.record(pass_id)])
-    rig.drains()
+    rig.runs_push_worker()
     assert rig.devices_of(pass_id) == 50
     assert sum(len(held.devices) for held in rig.queues.holds_removals()) == 50
     rig.apns.recovers()
     decided = rig.operator().discard_removals(pass_type_identifier=None, on_progress=lambda _: None)
     assert decided.pushed == 50
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def half_of_a_fan_out_unregistered(rig: Rig) -> None:
@@ -136,9 +136,9 @@ def half_of_a_fan_out_unregistered(rig: Rig) -> None:
     for token in tokens[:25]:
         rig.apns.answers(Push(PushToken(token), PASS_TYPE_IDENTIFIER), status=410, reason="Unregistered")
     rig.delivers([rig.record(pass_id)])
-    rig.drains()
+    rig.runs_push_worker()
     assert rig.devices_of(pass_id) == 50
     for token in tokens[:25]:
         rig.apns.answers(Push(PushToken(token), PASS_TYPE_IDENTIFIER), status=200)
     rig.operator().discard_removals(pass_type_identifier=PASS_TYPE_IDENTIFIER, on_progress=lambda _: None)
-    rig.drains()
+    rig.runs_push_worker()

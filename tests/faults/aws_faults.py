@@ -24,7 +24,7 @@ def no_dynamodb_for_ten_minutes(rig: Rig) -> None:
     with contextlib.ExitStack() as outage:
         outage.enter_context(away())
         assert not rig.downloads(narrow)
-        rig.drains(between=lambda attempt: outage.close() if attempt == ATTEMPTS_WITHOUT_DYNAMODB else None)
+        rig.runs_push_worker(between=lambda attempt: outage.close() if attempt == ATTEMPTS_WITHOUT_DYNAMODB else None)
     with contextlib.ExitStack() as outage:
         outage.enter_context(away())
         rig.delivers(
@@ -32,7 +32,7 @@ def no_dynamodb_for_ten_minutes(rig: Rig) -> None:
             between=lambda attempt: outage.close() if attempt == ATTEMPTS_WITHOUT_DYNAMODB else None,
             attempt_seconds=TEN_MINUTES / ATTEMPTS_WITHOUT_DYNAMODB,
         )
-    rig.drains()
+    rig.runs_push_worker()
     assert rig.downloads(narrow)
 
 
@@ -41,21 +41,21 @@ def dynamodb_refuses_at_once_for_an_hour(rig: Rig) -> None:
     pass_id = rig.has_a_pass("P", devices=FEW)
     with services_answer(rig, lambda n: (400, "AccessDeniedException") if n <= 700 else None):
         rig.delivers([rig.record(pass_id)], attempt_seconds=HOUR / 700)
-        rig.drains()
+        rig.runs_push_worker()
 
 
 def dynamodb_throttles(rig: Rig) -> None:
     pass_id = rig.has_a_pass("P", devices=MANY)
     with services_answer(rig, lambda n: (400, "ProvisionedThroughputExceededException") if n % 2 else None):
         rig.delivers([rig.record(pass_id)])
-        rig.drains()
+        rig.runs_push_worker()
 
 
 def dynamodb_and_sqs_answer_500(rig: Rig) -> None:
     pass_id = rig.has_a_pass("P", devices=MANY)
     with services_answer(rig, lambda n: (500, "InternalServerError") if n % 2 else None):
         rig.delivers([rig.record(pass_id)])
-        rig.drains()
+        rig.runs_push_worker()
 
 
 def dynamodb_and_sqs_away_for_long(rig: Rig) -> None:
@@ -63,7 +63,7 @@ def dynamodb_and_sqs_away_for_long(rig: Rig) -> None:
     pass_id = rig.has_a_pass("P", devices=MANY)
     with services_answer(rig, lambda n: (500, "InternalServerError") if n in AWAY else None):
         rig.delivers([rig.record(pass_id)])
-        rig.drains()
+        rig.runs_push_worker()
 
 
 def sqs_refuses(rig: Rig) -> None:
@@ -72,7 +72,7 @@ def sqs_refuses(rig: Rig) -> None:
     with services_answer(rig, lambda n: (403, "OverLimit") if n in range(1, 10) else None, of="sqs"):
         rig.delivers([rig.record(pass_id)])
     with services_answer(rig, lambda n: (403, "OverLimit") if n in range(2, 10) else None, of="sqs"):
-        rig.drains()
+        rig.runs_push_worker()
 
 
 def downloads_that_fail_while_dynamodb_is_away(rig: Rig) -> None:
@@ -87,4 +87,4 @@ def downloads_that_fail_while_dynamodb_is_away(rig: Rig) -> None:
             assert not rig.downloads(pass_id)
             assert not rig.downloads(pass_id)
     rig.clock.skew = 10.0
-    rig.drains()
+    rig.runs_push_worker()

@@ -13,7 +13,7 @@ def malformed_item_among_99(rig: Rig) -> None:
     bad = rig.has_a_pass("BAD", devices=0)
     records.insert(50, rig.record(bad, no_such_field="x"))
     rig.delivers(records)
-    rig.drains()
+    rig.runs_push_worker()
     (letter,) = rig.queues.dead_letters()
     assert str(bad) in letter
     assert "no_such_field" in letter
@@ -32,7 +32,7 @@ def one_item_that_raises_whatever_it_likes(rig: Rig) -> None:
     records.insert(9, rig.record(broken, template="corrupt"))
     records.insert(12, {"dynamodb": {**rig.record(unread)["dynamodb"], "NewImage": {"fields": {"L": 5}}}})
     rig.delivers(records)
-    rig.drains(between=lambda attempt: rig.broken_templates.clear() if attempt == 3 else None)
+    rig.runs_push_worker(between=lambda attempt: rig.broken_templates.clear() if attempt == 3 else None)
 
 
 def foreign_messages_in_the_queue(rig: Rig) -> None:
@@ -48,7 +48,7 @@ def foreign_messages_in_the_queue(rig: Rig) -> None:
     )
     rig.queues.receives_foreign(*foreign)
     rig.delivers([record])
-    rig.drains()
+    rig.runs_push_worker()
     assert sorted(rig.queues.dead_letters()) == sorted(foreign)
 
 
@@ -62,7 +62,7 @@ def a_refusal_longer_than_sqs_takes(rig: Rig) -> None:
     more.insert(3, rig.record(rig.has_a_pass("BAD", devices=0), no_such_field="x"))
     with services_answer(rig, lambda _: (403, "OverLimit"), of="sqs"):
         rig.delivers(more)
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def a_template_that_comes_after_its_items(rig: Rig) -> None:
@@ -72,16 +72,16 @@ def a_template_that_comes_after_its_items(rig: Rig) -> None:
     for pass_id in (pushed, rewritten):
         rig.writes(pass_id, template="late", fields={"gate": "B22"})
         rig.delivers([rig.record(pass_id, template="late")])
-    rig.drains()
+    rig.runs_push_worker()
     assert rig.apns.pushes() == []
     rig.broken_templates.clear()
     again = rig.record(rewritten, template="late")
     again["dynamodb"]["OldImage"] = again["dynamodb"]["NewImage"]
     rig.delivers([again])
     rig.asks_for_rechecks([pushed])
-    rig.drains()
+    rig.runs_push_worker()
     rig.delivers([again])
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def downloads_that_fail_until_a_new_certificate(rig: Rig) -> None:
@@ -99,7 +99,7 @@ def downloads_that_fail_until_a_new_certificate(rig: Rig) -> None:
     def renewed(attempt: int) -> None:
         rig.certificate_ended = rig.certificate_ended and attempt < 3
 
-    rig.drains(between=renewed)
+    rig.runs_push_worker(between=renewed)
     assert rig.downloads(pass_id)
 
 
@@ -107,11 +107,11 @@ def deleted_and_loaded_again(rig: Rig) -> None:
     """It returns within the grace period, while the worker runs in between."""
     pass_id = rig.has_a_pass("P", devices=MANY)
     rig.delivers([rig.deletion(pass_id)])
-    rig.drains()
+    rig.runs_push_worker()
     rig.delivers([rig.insertion(pass_id)])
-    rig.drains()
+    rig.runs_push_worker()
     rig.clock.skew = HOUR
-    rig.drains()
+    rig.runs_push_worker()
     assert rig.devices_of(pass_id) == MANY
 
 
@@ -120,4 +120,4 @@ def changed_twice_in_a_row(rig: Rig) -> None:
     pass_id = rig.has_a_pass("P", devices=VERY_MANY)
     rig.delivers([rig.record(pass_id)])
     rig.delivers([rig.record(pass_id, gate="B23")])
-    rig.drains()
+    rig.runs_push_worker()

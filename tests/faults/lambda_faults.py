@@ -14,7 +14,7 @@ def killed_at_each_step(rig: Rig) -> None:
         with dies_at_request(rig, number):
             rig.delivers([record])
         with dies_at_request(rig, number):
-            rig.drains()
+            rig.runs_push_worker()
 
 
 def killed_in_the_middle_of_pushing(rig: Rig) -> None:
@@ -27,7 +27,7 @@ def killed_in_the_middle_of_pushing(rig: Rig) -> None:
     with contextlib.ExitStack() as dying:
         dying.enter_context(dies_after_outcomes(rig, FEW // 2))
         rig.delivers([record], between=once)
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def killed_after_queueing(rig: Rig) -> None:
@@ -36,26 +36,26 @@ def killed_after_queueing(rig: Rig) -> None:
 
     def worker(_: int) -> None:
         dying.close()
-        rig.drains()
+        rig.runs_push_worker()
 
     with contextlib.ExitStack() as dying:
         dying.enter_context(dies_after_outcomes(rig, DIRECT_DEVICES // 4))
         rig.delivers([record], between=worker)
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def killed_in_the_middle_of_a_fan_out(rig: Rig) -> None:
     """The worker has queued the pushes of some pages, and has not recorded the last page."""
     rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
     with dies_at_request(rig, 20):
-        rig.drains()
+        rig.runs_push_worker()
 
 
 def same_batch_twice(rig: Rig) -> None:
     record = rig.record(rig.has_a_pass("P", devices=FEW))
     rig.delivers([record])
     rig.delivers([record])
-    rig.drains()
+    rig.runs_push_worker()
 
 
 def clock_jumped_by_an_hour(rig: Rig) -> None:
@@ -66,7 +66,7 @@ def clock_jumped_by_an_hour(rig: Rig) -> None:
     ahead = rig.store.versions.get(pass_id)
     rig.clock.skew = 0.0
     rig.delivers([rig.record(pass_id, gate="B23")])
-    rig.drains()
+    rig.runs_push_worker()
     back = rig.store.versions.get(pass_id)
     assert ahead is not None
     assert back is not None

@@ -22,7 +22,7 @@ def paced_fan_out(rig: Rig, *, fault: Callable[[int], None] = lambda _: None) ->
             rig.delivers([rig.record(rig.has_a_pass("Q", devices=1))])
             assert rig.clock() - changed_at < 5
 
-    rig.drains(between=between)
+    rig.runs_push_worker(between=between)
     assert rig.most_at_once() <= LATENESS_SECONDS
 
 
@@ -46,7 +46,7 @@ def paced_and_dynamodb_away(rig: Rig) -> None:
     rig.paces(SLOW)
     rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
     with services_answer(rig, lambda n: (500, "InternalServerError") if n in range(30, 90) else None, of="dynamodb"):
-        rig.drains()
+        rig.runs_push_worker()
     assert rig.most_at_once() <= LATENESS_SECONDS
 
 
@@ -56,7 +56,7 @@ def paced_batch_twice(rig: Rig) -> None:
     records = [rig.record(rig.has_a_pass(f"P{number}", devices=1)) for number in range(FEW)]
     rig.delivers(records)
     rig.delivers(records)
-    rig.drains()
+    rig.runs_push_worker()
     assert rig.most_at_once() <= LATENESS_SECONDS
 
 
@@ -91,7 +91,7 @@ def paced_and_apns_away(rig: Rig) -> None:
 
     rig.paces(SLOW)
     rig.delivers([rig.record(rig.has_a_pass("P", devices=VERY_MANY))])
-    rig.drains(between=down)
+    rig.runs_push_worker(between=down)
     assert rig.most_at_once() <= LATENESS_SECONDS
 
 
@@ -106,5 +106,5 @@ def paced_and_changed_again(rig: Rig) -> None:
             rig.owes_another_push()
             rig.delivers([rig.record(pass_id, gate="B23")])
 
-    rig.drains(between=again)
+    rig.runs_push_worker(between=again)
     assert rig.most_at_once() <= LATENESS_SECONDS

@@ -298,7 +298,7 @@ class Rig:
             between(attempt)
         raise AssertionError("the batch does not settle")
 
-    def drains(self, *, between: Callable[[int], None] = lambda _: None) -> None:
+    def runs_push_worker(self, *, between: Callable[[int], None] = lambda _: None) -> None:
         """Deliver messages as Lambda does, until only push tasks whose time has not come are left."""
         self.queues.put_back_what_is_due()
         for attempt in range(MAX_ROUNDS):

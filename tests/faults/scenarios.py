@@ -19,7 +19,7 @@ from tests.support.simulated_apns import ApnsForTests
 
 def nothing_wrong(rig: Rig) -> None:
     rig.delivers([rig.record(rig.has_a_pass("P", devices=MANY))])
-    rig.drains()
+    rig.runs_push_worker()
 
 
 SCENARIOS: Mapping[str, Callable[[Rig], None]] = {

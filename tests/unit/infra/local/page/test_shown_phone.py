@@ -1,30 +1,11 @@
 """The phones of the page are the same after a restart; a damaged file does not keep the local run from starting."""
 
-import io
-import json
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from infra.local.page.shown_phone import Screen, ShownPhone, read_phones, save_phones
-from infra.local.phone import InstalledPass, Phone
-
-KEY = ("pass.com.acme.boarding", "1")
-
-
-def phone_with_a_pass() -> ShownPhone:
-    content = {"passTypeIdentifier": KEY[0], "serialNumber": KEY[1]}
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as members:
-        members.writestr("pass.json", json.dumps(content))
-    installed = InstalledPass.open(
-        archive.getvalue(), language="de", last_modified="Thu, 26 Nov 2026 10:00:00 GMT", verify=False
-    )
-    shown = ShownPhone(3, Phone(language="de", passes={KEY: installed}, tags={KEY[0]: "17"}), is_on=False)
-    shown.waiting.keep(KEY[0], {"apns-expiration": "2000000000"})
-    shown.waiting.keep(KEY[0], {"apns-expiration": "2000000000"})
-    return shown
+from infra.local.page.shown_phone import Screen, read_phones, save_phones
+from tests.support.shown_phone import KEY, phone_with_a_pass
 
 
 def test_saved_phone_is_restored(tmp_path: Path) -> None:

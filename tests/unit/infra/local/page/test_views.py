@@ -6,7 +6,7 @@ import pytest
 
 from infra.local.page.shown_phone import Screen
 from infra.local.page.views import Drawings, environment
-from tests.unit.infra.local.page.test_shown_phone import KEY, phone_with_a_pass
+from tests.support.shown_phone import KEY, phone_with_a_pass
 
 
 @pytest.mark.parametrize(
