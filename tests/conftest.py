@@ -19,10 +19,11 @@ from chalicelib.aws.secrets import Secrets
 from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.identifiers import PassId
 from chalicelib.core.links import Link, sign_link
+from infra.deploy.package import Package
 from infra.local.certificates import DevelopmentChain, make_development_chain
 from infra.local.phone import Phone
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER, LocalRun, local_run
-from infra.stage.local import DESCRIPTION
+from infra.stage.local import DESCRIPTION, STAGE
 from tests.support.eventually import Apns
 from tests.support.shared_package import shared_package, with_package
 
@@ -61,14 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def local_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package of a local run, as an earlier start leaves it; to build one takes 8 s of CPU."""
-    own = tmp_path_factory.getbasetemp()
-    return shared_package(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+def local_package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """The package of the local run, as an earlier start leaves it."""
+    return shared_package(tmp_path_factory, STAGE)
 
 
 @pytest.fixture(scope="session")
-def stack_folder(tmp_path_factory: pytest.TempPathFactory, local_package: Path) -> Path:
+def stack_folder(tmp_path_factory: pytest.TempPathFactory, local_package: Package) -> Path:
     return with_package(local_package, tmp_path_factory.mktemp("stack"))
 
 

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]  # it has no types
 
-from infra.deploy.package import Package, build_package
+from infra.deploy.package import Package
 from infra.deploy.template import with_code
 from tests.support.sam import NoManagedPolicies
+from tests.support.shared_package import shared_package
 
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    return build_package("dev", tmp_path_factory.mktemp("package"))
+    return shared_package(tmp_path_factory, "dev")
 
 
 @pytest.fixture(scope="session")

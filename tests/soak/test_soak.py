@@ -6,10 +6,10 @@ Both run on a local run of their own: nothing else may use it meanwhile, and oth
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from infra.deploy.package import Package
 from infra.local.run import LocalRun, local_run
 from tests.soak.plan import LOSSES, Fault, Plan
 from tests.soak.report import report_lines
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def soaked(tmp_path_factory: pytest.TempPathFactory, local_package: Path) -> Iterator[LocalRun]:
+def soaked(tmp_path_factory: pytest.TempPathFactory, local_package: Package) -> Iterator[LocalRun]:
     """A local run for soaks only."""
     folder = with_package(local_package, tmp_path_factory.mktemp("soak"))
     with local_run(folder, on_progress=lambda _: None) as running:

@@ -1,30 +1,37 @@
-"""The package of the local run, built once for all processes of a run of the tests."""
+"""Packages of the service, each built once for all processes of a run of the tests."""
 
 import fcntl
+import os
 import shutil
 from pathlib import Path
 
+import pytest
+
+from infra.deploy.package import Package
 from infra.local.kept_package import kept_package
-from infra.stage.local import STAGE
 
 
-def shared_package(root: Path) -> Path:
-    """Return a folder with the package of the local run, which the first process builds.
+def shared_package(factory: pytest.TempPathFactory, stage: str) -> Package:
+    """Return the package of a stage, which the first process that needs it builds: that takes 8 s of CPU.
 
     Args:
-        root: a folder that all processes have in common.
+        factory: of the process's temporary folders. Those of pytest-xdist's workers are in one folder.
+        stage: the name of the stage.
     """
-    folder = root / "package-of-the-local-run"
-    with (root / "package-of-the-local-run.lock").open("w") as lock:
+    own = factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = root / f"package-of-{stage}"
+    with (root / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            unfinished = folder.with_suffix(".unfinished")
-            kept_package(STAGE, unfinished)
-            unfinished.rename(folder)
-    return folder
+        return kept_package(stage, folder)
 
 
-def with_package(package: Path, folder: Path) -> Path:
-    """Put a package into the folder of a local run that has not started yet; returns the folder."""
-    shutil.copytree(package, folder / "package")
+def with_package(package: Package, folder: Path) -> Path:
+    """Put the package of an earlier start into the folder of a local run that has not started yet; returns the folder.
+
+    Args:
+        package: from `shared_package`.
+        folder: of the local run.
+    """
+    shutil.copytree(package.zip_file.parent, folder / "package")
     return folder

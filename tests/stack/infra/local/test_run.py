@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from chalicelib.core.identifiers import PassId
+from infra.deploy.package import Package
 from infra.local.demo import run_demo
 from infra.local.phone import PKPASS, SAFARI, Phone
 from infra.local.processes import PROJECT, free_port
@@ -58,7 +59,7 @@ class Up:
 
 
 @pytest.fixture
-def up(tmp_path: Path, local_package: Path) -> Iterator[Up]:
+def up(tmp_path: Path, local_package: Package) -> Iterator[Up]:
     run = Up(with_package(local_package, tmp_path / "local"))
     yield run
     if run.process.poll() is None:
@@ -97,7 +98,8 @@ def is_stamped(stack: LocalRun, pass_id: str, revision: int) -> bool:
 
 
 @pytest.mark.timeout(360)
-def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path) -> None:
+def test_run_keeps_its_ports_its_data_and_its_certificates(tmp_path: Path, local_package: Package) -> None:
+    with_package(local_package, tmp_path)
     pass_id = "pass.com.acme.tickets/KEPT-1"
     said: list[str] = []
     descriptions = []
