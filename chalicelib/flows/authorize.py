@@ -13,7 +13,8 @@ from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import AuthenticationToken, IdentifierError, PassId
 from chalicelib.core.wallets import SCHEMES
-from chalicelib.passes.item import ItemError, parse_authentication_token
+from chalicelib.passes.item_errors import ItemError
+from chalicelib.passes.item_token import parse_authentication_token
 
 
 class UnauthorizedError(RefusedError):

@@ -20,13 +20,13 @@ from chalicelib.updates.events import Event, UnreadableRecord
 from chalicelib.updates.holders import (
     Counted,
     RegistrationRecord,
-    Removal,
     by_pass,
     cause_of,
     count,
     event_of,
     totals_of,
 )
+from chalicelib.updates.removal_notes import Removal
 
 MAX_ATTEMPTS = 5
 """Attempts to count passes whose counts change at the same time: an earlier invocation has not ended."""

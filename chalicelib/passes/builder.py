@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Protocol
 
 from chalicelib.core.identifiers import AuthenticationToken
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import check_format, localized_strings, render
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
-from chalicelib.core.errors import RefusedError, excerpt, shorten
+from chalicelib.core.errors import excerpt
 from chalicelib.core.identifiers import (
     TEMPLATE_NAME_RULE,
     AuthenticationToken,
@@ -23,6 +23,8 @@ from chalicelib.core.numbers import NumberError, check_number, parse_number
 from chalicelib.passes.format.check import MAX_DEPTH, override_problem
 from chalicelib.passes.format.images import SHORT_LANGUAGE_PATTERN, ImagesError, read_images
 from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
+from chalicelib.passes.item_errors import ItemError
+from chalicelib.passes.item_token import parse_authentication_token
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """A JSON value. DynamoDB's numbers become int if they are whole, else float."""
@@ -30,22 +32,6 @@ USER_INFO = "overrides.userInfo"
 """JSON of the companion app, in which null is a value; everywhere else NULL means absent."""
 JSON_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _FLAT_FIELD, _FLAT_OVERRIDE, _FLAT_IMAGE = "fields.", "overrides.", "images."
-
-
-class ItemError(RefusedError):
-    """A pass item is invalid. The message names the pass, the attribute, what is wrong and what to do.
-
-    All of these may quote text of the pipeline of any length, so the message is limited.
-    """
-
-    def __init__(self, pass_id: object, attribute: str, problem: str) -> None:
-        attribute, problem = excerpt(attribute), shorten(problem)
-        super().__init__(
-            shorten(f"pass item {excerpt(pass_id, max_characters=300)}: attribute '{attribute}': {problem}")
-        )
-        self.pass_id = str(pass_id)
-        self.attribute = attribute
-        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +120,6 @@ def parse_pass_id(attributes: Mapping[str, object]) -> PassId:
         return PassId.parse(value)
     except IdentifierError as error:
         raise ItemError(value, "pass_id", str(error)) from error
-
-
-def parse_authentication_token(pass_id: PassId, attributes: Mapping[str, object]) -> AuthenticationToken | None:
-    """Read the token of an item; None if the item has none, so that the token is derived.
-
-    Raises:
-        ItemError: the token is invalid; the message does not contain it.
-    """
-    value = attributes.get("authentication_token")
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ItemError(pass_id, "authentication_token", "must be a string, or absent to have it derived")
-    try:
-        return AuthenticationToken(value)
-    except IdentifierError as error:
-        raise ItemError(pass_id, "authentication_token", str(error)) from error
 
 
 class _ItemReader:

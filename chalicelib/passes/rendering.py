@@ -18,7 +18,8 @@ from chalicelib.passes.format.check import check_item, find_unwritable, is_curre
 from chalicelib.passes.format.findings import Finding, Level
 from chalicelib.passes.format.images import STRINGS
 from chalicelib.passes.format.keys import FIELD_KEYS, LOCALIZABLE_FIELD_KEYS, RESERVED, STYLES
-from chalicelib.passes.item import ItemError, Json, PassItem
+from chalicelib.passes.item import Json, PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.strings import StringsError, pick_language, same_language, write_strings
 from chalicelib.passes.template import Template
 

@@ -27,8 +27,6 @@ _SECRETS = AuthenticationToken | DeviceLibraryIdentifier | PushToken
 
 _key = b""
 """Key of the hashes; set once per execution environment by `set_hash_key`."""
-_written_by: Callable[[Mapping[str, object]], object] | None = None
-"""Takes the lines instead of standard output; None for standard output."""
 _held: list[dict[str, object]] | None = None
 """The last event of a block of `last_event_joined`, not written yet; None outside such a block."""
 _context: dict[str, object] = {}
@@ -82,22 +80,8 @@ def event(name: str, **fields: object) -> None:
 
 def write(line: Mapping[str, object]) -> None:
     """Write one line of JSON."""
-    if _written_by is not None:
-        _written_by(line)
-        return
     sys.stdout.write(json.dumps(line, default=_presentable, separators=(",", ":")) + "\n")
     sys.stdout.flush()
-
-
-@contextmanager
-def written_by(writer: Callable[[Mapping[str, object]], object]) -> Iterator[None]:
-    """Pass the lines of the block to a function instead of standard output."""
-    global _written_by  # noqa: PLW0603 - an execution environment runs one invocation at a time
-    _written_by = writer
-    try:
-        yield
-    finally:
-        _written_by = None
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import Self
 
 from chalicelib.core.errors import RefusedError, excerpt, shorten
 from chalicelib.core.identifiers import PassId
-from chalicelib.passes.item import ItemError, PassItem, parse_pass_id
+from chalicelib.passes.item import PassItem, parse_pass_id
+from chalicelib.passes.item_errors import ItemError
 
 WITHOUT_KEY = "(without key)"
 MAX_KEY_CHARACTERS = 2048

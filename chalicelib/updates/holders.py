@@ -13,25 +13,14 @@ adding it to a row counts it, once.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
 
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
 from chalicelib.core.wallets import Wallet
 from chalicelib.updates.events import Event, new_event, pass_fields
+from chalicelib.updates.removal_notes import Cause, Removal
 
 SEQUENCE_DIGITS = 40
 """Maximum length of a sequence number (AWS, "StreamRecord"). Numbers padded to it sort as text."""
-
-
-class Cause(Enum):
-    """Why a registration was removed."""
-
-    PERSON = "person"
-    """The device unregistered: its person removed the pass or switched off its updates."""
-    DEVICE_UNREGISTERED = "device_unregistered"
-    """APNs reports the device as unregistered."""
-    PASS_DELETED = "pass_deleted"
-    """A pipeline deleted the pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +86,6 @@ class PassCount:
     position: str = ""
     template: str = ""
     announced: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A note about a removal that the service itself carried out, written in the removal's transaction.
-
-    Args:
-        cause: of the removal.
-        registered_until: epoch seconds: later registrations are not the removed ones.
-    """
-
-    cause: Cause
-    registered_until: int
 
 
 @dataclass(frozen=True, slots=True)

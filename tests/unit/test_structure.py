@@ -16,7 +16,9 @@ STACK = "tests/stack/infra"
 ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "chalicelib/aws/tables": ("requests to DynamoDB, compared with tables in memory", "tests/schedules/test_memory.py"),
     "chalicelib/roots.py": ("a folder of the zip", "tests/package/test_verify.py"),
+    "chalicelib/passes/item_errors.py": ("an exception", "tests/unit/passes/test_item.py"),
     "chalicelib/updates/messages.py": ("values without rules", "tests/unit/http/test_events.py"),
+    "chalicelib/updates/removal_notes.py": ("values without rules", "tests/unit/updates/test_holders.py"),
     "infra/commands": ("they parse, call and print; rules for all", f"{STACK}/test_command_line.py"),
     "infra/core/errors.py": ("an exception", "tests/unit/infra/commands/test_remedies.py"),
     "infra/deploy/bucket.py": ("requests to S3", f"{STACK}/deploy/test_deployer.py"),

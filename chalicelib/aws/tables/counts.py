@@ -6,14 +6,17 @@ Rows have a key of text, `id`. A pass's row has its pass id; other rows begin wi
 import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId
-from chalicelib.updates.holders import Cause, Counted, PassCount, PassUpdates, Removal, totals_of, updates_by_day
+from chalicelib.updates.removal_notes import Cause, Removal
+
+if TYPE_CHECKING:
+    from chalicelib.updates.holders import Counted, PassCount, PassUpdates
 
 NOTE_SECONDS = 3 * 86_400
 """How long a note about a removal is kept: a stream keeps its records for 24 hours, and a redrive takes a while."""
@@ -39,7 +42,7 @@ class Counts:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def of(self, pass_ids: Collection[PassId]) -> dict[PassId, PassCount]:
+    def of(self, pass_ids: Collection[PassId]) -> dict[PassId, "PassCount"]:
         """Read the counts of up to 100 passes; a pass without a row has an empty count.
 
         Raises:
@@ -70,7 +73,7 @@ class Counts:
             for registration, both in keys.items()
         }
 
-    def commit(self, counted: Mapping[PassId, Counted]) -> bool:
+    def commit(self, counted: Mapping[PassId, "Counted"]) -> bool:
         """Write the counts of up to `PASSES_PER_REQUEST` passes, with the totals, in one transaction.
 
         Returns:
@@ -79,6 +82,8 @@ class Counts:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
+        from chalicelib.updates.holders import totals_of
+
         counts = self._tables.counts
         totals = totals_of(counted)
 
@@ -115,7 +120,7 @@ class Counts:
 
         return not self._tables.transact_write(write)
 
-    def commit_updates(self, updates: Mapping[PassId, PassUpdates]) -> bool:
+    def commit_updates(self, updates: Mapping[PassId, "PassUpdates"]) -> bool:
         """Count the updates of up to `UPDATED_PASSES_PER_REQUEST` passes in one transaction.
 
         Returns:
@@ -124,6 +129,8 @@ class Counts:
         Raises:
             StoreError: DynamoDB did not carry it out.
         """
+        from chalicelib.updates.holders import updates_by_day
+
         counts = self._tables.counts
 
         def write(transaction: TransactWrite) -> None:
@@ -243,7 +250,9 @@ def _number(item: Mapping[str, Any], name: str) -> int:
     return int(item[name]["N"]) if name in item else 0
 
 
-def _count_of(item: Mapping[str, Any]) -> PassCount:
+def _count_of(item: Mapping[str, Any]) -> "PassCount":
+    from chalicelib.updates.holders import PassCount
+
     return PassCount(
         holders=_number(item, "holders"),
         position=str(item["position"]["S"]) if "position" in item else "",

@@ -13,8 +13,8 @@ from chalicelib.aws.tables.versions import version_of
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.core.wallets import Wallet
-from chalicelib.updates.holders import Cause, Removal
 from chalicelib.updates.protocol import HeldPass
+from chalicelib.updates.removal_notes import Cause, Removal
 
 HELD_PASSES_PER_REQUEST = 50
 """BatchGetItem accepts 100 keys, and each pass needs two: its version and its registration."""

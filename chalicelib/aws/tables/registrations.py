@@ -14,7 +14,7 @@ from chalicelib.aws.tables.connection import Tables
 from chalicelib.aws.tables.counts import note_removal
 from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushToken
 from chalicelib.core.wallets import Wallet
-from chalicelib.updates.holders import Cause, Removal
+from chalicelib.updates.removal_notes import Cause, Removal
 
 COUNTED = 1
 """Marks a registration as part of its pass's count (`updates/holders.py`)."""

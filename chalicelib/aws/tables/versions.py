@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -10,9 +10,11 @@ from pynamodb.expressions.update import Action
 from chalicelib.aws.tables.connection import Tables
 from chalicelib.core.attributes import plain_item
 from chalicelib.core.identifiers import PassId
-from chalicelib.updates.events import EventNote
-from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 from chalicelib.updates.protocol import RecheckRequest, RecheckStamp, Refusal, Version, VersionState
+
+if TYPE_CHECKING:
+    from chalicelib.updates.events import EventNote
+    from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
 
 PASSES_PER_REQUEST = 100
 """Limit of BatchGetItem."""
@@ -169,12 +171,14 @@ class Versions:
             recheck=recheck,
         )
 
-    def fan_out_state(self, pass_id: PassId) -> FanOutState:
+    def fan_out_state(self, pass_id: PassId) -> "FanOutState":
         """Read the announced stamp and the progress of its fan-out.
 
         Raises:
             StoreError: DynamoDB did not answer.
         """
+        from chalicelib.updates.fan_outs import FanOutProgress, FanOutState
+
         response = self._tables.call(
             "GetItem",
             {
@@ -188,7 +192,7 @@ class Versions:
         progress = FanOutProgress.parse(str(row["fan_out"])) if "fan_out" in row else None
         return FanOutState(int(row.get("announced", 0)), progress)
 
-    def advance_fan_out(self, pass_id: PassId, *, before: FanOutProgress | None, after: FanOutProgress) -> bool:
+    def advance_fan_out(self, pass_id: PassId, *, before: "FanOutProgress | None", after: "FanOutProgress") -> bool:
         """Write the progress of a fan-out; False if it is no longer `before`, or a newer change is announced.
 
         Raises:
@@ -215,7 +219,7 @@ class Versions:
         row = versions(_client_key(client))
         self._tables.write_one("UpdateItem", lambda: row.update(actions=[versions.delivered_at.set(int(at))]))
 
-    def note_event(self, note: EventNote, *, at: float, interval_seconds: int) -> bool:
+    def note_event(self, note: "EventNote", *, at: float, interval_seconds: int) -> bool:
         """Write an event that the stream of the table delivers to the stage's bus.
 
         Args:

@@ -19,7 +19,8 @@ from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import PassId
 from chalicelib.core.numbers import MAX_SHOWN, NumberError, check_number, parse_number
 from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import validate
 from chalicelib.passes.template import Template
 from infra.core.errors import InvalidValueError

@@ -23,7 +23,8 @@ from chalicelib.core.authentication import AuthenticationKeys
 from chalicelib.core.errors import RefusedError
 from chalicelib.core.identifiers import AuthenticationToken, PassId
 from chalicelib.core.secret_forms import SecretNames
-from chalicelib.passes.item import parse_authentication_token, parse_pass_id
+from chalicelib.passes.item import parse_pass_id
+from chalicelib.passes.item_token import parse_authentication_token
 from chalicelib.settings import Settings
 from infra.core.program import command
 from infra.operate.templates.bucket import TemplatesBucket

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.numbers import NumberError, check_number, parse_number
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 
 REFUSED = {
     "1e10000000": "out of DynamoDB's range",

@@ -17,7 +17,8 @@ from chalicelib.flows.download import Download, Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.recent_versions import RecentVersions
 from chalicelib.passes.builder import PassBuilder
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.events import Event
 from chalicelib.updates.fan_outs import FanOutProgress

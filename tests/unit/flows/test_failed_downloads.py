@@ -20,7 +20,8 @@ from chalicelib.flows.download import Downloader
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.open_link import LinkOpener
 from chalicelib.passes.builder import PassBuilder
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.template import Template
 from chalicelib.updates.conditional import Conditions
 from chalicelib.updates.push_tasks import PushTask, Recheck, RecheckReason

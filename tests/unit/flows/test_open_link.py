@@ -11,7 +11,8 @@ from chalicelib.core.links import Link, LinkError, LinkExpiredError, sign_link
 from chalicelib.flows.failed_downloads import FailedDownloads
 from chalicelib.flows.open_link import LinkOpener, OpenedLink
 from chalicelib.passes.builder import PassBuilder
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from tests.schedules.memory import Memory
 
 KEYS = AuthenticationKeys((AuthenticationKey("k", b"k" * 32),))

@@ -23,7 +23,8 @@ from chalicelib.flows.publish_events import EventPublisher
 from chalicelib.http.events import registration_records
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.events import Event
-from chalicelib.updates.holders import Counted, PassCount, Removal, totals_of
+from chalicelib.updates.holders import Counted, PassCount, totals_of
+from chalicelib.updates.removal_notes import Removal
 from tests.support.first_events import registration_event
 
 NOW = 1_700_000_000.0

@@ -21,7 +21,8 @@ from chalicelib.flows.recheck import Rechecker
 from chalicelib.flows.send_pushes import PushSender
 from chalicelib.http.events import queue_messages
 from chalicelib.passes.builder import PassBuilder
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.telemetry.metrics import Metrics
 from chalicelib.updates.changes import RefusedRecord
 from chalicelib.updates.pacing import PushRate

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from chalicelib.aws.templates import Templates
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import validate
 
 BOARDING = Templates().get("boarding")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.aws.templates import Templates
 from chalicelib.core.identifiers import AuthenticationToken
 from chalicelib.passes.format.keys import OVERRIDABLE_KEYS
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import localized_strings, render, validate
 from chalicelib.passes.strings import parse_strings
 from chalicelib.passes.template import Template

@@ -9,7 +9,8 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from chalicelib.passes.format.schema import item_schema
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.template import Template
 from tests.support import samples
 

@@ -10,7 +10,7 @@ import pytest
 
 from chalicelib.aws.templates import Templates
 from chalicelib.passes.builder import PassBuilder
-from chalicelib.passes.item import ItemError
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import localized_strings
 from chalicelib.passes.signing import Signer
 from chalicelib.passes.template import Template

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.passes.format.keys import RESERVED
-from chalicelib.passes.item import ItemError
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import validate
 from chalicelib.passes.template import Template
 from tests.support import samples

@@ -10,10 +10,8 @@ from jsonschema_rs import Draft202012Validator, meta
 
 from chalicelib.core.identifiers import MAX_PASS_ID_BYTES, DeviceLibraryIdentifier, PassId
 from chalicelib.updates.holders import (
-    Cause,
     PassCount,
     RegistrationRecord,
-    Removal,
     Step,
     StreamRow,
     cause_of,
@@ -21,6 +19,7 @@ from chalicelib.updates.holders import (
     event_of,
     totals_of,
 )
+from chalicelib.updates.removal_notes import Cause, Removal
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "reference" / "events"
 PASS = PassId("pass.com.example", "1")

@@ -10,7 +10,8 @@ from jsonschema_rs import Draft202012Validator, meta
 from chalicelib.aws.templates import Templates
 from chalicelib.passes.format.keys import FIELD_KEYS, OVERRIDABLE_KEYS, RESERVED, SEMANTIC_TAGS, STYLES
 from chalicelib.passes.format.schema import item_schema
-from chalicelib.passes.item import ItemError, PassItem
+from chalicelib.passes.item import PassItem
+from chalicelib.passes.item_errors import ItemError
 from chalicelib.passes.rendering import validate
 from infra.local.processes import PROJECT
 from tests.support.command_line import run_here
