@@ -21,7 +21,7 @@ def test_token_is_read_whatever_the_rest_of_the_item_is() -> None:
 
 
 @pytest.mark.parametrize("value", [Decimal(1), True, b"t" * 16, ["t" * 16]])
-def test_value_that_is_no_string_is_refused(value: object) -> None:
+def test_value_other_than_a_string_is_refused(value: object) -> None:
     with pytest.raises(ItemError, match="'authentication_token': must be a string"):
         parse_authentication_token(PASS, {"authentication_token": value})
 
