@@ -54,7 +54,7 @@ PATIENCE_FACTOR = 6.0
 """The longest time of a run, as a multiple of its limit, plus a minute."""
 SAMPLE_SECONDS = 1.0
 REGISTRATIONS_AT_ONCE = 4
-RECORDED = Path(__file__).parents[1] / "tests" / "unit" / "infra" / "simulation" / "recorded_rollout.json"
+RECORDED = Path(__file__).parents[1] / "tests" / "simulation" / "recorded_rollout.json"
 DOCUMENTED = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TABLE_BEGIN, TABLE_END = "<!-- bench-rollout: begin -->\n", "<!-- bench-rollout: end -->\n"
 CAMPAIGN = "pass.dev.passwire.campaign"

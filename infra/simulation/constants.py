@@ -4,6 +4,7 @@
 another machine, and marked so. `make bench-rollout` measures the constants of the local run.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 
 from chalicelib.updates.pacing import LANE_SHARE
@@ -42,6 +43,7 @@ class Constants:
         first_push_seconds: from the write to the first push: stream, stamp, registrations.
         wide_delay_seconds: by which a fan-out begins later (`chalicelib/updates/recent.py`).
         delivery_seconds: shortest and longest time from the push until the phone makes its first call.
+        received_per_second: calls that the web service receives, to answer or refuse them. On AWS there is no limit.
         round_trip_seconds: of a call, outside of the function.
         listing: the list call.
         download: the download.
@@ -75,6 +77,7 @@ class Constants:
     partition_read_units: float = 3000
     cache_seconds: float = CACHE_SECONDS
     wide_delay_seconds: float = PUSH_DELAY_SECONDS
+    received_per_second: float = math.inf
     retries: Retries = field(default_factory=Retries)
 
 
@@ -145,14 +148,14 @@ class Measured:
         first_push_seconds: from the write to the first push.
         list_seconds: duration of a list call.
         download_seconds: duration of a download.
-        refusal_seconds: duration of a refused call: how long it takes to reach the gateway.
+        received_per_second: calls that all phones together make at most; others wait for their turn.
     """
 
     pushes_per_second: float
     first_push_seconds: float
     list_seconds: float
     download_seconds: float
-    refusal_seconds: float
+    received_per_second: float
 
 
 def local(machine: Measured, *, gateway_rate: float, gateway_burst: float, devices_per_second: float) -> Constants:
@@ -169,7 +172,8 @@ def local(machine: Measured, *, gateway_rate: float, gateway_burst: float, devic
         unpaced_changes_per_second=machine.pushes_per_second,
         writes_per_second=machine.pushes_per_second,
         first_push_seconds=machine.first_push_seconds,
-        delivery_seconds=(0.0, PHONES_POLL_SECONDS + 2 * machine.refusal_seconds),
+        delivery_seconds=(0.0, PHONES_POLL_SECONDS),
+        received_per_second=machine.received_per_second,
         round_trip_seconds=0.0,
         listing=replace(LISTING, seconds=machine.list_seconds),
         download=replace(DOWNLOAD, seconds=machine.download_seconds),

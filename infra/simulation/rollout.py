@@ -5,13 +5,14 @@ number of phones that make a call for the nth time. What is refused is refused i
 phones are distributed evenly over it. So a million phones take as long to compute as a thousand, and counts are
 fractions until the end.
 
-The flow of each phone: push, list call, download. A call meets, in this order, the gateway's token bucket (else 429),
-the function's concurrency (else 500), and the read units of the version row and of the pass item (else 503). Each
-refusal is repeated later, as often as a phone repeats a call.
+The flow of each phone: push, list call, download. A call waits until the web service can receive it, which on AWS is
+at once. Then it meets, in this order, the gateway's token bucket (else 429), the function's concurrency (else 500), and
+the read units of the version row and of the pass item (else 503). Each refusal is repeated later, as often as a phone
+repeats a call.
 """
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
 from chalicelib.updates.pacing import NARROW_DEVICES
@@ -74,6 +75,7 @@ class RolloutResult:
         refused: requests answered with 429.
         failed: requests answered with 500 or 503.
         gave_up: phones that gave up.
+        refusal_s: mean time that calls answered with 429 waited to be received; 0 without such calls.
         served: calls that the function answered, by call: list, download.
         read: those of them that read the rows of the pass, and were not answered from a recent version.
     """
@@ -86,6 +88,7 @@ class RolloutResult:
     refused: float
     failed: float
     gave_up: float
+    refusal_s: float
     served: tuple[float, float]
     read: tuple[float, float]
 
@@ -151,6 +154,35 @@ class _Events:
         return phones
 
 
+class _Arrivals:
+    """Calls that wait to be received, in the order of their arrival, by kind and attempt."""
+
+    def __init__(self, per_tick: float) -> None:
+        self._per_tick = per_tick
+        self._waiting: deque[tuple[int, float, list[list[float]]]] = deque()
+
+    def receive(self, tick: int, arrived: list[list[float]]) -> tuple[list[list[float]], float]:
+        """Add the calls of a tick; returns those that are received in it, and the sum of the ticks that they waited."""
+        if phones := sum(map(sum, arrived)):
+            self._waiting.append((tick, phones, arrived))
+        if not self._waiting:
+            return arrived, 0.0
+        received = [[0.0] * len(attempts) for attempts in arrived]
+        left, waited = self._per_tick, 0.0
+        while self._waiting and left > NEGLIGIBLE:
+            since, phones, calls = self._waiting.popleft()
+            share = min(1.0, left / phones)
+            if share < 1:
+                rest = [[count * (1 - share) for count in attempts] for attempts in calls]
+                self._waiting.appendleft((since, phones * (1 - share), rest))
+            for of_kind, attempts in zip(received, calls, strict=True):
+                for attempt, count in enumerate(attempts):
+                    of_kind[attempt] += count * share
+            left -= phones * share
+            waited += phones * share * (tick - since)
+        return received, waited
+
+
 @dataclass
 class _RolloutState:
     """The phones and the service at one tick."""
@@ -161,12 +193,14 @@ class _RolloutState:
     ending: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     shown: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     read: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    refused_seconds: float = 0.0
     busy: float = 0.0
     environments: float = 0.0
 
     def __post_init__(self) -> None:
         constants = self.constants
         self.calls = [[_Events() for _ in range(constants.retries.attempts)] for _ in (LIST, DOWNLOAD)]
+        self.arrivals = _Arrivals(constants.received_per_second * TICK_SECONDS)
         self.gateway = _Bucket(constants.gateway_rate, constants.gateway_burst)
         scaling = constants.scaling_environments
         self.new_environments = _Bucket(scaling / constants.scaling_seconds, scaling)
@@ -217,15 +251,17 @@ def simulate(rollout: Rollout, constants: Constants) -> RolloutResult:
             last = now
         second.environments = state.busy
         tick += 1
+    refused = sum(each.refused for each in timeline)
     return RolloutResult(
         rollout=rollout,
         seconds=tuple(timeline),
         first_s=first,
         median_s=median,
         last_s=last,
-        refused=sum(each.refused for each in timeline),
+        refused=refused,
         failed=sum(each.failed for each in timeline),
         gave_up=sum(each.gave_up for each in timeline),
+        refusal_s=state.refused_seconds / refused if refused else 0.0,
         served=(served[LIST], served[DOWNLOAD]),
         read=(state.read[LIST], state.read[DOWNLOAD]),
     )
@@ -250,12 +286,15 @@ def _serve(state: _RolloutState, tick: int, second: Second, served: list[float])
     """Serve the calls of a tick; returns the number of phones that gave up."""
     constants = state.constants
     state.advance(tick)
-    arrived = [[events.take(tick) for events in attempts] for attempts in state.calls]
+    arrived, waited = state.arrivals.receive(
+        tick, [[events.take(tick) for events in attempts] for attempts in state.calls]
+    )
     totals = [sum(attempts) for attempts in arrived]
     wanted = sum(totals)
     if not wanted:
         return 0.0
     accepted = state.gateway.admit(wanted)
+    state.refused_seconds += waited * TICK_SECONDS * (1 - accepted)
     started, cold = _start(state, wanted * accepted)
     in_function = accepted * started
     rows = _read_rows(state, [total * in_function for total in totals])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.core.phone_retries import Retries
 from tests.support.rollout_agreement import disagreements
 
 RECORDED = json.loads(Path(__file__).with_name("recorded_rollout.json").read_text())
@@ -14,6 +15,8 @@ CASES = [(pacing, name) for pacing in ("paced", "unpaced") for name in RECORDED.
 
 @pytest.mark.parametrize(("pacing", "name"), CASES)
 def test_simulation_agrees_with_the_recorded_measurement(pacing: str, name: str) -> None:
-    figures = RECORDED[pacing][name]
-    found = disagreements(figures, RECORDED["settings"], shared=name == "shared", paced=pacing == "paced")
-    assert found == {}
+    assert disagreements(RECORDED, pacing=pacing, name=name) == {}
+
+
+def test_phones_that_repeat_calls_otherwise_are_noticed() -> None:
+    assert disagreements(RECORDED, pacing="unpaced", name="shared", retries=Retries(first_delay_seconds=20))
