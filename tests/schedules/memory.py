@@ -5,6 +5,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+from operator import attrgetter
 from typing import cast
 
 from chalicelib.aws.tables import Store
@@ -245,9 +247,10 @@ class MemoryRegistrations:
 
     def page(self, pass_id: PassId, *, after: DeviceLibraryIdentifier | None, limit: int) -> RegistrationPage:
         held = self.rows.registrations.get(pass_id, {})
-        behind = sorted(device for device in held if after is None or device > after)
+        behind = [device for device in held if after is None or device.value > after.value]
+        first = nsmallest(limit, behind, key=attrgetter("value"))
         # DynamoDB stops at the limit and does not check whether there are more rows
-        return RegistrationPage({device: held[device] for device in behind[:limit]}, more=len(behind) >= limit)
+        return RegistrationPage({device: held[device] for device in first}, more=len(behind) >= limit)
 
 
 @dataclass
