@@ -20,7 +20,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -35,7 +34,7 @@ from rich.table import Table
 
 from infra.local.ministack import STARTER
 from infra.local.run import LocalRun, local_run
-from infra.local.strict.application import CONTROL_PATH
+from tests.support.strict import StrictAws
 
 FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
 ROUNDS = {1: 50, 100: 10, 10_000: 3, 100_000: 1}
@@ -175,22 +174,12 @@ class FanoutBench:
                     left = client.batch_write_item(RequestItems=left).get("UnprocessedItems") or {}
             return batch
 
-        with self._unlimited_writes(), ThreadPoolExecutor(WRITERS) as writers:
+        unlimited = StrictAws(self._stack).limits(write_units_per_second=0)  # else 1,000 of one pass per second
+        with unlimited, ThreadPoolExecutor(WRITERS) as writers:
             for batch in writers.map(write, _chunks(rows, ROWS_PER_REQUEST)):
                 for pass_id, token, _ in batch:
                     done[pass_id].append(token)
         return [WidelyHeldPass(one.pass_id, tuple(done[one.pass_id])) for one in held]
-
-    @contextmanager
-    def _unlimited_writes(self) -> Iterator[None]:
-        """Take off the limit of a partition, with which 100,000 registrations of one pass take two minutes."""
-        url = self._stack.aws_endpoint_url + CONTROL_PATH
-        limit = httpx.get(url, timeout=60).json()["limits"]["write_units_per_second"]
-        httpx.put(url, json={"write_units_per_second": 0}, timeout=60).raise_for_status()
-        try:
-            yield
-        finally:
-            httpx.put(url, json={"write_units_per_second": limit}, timeout=60).raise_for_status()
 
     def _write(self, held: WidelyHeldPass) -> float:
         """Change a pass as a pipeline does; returns the time in epoch seconds."""

@@ -249,8 +249,9 @@ def send(
         keys = list(map(str, pass_ids))
         if not keys:
             keys = unversioned_passes(deployed) if lost_versions else changed_passes(deployed, since)
-        devices = RegistrationCounter(deployed).devices(keys)
-        unheld = [key for key in keys if pass_ids and not RegistrationCounter(deployed).devices([key])]
+        registrations = RegistrationCounter(deployed)
+        devices = registrations.devices(keys)
+        unheld = [key for key in keys if pass_ids and not registrations.devices([key])]
     if unheld:
         raise RefusedError(f"pass {unheld[0]}: no device is registered for it; nothing was sent")
     selection = counted(len(keys), "pass")

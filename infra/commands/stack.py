@@ -92,10 +92,11 @@ def write_changes(changes: Sequence[ResourceChange], *, as_json: bool) -> None:
     """Print the changes of a deployment."""
     if as_json:
         write_json([asdict(change) for change in changes])
-    elif not changes:
+    elif changes:
+        for change in changes:
+            write_line(str(change))
+    else:
         standard_error().print("nothing would change")
-    for change in [] if as_json else changes:
-        write_line(str(change))
 
 
 def package(

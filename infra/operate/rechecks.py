@@ -39,8 +39,8 @@ def recheck_refused(stage: Stage, template: str, *, on_progress: Callable[[int],
 
 def refused_passes(stage: Stage, template: str) -> list[str]:
     """Return the keys of the passes of a template whose items were refused."""
-    return _versions(
-        stage,
+    return _keys(
+        stage.tables["versions"],
         FilterExpression="refused.#template = :template AND NOT deleted = :true",
         ExpressionAttributeNames={"#template": "template"},
         ExpressionAttributeValues={":template": {"S": template}, ":true": {"BOOL": True}},
@@ -49,8 +49,8 @@ def refused_passes(stage: Stage, template: str) -> list[str]:
 
 def changed_passes(stage: Stage, since: float) -> list[str]:
     """Return the keys of the passes that have changed since a time, epoch seconds."""
-    return _versions(
-        stage,
+    return _keys(
+        stage.tables["versions"],
         FilterExpression="modified_at >= :since AND NOT deleted = :true",
         ExpressionAttributeValues={":since": {"N": str(int(since))}, ":true": {"BOOL": True}},
     )
@@ -61,16 +61,13 @@ def unversioned_passes(stage: Stage) -> list[str]:
 
     A first version that was set since may be that of a later change, which a device that registers then would miss.
     """
-    later = _versions(
-        stage, FilterExpression="revision > :one", ExpressionAttributeValues={":one": {"N": str(FIRST_REVISION)}}
+    later = _keys(
+        stage.tables["versions"],
+        FilterExpression="revision > :one",
+        ExpressionAttributeValues={":one": {"N": str(FIRST_REVISION)}},
     )
-    pages = (
-        aws.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(TableName=stage.tables["passes"], ProjectionExpression="pass_id", ConsistentRead=True)
-    )
-    keys = {str(item["pass_id"]["S"]) for page in pages for item in page["Items"]}
-    return sorted(key for key in keys - set(later) if _is_pass_id(key))
+    keys = _keys(stage.tables["passes"])
+    return sorted(key for key in set(keys) - set(later) if _is_pass_id(key))
 
 
 def recheck(stage: Stage, keys: Sequence[str], reason: RecheckReason, *, on_progress: Callable[[int], object]) -> int:
@@ -106,11 +103,12 @@ def push_again(stage: Stage, pass_id: PassId) -> None:
     StageQueues(stage).push(task)
 
 
-def _versions(stage: Stage, **filters: Any) -> list[str]:  # noqa: ANN401 - arguments of Scan
+def _keys(table: str, **filters: Any) -> list[str]:  # noqa: ANN401 - arguments of Scan
+    """Read the keys of a table of passes, of all its rows or of those that a filter matches."""
     pages = (
         aws.client("dynamodb")
         .get_paginator("scan")
-        .paginate(TableName=stage.tables["versions"], ProjectionExpression="pass_id", ConsistentRead=True, **filters)
+        .paginate(TableName=table, ProjectionExpression="pass_id", ConsistentRead=True, **filters)
     )
     return [str(row["pass_id"]["S"]) for page in pages for row in page["Items"]]
 

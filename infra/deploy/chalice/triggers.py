@@ -38,8 +38,7 @@ def set_trigger(
     own: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Set the properties that differ, and return whether any did. A missing mapping is created if
-    Chalice does not create it.
+    """Set the properties that differ, and return whether any did. A missing mapping of `own` is created.
 
     Args:
         function_name: the name of the function.

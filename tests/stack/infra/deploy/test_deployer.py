@@ -83,10 +83,10 @@ class StageUnderTest:
 
 
 @pytest.fixture
-def stage(stack: LocalRun, package: Package, request: pytest.FixtureRequest) -> Iterator[StageUnderTest]:
+def stage(stack: LocalRun, local_package: Package, request: pytest.FixtureRequest) -> Iterator[StageUnderTest]:
     """Named after the test; nothing of it stays."""
     assert stack
-    made = StageUnderTest("t" + str(abs(hash(request.node.name)))[:8], package)
+    made = StageUnderTest("t" + str(abs(hash(request.node.name)))[:8], local_package)
     yield made
     if made.status is not None or tables_of(made):
         Deployer(made.name, on_progress=lambda _: None).destroy(with_data=True, dialogue=Unattended())

@@ -162,10 +162,10 @@ that the template does not set."""
 
 
 @pytest.fixture(scope="module")
-def translated(package: Package) -> dict[str, Any]:
+def translated(local_package: Package) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-        template = with_code(copy.deepcopy(package.template), bucket="bucket", key="key")
+        template = with_code(copy.deepcopy(local_package.template), bucket="bucket", key="key")
         found: dict[str, Any] = transform(template, {}, NoManagedPolicies())
     return found
 
@@ -211,8 +211,8 @@ def compare(used: set[str], grants: Iterable[Grant], *, not_met: Mapping[str, st
     assert granted - used - set(not_met) == set(), "granted, but not used"
 
 
-def test_diff_and_deploy_are_granted_exactly_their_calls(package: Package, stage: str) -> None:
-    broken = replace(package, template=copy.deepcopy(package.template))
+def test_diff_and_deploy_are_granted_exactly_their_calls(local_package: Package, stage: str) -> None:
+    broken = replace(local_package, template=copy.deepcopy(local_package.template))
     queue = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 99999999}}
     broken.template["Resources"]["Broken"] = queue
     with recorded() as by_deploy:
@@ -220,14 +220,16 @@ def test_diff_and_deploy_are_granted_exactly_their_calls(package: Package, stage
         check_authentication_keys(stage)
         with pytest.raises(DeployError):
             deployer.deploy(lambda: broken, parameters={}, dialogue=Unattended())
-        deployer.deploy(lambda: package, parameters={"WebServiceUrl": "https://a.example.com"}, dialogue=Unattended())
+        deployer.deploy(
+            lambda: local_package, parameters={"WebServiceUrl": "https://a.example.com"}, dialogue=Unattended()
+        )
         ensure_authentication_keys(stage)
     with recorded() as by_diff:
         deployer = Deployer(stage, on_progress=lambda _: None)
-        assert deployer.diff(lambda: package, parameters={"WebServiceUrl": "https://b.example.com"})
+        assert deployer.diff(lambda: local_package, parameters={"WebServiceUrl": "https://b.example.com"})
     with recorded() as by_change:
         Deployer(stage, on_progress=lambda _: None).deploy(
-            lambda: package, parameters={"WebServiceUrl": "https://b.example.com"}, dialogue=Unattended()
+            lambda: local_package, parameters={"WebServiceUrl": "https://b.example.com"}, dialogue=Unattended()
         )
     compare(by_diff, DIFF, not_met=NOT_MET)
     compare(by_deploy | by_change | by_diff, DEPLOY, not_met=NOT_MET)

@@ -28,8 +28,9 @@ MORE_THAN_AN_INVOCATION_TAKES = 18
 
 
 @pytest.fixture
-def deployer() -> Iterator[Deployer]:
+def deployer(stack: LocalRun) -> Iterator[Deployer]:
     """The deployer of a new stage, which is destroyed after the test."""
+    assert stack
     made = Deployer(f"strict{secrets.token_hex(3)}", on_progress=lambda _: None)
     yield made
     made.destroy(with_data=True, dialogue=Unattended())
@@ -49,34 +50,34 @@ def test_trigger_is_set_while_it_is_still_being_made(strict: StrictAws, stack: L
 
 
 def test_changes_are_shown_for_a_stage_whose_tables_are_left_from_an_earlier_one(
-    deployer: Deployer, package: Package
+    deployer: Deployer, local_package: Package
 ) -> None:
     """A3: `diff` after `destroy`."""
-    deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
+    deployer.deploy(lambda: local_package, parameters={}, dialogue=Unattended())
     deployer.destroy(with_data=False, dialogue=Unattended())
-    changes = {change.logical_id: change.action for change in deployer.diff(lambda: package, parameters={})}
+    changes = {change.logical_id: change.action for change in deployer.diff(lambda: local_package, parameters={})}
     assert {changes[f"{role}Table"] for role in ("Passes", "Versions", "Registrations", "Devices")} == {"Import"}
     assert changes["TemplatesBucket"] == "Import"
     assert changes["PushQueue"] == "Add"
 
 
-def test_stage_is_deployed_again_right_after_it_was_destroyed(deployer: Deployer, package: Package) -> None:
+def test_stage_is_deployed_again_right_after_it_was_destroyed(deployer: Deployer, local_package: Package) -> None:
     """A12: `deploy` right after `destroy`, before the names of the queues are free."""
-    deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
+    deployer.deploy(lambda: local_package, parameters={}, dialogue=Unattended())
     deployer.destroy(with_data=False, dialogue=Unattended())
-    deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
+    deployer.deploy(lambda: local_package, parameters={}, dialogue=Unattended())
     assert Stage.open(deployer.stage).queues["push"]
 
 
 def test_name_conflict_is_named_and_the_same_deployment_continues_once_the_name_is_free(
-    deployer: Deployer, package: Package, strict: StrictAws
+    deployer: Deployer, local_package: Package, strict: StrictAws
 ) -> None:
     """A3, A12: a queue of the stage's name exists; then it was deleted a moment ago; then the same command succeeds."""
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName=f"passwire-{deployer.stage}-push")["QueueUrl"]
 
     def deploys() -> None:
-        deployer.deploy(lambda: package, parameters={}, dialogue=Unattended())
+        deployer.deploy(lambda: local_package, parameters={}, dialogue=Unattended())
 
     with pytest.raises(
         DeployError, match=r"CloudFormation refuses .*: PushQueue \(AWS::SQS::Queue\): .* already exists"

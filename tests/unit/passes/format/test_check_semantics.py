@@ -8,21 +8,8 @@ from chalicelib.passes.format.check import check_item, check_pass
 from chalicelib.passes.format.findings import Level
 from chalicelib.passes.format.keys import SEMANTIC_TAGS
 from tests.support.format_checks import P256_KEY, Content, a_pass, errors, of_level, tags, warnings, with_field
+from tests.support.samples import BOARDING_TAGS
 
-BOARDING_SEMANTICS: Content = {
-    "airlineCode": "PW",
-    "flightNumber": 104,
-    "departureAirportCode": "SFO",
-    "departureCityName": "San Francisco",
-    "departureLocationTimeZone": "America/Los_Angeles",
-    "destinationAirportCode": "JFK",
-    "destinationCityName": "New York",
-    "destinationLocationTimeZone": "America/New_York",
-    "originalArrivalDate": "2026-12-24T23:30:00-05:00",
-    "originalBoardingDate": "2026-12-24T14:30:00-08:00",
-    "originalDepartureDate": "2026-12-24T15:00:00-08:00",
-    "passengerName": {"givenName": "Ada", "familyName": "Lovelace"},
-}
 EVENT_SEMANTICS: Content = {"eventName": "x", "venueName": "x", "venueRegionName": "x", "venueRoom": "x"}
 
 
@@ -76,18 +63,18 @@ SCHEMES = ["semanticBoardingPass", "boardingPass"]
 
 
 def test_semantic_boarding_pass_with_all_tags_has_no_findings() -> None:
-    assert check_pass(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=BOARDING_SEMANTICS)) == []
+    assert check_pass(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=BOARDING_TAGS)) == []
 
 
-@pytest.mark.parametrize("tag", BOARDING_SEMANTICS)
+@pytest.mark.parametrize("tag", BOARDING_TAGS)
 def test_missing_tag_of_a_semantic_boarding_pass_is_named(tag: str) -> None:
-    semantics = {name: value for name, value in BOARDING_SEMANTICS.items() if name != tag}
+    semantics = {name: value for name, value in BOARDING_TAGS.items() if name != tag}
     (warning,) = warnings(a_pass("boardingPass", preferredStyleSchemes=SCHEMES, semantics=semantics))
     assert f"semanticBoardingPass requires {tag};" in warning
 
 
 def test_tags_in_fields_and_in_the_other_spelling_count() -> None:
-    semantics = dict(BOARDING_SEMANTICS)
+    semantics = dict(BOARDING_TAGS)
     field = {"key": "a", "value": "x", "semantics": {"airlineCode": semantics.pop("airlineCode")}}
     semantics["departureAirportTimeZone"] = semantics.pop("departureLocationTimeZone")
     style = {"primaryFields": [field], "transitType": "PKTransitTypeAir"}
@@ -97,7 +84,7 @@ def test_tags_in_fields_and_in_the_other_spelling_count() -> None:
 
 
 def test_semantic_boarding_pass_requires_a_written_name_and_air_transit() -> None:
-    semantics = {**BOARDING_SEMANTICS, "passengerName": {"phoneticRepresentation": "x"}}
+    semantics = {**BOARDING_TAGS, "passengerName": {"phoneticRepresentation": "x"}}
     style = {"transitType": "PKTransitTypeTrain"}
     (warning,) = warnings(
         a_pass("boardingPass", boardingPass=style, preferredStyleSchemes=SCHEMES, semantics=semantics)
