@@ -68,7 +68,7 @@ def pages(browser: Browser) -> Iterator[OpenPage]:
     yield opened
     for context in contexts:
         context.close()
-    assert problems == []
+    assert not problems, problems
 
 
 def keep(page: Page, name: str) -> None:

@@ -7,6 +7,7 @@ address (DNS rebinding), so requests with another Host are refused.
 import asyncio
 import hashlib
 import html as escaping
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
@@ -30,14 +31,19 @@ _NOTHING = "default-src 'none'"
 
 
 def version_of(paths: Iterable[Path]) -> str:
-    """Return a text that changes when a file below these paths is written, added or removed."""
+    """Return a text that changes when a file below these paths is written, added or removed.
+
+    What is removed while it is read counts as absent: a folder may be moved or replaced at any moment.
+    """
     digest = hashlib.sha256()
     for top in paths:
-        for path in [top, *(sorted(top.rglob("*")) if top.is_dir() else [])]:
+        # os.walk, unlike Path.rglob, raises nothing for a folder that is gone
+        below = [Path(parent, name) for parent, folders, files in os.walk(top) for name in (*folders, *files)]
+        for path in [top, *sorted(below)]:
             try:
                 status = path.stat()
             except OSError:
-                continue  # removed meanwhile
+                continue
             digest.update(f"{path}\0{status.st_mtime_ns}\0{status.st_size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 

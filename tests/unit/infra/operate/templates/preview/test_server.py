@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -80,3 +81,23 @@ def test_version_changes_with_every_kind_of_change(tmp_path: Path) -> None:
     assert changed()
     item.unlink()
     assert changed()
+
+
+def test_folder_that_is_moved_while_it_is_read_is_no_error(tmp_path: Path) -> None:
+    folder, moved = tmp_path / "a.pass", tmp_path / "b.pass"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number}.png").write_bytes(b"")
+    seen: set[str] = set()
+
+    def read_often() -> None:
+        for _ in range(1_000):
+            seen.add(version_of([folder]))
+
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read_often)
+        while not reading.done():
+            folder.rename(moved)
+            moved.rename(folder)
+        reading.result()
+    assert len(seen) > 1
