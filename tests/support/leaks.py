@@ -201,8 +201,9 @@ def pytest_runtest_logstart(nodeid: str) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Observe what a test wrote."""
-    if report.passed:  # a failure shows the values that differ
+    """Observe what a test wrote, in the process that runs it."""
+    of_worker = hasattr(report, "node")  # set by the controller of pytest-xdist
+    if report.passed and not of_worker:  # a failure shows the values that differ
         for _, text in report.sections:
             _of_run.observe(text, f"the output of {report.nodeid}")
 

@@ -8,7 +8,7 @@ field that the template does not have). null means absent, as NULL does in Dynam
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from chalicelib.passes.format.images import IMAGE_KEY_PATTERN, IMAGES, LANGUAGE_PATTERN, SCALES, SHORT_LANGUAGE_PATTERN
@@ -102,15 +102,36 @@ def _with_definitions(schema: Schema) -> Schema:
 
     A definition has the name of the property where it first occurs.
     """
-    parts = [(name, _text(part)) for name, part in _parts("", schema) if not _is_nullable(part)]
-    counts = Counter(text for _, text in parts if len(text) > MIN_DEFINITION_CHARACTERS)
+    parts = [(name, part) for name, part in _parts("", schema) if not _is_nullable(part)]
+    texts: dict[int, str] = {}
+    """JSON of each part by its `id`: most parts are one object in many places."""
+    for _, part in parts:
+        if id(part) not in texts:
+            texts[id(part)] = json.dumps(part)
+    counts = Counter(texts[id(part)] for _, part in parts)
     names: dict[str, str] = {}
-    for name, text in parts:
-        if counts[text] > 1 and text not in names:
+    definitions: dict[str, Schema] = {}
+    for name, part in parts:
+        text = texts[id(part)]
+        if counts[text] > 1 and len(text) > MIN_DEFINITION_CHARACTERS and text not in names:
             taken = sum(other.rpartition("-")[0] == name or other == name for other in names.values())
             names[text] = f"{name}-{taken + 1}" if taken else name
-    definitions = {name: _referring(json.loads(text), names, top=True) for text, name in names.items()}
-    return {**_referring(schema, names, top=True), "$defs": dict(sorted(definitions.items()))}
+            definitions[names[text]] = part
+
+    def referring(member: Any, *, top: bool = False) -> Any:  # noqa: ANN401 - any JSON
+        """Return a schema with references in place of the definitions in it."""
+        if isinstance(member, list):
+            return [referring(each) for each in member]
+        if not isinstance(member, dict):
+            return member
+        if not top and (name := names.get(texts.get(id(member), ""))):
+            return {"$ref": f"#/$defs/{name}"}
+        return {key: referring(value) for key, value in member.items()}
+
+    return {
+        **referring(schema, top=True),
+        "$defs": {name: referring(part, top=True) for name, part in sorted(definitions.items())},
+    }
 
 
 def _parts(name: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
@@ -129,24 +150,9 @@ def _parts(name: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
                 yield from _parts(key, member)
 
 
-def _referring(schema: Any, names: Mapping[str, str], *, top: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    """Return a schema with references in place of the definitions in it."""
-    if isinstance(schema, list):
-        return [_referring(member, names) for member in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if not top and (name := names.get(_text(schema))):
-        return {"$ref": f"#/$defs/{name}"}
-    return {key: _referring(value, names) for key, value in schema.items()}
-
-
 def _is_nullable(schema: Schema) -> bool:
     """Tell whether a schema only adds null to another one."""
     return schema.keys() == {"anyOf"} and schema["anyOf"][1:] == [{"type": "null"}]
-
-
-def _text(schema: Schema) -> str:
-    return json.dumps(schema)
 
 
 def _image_schema() -> Schema:
