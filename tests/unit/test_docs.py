@@ -142,9 +142,8 @@ def test_generated_page_is_current(name: str) -> None:
     assert (DOCS / name).read_text() == PAGES[name](), "run: make docs"
 
 
-@pytest.mark.parametrize("name", command_tree())
-def test_command_has_its_heading(name: str) -> None:
-    assert name.replace(" ", "-") in anchors("docs/reference/cli.md")
+def test_every_command_has_its_heading() -> None:
+    assert {name.replace(" ", "-") for name in command_tree()} - anchors("docs/reference/cli.md") == set()
 
 
 def test_every_parameter_of_the_template_has_a_description() -> None:
@@ -176,18 +175,17 @@ def test_every_key_of_local_json_and_every_fault_has_its_row() -> None:
     assert names <= rows("docs/reference/local-run.md")
 
 
-@pytest.mark.parametrize("name", PAGE_NAMES)
-def test_links_lead_to_files_and_headings(name: str) -> None:
-    broken = []
-    for target in LINK.findall(prose_of(name)):
-        if target.startswith(FOREIGN):
-            continue
-        path, _, anchor = target.partition("#")
-        file = (PROJECT / name).parent / path if path else PROJECT / name
-        page = Path(os.path.normpath(file)).relative_to(PROJECT).as_posix()
-        if not file.exists() or (anchor and anchor not in anchors(page)):
-            broken.append(target)
-    assert broken == []
+def leads_somewhere(page: str, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (PROJECT / page).parent / path if path else PROJECT / page
+    linked = Path(os.path.normpath(file)).relative_to(PROJECT).as_posix()
+    return file.exists() and (not anchor or anchor in anchors(linked))
+
+
+def test_links_lead_to_files_and_headings() -> None:
+    targets = [(page, target) for page in PAGE_NAMES for target in LINK.findall(prose_of(page))]
+    own = [each for each in targets if not each[1].startswith(FOREIGN)]
+    assert [each for each in own if not leads_somewhere(*each)] == []
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -198,34 +196,32 @@ def test_every_page_is_in_the_index() -> None:
     assert pages - linked - decisions == set()
 
 
-@pytest.mark.parametrize("name", [name for name in PAGE_NAMES if name != HISTORY])
-def test_paths_in_pages_exist(name: str) -> None:
-    missing = [
-        path
-        for path in PATH_IN_BACKTICKS.findall(prose_of(name))
-        if not path.startswith(MADE_LATER) and "*" not in path and not (PROJECT / path).exists()
-    ]
-    assert missing == []
+def test_paths_in_pages_exist() -> None:
+    pages = [page for page in PAGE_NAMES if page != HISTORY]
+    paths = [(page, path) for page in pages for path in PATH_IN_BACKTICKS.findall(prose_of(page))]
+    lasting = [each for each in paths if not each[1].startswith(MADE_LATER) and "*" not in each[1]]
+    assert [each for each in lasting if not (PROJECT / each[1]).exists()] == []
 
 
-@pytest.mark.parametrize("name", PAGE_NAMES)
-def test_no_page_names_a_folder_of_one_machine(name: str) -> None:
-    assert THIS_MACHINE.findall(text_of(name)) == []
+def test_no_page_names_a_folder_of_one_machine() -> None:
+    assert [page for page in PAGE_NAMES if THIS_MACHINE.search(text_of(page))] == []
 
 
-@pytest.mark.parametrize(("page", "line"), command_lines())
-def test_command_line_that_is_shown_exists(page: str, line: str) -> None:
-    """The command exists, and so does each of its options."""
-    tree = command_tree()
+def is_known(line: str, tree: Mapping[str, TyperCommand | TyperGroup]) -> bool:
+    """Tell whether the command of a line exists, with each of the line's options."""
     arguments = shlex.split(line, comments=True)[1:]
     name = command_of(arguments, tree)
-    groups = {command.partition(" ")[0] for command in tree}
     if name is None:
-        assert arguments[0] in groups | {"--help", "--version", "--install-completion"}, f"{page}: {line}"
-        return
-    known = {option for parameter in tree[name].params for option in parameter.opts} | {*GLOBAL_OPTIONS}
-    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
-    assert given <= known | {"--help"}, f"{page}: {line}"
+        groups = {command.partition(" ")[0] for command in tree}
+        return arguments[0] in groups | {"--help", "--version", "--install-completion"}
+    known = {option for parameter in tree[name].params for option in parameter.opts} | {*GLOBAL_OPTIONS, "--help"}
+    return {argument.partition("=")[0] for argument in arguments if argument.startswith("--")} <= known
+
+
+def test_command_lines_that_are_shown_exist() -> None:
+    tree, lines = command_tree(), command_lines()
+    assert len(lines) > len(tree)
+    assert [(page, line) for page, line in lines if not is_known(line, tree)] == []
 
 
 def test_only_one_name_of_the_command_is_shown() -> None:
@@ -234,11 +230,11 @@ def test_only_one_name_of_the_command_is_shown() -> None:
     assert naming == ["CHANGELOG.md", "docs/reference/cli.md"]
 
 
-@pytest.mark.parametrize("name", PAGE_NAMES)
-def test_make_targets_that_are_shown_exist(name: str) -> None:
+def test_make_targets_that_are_shown_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
-    shown = re.findall(r"(?:`|^)make (?:PYTHON=\S+ )?([a-z-]+)\b(?!\.\.\.)(?=[` \n])", text_of(name), re.MULTILINE)
-    assert {target for target in shown if not target.endswith("-")} <= targets
+    line = re.compile(r"(?:`|^)make (?:PYTHON=\S+ )?([a-z-]+)\b(?!\.\.\.)(?=[` \n])", re.MULTILINE)
+    shown = [(page, target) for page in PAGE_NAMES for target in line.findall(text_of(page))]
+    assert [each for each in shown if each[1] not in targets and not each[1].endswith("-")] == []
 
 
 def test_release_notes_are_the_section_of_the_version() -> None:

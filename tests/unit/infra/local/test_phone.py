@@ -29,10 +29,10 @@ def with_fields(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - values of fi
     return {"boardingPass": {"primaryFields": fields, "backFields": [{"key": "terms", "value": values.get("gate")}]}}
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("group", FIELD_GROUPS)
-def test_fields_of_every_group_and_style_are_known(style: str, group: str) -> None:
-    assert installed({style: {group: [{"key": "k", "value": 1}]}}).fields() == {"k": {"key": "k", "value": 1}}
+def test_fields_of_every_group_and_style_are_known() -> None:
+    field = {"key": "k", "value": 1}
+    shown = {(style, group): installed({style: {group: [field]}}) for style in STYLES for group in FIELD_GROUPS}
+    assert [place for place, phone_pass in shown.items() if phone_pass.fields() != {"k": field}] == []
 
 
 def test_pass_without_a_style_has_no_fields() -> None:
