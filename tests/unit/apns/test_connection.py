@@ -16,7 +16,7 @@ from hyperframe.frame import (
     RstStreamFrame,
     WindowUpdateFrame,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.apns.connection import (
@@ -95,7 +95,6 @@ def test_response_belongs_to_its_stream() -> None:
     ]
 
 
-@settings(max_examples=50)
 @given(st.data())
 def test_events_do_not_depend_on_the_sizes_of_reads(data: st.DataObject) -> None:
     """The same bytes in any pieces are the same events."""

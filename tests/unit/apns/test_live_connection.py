@@ -20,8 +20,7 @@ from chalicelib.apns.live_connection import EndedError, Timeouts, connect, endin
 from chalicelib.apns.outcomes import Outcome
 from chalicelib.apns.reasons import OutcomeKind
 from chalicelib.core.errors import ConfigurationError
-from infra.local.certificates import DevelopmentChain, make_development_chain
-from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
+from infra.local.certificates import DevelopmentChain
 from tests.support.simulated_apns import PATIENCE_SECONDS, ApnsForTests, delivered, pushes, reasons, send
 
 
@@ -119,15 +118,10 @@ def test_silent_peer_gets_a_ping_and_is_given_up(apns: ApnsForTests) -> None:
     assert timeouts.stall + timeouts.ping <= time.monotonic() - started < PATIENCE_SECONDS / 2
 
 
-def test_refused_certificate_is_a_configuration_error(
-    apns: ApnsForTests, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_refused_certificate_is_a_configuration_error(apns: ApnsForTests, other: DevelopmentChain) -> None:
     """A client certificate that APNs does not trust ends in one attempt, as a configuration error."""
-    foreign = make_development_chain(
-        tmp_path_factory.mktemp("foreign"), pass_type_identifier=PASS_TYPE_IDENTIFIER, team_identifier=TEAM_IDENTIFIER
-    )
     credential = ClientCertificate(
-        certificate=foreign.pass_type_certificate.read_text(), private_key=foreign.pass_type_key.read_text()
+        certificate=other.pass_type_certificate.read_text(), private_key=other.pass_type_key.read_text()
     )
     outcomes = send(apns.client(credential), pushes(20))
     assert {(outcome.kind, outcome.reason) for outcome in outcomes} == {

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.aws.event_bus import EventBus
@@ -195,7 +195,6 @@ class FaultyWorld(World):
         return min(int(sequence_number) for sequence_number in failed) - 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_counts_equal_a_full_scan_after_faults(data: st.DataObject) -> None:
     """Batches fail before and after the write, the bus refuses events, and earlier batches are delivered again."""

@@ -129,7 +129,7 @@ def test_invented_devices_that_are_the_only_holders_of_a_pass_are_removed(side: 
 
 def test_wrong_environment_removes_no_device_of_passes_with_one_holder(side: PushSide) -> None:
     """For two days each send has one device, and each is refused. In the end an operator decides."""
-    phones = names("phone", 10)
+    phones = names("phone", 4)
     for phone in phones:
         side.holds(phone, f"pass-of-{phone}")
     side.changes_pass(f"pass-of-{phones[0]}")  # as long as all was well
@@ -149,11 +149,11 @@ def test_wrong_environment_removes_no_device_of_passes_with_one_holder(side: Pus
 
 def test_credential_that_stops_delivering_removes_no_device(side: PushSide) -> None:
     """Each was delivered to an hour ago, and every token is refused for two days: an old delivery proves nothing."""
-    phones = names("phone", 30)
+    phones = names("phone", 10)
     for phone in phones:
         side.holds(phone, f"pass-of-{phone}")
     side.changes_pass(*(f"pass-of-{phone}" for phone in phones))
-    assert len(side.notified()) == 30
+    assert len(side.notified()) == 10
     side.everything = BAD_TOKEN
     for _ in range(48):
         side.changes_pass(*(f"pass-of-{phone}" for phone in phones))

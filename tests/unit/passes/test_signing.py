@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs7
 from cryptography.x509 import load_pem_x509_certificate
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.core.errors import ConfigurationError
@@ -72,7 +72,6 @@ def signed_by_the_builder(chain: DevelopmentChain) -> Callable[[bytes], tuple[by
     return sign
 
 
-@settings(max_examples=40)
 @given(content=st.binary(max_size=2000))
 def test_signature_equals_the_builders_byte_for_byte(
     signed_by_the_builder: Callable[[bytes], tuple[bytes, datetime]], signer: Signer, content: bytes

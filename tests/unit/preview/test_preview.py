@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from chalicelib.preview import OpenedPassError, page
 from tests.support import samples
@@ -37,7 +37,6 @@ def test_page_of_a_void_pass_is_marked() -> None:
     )
 
 
-@settings(max_examples=60)
 @given(text=HOSTILE, language=HOSTILE)
 def test_text_of_a_pass_never_becomes_markup(text: str, language: str) -> None:
     def tags(value: str) -> list[str]:

@@ -1,11 +1,13 @@
 """Development certificates: openssl accepts the chain, and every certificate says that it is not Apple's."""
 
+import shutil
 import stat
 import subprocess
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 
 from infra.local.certificates import NOT_APPLE, DevelopmentChain, Portal, keep_development_chain
@@ -36,21 +38,28 @@ def test_files_are_private(chain: DevelopmentChain) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_certificates_are_kept_until_one_is_missing(tmp_path: Path) -> None:
-    kept = [
-        keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
-        for _ in range(2)
-    ]
-    first = kept[1].root.read_bytes()
-    assert kept[0] == kept[1]
-    kept[1].intermediate.unlink()
-    renewed = keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
-    assert renewed.root.read_bytes() != first
+@pytest.fixture
+def folder(tmp_path: Path, chain: DevelopmentChain) -> Path:
+    """A folder with certificates."""
+    return shutil.copytree(chain.root.parent, tmp_path / "copy")
 
 
-def test_certificates_that_end_soon_are_replaced(tmp_path: Path) -> None:
-    chain = keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
-    portal = Portal.load(tmp_path)
+def kept(folder: Path) -> DevelopmentChain:
+    return keep_development_chain(folder, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
+
+
+def contents(chain: DevelopmentChain) -> list[bytes]:
+    return [path.read_bytes() for path in asdict(chain).values()]
+
+
+def test_certificates_are_kept_until_one_is_missing(folder: Path, chain: DevelopmentChain) -> None:
+    assert contents(kept(folder)) == contents(chain)
+    kept(folder).intermediate.unlink()
+    assert kept(folder).root.read_bytes() != chain.root.read_bytes()
+
+
+def test_certificates_that_end_soon_are_replaced(folder: Path) -> None:
+    chain, portal = kept(folder), Portal.load(folder)
     ending = portal.issue(
         portal.root.key.public_key(),
         pass_type_identifier="pass.a.b",
@@ -58,5 +67,5 @@ def test_certificates_that_end_soon_are_replaced(tmp_path: Path) -> None:
         lifetime=timedelta(days=29),
     )
     chain.pass_type_certificate.write_bytes(ending.public_bytes(serialization.Encoding.PEM))
-    keep_development_chain(tmp_path, pass_type_identifier="pass.a.b", team_identifier="DEVTEAM001")
+    kept(folder)
     assert chain.pass_type_certificate.read_bytes() != ending.public_bytes(serialization.Encoding.PEM)

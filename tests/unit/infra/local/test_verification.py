@@ -3,11 +3,15 @@
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from infra.local.certificates import DevelopmentChain, make_development_chain
+from infra.local.certificates import DevelopmentChain, Portal
 from infra.local.phone import InstalledPass
 from infra.local.run import PASS_TYPE_IDENTIFIER, TEAM_IDENTIFIER
 from infra.local.verification import PassError, verify_pass
@@ -80,11 +84,19 @@ def test_changed_pass_is_refused(files: Files, change: Callable[[Files], None], 
     ],
 )
 def test_pass_signed_by_another_certificate_is_refused(
-    tmp_path: Path, pass_type_identifier: str, team_identifier: str, error: str
+    tmp_path: Path, chain: DevelopmentChain, pass_type_identifier: str, team_identifier: str, error: str
 ) -> None:
-    other = make_development_chain(tmp_path, pass_type_identifier=pass_type_identifier, team_identifier=team_identifier)
+    """The other certificate is of the same key and the same issuer."""
+    own = x509.load_pem_x509_certificate(chain.pass_type_certificate.read_bytes()).public_key()
+    assert isinstance(own, rsa.RSAPublicKey)
+    issued = Portal.load(chain.root.parent).issue(
+        own, pass_type_identifier=pass_type_identifier, team_identifier=team_identifier
+    )
+    other = tmp_path / "other.pem"
+    other.write_bytes(issued.public_bytes(serialization.Encoding.PEM))
+    signer = signer_of(replace(chain, pass_type_certificate=other))
     with pytest.raises(PassError, match=error):
-        InstalledPass.open(build(files_of("generic"), signer_of(other)), language="en", last_modified=None)
+        InstalledPass.open(build(files_of("generic"), signer), language="en", last_modified=None)
 
 
 def test_phone_refuses_an_unsigned_pass() -> None:

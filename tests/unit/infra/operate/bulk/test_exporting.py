@@ -63,7 +63,7 @@ ITEMS = st.fixed_dictionaries(
 
 
 @FORMATS
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.fixed_dictionaries(dict.fromkeys(SERIAL_NUMBERS, ITEMS)))
 def test_written_items_are_read_back_unchanged(
     templates: Templates, suffix: str, normalize: Callable[[Any], Any], items: dict[str, dict[str, Any]]

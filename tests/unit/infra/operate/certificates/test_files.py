@@ -92,10 +92,9 @@ class Owned:
 
 
 @pytest.fixture(scope="module")
-def owned(tmp_path_factory: pytest.TempPathFactory) -> Owned:
-    portal, key = Portal.open(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    certificate = portal.issue(key.public_key(), pass_type_identifier=PASS_TYPE, team_identifier="ABCDE12345")
-    return Owned(certificate, portal.intermediate.certificate, key, tmp_path_factory.mktemp("files"))
+def owned(portal: Portal, rsa_key: rsa.RSAPrivateKey, tmp_path_factory: pytest.TempPathFactory) -> Owned:
+    certificate = portal.issue(rsa_key.public_key(), pass_type_identifier=PASS_TYPE, team_identifier="ABCDE12345")
+    return Owned(certificate, portal.intermediate.certificate, rsa_key, tmp_path_factory.mktemp("files"))
 
 
 CERTIFICATES: dict[str, Callable[[Owned], bytes | str]] = {

@@ -40,10 +40,9 @@ class Issued:
 
 
 @pytest.fixture(scope="module")
-def issued() -> Issued:
-    portal, key = Portal.open(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    certificate = portal.issue(key.public_key(), pass_type_identifier=PASS_TYPE, team_identifier=TEAM)
-    return Issued(portal, key, certificate)
+def issued(portal: Portal, rsa_key: rsa.RSAPrivateKey) -> Issued:
+    certificate = portal.issue(rsa_key.public_key(), pass_type_identifier=PASS_TYPE, team_identifier=TEAM)
+    return Issued(portal, rsa_key, certificate)
 
 
 @pytest.fixture(scope="module")

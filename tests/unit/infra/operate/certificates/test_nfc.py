@@ -28,9 +28,10 @@ class MemoryTemplates:
 
 
 @pytest.mark.parametrize("nfc", [True, False])
-def test_certificate_is_recognized_by_its_extension_or_name(*, nfc: bool) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    issued = Portal.open().issue(key.public_key(), pass_type_identifier="pass.a", team_identifier="T", nfc=nfc)
+def test_certificate_is_recognized_by_its_extension_or_name(
+    portal: Portal, rsa_key: rsa.RSAPrivateKey, *, nfc: bool
+) -> None:
+    issued = portal.issue(rsa_key.public_key(), pass_type_identifier="pass.a", team_identifier="T", nfc=nfc)
     assert can_sign_nfc(issued) is nfc
 
 
