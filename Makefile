@@ -27,7 +27,7 @@ ifneq ($(T)$(K),)
 	$(PYTEST) $(T) $(if $(K),-k "$(K)")
 else
 	$(PYTEST) -m "not stack" --numprocesses auto --dist worksteal
-	$(PYTEST) -m stack --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m stack --numprocesses 4 --dist loadfile --no-loadscope-reorder
 endif
 
 test-unit: $(INSTALLED) ## run the tests that need no local run, in parallel; takes K, too

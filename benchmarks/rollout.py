@@ -35,7 +35,7 @@ from chalicelib.settings import Settings
 from infra.core.phone_retries import Retries
 from infra.local.phones import HeadlessPhone, PhoneCounts, Phones, Shown
 from infra.local.run import LocalRun, local_run
-from infra.local.strict.application import CONTROL_PATH
+from tests.support.strict import StrictAws
 
 FOLDER = Path(__file__).parents[1] / ".passwire" / "bench"
 PHONES = 3000
@@ -148,6 +148,7 @@ class RolloutBench:
         self, stack: LocalRun, count: int, *, retries: Retries | None = None, campaign: str = CAMPAIGN
     ) -> None:
         self._stack = stack
+        self._aws = StrictAws(stack)
         self._retries = retries or Retries()
         self._table = boto3.resource("dynamodb").Table(stack.tables["passes"])
         self._client = boto3.client("dynamodb")
@@ -244,7 +245,7 @@ class RolloutBench:
         self._changes += 1
         self._gate = f"B{self._changes}"
         self._shown_at = {}
-        self._strict({"record_units": True})
+        self._aws.record_units(on=True)
         before = self._cpu.sample()
         await asyncio.to_thread(httpx.delete, f"{self._stack.apns_control_url}/pushes")
         limit = REQUESTS_PER_PHONE * len(self.phones) / rate
@@ -260,7 +261,7 @@ class RolloutBench:
             counts, failures = phones.counts, dict(phones.failures)
         after = self._cpu.sample()
         used = {role: after[role] - before.get(role, 0.0) for role in after}
-        units = self._strict({"record_units": False}, before=True)["units"]
+        units = self._aws.record_units(on=False)
         arrivals = await asyncio.to_thread(self._arrivals)
         own = [at for phone in self.phones for at in arrivals.get(phone.push_token, ())]
         figures = self._figures(counts, failures, started=started, limit=limit, cpu=used, units=units, pushes=own)
@@ -359,14 +360,6 @@ class RolloutBench:
             for pass_id in pass_ids:
                 item = {"pass_id": str(pass_id), "template": self._stack.template, "fields": {"gate": self._gate}}
                 batch.put_item(Item=item)
-
-    def _strict(self, limits: Mapping[str, object], *, before: bool = False) -> dict[str, Any]:
-        """Change limits of the embedded AWS, which resets its counts; returns its state, from before if wanted."""
-        url = self._stack.aws_endpoint_url + CONTROL_PATH
-        state = httpx.get(url, trust_env=False, timeout=60).json()
-        changed = httpx.put(url, json=dict(limits), trust_env=False, timeout=60).raise_for_status().json()
-        found: dict[str, Any] = state if before else changed
-        return found
 
 
 async def run(stack: LocalRun, *, phones: int, rate: float) -> dict[str, Any]:

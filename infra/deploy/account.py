@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 
 from chalicelib.updates.pacing import REQUESTS_PER_DEVICE, default_push_rate
 from infra.deploy.errors import DeployError
-from infra.deploy.resources import resources
+from infra.deploy.resources import invocations_per_shard, resources
 from infra.stage import aws
 
 SERVICES = ("apigateway", "cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "s3", "secretsmanager", "sqs")
 """The services that a stage needs, as botocore names them."""
-NEEDED = {"PushReservedConcurrency": 16, "PushWorkerReservedConcurrency": 20}
-"""The executions of the functions that push, by the parameter that reserves them: of `push`, 4 per shard
-(`ParallelizationFactor`) of a new table, which has 4 shards; of `push_worker`, its `maximum_concurrency` in app.py."""
+NEEDED = {"PushReservedConcurrency": 4 * invocations_per_shard(), "PushWorkerReservedConcurrency": 20}
+"""The executions of the functions that push, by the parameter that reserves them: those of `push` for the 4 shards of a
+new table, and of `push_worker` its `maximum_concurrency` in app.py."""
 CONCURRENCY = tuple(NEEDED)
 MIN_UNRESERVED = 100
 """The concurrency that Lambda keeps unreserved (AWS, "Configuring reserved concurrency for a function")."""

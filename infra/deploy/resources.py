@@ -58,3 +58,9 @@ def resources() -> dict[str, Any]:
     queue["VisibilityTimeout"] = VISIBILITY_PER_TIMEOUT * functions["push_worker"]["lambda_timeout"]
     template["Resources"].update(monitoring.resources())
     return template
+
+
+def invocations_per_shard() -> int:
+    """Return the concurrent invocations of the push function per shard of the passes table's stream."""
+    event = json.loads(RESOURCES.read_text())["Resources"]["Push"]["Properties"]["Events"]["PushDynamodbEventSource"]
+    return int(event["Properties"]["ParallelizationFactor"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from chalicelib.updates.pacing import LANE_SHARE
 from chalicelib.updates.recent import CACHE_SECONDS, PUSH_DELAY_SECONDS
 from infra.core.phone_retries import Retries
-from infra.deploy.resources import resources
+from infra.deploy.resources import invocations_per_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def aws(*, gateway_rate: float, gateway_burst: float, devices_per_second: float)
         lane_share=LANE_SHARE,
         # 20 workers read 40,000 push tokens per second at most: DynamoDB's default quota for a table.
         unpaced_devices_per_second=40_000,
-        unpaced_changes_per_second=SHARDS * _invocations_per_shard() * CHANGES_PER_SECOND,
+        unpaced_changes_per_second=SHARDS * invocations_per_shard() * CHANGES_PER_SECOND,
         writes_per_second=SHARDS * WRITES_PER_SHARD,
         # Lambda polls a stream's shard four times per second (Lambda guide, with-ddb); the rest is measured here.
         first_push_seconds=0.5,
@@ -131,12 +131,6 @@ def aws(*, gateway_rate: float, gateway_burst: float, devices_per_second: float)
         # Lambda's default quota of an account (Lambda guide, gettingstarted-limits), less 100 for the other functions.
         concurrency=900,
     )
-
-
-def _invocations_per_shard() -> int:
-    """Return the concurrent invocations of the push function per shard, as the template sets them."""
-    event = resources()["Resources"]["Push"]["Properties"]["Events"]["PushDynamodbEventSource"]
-    return int(event["Properties"]["ParallelizationFactor"])
 
 
 @dataclass(frozen=True, slots=True)

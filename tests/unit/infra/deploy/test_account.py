@@ -4,10 +4,12 @@ import contextlib
 import json
 
 import pytest
+from chalice.app import SQSEventConfig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.deploy.account import check_concurrency, check_push_rate, check_region
+from app import app
+from infra.deploy.account import NEEDED, check_concurrency, check_push_rate, check_region
 from infra.deploy.errors import DeployError
 from tests.support.cloud import Cloud
 
@@ -32,6 +34,11 @@ def test_concurrency_beyond_the_accounts_limit_is_refused(
     refusal = pytest.raises(DeployError, match=f"the account's concurrency limit is {total}")
     with contextlib.nullcontext() if fits else refusal:
         check_concurrency({"PushReservedConcurrency": str(push)})
+
+
+def test_executions_that_pushes_need_are_those_of_the_event_sources() -> None:
+    (worker,) = (source for source in app.event_sources if isinstance(source, SQSEventConfig))
+    assert {"PushReservedConcurrency": 16, "PushWorkerReservedConcurrency": worker.maximum_concurrency} == NEEDED
 
 
 def test_throttle_limits_beyond_the_accounts_concurrency_are_warned_about(cloud: Cloud) -> None:
