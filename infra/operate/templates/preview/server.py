@@ -37,7 +37,7 @@ def version_of(paths: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for top in paths:
-        # os.walk, unlike Path.rglob, raises nothing for a folder that is gone
+        # os.walk, unlike Path.rglob, raises nothing for a deleted folder
         below = [Path(parent, name) for parent, folders, files in os.walk(top) for name in (*folders, *files)]
         for path in [top, *sorted(below)]:
             try:

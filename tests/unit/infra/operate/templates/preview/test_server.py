@@ -84,7 +84,7 @@ def test_version_changes_with_every_kind_of_change(tmp_path: Path) -> None:
     assert changed()
 
 
-def test_folder_that_is_moved_while_it_is_read_is_no_error(tmp_path: Path) -> None:
+def test_folder_can_be_moved_while_it_is_read(tmp_path: Path) -> None:
     folder, moved = tmp_path / "a.pass", tmp_path / "b.pass"
     folder.mkdir()
     for number in range(20):
