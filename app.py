@@ -5,6 +5,13 @@ services (`chalicelib/container.py`), and returns the result as a response. Noth
 """
 
 import gc
+
+GARBAGE_COLLECTION_THRESHOLD = 200_000
+"""A cold start creates over 100,000 objects that live as long as the execution environment, most of them by imports.
+Python's default, a search for garbage at every 700 new objects, takes a seventh of it. Garbage can grow to about 50 MB.
+"""
+gc.set_threshold(GARBAGE_COLLECTION_THRESHOLD)
+
 import os
 import time
 from collections.abc import Callable
@@ -22,12 +29,6 @@ from chalicelib.http.errors import handle_device_errors, handle_page_errors
 from chalicelib.http.responses import PKPASS, PKPASSES, PNG, empty
 from chalicelib.telemetry import log
 from chalicelib.updates.protocol import Tag
-
-GARBAGE_COLLECTION_THRESHOLD = 200_000
-"""A cold start creates over 100,000 objects that live as long as the execution environment. Python's default, a search
-for garbage at every 700 new objects, takes a seventh of it. Garbage can grow to about 50 MB.
-"""
-gc.set_threshold(GARBAGE_COLLECTION_THRESHOLD)
 
 PASSES_STREAM = os.environ.get("PASSWIRE_PASSES_STREAM", "arn:aws:dynamodb:*:*:table/passes/stream/*")
 """For `chalice deploy`: from the stage that `prepare` wrote. A stack gets the real ARN from its template."""

@@ -4,17 +4,19 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws import session
 from chalicelib.core.errors import TransientError, shorten
 from chalicelib.updates.attempts import with_attempts
-from chalicelib.updates.changes import RefusedRecord
-from chalicelib.updates.events import Event
-from chalicelib.updates.push_tasks import PushTask, encode, message_group
-from chalicelib.updates.removals import HeldRemovals
+
+if TYPE_CHECKING:
+    from chalicelib.updates.changes import RefusedRecord
+    from chalicelib.updates.events import Event
+    from chalicelib.updates.push_tasks import PushTask
+    from chalicelib.updates.removals import HeldRemovals
 
 MESSAGES_PER_REQUEST = 10
 MAX_REQUEST_BYTES = 256 * 1024
@@ -58,7 +60,9 @@ class Queue:
         self._push_queue_url = push_queue_url
         self._dead_letter_queue_url = dead_letter_queue_url
 
-    def send(self, tasks: Sequence[PushTask], *, delay_seconds: int = 0, until: float = 0.0, attempts: int = 0) -> None:
+    def send(
+        self, tasks: Sequence["PushTask"], *, delay_seconds: int = 0, until: float = 0.0, attempts: int = 0
+    ) -> None:
         """Send push tasks to the push worker.
 
         Args:
@@ -71,6 +75,8 @@ class Queue:
         Raises:
             QueueError: SQS did not accept all of them. Some may be in the queue already.
         """
+        from chalicelib.updates.push_tasks import encode, message_group
+
         delay = min(delay_seconds, MAX_DELAY_SECONDS)
         entries = [
             {**_entry(with_attempts(encode(task), attempts), group=message_group(task)), "DelaySeconds": delay}
@@ -79,7 +85,7 @@ class Queue:
         for batch in _batches(entries):
             self._send(self._push_queue_url, batch, until=until)
 
-    def send_refusals(self, records: Sequence[RefusedRecord], *, at: float) -> None:
+    def send_refusals(self, records: Sequence["RefusedRecord"], *, at: float) -> None:
         """Send refused pass items, with their errors, to the dead letter queue.
 
         Args:
@@ -105,7 +111,7 @@ class Queue:
         for batch in _batches(entries):
             self._send(self._dead_letter_queue_url, batch, until=0.0)
 
-    def hold(self, removals: Sequence[HeldRemovals]) -> None:
+    def hold(self, removals: Sequence["HeldRemovals"]) -> None:
         """Hold removals, with the pushes to their devices, until an operator decides.
 
         Raises:
@@ -117,7 +123,7 @@ class Queue:
         for batch in _batches(entries):
             self._send(self._held_removals_queue_url, batch, until=0.0)
 
-    def keep_events(self, events: Sequence[Event], *, error: str) -> None:
+    def keep_events(self, events: Sequence["Event"], *, error: str) -> None:
         """Keep events that the bus does not accept in the event failure queue.
 
         Raises:

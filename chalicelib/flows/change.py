@@ -25,11 +25,9 @@ from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
 from chalicelib.updates.changes import Entry, InvalidRecord, PassChange, RefusedRecord, StreamRecord, read_batch
-from chalicelib.updates.events import EventNote
 from chalicelib.updates.pacing import DIRECT_WAIT_SECONDS, KEPT_SECONDS, NARROW_DEVICES, Lane
 from chalicelib.updates.protocol import DEFAULT_DELETION_GRACE_SECONDS, Refusal, Version
 from chalicelib.updates.push_tasks import FanOut, NotifyDevices, Recheck, RecheckReason, RemoveRegistrations, in_chunks
-from chalicelib.updates.recent import PUSH_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from chalicelib.passes.builder import ImageSource, TemplateSource
@@ -353,6 +351,8 @@ class ChangeHandler:
 
     def _note_refusal(self, refused: RefusedRecord) -> None:
         """Note the event of a refused item without a row of its own; a failure is only logged."""
+        from chalicelib.updates.events import EventNote
+
         note = EventNote("pass.refused", "", {"pass_id": refused.key, "reason": str(refused.error)})
         try:
             self.store.versions.note_event(note, at=self.clock(), interval_seconds=0)
@@ -418,6 +418,8 @@ class ChangeHandler:
         return page.devices
 
     def _fan_out(self, change: PassChange, version: Version) -> Sequence[DeviceLibraryIdentifier]:
+        from chalicelib.updates.recent import PUSH_DELAY_SECONDS
+
         task = FanOut(change.pass_id, None, change.written_at, log.request_id(), version.announced)
         self.queue.send([task], delay_seconds=PUSH_DELAY_SECONDS)
         return ()

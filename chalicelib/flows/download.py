@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from chalicelib.aws.tables import Store
 from chalicelib.core.authentication import AuthenticationKeys
@@ -15,9 +16,11 @@ from chalicelib.passes.builder import PassBuilder
 from chalicelib.passes.item import PassItem
 from chalicelib.telemetry import log
 from chalicelib.updates.conditional import Conditions, Validators, validators_of
-from chalicelib.updates.events import Event, new_event, pass_fields
 from chalicelib.updates.protocol import Version, VersionState
 from chalicelib.updates.recent import RecentPass
+
+if TYPE_CHECKING:
+    from chalicelib.updates.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Downloader:
     failures: FailedDownloads
     window_seconds: int
     recent: RecentVersions = field(default_factory=RecentVersions)
-    publish: Callable[[Event], object] | None = None
+    publish: Callable[["Event"], object] | None = None
 
     def download(
         self,
@@ -141,6 +144,8 @@ class Downloader:
         """
         if self.publish is None:
             return
+        from chalicelib.updates.events import new_event, pass_fields
+
         detail = {**pass_fields(pass_id, template), "modified": modified}
         event = new_event("pass.downloaded", at=now, identity=(str(pass_id), log.request_id()), detail=detail)
         try:

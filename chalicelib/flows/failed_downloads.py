@@ -16,7 +16,6 @@ from chalicelib.core.errors import RefusedError, loggable
 from chalicelib.core.identifiers import PassId
 from chalicelib.telemetry import log
 from chalicelib.updates.protocol import WINDOW_SLACK_SECONDS, RecheckRequest, Refusal, VersionState
-from chalicelib.updates.push_tasks import Recheck, RecheckReason
 
 if TYPE_CHECKING:
     from chalicelib.aws.queue import Queue
@@ -105,6 +104,8 @@ class FailedDownloads:
         now = self._clock()
         if self._is_pending(pass_id, state, now):
             return
+        from chalicelib.updates.push_tasks import Recheck, RecheckReason
+
         version = state.version if state is not None else None
         request = RecheckRequest(int(now), version.modified_at if version is not None else 0)
         task = Recheck(pass_id, RecheckReason.DOWNLOAD, now, log.request_id())

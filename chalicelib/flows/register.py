@@ -13,7 +13,6 @@ from chalicelib.core.identifiers import DeviceLibraryIdentifier, PassId, PushTok
 from chalicelib.core.wallets import Wallet
 from chalicelib.flows.authorize import authorize
 from chalicelib.telemetry import log
-from chalicelib.updates.push_tasks import NotifyDevices
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,8 @@ class Registrar:
         # ends. If it is created again, it is stamped after this, and all of them get a push.
         if wallet is Wallet.APPLE and version is not None and version.changed_since_issue and not version.deleted:
             # The change may have come between the device's download and this call, so its pushes may have missed it.
+            from chalicelib.updates.push_tasks import NotifyDevices
+
             self.queue.send([NotifyDevices(pass_id.pass_type_identifier, (device,), now, log.request_id())])
         log.event("registered", pass_id=pass_id, device=device, first_time=first_time, wallet=wallet.value)
         return first_time

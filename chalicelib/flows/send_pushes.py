@@ -21,7 +21,6 @@ from chalicelib.core.wallets import Wallet
 from chalicelib.flows.pace import Pacer
 from chalicelib.telemetry import log
 from chalicelib.telemetry.metrics import Metrics, Unit
-from chalicelib.updates.events import EventNote
 from chalicelib.updates.pacing import LATENESS_SECONDS, Slot, Stop
 from chalicelib.updates.push_tasks import NotifyDevices
 from chalicelib.updates.removals import (
@@ -417,6 +416,8 @@ class PushSender:
         """Note an event about a pass type, at most once per interval and reason. Nothing depends on it: a failure is
         logged, and the next send notes it.
         """
+        from chalicelib.updates.events import EventNote
+
         detail = {"pass_type_identifier": pass_type_identifier, "reason": reason, "devices": devices}
         note = EventNote(name, f"{pass_type_identifier} {reason}", detail)
         now = self.clock()

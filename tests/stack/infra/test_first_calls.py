@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app import GARBAGE_COLLECTION_THRESHOLD
 from benchmarks.cold import PROGRAMS
+from infra.local.processes import PROJECT
 from infra.local.run import LocalRun
 from tests.support.first_events import Calls, environment, first_calls
 
@@ -21,13 +23,34 @@ SIGNING = (
 )
 PUSHING = ("h2", "hpack", "jwt", "chalicelib.apns")
 SHOWING = ("jinja2", "zint", "chalicelib.preview")
+CHANGING = (
+    "chalicelib.passes.item",
+    "chalicelib.updates.changes",
+    "chalicelib.updates.events",
+    "chalicelib.updates.push_tasks",
+    "chalicelib.updates.removals",
+)
 NEVER = ("boto3", "s3transfer", "httpx", "infra")
 NOT_NEEDED = {
-    "register": (*SIGNING, *PUSHING, *SHOWING, *NEVER),
+    "register": (*SIGNING, *PUSHING, *CHANGING, *SHOWING, *NEVER),
     "list": (*SIGNING, *PUSHING, *SHOWING, *NEVER, "chalicelib.aws.secrets", "chalicelib.aws.queue"),
-    "download": (*PUSHING, *SHOWING, *NEVER, "chalicelib.aws.queue"),
+    "download": (
+        *PUSHING,
+        *SHOWING,
+        *NEVER,
+        "chalicelib.aws.queue",
+        "chalicelib.updates.events",
+        "chalicelib.updates.push_tasks",
+    ),
     "link": ("h2", "hpack", "chalicelib.apns", *NEVER, "chalicelib.aws.queue"),
-    "push": (*SHOWING, *NEVER, "chalicelib.passes.signing", "chalicelib.flows.push_worker"),
+    "push": (
+        *SHOWING,
+        *NEVER,
+        "chalicelib.passes.signing",
+        "chalicelib.flows.push_worker",
+        "chalicelib.updates.events",
+        "chalicelib.updates.recent",
+    ),
     "push_worker": (
         *SHOWING,
         *NEVER,
@@ -83,3 +106,20 @@ def test_function_loads_only_the_modules_that_it_needs(
     assert (result["answer"] or {}).get("statusCode", 200) in (200, 201)
     loaded = [module for module in result["modules"] if module.startswith(tuple(f"{n}." for n in NOT_NEEDED[name]))]
     assert loaded + [module for module in result["modules"] if module in NOT_NEEDED[name]] == []
+
+
+def test_garbage_collection_is_tuned_before_the_imports() -> None:
+    program = """
+import gc, sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "chalice":
+            print(gc.get_threshold()[0])
+
+sys.meta_path.insert(0, Finder)
+import app
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == GARBAGE_COLLECTION_THRESHOLD
