@@ -44,10 +44,14 @@ class Leaks:
 
     def __init__(self) -> None:
         self._secrets: dict[str, str] = {}
+        self._remembered: set[str] = set()
         self._words: dict[str, str] = {}
 
     def remember(self, secret: str, kind: str) -> None:
         """Look for a secret, whether it was written before or is written later."""
+        if secret in self._remembered:
+            return
+        self._remembered.add(secret)
         for word in _WORD.findall(secret):
             if len(set(word)) >= MIN_DIFFERENT and any(map(str.isdigit, word)):
                 self._secrets.setdefault(word[:MIN_LENGTH], kind)

@@ -31,7 +31,7 @@ def stages(draw: st.DrawFn) -> Constants:
     )
 
 
-rollouts = st.builds(Rollout, phones=st.integers(1, 3000), passes=st.sampled_from((1, 1, 5)), paced=st.booleans()).map(
+rollouts = st.builds(Rollout, phones=st.integers(1, 1000), passes=st.sampled_from((1, 1, 5)), paced=st.booleans()).map(
     lambda rollout: replace(rollout, passes=min(rollout.passes, rollout.phones))
 )
 
