@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.permissions", "tests.support.leaks"]
 
 # The duration of an example depends on the load of the machine. `make test-unit` takes the profile "quick".
-hypothesis.settings.register_profile("passwire", deadline=None)
+hypothesis.settings.register_profile("passwire", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("passwire")
 

@@ -51,6 +51,7 @@ def test_error_is_explained_with_its_remedy(
     error: BotoCoreError | ClientError, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # of a local run
     assert sentence in aws.explain(error)
 
 
