@@ -231,14 +231,20 @@ class Load:
                     await self._try_to_register(*found)
 
     async def _change_token(self, choice: random.Random) -> None:
-        """The phone gets another push token, and registers all of its passes with it."""
+        """The phone gets another push token, and registers each of its passes with it, even if one is given up."""
         if (phone := self._phone(choice)) is None:
             return
+        gave_up: GaveUpError | None = None
         async with self._acts(phone):
             await self._unregistered_at_apns(phone)
             phone.push_token = secrets.token_hex(32)
             for held in list(phone.passes.get(PASS_TYPE_IDENTIFIER, {}).values()):
-                await self._try_to_register(phone, held)
+                try:
+                    await self._try_to_register(phone, held)
+                except GaveUpError as error:
+                    gave_up = error
+        if gave_up is not None:
+            raise gave_up
 
     async def _remove(self, choice: random.Random) -> None:
         if (found := self._held(choice)) is None:
