@@ -15,8 +15,7 @@ from typing import Any
 from chalicelib.core.identifiers import PassId
 from chalicelib.flows.send_pushes import MAX_LOGGED_DELIVERIES
 from infra.operate.log_lines import event_fields
-from infra.operate.logs import names_pass, phrases
-from infra.stage import aws
+from infra.operate.logs import names_pass, phrases, reading_client
 from infra.stage.stage import Stage
 
 PUSH_EVENTS = ("pushed", "pushes_sent", "push_impossible")
@@ -64,7 +63,7 @@ class History:
 
     def __init__(self, stage: Stage) -> None:
         self._groups = {role: f"/aws/lambda/{name}" for role, name in stage.functions.items()}
-        self._logs = aws.client("logs")
+        self._logs = reading_client()
 
     def of(self, pass_id: PassId, *, since: float) -> list[Entry]:
         """Return the events of a pass.

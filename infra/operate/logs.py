@@ -106,7 +106,7 @@ def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = Log
         follow: continue with new lines, without end.
         wanted: which lines.
     """
-    client = aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
+    client = reading_client()
     pattern = "" if aws.is_embedded() else wanted.pattern  # the embedded AWS matches `?"a" ?"b"` only if both occur
     seen: dict[tuple[str, str, int, str], int] = {}
     while True:
@@ -128,6 +128,11 @@ def read_logs(stage: Stage, *, since: int, follow: bool, wanted: LogFilter = Log
         since = max(since, newest - int(LATE_SECONDS * 1000), int((started - LATEST_SECONDS) * 1000))
         seen = {identity: at for identity, at in seen.items() if at >= since}
         time.sleep(POLL_SECONDS)
+
+
+def reading_client() -> Any:  # noqa: ANN401 - boto3 creates clients at run time
+    """Create a client of CloudWatch Logs that slows down at its limit, 5 FilterLogEvents per second in an account."""
+    return aws.client("logs", config=Config(retries={"mode": "adaptive", "total_max_attempts": 10}))
 
 
 def phrases(text: str) -> str:

@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -98,6 +99,17 @@ def test_push_for_another_pass_of_the_same_batch_is_left_out(
     (push,) = eventually(pushes, "the push in the history")
     (registered,) = (e for e in history.of(pass_id, since=time.time() - 600) if e.event == "registered")
     assert push.fields["device"] == registered.fields["device"]
+
+
+def test_reading_waits_at_the_limit_of_cloudwatch(stack: LocalRun, pass_id: PassId) -> None:
+    """Several people read at once: 5 FilterLogEvents per second are answered in an account, and others are refused."""
+
+    def read(_: int) -> list[Entry]:
+        return History(Stage.open(stack.stage)).of(pass_id, since=time.time() - 600)
+
+    with ThreadPoolExecutor() as people:
+        found = list(people.map(read, range(6)))
+    assert len(found) == 6
 
 
 def test_pushes_to_many_devices_are_counted(
