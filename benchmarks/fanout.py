@@ -151,7 +151,8 @@ class FanoutBench:
 
         Their events are not published, which would keep the embedded AWS busy for minutes during the measurement.
         """
-        self._publish_no_registrations()
+        table = self._stack.tables["registrations"]
+        self._change_trigger("publish_events", of=f":table/{table}/", Enabled=False)
         rows = [(one.pass_id, token, secrets.token_hex(16)) for one in held for token in one.tokens]
         until = time.monotonic() + SEEDING_SECONDS
         done: dict[str, list[str]] = defaultdict(list)
@@ -185,14 +186,6 @@ class FanoutBench:
                     done[pass_id].append(token)
         return [WidelyHeldPass(one.pass_id, tuple(done[one.pass_id])) for one in held]
 
-    def _publish_no_registrations(self) -> None:
-        client = boto3.client("lambda")
-        function = self._stack.functions["publish_events"]
-        mappings = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
-        table = self._stack.tables["registrations"]
-        (trigger,) = (mapping for mapping in mappings if f":table/{table}/" in mapping["EventSourceArn"])
-        client.update_event_source_mapping(UUID=trigger["UUID"], Enabled=False)
-
     def _write(self, held: WidelyHeldPass) -> float:
         """Change a pass as a pipeline does; returns the time in epoch seconds."""
         self._written += 1
@@ -204,13 +197,14 @@ class FanoutBench:
 
     def limit_push_workers(self, functions_at_once: int) -> None:
         """Limit the number of functions that process the push queue at the same time."""
+        self._change_trigger("push_worker", ScalingConfig={"MaximumConcurrency": functions_at_once})
+
+    def _change_trigger(self, role: str, *, of: str = "", **changed: Any) -> None:  # noqa: ANN401 - any property
+        """Change properties of a function's only event source mapping, or of the one whose ARN contains `of`."""
         client = boto3.client("lambda")
-        (trigger,) = client.list_event_source_mappings(FunctionName=self._stack.functions["push_worker"])[
-            "EventSourceMappings"
-        ]
-        client.update_event_source_mapping(
-            UUID=trigger["UUID"], ScalingConfig={"MaximumConcurrency": functions_at_once}
-        )
+        found = client.list_event_source_mappings(FunctionName=self._stack.functions[role])["EventSourceMappings"]
+        (trigger,) = (mapping for mapping in found if of in mapping["EventSourceArn"])
+        client.update_event_source_mapping(UUID=trigger["UUID"], **changed)
 
     def _invocations(self, *, since: float) -> list[float]:
         """Durations in seconds of the push function's invocations, from Lambda's log; `since` is in epoch seconds."""

@@ -5,7 +5,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 
 import httpx
@@ -121,12 +121,16 @@ class Load:
 
     async def finish(self) -> None:
         """Have phones register and unregister what they could not before."""
-        for phone, held in self.unregistered:
-            if self._ledger.held(phone, held.pass_id) is not None:
-                await self._register(phone, held)
-        for phone, held in self.unremoved:
-            if self._ledger.held(phone, held.pass_id) is None:
-                await self._population.unregister(phone, held)
+        await _each(
+            self._register(phone, held)
+            for phone, held in self.unregistered
+            if self._ledger.held(phone, held.pass_id) is not None
+        )
+        await _each(
+            self._population.unregister(phone, held)
+            for phone, held in self.unremoved
+            if self._ledger.held(phone, held.pass_id) is None
+        )
 
     # ------------------------------------------------------------ pipelines
 
@@ -231,20 +235,14 @@ class Load:
                     await self._try_to_register(*found)
 
     async def _change_token(self, choice: random.Random) -> None:
-        """The phone gets another push token, and registers each of its passes with it, even if one is given up."""
+        """The phone gets another push token, and registers each of its passes with it."""
         if (phone := self._phone(choice)) is None:
             return
-        gave_up: GaveUpError | None = None
         async with self._acts(phone):
             await self._unregistered_at_apns(phone)
             phone.push_token = secrets.token_hex(32)
-            for held in list(phone.passes.get(PASS_TYPE_IDENTIFIER, {}).values()):
-                try:
-                    await self._try_to_register(phone, held)
-                except GaveUpError as error:
-                    gave_up = error
-        if gave_up is not None:
-            raise gave_up
+            passes = list(phone.passes.get(PASS_TYPE_IDENTIFIER, {}).values())
+            await _each(self._try_to_register(phone, held) for held in passes)
 
     async def _remove(self, choice: random.Random) -> None:
         if (found := self._held(choice)) is None:
@@ -341,3 +339,19 @@ class Load:
                 await asyncio.sleep(choice.uniform(1, BROKEN_SECONDS))
             finally:
                 await asyncio.to_thread(self._stage.publishes)
+
+
+async def _each(calls: Iterable[Awaitable[object]]) -> None:
+    """Make calls one after the other, as Wallet does: one that is given up does not keep the others from being made.
+
+    Raises:
+        GaveUpError: a call was given up.
+    """
+    given_up: GaveUpError | None = None
+    for call in calls:
+        try:
+            await call
+        except GaveUpError as error:
+            given_up = error
+    if given_up is not None:
+        raise given_up
