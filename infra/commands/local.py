@@ -191,12 +191,16 @@ def env(
 
 
 def _print_next_steps(stack: LocalRun, folder: Path) -> None:
-    """Print three lines to copy: issue a pass, open it, change it; before them, one that chooses another folder."""
+    """Print three lines to copy: issue a pass, open it, change it; before them, one that chooses another folder.
+
+    The page selects the pass, and a person adds it to the phone, as with a real one.
+    """
     tool = _command_line()
     pass_id = f"{stack.pass_type_identifier}/{FIRST_PASS}"
     console = standard_output()
     console.print(f"\nThe page with the simulated phones: {stack.page_url}/\n")
-    console.print("Copy these lines into another terminal, to issue a pass, open it, and change it:\n")
+    console.print("Copy these lines into another terminal, to issue a pass, open it, and change it.")
+    console.print("Before the last one, press 'Add to iPhone 1' on the page:\n")
     if folder.resolve() != FOLDER:
         console.print(f'  eval "$({tool} env local --folder {shlex.quote(str(folder.resolve()))})"')
     console.print(f"  {tool} pass issue {pass_id} --template {stack.template} --field gate=A7 --field seat=14C")
